@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every error a user can cause. The message says what was wrong, where, and what to do."""
+
+
+class DepthRecogError(Exception):
+    """Base of all errors that end in one clear line, never in a traceback."""
+
+
+class SourceError(DepthRecogError):
+    """A source of images is missing, empty, cut off or of an unknown kind."""
+
+
+class CalibrationError(DepthRecogError):
+    """Intrinsics are missing, all zero, or do not fit the images."""
+
+
+class EncodingError(DepthRecogError):
+    """An image message's encoding, step or length cannot be read."""
+
+
+class WeightsError(DepthRecogError):
+    """A weights file is missing, damaged, or belongs to another network."""
+
+
+class ConfigurationError(DepthRecogError):
+    """A parameter or an option has a value that cannot be used."""
+
+
+class DeviceError(DepthRecogError):
+    """The requested compute device is not there."""
+
+
+class OutputError(DepthRecogError):
+    """An output folder cannot be written, or is not empty."""

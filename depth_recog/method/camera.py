@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A pinhole camera's intrinsics, and what resizing and cropping do to them.
+
+Pixels are counted from their centres: (0, 0) is the centre of the top-left pixel and the image
+covers [-0.5, width - 0.5] x [-0.5, height - 0.5]. Resizing by s therefore maps a coordinate c to
+(c + 0.5) s - 0.5. Sampling (`align_corners=False`), resizing and CameraInfo share this convention.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.errors import CalibrationError
+
+DISTORTION_MODELS = {"plumb_bob": (0, 4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Intrinsics of an image of `width` x `height` pixels.
+
+    Attributes:
+        width: image width in pixels.
+        height: image height in pixels.
+        fx: focal length in pixels, horizontal.
+        fy: focal length in pixels, vertical.
+        cx: principal point in pixels, counted from the centre of the leftmost pixel.
+        cy: principal point in pixels, counted from the centre of the topmost pixel.
+        distortion: coefficients in the order of sensor_msgs/CameraInfo.d; empty when rectified.
+        distortion_model: a key of `DISTORTION_MODELS`.
+
+    Raises:
+        CalibrationError: a size or a focal length that no camera has.
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    distortion: tuple[float, ...] = ()
+    distortion_model: str = "plumb_bob"
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.height < 1:
+            raise CalibrationError(
+                f"image size {self.width}x{self.height} in the calibration: both must be positive"
+            )
+        values = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
+        if not all(math.isfinite(v) for v in values):
+            raise CalibrationError("the calibration holds a value that is not finite")
+        if self.fx == 0 or self.fy == 0:
+            raise CalibrationError(
+                "the camera is uncalibrated (K[0] == 0): calibrate it, for instance with the ROS "
+                "package camera_calibration, and publish the result as camera_info"
+            )
+        if self.fx < 0 or self.fy < 0:
+            raise CalibrationError(f"negative focal length fx={self.fx}, fy={self.fy}")
+        allowed = DISTORTION_MODELS.get(self.distortion_model)
+        if allowed is None:
+            raise CalibrationError(
+                f"unknown distortion model {self.distortion_model!r}: "
+                f"one of {', '.join(DISTORTION_MODELS)} is needed"
+            )
+        if any(self.distortion) and len(self.distortion) not in allowed:
+            raise CalibrationError(
+                f"distortion model {self.distortion_model} takes {allowed} coefficients, "
+                f"the calibration has {len(self.distortion)}"
+            )
+
+    @classmethod
+    def from_matrix(cls, matrix: NDArray[np.float64], width: int, height: int) -> Camera:
+        """Camera of a 3x3 (or 3x4; the fourth column is left out) intrinsic matrix in pixels."""
+        k = np.asarray(matrix, dtype=np.float64)
+        return cls(width, height, float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2]))
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """K, (3, 3) float64, pixels."""
+        return np.array(
+            [[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]], dtype=np.float64
+        )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.width, self.height
+
+    @property
+    def distorted(self) -> bool:
+        """Whether any distortion coefficient differs from zero."""
+        return any(self.distortion)
+
+    def rectified(self) -> Camera:
+        """The same camera after rectification: no distortion."""
+        return replace(self, distortion=(), distortion_model="plumb_bob")
+
+    def resized(self, width: int, height: int) -> Camera:
+        """Intrinsics of the same view resampled to `width` x `height` pixels."""
+        sx, sy = width / self.width, height / self.height
+        return replace(
+            self,
+            width=width,
+            height=height,
+            fx=self.fx * sx,
+            fy=self.fy * sy,
+            cx=(self.cx + 0.5) * sx - 0.5,
+            cy=(self.cy + 0.5) * sy - 0.5,
+        )
+
+    def cropped(self, x: int, y: int, width: int, height: int) -> Camera:
+        """Intrinsics of the window whose top-left pixel is (x, y).
+
+        Raises:
+            CalibrationError: the window leaves the image.
+        """
+        if x < 0 or y < 0 or x + width > self.width or y + height > self.height:
+            raise CalibrationError(
+                f"crop {width}x{height} at ({x}, {y}) leaves the {self.width}x{self.height} image"
+            )
+        return replace(self, width=width, height=height, cx=self.cx - x, cy=self.cy - y)
+
+    def flipped(self) -> Camera:
+        """Intrinsics of the mirrored image (left and right exchanged)."""
+        return replace(self, cx=self.width - 1 - self.cx)
