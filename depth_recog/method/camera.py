@@ -67,7 +67,7 @@ class Camera:
                 f"unknown distortion model {self.distortion_model!r}: "
                 f"one of {', '.join(DISTORTION_MODELS)} is needed"
             )
-        if any(self.distortion) and len(self.distortion) not in allowed:
+        if self.distorted and len(self.distortion) not in allowed:
             raise CalibrationError(
                 f"distortion model {self.distortion_model} takes {allowed} coefficients, "
                 f"the calibration has {len(self.distortion)}"
@@ -93,8 +93,8 @@ class Camera:
 
     @property
     def distorted(self) -> bool:
-        """Whether any distortion coefficient differs from zero."""
-        return any(self.distortion)
+        """Whether rectification changes anything; a fisheye lens is distorted with zeros too."""
+        return any(self.distortion) or self.distortion_model == "equidistant"
 
     def rectified(self) -> Camera:
         """The same camera after rectification: no distortion."""

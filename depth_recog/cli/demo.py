@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`depth-recog demo`: a drive through the nodes, as separate processes over DDS."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog import pictures
+from depth_recog.datasets.sources import KINDS, open_source
+from depth_recog.errors import DepthRecogError, OutputError
+
+_NAMESPACE = "depth_recog_demo"
+_ROWS = 5
+_VIDEO_WIDTH = 416
+_START_LIMIT_S = 60.0
+_SETTLE_LIMIT_S = 10.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.epilog = KINDS
+    parser.add_argument("source", metavar="SOURCE", nargs="?", default="synthetic")
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), metavar="DIR")
+    parser.add_argument("--limit", type=int, default=160, metavar="N", help="end after N frames")
+    parser.add_argument("--rate", type=float, default=0.0, metavar="HZ", help="0: the source's own")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--weights", default="", help="depth weights: a shipped name or a path")
+
+
+class _Film:
+    """A video of every frame and a picture of a few of them."""
+
+    def __init__(self, out: Path, rate: float, frames: int) -> None:
+        self._path = out / "demo.mp4"
+        self._picture = out / "demo.png"
+        self._rate = rate
+        self._every = max(1, frames // _ROWS)
+        self._writer: cv2.VideoWriter | None = None
+        self._count = 0
+        self._rows: list[NDArray[np.uint8]] = []
+        self.sizes_match = True
+
+    def add(self, stamp: int, record: Any) -> None:
+        from depth_recog.nodes.outputs import DEPTH, DEPTH_INFO, LABELS, MOVING
+        from depth_recog.nodes.recorder import depth_array, image_to_rgb, mono_array
+
+        messages = record.messages
+        image, info = messages["image"], messages[DEPTH_INFO]
+        depth = depth_array(messages[DEPTH])
+        self.sizes_match &= depth.shape == (info.height, info.width)
+        row = pictures.side_by_side(
+            image_to_rgb(image), depth, mono_array(messages[LABELS]), mono_array(messages[MOVING])
+        )
+        height = round(row.shape[0] * 3 * _VIDEO_WIDTH / row.shape[1] / 2) * 2
+        small = cv2.resize(row, (3 * _VIDEO_WIDTH, height), interpolation=cv2.INTER_AREA)
+        if self._writer is None:
+            codec = cv2.VideoWriter.fourcc(*"mp4v")
+            self._writer = cv2.VideoWriter(str(self._path), codec, self._rate, small.shape[1::-1])
+        self._writer.write(np.ascontiguousarray(small[..., ::-1]))
+        if self._count % self._every == self._every // 2 and len(self._rows) < _ROWS:
+            self._rows.append(small)
+        self._count += 1
+
+    def close(self) -> list[Path]:
+        """Finish; returns the files that there are."""
+        files = []
+        if self._writer is not None:
+            self._writer.release()
+            files.append(self._path)
+        if self._rows:
+            titles = ("camera", "depth: bright is near", "masks: red moves, yellow undecided")
+            head = np.hstack(
+                [
+                    pictures.captioned(np.zeros((18, _VIDEO_WIDTH, 3), np.uint8), title)
+                    for title in titles
+                ]
+            )
+            cv2.imwrite(str(self._picture), np.vstack([head, *self._rows])[..., ::-1])
+            files.append(self._picture)
+        return files
+
+
+def main(options: argparse.Namespace) -> int:
+    """Play, record, show."""
+    sequence = open_source(options.source)  # a bad source should not wait for two processes
+    try:
+        import rclpy
+        from rclpy.signals import SignalHandlerOptions
+    except ImportError as error:
+        raise DepthRecogError(
+            "ROS 2 is not here: pip install 'depth-recog[ros]', or source your ROS workspace "
+            "(depth-recog doctor tells more)"
+        ) from error
+    from depth_recog.nodes import children
+    from depth_recog.nodes.recorder import Recorder
+
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{options.out}: cannot be written ({error.strerror})") from error
+    # The demo is nobody else's business: it neither hears nor disturbs other robots.
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    rate = options.rate or sequence.rate_hz
+    film = _Film(options.out, rate, options.limit)
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    recorder = Recorder(_NAMESPACE, film.add)
+    processes: list[subprocess.Popen[bytes]] = []
+    interrupted = False
+    try:
+        depth = children.start(
+            "depth_node",
+            _NAMESPACE,
+            {
+                "device": options.device,
+                "weights": options.weights or '""',
+                "image_reliability": "reliable",
+            },
+        )
+        processes.append(depth)
+        camera = children.start(
+            "camera_node",
+            _NAMESPACE,
+            {
+                "source": f"'{options.source}'",
+                "limit": options.limit,
+                "rate": float(options.rate),
+                "wait_for_subscribers": 2,
+            },
+        )
+        processes.append(camera)
+        _listen(recorder, depth, camera)
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        codes = [children.end(process) for process in reversed(processes)]
+        files = film.close()
+        table = _table(recorder, film, options.source)
+        recorder.destroy_node()
+        rclpy.try_shutdown()
+    print(table)
+    for file in files:
+        print(file)
+    if interrupted:
+        return 130
+    if any(codes):
+        raise DepthRecogError(f"a node ended with status {next(c for c in codes if c)}: see above")
+    if not files:
+        raise DepthRecogError("no depth image arrived: see above, and try depth-recog doctor")
+    return 0
+
+
+def _listen(recorder: Any, depth: subprocess.Popen[bytes], camera: subprocess.Popen[bytes]) -> None:
+    """Spin until the camera has ended and the depth node has settled every image."""
+    import rclpy
+
+    from depth_recog.nodes.diagnostics import OUTCOMES
+    from depth_recog.nodes.outputs import DEPTH
+
+    start = time.monotonic()
+    while camera.poll() is None:
+        rclpy.spin_once(recorder, timeout_sec=0.1)
+        if depth.poll() is not None:
+            raise DepthRecogError("the depth node ended early: see its message above")
+        if not recorder.records and time.monotonic() - start > _START_LIMIT_S:
+            raise DepthRecogError(
+                f"no image within {_START_LIMIT_S:.0f} s: try depth-recog doctor, which tests DDS"
+            )
+    deadline = time.monotonic() + _SETTLE_LIMIT_S
+    while time.monotonic() < deadline:
+        rclpy.spin_once(recorder, timeout_sec=0.1)
+        counts = {k: int(recorder.diagnostics.get(k, 0)) for k in ("received", *OUTCOMES)}
+        settled = counts["received"] == sum(counts[k] for k in OUTCOMES)
+        heard = recorder.count(DEPTH) >= counts["published"]
+        if settled and heard and counts["received"] >= recorder.count("image"):
+            return
+
+
+def _table(recorder: Any, film: _Film, source: str) -> str:
+    from depth_recog.nodes.diagnostics import OUTCOMES
+    from depth_recog.nodes.outputs import DEPTH
+
+    d = recorder.diagnostics
+    latencies = recorder.latencies()
+    p50, p99 = np.percentile(latencies, (50, 99)) * 1e3 if latencies else (np.nan, np.nan)
+    whole = sum(r.complete for r in recorder.records.values())
+    stray = sum("image" not in r.messages for r in recorder.records.values())
+    gate = ", ".join(f"{k} {d.get(f'gate {k}', '0')}" for k in ("moving", "still", "undecided"))
+    parts = [k for k in d if k.endswith("(ms)") and not k.startswith("latency")]
+    rows = [
+        ("source", source),
+        ("images sent", str(recorder.count("image"))),
+        ("received by the node", d.get("received", "0")),
+        *((f"  {name}", d.get(name, "0")) for name in OUTCOMES),
+        ("depth images heard", str(recorder.count(DEPTH))),
+        ("whole sets, equal stamps", str(whole)),
+        ("outputs without an image", str(stray)),
+        ("camera_info fits the depth", "yes" if film.sizes_match and whole else "no"),
+        ("rate", f"{d.get('rate (Hz)', '-')} Hz"),
+        ("latency p50 / p99", f"{p50:.0f} / {p99:.0f} ms, from the stamp to the subscriber"),
+        ("gate", gate),
+        *((f"  {k.removesuffix(' (ms)')}", f"{d[k]} ms") for k in parts),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(["", *(f"{name:<{width}}  {value}" for name, value in rows), ""])
+
+
+if __name__ == "__main__":
+    sys.exit("call depth-recog demo")

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`depth-recog doctor`: what is installed, what was chosen, what is missing and how to get it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from depth_recog import __version__
+from depth_recog.errors import DepthRecogError
+
+_OK, _NOTE, _BAD = "ok", "note", "MISSING"
+_DDS_LIMIT_S = 20.0
+_TOPIC = "depth_recog_doctor"
+
+Finding = tuple[str, str, str]
+"""State, subject, what was found and what to do."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb has no arguments of its own."""
+    parser.add_argument("--talk", action="store_true", help=argparse.SUPPRESS)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print the findings; 1 where something is missing that the nodes need."""
+    if options.talk:
+        return _talk()
+    checks: tuple[Callable[[], list[Finding]], ...] = (
+        _python,
+        _libraries,
+        _device,
+        _weights,
+        _ros,
+        _seam,
+        _dds,
+        _optional,
+    )
+    worst = 0
+    for check in checks:
+        for state, subject, text in check():
+            print(f"{state:<8} {subject:<22} {text}")
+            worst |= state == _BAD
+    return int(worst)
+
+
+def _python() -> list[Finding]:
+    version = platform.python_version()
+    where = f"{version} at {sys.executable}"
+    fine = sys.version_info >= (3, 10)
+    return [
+        (_OK, "depth_recog", f"{__version__} at {Path(__file__).parents[1]}"),
+        (_OK if fine else _BAD, "Python", where if fine else f"{where}: 3.10 or newer is needed"),
+    ]
+
+
+def _version(module: str, distribution: str) -> Finding:
+    try:
+        importlib.import_module(module)
+        try:
+            found = importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            # Debian's packages have no Python metadata under the name that PyPI uses.
+            found = str(getattr(sys.modules[module], "__version__", "installed"))
+        return _OK, distribution, found
+    except ImportError as error:
+        return _BAD, distribution, f"{error}: pip install {distribution}"
+
+
+def _libraries() -> list[Finding]:
+    return [
+        _version("numpy", "numpy"),
+        _version("cv2", "opencv-python-headless"),
+        _version("torch", "torch"),
+        _version("safetensors", "safetensors"),
+        _version("yaml", "PyYAML"),
+        _version("tqdm", "tqdm"),
+    ]
+
+
+def _device() -> list[Finding]:
+    try:
+        import torch
+
+        from depth_recog.networks.device import choose_device
+    except ImportError as error:
+        return [(_BAD, "device", str(error))]
+    device = choose_device("auto")
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    text = f"{device} ({name}), {torch.get_num_threads()} threads"
+    if device.type == "cpu" and torch.version.cuda is None:
+        text += "; this torch is a CPU build, a CUDA build would use an NVIDIA GPU"
+    return [(_OK, "device", text)]
+
+
+def _weights() -> list[Finding]:
+    try:
+        from depth_recog.networks.weights import DEFAULT, read_header, resolve
+    except ImportError as error:
+        return [(_BAD, "weights", str(error))]
+    findings: list[Finding] = []
+    for network in DEFAULT:
+        try:
+            header = read_header(resolve("", network))
+            text = f"{header.path.stem}, {header.size[0]}x{header.size[1]}, {header.sha256[:12]}"
+            findings.append((_OK, f"weights: {network}", text))
+        except DepthRecogError as error:
+            findings.append((_BAD, f"weights: {network}", str(error)))
+    return findings
+
+
+def _ros() -> list[Finding]:
+    try:
+        import rclpy
+    except ImportError as error:
+        return [
+            (
+                _BAD,
+                "rclpy",
+                f"{error}: pip install 'depth-recog[ros]', or source /opt/ros/DISTRO/setup.bash "
+                "(depth-recog run works without)",
+            )
+        ]
+    place = str(Path(rclpy.__file__).parent)
+    distribution = os.environ.get("ROS_DISTRO")
+    from_pip = "site-packages" in place
+    findings: list[Finding] = [
+        (_OK, "rclpy", f"{'PyPI wheel' if from_pip else 'workspace'} at {place}"),
+        (_OK, "RMW", rclpy.get_rmw_implementation_identifier()),
+    ]
+    if distribution and from_pip:
+        findings.append(
+            (
+                _NOTE,
+                "two ROS installations",
+                f"a {distribution} workspace is sourced, but Python imports the PyPI wheels: they "
+                "shadow the system's messages; pip uninstall the ros-jazzy-* packages here, or "
+                "leave the workspace unsourced",
+            )
+        )
+    for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "RMW_IMPLEMENTATION"):
+        if name in os.environ:
+            findings.append((_NOTE, name, os.environ[name]))
+    return findings
+
+
+def _seam() -> list[Finding]:
+    from depth_recog.nodes import seam
+
+    return [(_OK, "image conversion", f"{seam.CHOSEN} (of {', '.join(seam.CHOICES)})")]
+
+
+def _dds() -> list[Finding]:
+    """Listen for a message from a second process."""
+    try:
+        import rclpy
+        from std_msgs.msg import String
+    except ImportError:
+        return [(_BAD, "DDS", "not tried: rclpy is missing")]
+    rclpy.init()
+    node = rclpy.create_node("doctor_listener")
+    heard: list[str] = []
+    node.create_subscription(String, _TOPIC, lambda m: heard.append(m.data), 10)
+    talker = subprocess.Popen([sys.executable, "-m", "depth_recog.cli.main", "doctor", "--talk"])
+    start = time.monotonic()
+    try:
+        while not heard and time.monotonic() - start < _DDS_LIMIT_S and talker.poll() is None:
+            rclpy.spin_once(node, timeout_sec=0.1)
+    finally:
+        talker.terminate()
+        talker.wait()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    if heard:
+        return [(_OK, "DDS", f"two processes met within {time.monotonic() - start:.1f} s")]
+    return [
+        (
+            _BAD,
+            "DDS",
+            f"a second process was not heard within {_DDS_LIMIT_S:.0f} s: check ROS_DOMAIN_ID, "
+            "ROS_AUTOMATIC_DISCOVERY_RANGE, a firewall on UDP multicast, and /dev/shm",
+        )
+    ]
+
+
+def _talk() -> int:
+    import rclpy
+    from std_msgs.msg import String
+
+    rclpy.init()
+    node = rclpy.create_node("doctor_talker")
+    publisher = node.create_publisher(String, _TOPIC, 10)
+    node.create_timer(0.1, lambda: publisher.publish(String(data="hello")))
+    start = time.monotonic()
+    # The listener ends this process; the limit is for a listener that died.
+    while time.monotonic() - start < 2 * _DDS_LIMIT_S:
+        rclpy.spin_once(node, timeout_sec=0.1)
+    return 0
+
+
+def _optional() -> list[Finding]:
+    wanted = {
+        "cv_bridge": "images are converted with numpy instead",
+        "launch_ros": "ros2 launch needs a ROS workspace; the nodes start without it",
+        "message_filters": "images and camera_info are matched by depth_recog itself",
+        "tf2_ros": "no TF: the pose topics work without",
+    }
+    findings: list[Finding] = []
+    for module, without in wanted.items():
+        try:
+            importlib.import_module(module)
+            findings.append((_OK, module, "there"))
+        except Exception as error:
+            reason = "not here" if isinstance(error, ImportError) else f"broken: {error}"
+            findings.append((_NOTE, module, f"{reason}: {without}"))
+    return findings

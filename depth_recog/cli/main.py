@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`depth-recog VERB`: parses, calls the verb, and turns errors into one line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+
+from depth_recog import __version__
+
+VERBS = {
+    "run": "depth, masks and poses of a recording, to files",
+    "demo": "play a drive through the nodes, over DDS, and show what came out",
+    "doctor": "what is installed here, and what is missing",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="depth-recog",
+        description="Depth from one camera for robots that share the road with things that move.",
+    )
+    parser.add_argument("--version", action="version", version=f"depth_recog {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    given = sys.argv[1:] if arguments is None else arguments
+    named = next((a for a in given if a in VERBS), None)
+    for verb, text in VERBS.items():
+        sub = verbs.add_parser(verb, help=text, description=text.capitalize() + ".")
+        # Only the verb that is called is imported: --help should not wait for torch.
+        if verb == named:
+            importlib.import_module(f"depth_recog.cli.{verb}").add_arguments(sub)
+    options = parser.parse_args(given)
+
+    from depth_recog.errors import DepthRecogError
+
+    try:
+        module = importlib.import_module(f"depth_recog.cli.{options.verb}")
+        status: int = module.main(options)
+        return status
+    except DepthRecogError as error:
+        print(f"depth-recog {options.verb}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output is gone; without this the interpreter complains at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

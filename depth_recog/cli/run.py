@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`depth-recog run`: the depth node's pipeline without ROS, from a source to files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import signal
+import sys
+import time
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from depth_recog import __version__
+from depth_recog.datasets.sequence import Frame, Recording, Sequence
+from depth_recog.datasets.sources import KINDS, open_source
+from depth_recog.errors import DepthRecogError, OutputError
+from depth_recog.method.masking import SKY
+from depth_recog.method.recognizer import GATES, Pair, Settings, Step
+from depth_recog.method.se3 import inverse_matrix
+from depth_recog.method.viewport import Viewport, limit_depth
+from depth_recog.networks.factory import ESTIMATORS, Assembly, assemble
+
+_NEAREST, _FARTHEST = 0.1, 80.0
+# KITTI's depth format: 16 bits, 1/256 metre a step.
+_STEPS_PER_METRE = 256
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.epilog = KINDS
+    parser.add_argument("source", metavar="SOURCE", help="a path, a device, or kind:path")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--weights", default="", help="depth weights: a shipped name or a path")
+    parser.add_argument("--mask-weights", default="", help="segmentation weights, likewise")
+    parser.add_argument("--pose", default="pnp", choices=ESTIMATORS, help="pose estimator")
+    parser.add_argument("--gate", default="image", choices=GATES, help="what is masked as moving")
+    parser.add_argument("--limit", type=int, metavar="N", help="end after N frames")
+
+
+class _Files:
+    """The output folder; every line and every picture is whole as soon as it is there."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        try:
+            for folder in ("depth", "mask", "moving"):
+                (out / folder).mkdir(parents=True, exist_ok=True)
+            self.poses: TextIO = (out / "poses.txt").open("w", encoding="utf-8")
+            self.pairs: TextIO = (out / "pairs.jsonl").open("w", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{out}: cannot be written ({error.strerror})") from error
+
+    def close(self) -> None:
+        self.poses.close()
+        self.pairs.close()
+
+    def picture(self, folder: str, name: str, pixels: NDArray[np.generic]) -> None:
+        path = self.out / folder / f"{name}.png"
+        try:
+            encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
+            partial = path.with_suffix(".partial")
+            partial.write_bytes(encoded.tobytes())
+            partial.replace(path)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+
+    def line(self, file: TextIO, text: str) -> None:
+        try:
+            file.write(text + "\n")
+            file.flush()
+        except OSError as error:
+            raise OutputError(f"{self.out}: cannot be written ({error.strerror})") from error
+
+
+class Trajectory:
+    """T_first_from_frame, chained from the static poses.
+
+    A frame whose partner is k frames back continues from that partner's pose. Where a pair or its
+    static pose is missing the last motion is continued for one frame: a gap in the estimate should
+    not be a stop of the camera.
+    """
+
+    def __init__(self) -> None:
+        self._poses: dict[str, NDArray[np.float64]] = {}
+        self._last = np.eye(4)
+        self._motion = np.eye(4)
+
+    def add(self, step: Step) -> NDArray[np.float64]:
+        """The (4, 4) pose of the newest frame."""
+        first = not self._poses
+        pose = np.eye(4) if first else self._last @ self._motion
+        pair = step.pair
+        if pair is not None and pair.static.ok and pair.first.name in self._poses:
+            static = inverse_matrix(pair.static.T_second_from_first)
+            pose = self._poses[pair.first.name] @ static
+        if not first:
+            self._motion = inverse_matrix(self._last) @ pose
+        self._last = pose
+        self._poses[step.frame.name] = pose
+        while len(self._poses) > 64:
+            del self._poses[next(iter(self._poses))]
+        return pose
+
+
+def pair_record(pair: Pair) -> dict[str, Any]:
+    """A line of pairs.jsonl."""
+
+    def rows(matrix: NDArray[np.float64], known: bool) -> list[list[float]] | None:
+        return matrix.tolist() if known else None
+
+    return {
+        "first": pair.first.name,
+        "second": pair.second.name,
+        "dt": pair.seconds,
+        "static": rows(pair.static.T_second_from_first, pair.static.ok),
+        "dynamic": rows(pair.dynamic.T_second_from_first, pair.dynamic.ok),
+        "target": rows(pair.target.T_second_from_first, pair.target.ok),
+        "absolute_difference": rows(pair.absolute_difference, pair.static.ok and pair.dynamic.ok),
+        "decision": pair.decision.motion.name.lower(),
+        "why": pair.decision.why,
+    }
+
+
+def write_frame(files: _Files, trajectory: Trajectory, frame: Frame, step: Step, view: Viewport) -> None:
+    """Everything that is written of one frame."""
+    labels = view.enlarge_labels(step.frame.labels)
+    depth = view.enlarge_depth(step.frame.depth)
+    depth = limit_depth(depth, _NEAREST, _FARTHEST, labels == SKY)
+    metres = np.where(np.isfinite(depth), depth, 0)
+    steps = np.rint(metres * _STEPS_PER_METRE).astype(np.uint16)
+    files.picture("depth", frame.name, steps)
+    files.picture("mask", frame.name, labels)
+    files.picture("moving", frame.name, view.enlarge_labels(step.moving))
+    pose = trajectory.add(step)
+    files.line(files.poses, " ".join(f"{v:.9e}" for v in pose[:3].reshape(-1)))
+    if step.pair is not None:
+        files.line(files.pairs, json.dumps(pair_record(step.pair)))
+
+
+class _Interrupt:
+    """Turns SIGINT and SIGTERM into a wish that is granted between two frames."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> _Interrupt:
+        self._old = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+    def __exit__(self, *details: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the pipeline over a source."""
+    sequence = open_source(options.source)
+    assembly = assemble(
+        options.device,
+        options.weights,
+        options.mask_weights,
+        estimator=options.pose,
+        settings=Settings(gate=options.gate),
+    )
+    files = _Files(options.out)
+    counts: Counter[str] = Counter()
+    start = time.perf_counter()
+    failure: DepthRecogError | None = None
+    try:
+        with _Interrupt() as interrupt:
+            _frames(sequence, options.limit, assembly, files, counts, interrupt)
+    except DepthRecogError as error:
+        # What was read until then is good: it is kept, and the report says how far it goes.
+        failure = error
+    finally:
+        files.close()
+        report = _report(options, sequence, assembly, counts, time.perf_counter() - start)
+        report["interrupted"] = interrupt.asked
+        report["error"] = str(failure) if failure else None
+        (options.out / "run.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    if failure:
+        raise failure
+    if interrupt.asked:
+        print(f"interrupted after {counts['out']} frames; they are whole", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _frames(
+    sequence: Sequence,
+    limit: int | None,
+    assembly: Assembly,
+    files: _Files,
+    counts: Counter[str],
+    interrupt: _Interrupt,
+) -> None:
+    view: Viewport | None = None
+    trajectory = Trajectory()
+    total = len(sequence) if isinstance(sequence, Recording) else None
+    if limit is not None:
+        total = limit if total is None else min(limit, total)
+    frames = islice(sequence, limit)
+    bar = tqdm(frames, total=total, unit="frame", disable=None, file=sys.stderr)
+    with bar:
+        for frame in bar:
+            if interrupt.asked:
+                break
+            counts["in"] += 1
+            if view is None or view.camera != frame.camera:
+                view = Viewport.of(
+                    frame.camera, assembly.network_size(frame.camera.rectified())
+                )
+            image = view.shrink(view.rectify(frame.image))
+            step = assembly.recognizer.step(frame.name, frame.stamp_ns, image, view.network)
+            write_frame(files, trajectory, frame, step, view)
+            counts["out"] += 1
+
+
+def _report(
+    options: argparse.Namespace,
+    sequence: Sequence,
+    assembly: Assembly,
+    counts: Counter[str],
+    seconds: float,
+) -> dict[str, Any]:
+    return {
+        "depth_recog": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "opencv": cv2.__version__,
+        "source": options.source,
+        "kind": sequence.kind,
+        "device": str(assembly.device),
+        "weights": {"name": assembly.depth.path.stem, "sha256": assembly.depth.sha256},
+        "mask_weights": {"name": assembly.masks.path.stem, "sha256": assembly.masks.sha256},
+        "unit": assembly.depth.unit,
+        "pose": options.pose,
+        "gate": options.gate,
+        "frames": {
+            "in": counts["in"],
+            "out": counts["out"],
+            "dropped": 0,
+            "rejected": counts["in"] - counts["out"],
+        },
+        "seconds": round(seconds, 3),
+    }

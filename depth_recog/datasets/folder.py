@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A folder of images with a ROS camera_info YAML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+from depth_recog.datasets.camera_yaml import EXAMPLE, camera_yamls, read_camera_yaml
+from depth_recog.datasets.image_files import (
+    IMAGE_SUFFIXES,
+    existing_folder,
+    fit_camera,
+    list_images,
+    read_rgb,
+)
+from depth_recog.datasets.sequence import Frame, Truth
+from depth_recog.datasets.side_files import check_rising, read_stamps
+from depth_recog.errors import CalibrationError, SourceError
+
+LAYOUT = "a folder of images with a ROS camera_info YAML"
+
+
+class Folder:
+    """Images in a folder, in natural order (frame9 before frame10).
+
+    Layout::
+
+        clip/
+          *.jpg, *.jpeg, *.png, *.bmp or *.webp, here or in the only sub-folder that has any
+          camera.yaml      ROS camera_info; any *.yaml or *.yml with a camera_matrix, here or
+                           beside the images; there must be exactly one
+          timestamps.txt   if there, here or beside the images: one line an image, whole
+                           nanoseconds or `2011-09-26 13:04:32.345808896`
+
+    Without timestamps.txt, names of 19 digits are nanoseconds since the epoch; other images are
+    taken to be 10 Hz apart. Images of another size than the YAML's scale the intrinsics if the
+    aspect ratio is the same. No truth.
+    """
+
+    kind = "folder"
+    live = False
+
+    def __init__(self, path: str | Path) -> None:
+        """Lists the images and reads calibration and timestamps.
+
+        Args:
+            path: the folder.
+
+        Raises:
+            SourceError: no images, images in several sub-folders, or timestamps that do not fit.
+            CalibrationError: no YAML, several, or a damaged one.
+        """
+        folder = existing_folder(path, LAYOUT)
+        self.name = folder.name
+        self._files = find_images(folder)
+        places = list(dict.fromkeys((folder, self._files[0].parent)))
+        self._calibration = find_calibration(places)
+        self._camera = read_camera_yaml(self._calibration)
+        stamps = _find_stamps(places, self._files)
+        self.rate_hz = 10.0
+        if stamps and len(stamps) > 1:
+            gaps = [after - before for before, after in pairwise(stamps)]
+            self.rate_hz = 1e9 / median(gaps)
+        self._stamps = stamps or [i * 100_000_000 for i in range(len(self._files))]
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._files)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames in order. Raises SourceError or CalibrationError as `__getitem__`."""
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index: int) -> Frame:
+        """Frame `index`.
+
+        Raises:
+            IndexError: beyond the end.
+            SourceError: the image is missing, damaged or no image.
+            CalibrationError: the image has another aspect ratio than the YAML.
+        """
+        file = self._files[index]
+        image = read_rgb(file)
+        camera = fit_camera(self._camera, image.shape[1], image.shape[0], self._calibration, file)
+        return Frame(file.stem, self._stamps[index], image, camera)
+
+    def truth(self, index: int) -> Truth:
+        """Nothing is known of these images. Raises IndexError beyond the end."""
+        self._files[index]
+        return Truth()
+
+
+def find_images(folder: Path) -> list[Path]:
+    """The images in `folder`, or in its only sub-folder that has any.
+
+    Raises:
+        SourceError: there are none, or several sub-folders hold some.
+    """
+    files = list_images(folder)
+    if files:
+        return files
+    subs = [sub for sub in sorted(folder.iterdir()) if sub.is_dir() and sub.name[0] != "."]
+    found = {sub.name: images for sub in subs if (images := list_images(sub))}
+    if not found:
+        raise SourceError(
+            f"{folder} holds no images: put some ({', '.join(s[1:] for s in IMAGE_SUFFIXES)}) "
+            "there or in one sub-folder"
+        )
+    if len(found) > 1:
+        raise SourceError(
+            f"{folder} has images in several sub-folders: give one of {', '.join(found)}"
+        )
+    return next(iter(found.values()))
+
+
+def find_calibration(places: list[Path]) -> Path:
+    """The only camera YAML in `places`.
+
+    Raises:
+        CalibrationError: there is none, or there are several.
+    """
+    candidates = [file for place in places for file in camera_yamls(place)]
+    if not candidates:
+        raise CalibrationError(
+            f"{places[0]} has no camera calibration: write {places[0] / 'camera.yaml'}, a ROS "
+            f"camera_info YAML, with the ROS package camera_calibration or by hand: {EXAMPLE}"
+        )
+    if len(candidates) > 1:
+        names = ", ".join(str(file) for file in candidates)
+        raise CalibrationError(f"several camera calibrations: keep one of {names}")
+    return candidates[0]
+
+
+def _find_stamps(places: list[Path], files: list[Path]) -> list[int] | None:
+    """Nanoseconds of each image from timestamps.txt or the names; None without. SourceError."""
+    for place in places:
+        stamps_file = place / "timestamps.txt"
+        if not stamps_file.is_file():
+            continue
+        stamps = read_stamps(stamps_file)
+        if len(stamps) != len(files):
+            raise SourceError(
+                f"{stamps_file} has {len(stamps)} lines for {len(files)} images: write one line "
+                "an image, or delete it"
+            )
+        return stamps
+    # Nineteen digits are nanoseconds from 2001 to 2286; a frame's number never is that long.
+    if all(re.fullmatch(r"[1-9]\d{18}", file.stem) for file in files):
+        stamps = [int(file.stem) for file in files]
+        check_rising(stamps, files[0].parent)
+        return stamps
+    return None

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The text files that lie beside images: timestamps, poses, matrices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence as Items
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.errors import SourceError
+
+
+def read_numbers(
+    path: Path, columns: int | None = None, finite: bool = True
+) -> NDArray[np.float64]:
+    """Reads a text file of numbers, one row a line.
+
+    Args:
+        path: the file.
+        columns: how many numbers a line must have; None for any.
+        finite: whether nan and inf are errors too.
+
+    Returns:
+        (rows, columns) float64, at least one row.
+
+    Raises:
+        SourceError: the file is missing, holds something else, or rows of another length.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        rows = np.array([[float(n) for n in line.split()] for line in lines if line.strip()])
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path} is not a table of numbers ({error}): restore it") from error
+    if rows.size == 0 or (columns is not None and rows.shape[1] != columns):
+        wanted = "numbers" if columns is None else f"{columns} numbers"
+        raise SourceError(f"{path} does not hold {wanted} a line: restore it")
+    if finite and not np.isfinite(rows).all():
+        raise SourceError(f"{path} holds numbers that are not finite: restore it")
+    return rows
+
+
+def read_stamps(path: Path) -> list[int]:
+    """Reads timestamps, one a line: whole nanoseconds, or `2011-09-26 13:04:32.345808896` (UTC).
+
+    Returns:
+        Nanoseconds since the epoch, strictly rising.
+
+    Raises:
+        SourceError: the file is missing, holds something else, or time stands still or goes back.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+        texts = [line.strip() for line in lines if line.strip()]
+        if all(text.isdecimal() for text in texts):
+            stamps = [int(text) for text in texts]
+        else:
+            stamps = np.array(texts, dtype="datetime64[ns]").astype(np.int64).tolist()
+    except (OSError, ValueError) as error:
+        raise SourceError(
+            f"{path} cannot be read as timestamps ({error}): one a line is needed, whole "
+            "nanoseconds or 2011-09-26 13:04:32.345808896"
+        ) from error
+    check_rising(stamps, path)
+    return stamps
+
+
+def check_rising(stamps: Items[int], path: Path) -> None:
+    """Raises SourceError unless every stamp is later than the one before."""
+    for line, (before, after) in enumerate(pairwise(stamps), start=2):
+        if after <= before:
+            raise SourceError(
+                f"{path}: stamp {line} ({after} ns) is not later than the one before ({before} "
+                "ns): sort or correct them"
+            )
+
+
+def frame_number(file: Path, index: int) -> int:
+    """The number in a file's name, which counts lines of the side files; else its position.
+
+    A copy of a dataset with some images left out keeps its timestamps and poses that way.
+    """
+    digits = re.search(r"\d+", file.name)
+    return int(digits.group()) if digits else index
+
+
+def line_of(rows: int, number: int, path: Path, image: Path) -> int:
+    """Checks that a side file reaches as far as its images.
+
+    Raises:
+        SourceError: it does not.
+    """
+    if number >= rows:
+        raise SourceError(
+            f"{path} has {rows} lines, {image.name} needs line {number + 1}: restore the file, "
+            "or delete it to do without"
+        )
+    return number

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opens a source of frames from what a user types."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from depth_recog.datasets.folder import Folder
+from depth_recog.datasets.image_files import IMAGE_SUFFIXES
+from depth_recog.datasets.kitti_odometry import KittiOdometry
+from depth_recog.datasets.kitti_raw import KittiRaw
+from depth_recog.datasets.sequence import Sequence
+from depth_recog.datasets.seven_scenes import SevenScenes
+from depth_recog.datasets.v4l2 import V4l2
+from depth_recog.datasets.video import VIDEO_SUFFIXES, Video
+from depth_recog.errors import SourceError
+
+
+def open_synthetic(spec: str) -> Sequence:
+    """Opens a scene that is drawn, not read: `street?seed=3`. Raises SourceError."""
+    # Reading a folder should not wait for the renderer's imports.
+    from depth_recog.datasets.synthetic import parse_spec
+
+    return parse_spec(spec)
+
+
+READERS: dict[str, Callable[[str], Sequence]] = {
+    "kitti_raw": KittiRaw,
+    "kitti_odometry": KittiOdometry,
+    "seven_scenes": SevenScenes,
+    "folder": Folder,
+    "video": Video,
+    "v4l2": V4l2,
+    "synthetic": open_synthetic,
+}
+
+KINDS = (
+    "kinds of sources: kitti_raw:DRIVE, kitti_odometry:SEQUENCE, seven_scenes:FOLDER, "
+    "folder:FOLDER, video:FILE, v4l2:/dev/video0?camera=camera.yaml, synthetic:street?seed=3; "
+    "the kind may be left out where the path shows it"
+)
+
+
+def open_source(text: str) -> Sequence:
+    """Opens a source by its path, or by `kind:path` where the path alone does not tell the kind.
+
+    Args:
+        text: a path, `kind:path`, or `synthetic`. Each reader's class documents its layout.
+
+    Returns:
+        The sequence; a `Recording` unless it is live.
+
+    Raises:
+        SourceError: an unknown kind, a missing or empty path, or files that cannot be read.
+        CalibrationError: no camera calibration, or one that does not fit.
+    """
+    try:
+        kind, path = split_kind(text)
+        return READERS[kind](path)
+    except SourceError as error:
+        raise SourceError(f"{error} ({KINDS})") from error
+
+
+def split_kind(text: str) -> tuple[str, str]:
+    """The reader's kind and what it is to open.
+
+    Raises:
+        SourceError: an unknown kind, or a path that shows none.
+    """
+    if text == "synthetic":
+        return text, "street"
+    kind, colon, path = text.partition(":")
+    if colon and kind in READERS:
+        return kind, path
+    # A single letter is a drive of Windows; a path that exists may hold a colon.
+    if colon and re.fullmatch(r"\w{2,}", kind) and not Path(text).exists():
+        raise SourceError(f"unknown kind {kind!r} in {text!r}: write one of {', '.join(READERS)}")
+    return recognise(text), text
+
+
+def recognise(text: str) -> str:
+    """The kind that a path shows.
+
+    Raises:
+        SourceError: there is nothing at the path, or nothing that a reader takes.
+    """
+    if not text.strip():
+        raise SourceError(f"the source {text!r} is empty: give a path")
+    if text.startswith("/dev/video"):
+        return "v4l2"
+    path = Path(text).expanduser()
+    if not path.exists():
+        raise SourceError(f"{text} does not exist: check the spelling")
+    if path.is_dir():
+        return _recognise_folder(path)
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return "video"
+    if suffix in IMAGE_SUFFIXES:
+        raise SourceError(f"{text} is a single image: give its folder, depth needs a sequence")
+    raise SourceError(f"{text} is neither a video nor a folder: give one of those")
+
+
+def _recognise_folder(path: Path) -> str:
+    """The kind of a folder, by the files that only this kind has."""
+    if any(path.glob("image_02/data")) or any(path.glob("*/image_02/data")):
+        return "kitti_raw"
+    if (path / "calib.txt").is_file() and (path / "image_2").is_dir():
+        return "kitti_odometry"
+    if any(path.glob("frame-*.color.*")):
+        return "seven_scenes"
+    return "folder"

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The named scenes: which kinds of content each of them has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What there is in a scene besides road, houses, trees, poles and sky.
+
+    Attributes:
+        about: one line for people.
+        parked: cars stand along the kerbs.
+        oncoming: distance between oncoming cars in metres; 0 for none.
+        lead: (mean, amplitude) of the gap to the car ahead in metres; (0, 0) for none.
+        crossing: when cars from the side roads cross the camera's lane, in seconds after it is 31 m
+            before the crossroads; empty for none.
+        people: people on the pavements and on the pedestrian crossings.
+        departures: cars start from the kerb ahead, oncoming ones stop.
+        speed: the camera's mean speed, metres per second.
+        bend: 1 for the curved street, 0 for a straight one.
+        texture: the ground is textured.
+        gain: the exposure changes from frame to frame.
+    """
+
+    about: str
+    parked: bool = False
+    oncoming: float = 0.0
+    lead: tuple[float, float] = (0.0, 0.0)
+    crossing: tuple[float, ...] = ()
+    people: bool = False
+    departures: bool = False
+    speed: float = 8.0
+    bend: float = 1.0
+    texture: bool = True
+    gain: bool = False
+
+
+_SCENES = {
+    "street": Scene(
+        "everything: parked, oncoming, leading and crossing cars, people",
+        parked=True,
+        oncoming=48.0,
+        lead=(15.0, 3.0),
+        crossing=(0.0,),
+        people=True,
+    ),
+    "lead_car": Scene(
+        "a straight street with one car ahead, going with the camera", lead=(11.0, 2.5), bend=0.0
+    ),
+    "crossing": Scene(
+        "cars cross ahead at right angles, people walk",
+        crossing=(-4.0, -2.2, 0.0, 1.0),
+        people=True,
+    ),
+    "oncoming": Scene("parked and oncoming cars", parked=True, oncoming=30.0),
+    "start_stop": Scene(
+        "cars start from the kerb, oncoming cars stop", parked=True, departures=True
+    ),
+    "parked": Scene("rows of parked cars, nothing moves but the camera", parked=True),
+    "textureless": Scene("parked cars on a flat grey ground", parked=True, texture=False),
+    "exposure": Scene(
+        "the street, with a gain that changes from frame to frame",
+        parked=True,
+        oncoming=48.0,
+        lead=(15.0, 3.0),
+        gain=True,
+    ),
+    "still": Scene("the camera is at rest, one car passes", oncoming=130.0, speed=0.0),
+    "empty": Scene("a street without vehicles and people"),
+}
+
+SCENES: dict[str, str] = {name: scene.about for name, scene in _SCENES.items()}
+"""Name and one-line description of every scene."""
+
+
+def scene(name: str) -> Scene:
+    """The scene of that name. Raises KeyError for names that are not in `SCENES`."""
+    return _SCENES[name]

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One moment of the street as the camera has it: all surfaces near it, in its own frame."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.datasets.synthetic import ground
+from depth_recog.datasets.synthetic.actors import Traffic
+from depth_recog.datasets.synthetic.layout import Block, Shadow, block_of
+from depth_recog.datasets.synthetic.mesh import Float, Mesh, joined
+from depth_recog.datasets.synthetic.path import Drive
+from depth_recog.datasets.synthetic.scene import Scene
+
+REACH = 200.0
+"""How far ahead there is anything but ground, metres."""
+
+AHEAD = math.ceil(REACH / ground.BLOCK)
+"""Blocks in sight beyond the one the camera is in."""
+
+
+@dataclass(frozen=True)
+class View:
+    """The world around the camera at one time.
+
+    Attributes:
+        world_from_camera: (4, 4).
+        mesh: all surfaces, in the camera's frame.
+        part: (1 + F + E,), by surface (0 the ground, then polygons, then ellipsoids): the index
+            into `motions` and `moving`.
+        motions: (P, 4, 4), where each rigid part goes until the next frame, in the world:
+            p(next) = motion p(now). Part 0 is what stands still.
+        moving: (P,), whether the part belongs to something with a speed above zero.
+        shadows: dark spots on the ground.
+    """
+
+    world_from_camera: Float
+    mesh: Mesh
+    part: NDArray[np.int64]
+    motions: Float
+    moving: NDArray[np.bool_]
+    shadows: tuple[Shadow, ...]
+
+    @property
+    def plane(self) -> Float:
+        """(3,): the ground is where plane . point = 1, camera's frame, 1/metres."""
+        # In the world y = 0, so for a point p of the camera's frame R[1] . p + t[1] = 0.
+        down: Float = -self.world_from_camera[1, :3] / self.world_from_camera[1, 3]
+        return down
+
+
+class Surroundings:
+    """Makes views of one street.
+
+    Args:
+        scene: its content.
+        seed: of the recording.
+        drive: the camera's motion.
+    """
+
+    def __init__(self, scene: Scene, seed: int, drive: Drive) -> None:
+        """Nothing is made before it is asked for."""
+        self._scene, self._seed, self._drive = scene, seed, drive
+        self._traffic = Traffic(scene, seed, drive, REACH)
+        self._blocks: OrderedDict[int, Block] = OrderedDict()
+
+    def view(self, time: float, then: float) -> View:
+        """The view at `time`, with the motion of everything until `then`, in seconds."""
+        pose = self._drive.world_from_camera(time)
+        inverse = np.asarray(np.linalg.inv(pose), dtype=np.float64)
+        middle = math.floor(pose[2, 3] / ground.BLOCK)
+        blocks = [self._block(b) for b in range(middle, middle + AHEAD + 1)]
+        cast = self._traffic.cast(time, then, inverse)
+        meshes = [joined([b.mesh for b in blocks]).moved(inverse)]
+        meshes += [part.mesh.moved(inverse @ part.now) for part in cast.parts]
+        number = np.arange(len(meshes))
+        faces = np.repeat(number, [len(m.corners) for m in meshes])
+        rounds = np.repeat(number, [len(m.centre) for m in meshes])
+        motions = [np.eye(4)] + [part.then @ np.linalg.inv(part.now) for part in cast.parts]
+        return View(
+            world_from_camera=pose,
+            mesh=joined(meshes),
+            part=np.concatenate(([0], faces, rounds)),
+            motions=np.stack(motions),
+            moving=np.array([False] + [part.moving for part in cast.parts]),
+            shadows=tuple(s for b in blocks for s in b.shadows) + cast.shadows,
+        )
+
+    def _block(self, number: int) -> Block:
+        block = self._blocks.get(number)
+        if block is None:
+            free = self._traffic.reserved(number) if self._scene.parked else None
+            block = block_of(self._seed, self._drive.bend, number, free)
+            self._blocks[number] = block
+            if len(self._blocks) > AHEAD + 4:
+                self._blocks.popitem(last=False)
+        self._blocks.move_to_end(number)
+        return block

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A camera under Linux (Video4Linux)."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from depth_recog.datasets.camera_yaml import EXAMPLE, camera_yamls, read_camera_yaml
+from depth_recog.datasets.image_files import fit_camera
+from depth_recog.datasets.sequence import Frame
+from depth_recog.errors import CalibrationError, SourceError
+
+
+class Capture(Protocol):
+    """The part of cv2.VideoCapture that is used here."""
+
+    def isOpened(self) -> bool:  # noqa: N802  (OpenCV's name)
+        """Whether the device was opened."""
+        ...
+
+    def get(self, propId: int) -> float:  # noqa: N803  (OpenCV's name)
+        """A property's value."""
+        ...
+
+    def set(self, propId: int, value: float) -> bool:  # noqa: N803  (OpenCV's name)
+        """Asks for a property; False if the device refuses."""
+        ...
+
+    def grab(self) -> bool:
+        """Waits for the next image; False if the device is lost."""
+        ...
+
+    def retrieve(self) -> tuple[bool, Any]:
+        """Decodes the image that was grabbed: (ok, (H, W, 3) uint8 BGR)."""
+        ...
+
+    def release(self) -> None:
+        """Closes the device."""
+        ...
+
+
+def open_device(device: str) -> Capture:
+    """Opens a device with OpenCV."""
+    return cv2.VideoCapture(device, cv2.CAP_V4L2)
+
+
+class V4l2:
+    """A live camera.
+
+    Accepted: `/dev/video0` or `/dev/video0?camera=/path/camera.yaml`. Without `camera=` the ROS
+    camera_info YAML is looked for where ROS drivers keep it, $ROS_HOME/camera_info (by default
+    ~/.ros/camera_info): the one named after the device as v4l2_camera names it (HD Pro Webcam C920
+    -> hd_pro_webcam_c920.yaml), else the only one. The device is asked for the YAML's image size.
+    Stamps are the system clock's when an image has arrived.
+    """
+
+    kind = "v4l2"
+    live = True
+
+    def __init__(
+        self, text: str | Path, open_capture: Callable[[str], Capture] = open_device
+    ) -> None:
+        """Finds the calibration; the device is opened when frames are asked for.
+
+        Args:
+            text: the device, perhaps with `?camera=`.
+            open_capture: opens the device; tests put a stand-in here.
+
+        Raises:
+            SourceError: the device is missing or may not be read.
+            CalibrationError: no YAML, several, or a damaged one.
+        """
+        self._device, _, query = str(text).partition("?")
+        key, _, value = query.partition("=")
+        if query and (key != "camera" or not value):
+            raise SourceError(f"{text}: only ?camera=/path/camera.yaml may follow the device")
+        _check_device(self._device)
+        self.name = Path(self._device).name
+        self._calibration = Path(value).expanduser() if value else find_calibration(self._device)
+        self._camera = read_camera_yaml(self._calibration)
+        self._open_capture = open_capture
+        self.rate_hz = 30.0
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames as they come, until the caller stops; the device is closed then.
+
+        Raises:
+            SourceError: the device cannot be opened, or is lost.
+            CalibrationError: the device gives images of another aspect ratio than the YAML.
+        """
+        capture = self._open_capture(self._device)
+        try:
+            if not capture.isOpened():
+                raise SourceError(
+                    f"{self._device} cannot be opened as a camera: close the program that uses "
+                    f"it, or take another device ({_devices()})"
+                )
+            capture.set(cv2.CAP_PROP_FRAME_WIDTH, self._camera.width)
+            capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._camera.height)
+            # Images that wait in the driver's queue would get the stamp of when they are fetched.
+            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+            fps = capture.get(cv2.CAP_PROP_FPS)
+            self.rate_hz = fps if fps > 0 else self.rate_hz
+            yield from self._frames(capture)
+        finally:
+            capture.release()
+
+    def _frames(self, capture: Capture) -> Iterator[Frame]:
+        index, stamp = 0, 0
+        while True:
+            grabbed = capture.grab()
+            # The clock may be set back while the camera runs; stamps must not be.
+            stamp = max(time.time_ns(), stamp + 1)
+            ok, bgr = capture.retrieve() if grabbed else (False, None)
+            if not ok:
+                raise SourceError(
+                    f"{self._device} gives no images any more (after {index}): check the cable "
+                    "and the power, then start again"
+                )
+            image = cv2.cvtColor(np.asarray(bgr, dtype=np.uint8), cv2.COLOR_BGR2RGB)
+            camera = fit_camera(
+                self._camera, image.shape[1], image.shape[0], self._calibration, Path(self._device)
+            )
+            yield Frame(f"{index:010d}", stamp, np.asarray(image, dtype=np.uint8), camera)
+            index += 1
+
+
+def find_calibration(device: str) -> Path:
+    """The YAML that ROS drivers would use for `device`.
+
+    Raises:
+        CalibrationError: there is none, or several of which none is named after the device.
+    """
+    folder = Path(os.environ.get("ROS_HOME", "~/.ros")).expanduser() / "camera_info"
+    candidates = camera_yamls(folder)
+    named = Path("/sys/class/video4linux") / Path(device).name / "name"
+    card = named.read_text(encoding="utf-8").strip() if named.is_file() else ""
+    own = folder / f"{re.sub(r'[^a-z0-9]', '_', card.lower())}.yaml"
+    if own in candidates:
+        return own
+    if len(candidates) == 1:
+        return candidates[0]
+    way = f"give one as v4l2:{device}?camera=/path/camera.yaml"
+    if candidates:
+        names = ", ".join(file.name for file in candidates)
+        raise CalibrationError(
+            f"{device}: none of the calibrations in {folder} is named after it: {way} ({names})"
+        )
+    raise CalibrationError(
+        f"{device} has no camera calibration in {folder}: {way}, a ROS camera_info YAML, written "
+        f"with the ROS package camera_calibration or by hand: {EXAMPLE}"
+    )
+
+
+def _check_device(device: str) -> None:
+    """Raises SourceError if the device is missing or may not be read."""
+    if not Path(device).exists():
+        raise SourceError(
+            f"{device} does not exist: plug the camera in, or take another device ({_devices()})"
+        )
+    if not os.access(device, os.R_OK | os.W_OK):
+        raise SourceError(
+            f"{device} may not be read: sudo usermod -aG video $USER, then log in again"
+        )
+
+
+def _devices() -> str:
+    """The devices that are there, in words."""
+    devices = sorted(str(path) for path in Path("/dev").glob("video*"))
+    return "there is " + ", ".join(devices) if devices else "there is no /dev/video* here"

@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The order in which a frame, and then a pair of frames, goes through blocks 101 to 107.
+
+`Recognizer.observe` looks at one frame (blocks 102, 103, and 109: its depth is the answer);
+`Recognizer.compare` looks at a pair (blocks 104, 105, 107). `Recognizer.step` does both for the
+newest frame of a stream. Block 106's projection image is `Pair.projection`, made when asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from depth_recog.method import gate_image, masking, projection
+from depth_recog.method.camera import Camera
+from depth_recog.method.correspondences import Matches, find_features, track
+from depth_recog.method.gate_image import Decision, Motion, Thresholds
+from depth_recog.method.masking import PresetRules
+from depth_recog.method.partner import PartnerBuffer
+from depth_recog.method.pose import PoseEstimate, PoseEstimator, PosePair
+from depth_recog.method.se3 import Matrix
+from depth_recog.method.target import Target, target_images
+
+DepthModel = Callable[[Tensor, Tensor], Tensor]
+"""(1, 3, H, W) float 0..1 and (1,) focal length in pixels -> (1, 1, H, W) depth."""
+ScoreModel = Callable[[Tensor], Tensor]
+"""(1, 3, H, W) float 0..1 -> (1, k, H, W) class scores."""
+
+GATES = ("image", "off", "all")
+"""Literal gate; nothing is masked; every pixel of a dynamic category is."""
+
+# Fewer features than this share found again: the picture was cut, not moved.
+_LEAST_FOUND = 0.15
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user may decide.
+
+    Attributes:
+        rules: preset objects and which of them can move.
+        gate: one of `GATES`.
+        thresholds: of the literal gate, per second.
+        mask_margin: how far masks are grown before features are chosen, pixels at network size.
+        longest_gap_s: frames further apart make no pair, seconds.
+    """
+
+    rules: PresetRules = PresetRules()
+    gate: str = "image"
+    thresholds: Thresholds = Thresholds(rotation=0.25, translation=2.5)
+    mask_margin: int = 2
+    longest_gap_s: float = 0.5
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One frame at the network's size, and what the networks see in it.
+
+    Attributes:
+        name: the frame's name.
+        stamp_ns: time of exposure in nanoseconds.
+        image: (h, w, 3) uint8 RGB.
+        camera: intrinsics of `image`.
+        depth: (h, w) float32, along the optical axis, in the depth network's unit.
+        labels: (h, w) uint8 class ids.
+        dynamic: (h, w) bool, pixels of dynamic categories.
+    """
+
+    name: str
+    stamp_ns: int
+    image: NDArray[np.uint8]
+    camera: Camera
+    depth: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    dynamic: NDArray[np.bool_]
+
+    @cached_property
+    def grey(self) -> NDArray[np.uint8]:
+        """(h, w) uint8, what features are tracked in."""
+        return cv2.cvtColor(self.image, cv2.COLOR_RGB2GRAY)
+
+    @cached_property
+    def features(self) -> NDArray[np.float32]:
+        """(N, 2) float32, corners of this frame, found once for every pair it becomes part of."""
+        return find_features(self.grey, self.dynamic)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What blocks 104 to 107 say of I1 (earlier) and I2.
+
+    Attributes:
+        first: I1.
+        second: I2.
+        matches: correspondences over the whole images.
+        static: pose of the static images.
+        dynamic: pose of the dynamic images.
+        target: pose of the images as they are.
+        thresholds: (4, 4), for this pair's time difference.
+        decision: whether the dynamic objects move.
+    """
+
+    first: Observation
+    second: Observation
+    matches: Matches
+    static: PoseEstimate
+    dynamic: PoseEstimate
+    target: PoseEstimate
+    thresholds: Matrix
+    decision: Decision
+
+    @property
+    def seconds(self) -> float:
+        """Time between the frames."""
+        return (self.second.stamp_ns - self.first.stamp_ns) / 1e9
+
+    @property
+    def absolute_difference(self) -> Matrix:
+        """(4, 4) |static - dynamic|; NaN where one of the two poses is missing."""
+        if not (self.static.ok and self.dynamic.ok):
+            return np.full((4, 4), np.nan)
+        return gate_image.absolute_difference(
+            self.static.T_second_from_first, self.dynamic.T_second_from_first
+        )
+
+    @property
+    def moving(self) -> NDArray[np.uint8]:
+        """(h, w) uint8 of I2: 0 still, 1 undecided, 2 moving."""
+        return moving_map(self.second.dynamic, self.decision.motion)
+
+    def projection(self) -> Target:
+        """Blocks 106 and 107: target image and target projection image, (1, 3, h, w) float."""
+        first = image_tensor(self.first.image)
+        second = image_tensor(self.second.image)
+        depth = torch.from_numpy(self.first.depth)[None, None]
+        k = projection.intrinsics_tensor([self.first.camera], depth)
+        motion = torch.from_numpy(self.target.T_second_from_first)[None].to(depth)
+        image, where = projection.projection_image(second, depth, k, motion)
+        image = torch.where(where.valid, image, torch.zeros_like(image))
+        dynamic = torch.from_numpy(self.first.dynamic)[None, None]
+        return target_images(first, image, dynamic, self.decision.motion is not Motion.STILL)
+
+
+@dataclass(frozen=True)
+class Step:
+    """The newest frame, the pair it made, and where the time went.
+
+    Attributes:
+        frame: what was seen in it.
+        pair: None where there was no partner.
+        why_alone: the reason then.
+        seconds: time by part.
+    """
+
+    frame: Observation
+    pair: Pair | None
+    why_alone: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def moving(self) -> NDArray[np.uint8]:
+        """(h, w) uint8: the gate's decision by pixel; without a pair what could move is undecided."""
+        if self.pair is not None:
+            return self.pair.moving
+        return moving_map(self.frame.dynamic, Motion.UNDECIDED)
+
+
+def moving_map(dynamic: NDArray[np.bool_], motion: Motion) -> NDArray[np.uint8]:
+    """(h, w) bool of dynamic categories to (h, w) uint8 of decisions."""
+    return np.where(dynamic, np.uint8(motion), np.uint8(Motion.STILL))
+
+
+def image_tensor(image: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
+    """(h, w, 3) uint8 to (1, 3, h, w) float 0..1, channels last in memory (the networks' fastest)."""
+    tensor = torch.from_numpy(image).to(device)[None].permute(0, 3, 1, 2)
+    return tensor.float().div_(255)
+
+
+class Stopwatch:
+    """Seconds by part, for one frame."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        """What has passed since the last lap belongs to `part`."""
+        now = time.perf_counter()
+        self.seconds[part] = self.seconds.get(part, 0.0) + now - self._last
+        self._last = now
+
+
+class Recognizer:
+    """Frames in, depth, masks, poses and decisions out.
+
+    Args:
+        depth: the depth network.
+        scores: the segmentation network.
+        estimator: of static, dynamic and target pose.
+        settings: what a user may decide.
+        device: where the networks live.
+    """
+
+    def __init__(
+        self,
+        depth: DepthModel,
+        scores: ScoreModel,
+        estimator: PoseEstimator,
+        settings: Settings,
+        device: torch.device,
+    ) -> None:
+        self._depth = depth
+        self._scores = scores
+        self._estimator = estimator
+        self._settings = settings
+        self._device = device
+        self._buffer: PartnerBuffer[Observation] = PartnerBuffer(settings.longest_gap_s)
+
+    def reset(self) -> None:
+        """Forget the buffered frames: another camera, a jump in time."""
+        self._buffer.clear()
+
+    def replace_depth(self, depth: DepthModel) -> None:
+        """Use other depth weights from the next frame on; old depths do not mix with new ones."""
+        self._depth = depth
+        self.reset()
+
+    def step(
+        self,
+        name: str,
+        stamp_ns: int,
+        image: NDArray[np.uint8],
+        camera: Camera,
+        pair_wanted: bool = True,
+    ) -> Step:
+        """The newest frame of a stream.
+
+        Args:
+            name: the frame's name.
+            stamp_ns: time of exposure in nanoseconds.
+            image: (h, w, 3) uint8 RGB at the network's size, rectified.
+            camera: intrinsics of `image`.
+            pair_wanted: False where only depth and masks are needed: blocks 104 to 107 are left out.
+
+        Returns:
+            What was seen, and the pair with an earlier frame where there was one.
+        """
+        watch = Stopwatch()
+        frame = self.observe(name, stamp_ns, image, camera, watch)
+        why = self._buffer.broken_by(stamp_ns)
+        if why:
+            self.reset()
+        partner = self._buffer.partner(stamp_ns)
+        if partner is not None and partner.camera != camera:
+            why = "the camera's calibration changed"
+            self.reset()
+            partner = None
+        pair = None
+        if partner is None:
+            why = why or "first frame"
+        elif not pair_wanted:
+            why = "no pair was asked for"
+        else:
+            pair = self.compare(partner, frame, watch)
+            if pair.matches.tried and len(pair.matches) < _LEAST_FOUND * pair.matches.tried:
+                why = f"cut: {len(pair.matches)} of {pair.matches.tried} features found again"
+                self.reset()
+                pair = None
+            else:
+                keep = ~partner.dynamic, ~frame.dynamic
+                static = pair.matches.within(*keep)
+                self._buffer.learn(static.median_motion / camera.width)
+        self._buffer.add(frame)
+        return Step(frame, pair, why or "", watch.seconds)
+
+    def observe(
+        self,
+        name: str,
+        stamp_ns: int,
+        image: NDArray[np.uint8],
+        camera: Camera,
+        watch: Stopwatch | None = None,
+    ) -> Observation:
+        """Blocks 102 and 103 on one frame. Arguments as in `step`."""
+        watch = watch or Stopwatch()
+        with torch.inference_mode():
+            tensor = image_tensor(image, self._device)
+            focal = torch.tensor([camera.fy], dtype=tensor.dtype, device=self._device)
+            depth = self._depth(tensor, focal)[0, 0].float().cpu().numpy()
+            watch.lap("depth network")
+            # The largest probability is the largest score: the softmax is monotonic and is left out.
+            labels = self._scores(tensor).argmax(1)[0].to(torch.uint8).cpu().numpy()
+            watch.lap("segmentation network")
+        dynamic = self._settings.rules.dynamic_pixels(labels)
+        frame = Observation(name, stamp_ns, image, camera, depth, labels, dynamic)
+        watch.lap("masks")
+        return frame
+
+    def compare(
+        self, first: Observation, second: Observation, watch: Stopwatch | None = None
+    ) -> Pair:
+        """Blocks 104, 105 and 107 on two frames of one camera, the earlier one first."""
+        watch = watch or Stopwatch()
+        features = first.features
+        watch.lap("features")
+        matches = track(first.grey, second.grey, features)
+        watch.lap("optical flow")
+        margin = self._settings.mask_margin
+        wide1 = masking.dilated(first.dynamic, margin)
+        wide2 = masking.dilated(second.dynamic, margin)
+        static = self._pose(first, second, matches, ~wide1, ~wide2)
+        watch.lap("static pose")
+        dynamic = PoseEstimate(why="no pixel of a dynamic category")
+        if first.dynamic.any():
+            dynamic = self._pose(first, second, matches, first.dynamic, second.dynamic)
+        watch.lap("dynamic pose")
+        everything = np.ones_like(first.dynamic)
+        target = self._pose(first, second, matches, everything, everything)
+        watch.lap("target pose")
+        seconds = (second.stamp_ns - first.stamp_ns) / 1e9
+        thresholds = self._settings.thresholds.matrix(seconds)
+        decision = self._decide(static, dynamic, thresholds, int(first.dynamic.sum()))
+        watch.lap("gate")
+        return Pair(first, second, matches, static, dynamic, target, thresholds, decision)
+
+    def _decide(
+        self, static: PoseEstimate, dynamic: PoseEstimate, thresholds: Matrix, pixels: int
+    ) -> Decision:
+        if self._settings.gate == "off":
+            return Decision(Motion.STILL, "the gate is off")
+        if self._settings.gate == "all":
+            return Decision(Motion.MOVING if pixels else Motion.STILL, "the gate masks all")
+        return gate_image.decide(static, dynamic, thresholds, pixels)
+
+    def _pose(
+        self,
+        first: Observation,
+        second: Observation,
+        matches: Matches,
+        keep_first: NDArray[np.bool_],
+        keep_second: NDArray[np.bool_],
+    ) -> PoseEstimate:
+        pair = PosePair(
+            masking.masked_image(first.image, ~keep_first),
+            masking.masked_image(second.image, ~keep_second),
+            matches.within(keep_first, keep_second),
+            first.depth,
+            first.camera,
+        )
+        return self._estimator.estimate(pair)

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the camera's image to the network's and back: rectification and size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.errors import CalibrationError
+from depth_recog.method.camera import Camera
+
+STRIDE = 32
+"""Widths and heights of the networks' inputs are multiples of this."""
+
+
+def network_size(camera: Camera, trained: tuple[int, int]) -> tuple[int, int]:
+    """The size at which a camera's images enter the network.
+
+    A wide frame is never squashed: the size has the image's aspect ratio as nearly as multiples of
+    `STRIDE` allow, and about as many pixels as the network was trained on.
+
+    Args:
+        camera: of the images.
+        trained: (width, height) in training, pixels.
+
+    Returns:
+        (width, height) in pixels.
+    """
+    aspect = camera.width / camera.height
+    area = trained[0] * trained[1]
+    height = max(STRIDE, round((area / aspect) ** 0.5 / STRIDE) * STRIDE)
+    width = max(STRIDE, round(height * aspect / STRIDE) * STRIDE)
+    return width, height
+
+
+@dataclass(frozen=True)
+class Viewport:
+    """Maps between one camera's images and the network's input.
+
+    Attributes:
+        camera: of the images that come in; may be distorted.
+        rectified: the same size without distortion: what depth and its camera_info belong to.
+        network: intrinsics of the network's input.
+    """
+
+    camera: Camera
+    rectified: Camera
+    network: Camera
+    _maps: tuple[NDArray[np.int16], NDArray[np.uint16]] | None
+
+    @classmethod
+    def of(
+        cls,
+        camera: Camera,
+        size: tuple[int, int],
+        rectified: Camera | None = None,
+        rotation: NDArray[np.float64] | None = None,
+    ) -> Viewport:
+        """Prepare for a camera.
+
+        Args:
+            camera: of the images.
+            size: (width, height) of the network's input, pixels.
+            rectified: the intrinsics after rectification (CameraInfo's P); the camera's own when
+                not given.
+            rotation: (3, 3) rectification rotation (CameraInfo's R); identity when not given.
+        """
+        target = rectified or camera.rectified()
+        turned = rotation is not None and not np.allclose(rotation, np.eye(3))
+        maps = None
+        if camera.distorted or turned or target != camera.rectified():
+            maps = _rectification(camera, target, rotation)
+        return cls(camera, target, target.resized(*size), maps)
+
+    def rectify(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The image without distortion, same size; the image itself where there is none.
+
+        Raises:
+            CalibrationError: the image has another size than the calibration.
+        """
+        height, width = image.shape[:2]
+        if (width, height) != self.camera.size:
+            raise CalibrationError(
+                f"the image has {width}x{height} pixels, its calibration is for "
+                f"{self.camera.width}x{self.camera.height}: recalibrate, or publish the "
+                "camera_info that belongs to this size"
+            )
+        if self._maps is None:
+            return image
+        return cv2.remap(image, *self._maps, cv2.INTER_LINEAR)
+
+    def shrink(self, rectified: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The network's input: (h, w, 3) uint8, averaged down so that nothing aliases."""
+        size = self.network.size
+        if size == self.rectified.size:
+            return rectified
+        smaller = size[0] < self.rectified.width
+        method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+        return cv2.resize(rectified, size, interpolation=method)
+
+    def enlarge_depth(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(h, w) float32 at network size to the rectified image's size, bilinear."""
+        if depth.shape[::-1] == self.rectified.size:
+            return depth
+        return cv2.resize(depth, self.rectified.size, interpolation=cv2.INTER_LINEAR)
+
+    def enlarge_labels(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(h, w) uint8 ids at network size to the rectified image's size, nearest."""
+        if labels.shape[::-1] == self.rectified.size:
+            return labels
+        return cv2.resize(labels, self.rectified.size, interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def _rectification(
+    camera: Camera, target: Camera, rotation: NDArray[np.float64] | None
+) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
+    coefficients = np.asarray(camera.distortion, dtype=np.float64)
+    turn = np.eye(3) if rotation is None else rotation
+    if camera.distortion_model == "equidistant":
+        return cv2.fisheye.initUndistortRectifyMap(  # type: ignore[return-value]
+            camera.matrix, coefficients, turn, target.matrix, target.size, cv2.CV_16SC2
+        )
+    return cv2.initUndistortRectifyMap(  # type: ignore[return-value]
+        camera.matrix, coefficients, turn, target.matrix, target.size, cv2.CV_16SC2
+    )
+
+
+def limit_depth(
+    depth: NDArray[np.float32],
+    nearest: float,
+    farthest: float,
+    sky: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float32]:
+    """Mark what is out of range as REP 117 says.
+
+    Args:
+        depth: (H, W) float32.
+        nearest: below this a depth is invalid (NaN).
+        farthest: beyond this it is +inf.
+        sky: (H, W) bool, pixels of the sky: +inf, unless they are nearer than half of `farthest`,
+            where the two networks contradict each other and an obstacle must not vanish.
+
+    Returns:
+        (H, W) float32, a new array.
+    """
+    limited = depth.copy()
+    far = limited > farthest
+    if sky is not None:
+        far |= sky & (limited > farthest / 2)
+    limited[far] = np.inf
+    limited[~(limited >= nearest)] = np.nan
+    return limited

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ImageNet encoders: MobileNetV2 and MobileNetV3-small.
+
+The modules carry torchvision's parameter names, so that its published ImageNet weights load as
+they are, without torchvision: it does not import beside a CPU-only torch.
+
+Sources: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", 2018; Howard et
+al., "Searching for MobileNetV3", 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from depth_recog.errors import WeightsError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def _conv_norm_act(
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    stride: int = 1,
+    groups: int = 1,
+    act: type[nn.Module] | None = None,
+    eps: float = 1e-5,
+    momentum: float = 0.1,
+) -> nn.Sequential:
+    layers: list[nn.Module] = [
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs, eps=eps, momentum=momentum),
+    ]
+    if act is not None:
+        layers.append(act(inplace=True))
+    return nn.Sequential(*layers)
+
+
+class _InvertedResidualV2(nn.Module):
+    def __init__(self, inputs: int, outputs: int, stride: int, expand: int) -> None:
+        super().__init__()
+        hidden = inputs * expand
+        self.residual = stride == 1 and inputs == outputs
+        layers: list[nn.Module] = []
+        if expand != 1:
+            layers.append(_conv_norm_act(inputs, hidden, 1, act=nn.ReLU6))
+        layers += [
+            _conv_norm_act(hidden, hidden, 3, stride, groups=hidden, act=nn.ReLU6),
+            nn.Conv2d(hidden, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        ]
+        self.conv = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x)
+        return x + y if self.residual else y
+
+
+class _SqueezeExcitation(nn.Module):
+    def __init__(self, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv2d(channels, squeezed, 1)
+        self.fc2 = nn.Conv2d(squeezed, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = x.mean((2, 3), keepdim=True)
+        gate = nn.functional.relu(self.fc1(gate))
+        return x * nn.functional.hardsigmoid(self.fc2(gate))
+
+
+class _InvertedResidualV3(nn.Module):
+    def __init__(
+        self, inputs: int, kernel: int, hidden: int, outputs: int, se: bool, hard: bool, stride: int
+    ) -> None:
+        super().__init__()
+        act: type[nn.Module] = nn.Hardswish if hard else nn.ReLU
+        self.residual = stride == 1 and inputs == outputs
+        layers: list[nn.Module] = []
+        if hidden != inputs:
+            layers.append(
+                _conv_norm_act(inputs, hidden, 1, act=act, eps=1e-3, momentum=0.01)
+            )
+        layers.append(
+            _conv_norm_act(
+                hidden, hidden, kernel, stride, groups=hidden, act=act, eps=1e-3, momentum=0.01
+            )
+        )
+        if se:
+            squeezed = max(8, (hidden // 4 + 4) // 8 * 8)
+            layers.append(_SqueezeExcitation(hidden, squeezed))
+        layers.append(_conv_norm_act(hidden, outputs, 1, eps=1e-3, momentum=0.01))
+        self.block = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.block(x)
+        return x + y if self.residual else y
+
+
+class Encoder(nn.Module):
+    """A stack `features` tapped where the stride doubles.
+
+    Args:
+        features: the layers, in torchvision's order.
+        taps: index of the last layer at strides 2, 4, 8, 16, 32.
+        channels: channels at those taps.
+    """
+
+    def __init__(self, features: nn.Sequential, taps: tuple[int, ...], channels: tuple[int, ...]):
+        super().__init__()
+        self.features = features
+        self.taps = taps
+        self.channels = channels
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.mean: Tensor
+        self.std: Tensor
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Feature maps at strides 2, 4, 8, 16, 32.
+
+        Args:
+            image: (B, 3, H, W) float, 0..1, RGB; (B, 6, H, W) for a pair of frames.
+
+        Returns:
+            Five tensors (B, channels[i], ceil(H / 2^(i+1)), ceil(W / 2^(i+1))).
+        """
+        repeat = image.shape[1] // 3
+        x = (image - self.mean.repeat(1, repeat, 1, 1)) / self.std.repeat(1, repeat, 1, 1)
+        taps = []
+        for index, layer in enumerate(self.features):
+            x = layer(x)
+            if index in self.taps:
+                taps.append(x)
+        return taps
+
+    def load_imagenet(self, state: Mapping[str, Tensor]) -> None:
+        """Take torchvision's weights for these layers; the classifier is left out.
+
+        Raises:
+            WeightsError: a layer of this encoder is missing in `state`.
+        """
+        own = self.features.state_dict()
+        prefix = "features."
+        taken = {
+            k[len(prefix) :]: v
+            for k, v in state.items()
+            if k.startswith(prefix) and k[len(prefix) :] in own
+        }
+        missing = sorted(set(own) - set(taken))
+        if missing:
+            raise WeightsError(f"ImageNet weights of another encoder: {missing[0]} is missing")
+        self.features.load_state_dict(taken)
+
+
+def mobilenet_v2() -> Encoder:
+    """MobileNetV2 without its last 1x1 convolution and classifier: 1.8 M parameters."""
+    settings = (
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    )
+    layers: list[nn.Module] = [_conv_norm_act(3, 32, 3, 2, act=nn.ReLU6)]
+    channels = 32
+    for expand, outputs, repeats, stride in settings:
+        for i in range(repeats):
+            layers.append(
+                _InvertedResidualV2(channels, outputs, stride if i == 0 else 1, expand)
+            )
+            channels = outputs
+    return Encoder(nn.Sequential(*layers), taps=(1, 3, 6, 13, 17), channels=(16, 24, 32, 96, 320))
+
+
+def mobilenet_v3_small() -> Encoder:
+    """MobileNetV3-small without its last 1x1 convolution and classifier: 0.87 M parameters."""
+    settings = (
+        (16, 3, 16, 16, True, False, 2),
+        (16, 3, 72, 24, False, False, 2),
+        (24, 3, 88, 24, False, False, 1),
+        (24, 5, 96, 40, True, True, 2),
+        (40, 5, 240, 40, True, True, 1),
+        (40, 5, 240, 40, True, True, 1),
+        (40, 5, 120, 48, True, True, 1),
+        (48, 5, 144, 48, True, True, 1),
+        (48, 5, 288, 96, True, True, 2),
+        (96, 5, 576, 96, True, True, 1),
+        (96, 5, 576, 96, True, True, 1),
+    )
+    first = _conv_norm_act(3, 16, 3, 2, act=nn.Hardswish, eps=1e-3, momentum=0.01)
+    layers: list[nn.Module] = [first, *(_InvertedResidualV3(*s) for s in settings)]
+    return Encoder(nn.Sequential(*layers), taps=(0, 1, 3, 8, 11), channels=(16, 16, 24, 48, 96))
+
+
+ENCODERS = {"mobilenet_v2": mobilenet_v2, "mobilenet_v3_small": mobilenet_v3_small}

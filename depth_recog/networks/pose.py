@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pose network of blocks 104 and 105: two frames in, six numbers out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from depth_recog.networks.encoders import ENCODERS
+
+
+class PoseNetwork(nn.Module):
+    """An encoder on both frames stacked, and a small convolutional head.
+
+    Args:
+        encoder: a key of `ENCODERS`.
+        width: channels of the head.
+    """
+
+    def __init__(self, encoder: str = "mobilenet_v3_small", width: int = 128) -> None:
+        super().__init__()
+        self.encoder = ENCODERS[encoder]()
+        first = self.encoder.features[0][0]  # type: ignore[index]
+        stacked = nn.Conv2d(6, first.out_channels, 3, 2, 1, bias=False)
+        self.encoder.features[0][0] = stacked  # type: ignore[index]
+        channels = self.encoder.channels[-1]
+        self.head = nn.Sequential(
+            nn.Conv2d(channels, width, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, 6, 1),
+        )
+
+    def load_imagenet(self, state: dict[str, Tensor]) -> None:
+        """ImageNet weights; the first layer's are shared between the frames and halved."""
+        key = "features.0.0.weight"
+        self.encoder.load_imagenet({**state, key: torch.cat((state[key], state[key]), 1) / 2})
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Motion between two frames.
+
+        Args:
+            first: (B, 3, H, W) float, 0..1, RGB; the earlier frame.
+            second: (B, 3, H, W) float, 0..1, RGB.
+
+        Returns:
+            (B, 6) float: rotation vector in radians and translation in the depth network's unit,
+            of T_second_from_first (see `method.se3.exp`).
+        """
+        features = self.encoder(torch.cat((first, second), 1))[-1]
+        # The factor keeps the first steps of training near no motion at all.
+        return 0.01 * self.head(features).mean((2, 3))

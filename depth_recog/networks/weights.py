@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights files: safetensors with a header that says what they are, and a card beside each.
+
+The card is Markdown with a YAML front matter; its `sha256` is the file's. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from depth_recog.errors import WeightsError
+from depth_recog.networks.depth import DepthNetwork
+from depth_recog.networks.pose import PoseNetwork
+from depth_recog.networks.segmentation import SegmentationNetwork
+
+FORMAT = "depth_recog/1"
+NETWORKS: dict[str, type[nn.Module]] = {
+    "depth": DepthNetwork,
+    "masks": SegmentationNetwork,
+    "pose": PoseNetwork,
+}
+SHIPPED = Path(__file__).parent / "shipped"
+DEFAULT = {"depth": "depth-street", "masks": "masks-street", "pose": "pose-street"}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a weights file says of itself.
+
+    Attributes:
+        path: where it lies.
+        network: a key of `NETWORKS`.
+        architecture: arguments of that network's class.
+        size: (width, height) of the images in training, pixels.
+        unit: "metres", or "relative" for a depth up to scale.
+        sha256: of the whole file, 64 hexadecimal digits.
+    """
+
+    path: Path
+    network: str
+    architecture: dict[str, Any]
+    size: tuple[int, int]
+    unit: str
+    sha256: str
+
+
+def resolve(name: str, network: str) -> Path:
+    """The file of a shipped name or of a path; an empty name means the shipped default.
+
+    Raises:
+        WeightsError: neither of them exists.
+    """
+    name = name or DEFAULT[network]
+    shipped = SHIPPED / f"{name}.safetensors"
+    if shipped.is_file():
+        return shipped
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    names = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.safetensors")))
+    raise WeightsError(f"{name}: no such weights file; shipped with the package are: {names}")
+
+
+def read_header(path: Path) -> Header:
+    """Read and check a file's header and hash, without its tensors.
+
+    Raises:
+        WeightsError: not a safetensors file, not ours, or not the file that its card describes.
+    """
+    digest = file_sha256(path)
+    card = path.with_suffix(".md")
+    if card.is_file():
+        expected = str(read_card(card).get("sha256", ""))
+        if expected != digest:
+            raise WeightsError(
+                f"{path}: its sha256 is {digest[:12]}..., its card {card.name} says "
+                f"{expected[:12] or 'nothing'}...: the file is damaged or was exchanged; "
+                "restore it, or write a new card"
+            )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: not a readable safetensors file ({error})") from error
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(
+            f"{path}: its header's format is {metadata.get('format')!r}, {FORMAT!r} is needed: "
+            "export the network with depth_recog"
+        )
+    try:
+        width, height = json.loads(metadata["size"])
+        architecture = json.loads(metadata["architecture"])
+        network, unit = metadata["network"], metadata["unit"]
+    except (KeyError, ValueError, TypeError) as error:
+        raise WeightsError(f"{path}: its header is incomplete ({error})") from error
+    if network not in NETWORKS:
+        raise WeightsError(f"{path}: holds a {network!r} network; known: {', '.join(NETWORKS)}")
+    return Header(path, network, architecture, (width, height), unit, digest)
+
+
+def read_card(card: Path) -> dict[str, Any]:
+    """The YAML front matter of a card.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    parts = card.read_text(encoding="utf-8").split("---\n")
+    content = yaml.safe_load(parts[1]) if len(parts) >= 3 and not parts[0].strip() else None
+    if not isinstance(content, dict):
+        raise WeightsError(f"{card}: no YAML front matter between two lines of ---")
+    return content
+
+
+def load_network(
+    name: str, network: str, device: torch.device | str = "cpu"
+) -> tuple[nn.Module, Header]:
+    """A network with its weights, ready to run.
+
+    Args:
+        name: shipped name, path, or "" for the default.
+        network: a key of `NETWORKS`, what is expected in the file.
+        device: where it shall live.
+
+    Returns:
+        The network in evaluation mode, channels last, and its file's header.
+
+    Raises:
+        WeightsError: missing, damaged, or another network's.
+    """
+    header = read_header(resolve(name, network))
+    if header.network != network:
+        raise WeightsError(
+            f"{header.path}: holds a {header.network} network, a {network} network is needed"
+        )
+    try:
+        module = NETWORKS[network](**header.architecture)
+    except (TypeError, KeyError) as error:
+        raise WeightsError(f"{header.path}: unknown architecture ({error})") from error
+    with safe_open(header.path, framework="pt") as file:
+        state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+    own = module.state_dict()
+    for key, value in own.items():
+        if key not in state:
+            if key.endswith("num_batches_tracked"):
+                state[key] = value
+                continue
+            raise WeightsError(f"{header.path}: tensor {key} is missing")
+        if state[key].shape != value.shape:
+            raise WeightsError(
+                f"{header.path}: tensor {key} has shape {tuple(state[key].shape)}, "
+                f"{tuple(value.shape)} is needed"
+            )
+    surplus = sorted(set(state) - set(own))
+    if surplus:
+        raise WeightsError(f"{header.path}: tensor {surplus[0]} belongs to another network")
+    module.load_state_dict(state)
+    module.eval().requires_grad_(False)
+    ready = module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return cast(nn.Module, ready), header
+
+
+def save_network(
+    module: nn.Module,
+    path: Path,
+    network: str,
+    architecture: dict[str, Any],
+    size: tuple[int, int],
+    unit: str,
+    half: bool = True,
+) -> str:
+    """Write a weights file.
+
+    Args:
+        module: the trained network.
+        path: the file to write.
+        network: a key of `NETWORKS`.
+        architecture: arguments of that network's class.
+        size: (width, height) of the images in training, pixels.
+        unit: "metres" or "relative".
+        half: store float16 (loaded as float32 again): half the size.
+
+    Returns:
+        The file's sha256.
+    """
+    tensors = {}
+    for key, value in module.state_dict().items():
+        if key.endswith("num_batches_tracked"):
+            continue
+        stored = value.half() if half and not key.endswith("running_var") else value.float()
+        tensors[key] = stored.contiguous()
+    metadata = {
+        "format": FORMAT,
+        "network": network,
+        "architecture": json.dumps(architecture),
+        "size": json.dumps(size),
+        "unit": unit,
+    }
+    save_file(tensors, path, metadata)
+    path.chmod(0o644)  # safetensors writes 0600, which nobody else could read once installed
+    return file_sha256(path)
+
+
+def file_sha256(path: Path) -> str:
+    """64 hexadecimal digits.
+
+    Raises:
+        WeightsError: the file cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error

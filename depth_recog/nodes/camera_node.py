@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The camera node: any source of frames as `image` and `camera_info`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from builtin_interfaces.msg import Time as TimeMessage
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.time import Time
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from depth_recog.datasets.sequence import Frame, Sequence
+from depth_recog.datasets.sources import open_source
+from depth_recog.errors import ConfigurationError, DepthRecogError
+from depth_recog.nodes import camera_info, messages, process
+from depth_recog.nodes.managed import LifecycleState, ManagedNode, TransitionCallbackReturn
+from depth_recog.nodes.parameters import Parameters, Spec
+
+SPECS = (
+    Spec("autostart", True, "Configure and activate at the start."),
+    Spec("source", "synthetic", "A path, a device, or kind:path; see depth-recog run --help."),
+    Spec("rate", 0.0, "Frames per second; 0 for the source's own rate.", 0.0, 1000.0),
+    Spec("loop", False, "Start anew after the last frame."),
+    Spec("limit", 0, "End after so many frames; 0 for all of them.", 0, 2**31 - 1),
+    Spec("frame_id", "camera_optical_frame", "Frame of the images (x right, y down, z forward)."),
+    Spec(
+        "stamps",
+        "now",
+        "Stamps of the messages: the clock's time, or the recording's.",
+        choices=("now", "recorded"),
+    ),
+    Spec("publish_clock", False, "Publish the stamps on /clock, for nodes with use_sim_time."),
+    Spec(
+        "wait_for_subscribers",
+        0,
+        "Begin when so many nodes listen to the images.",
+        0,
+        1000,
+    ),
+    Spec(
+        "reliability",
+        "reliable",
+        "Of the publishers; reliable serves both kinds of subscribers.",
+        choices=("reliable", "best_effort"),
+    ),
+)
+
+_POLL_S = 0.005
+
+
+class CameraNode(ManagedNode):
+    """See the module. Without `loop` the process ends after the last frame."""
+
+    def __init__(self) -> None:
+        super().__init__("camera_node")
+        self._parameters = Parameters(self, SPECS, lambda: self.active, _check)
+        self._sequence: Sequence | None = None
+        self._thread: threading.Thread | None = None
+        self._halt = threading.Event()
+        self._entities: list[Any] = []
+        self.published = 0
+
+    def autostart(self) -> None:
+        """Start unless told not to."""
+        self.start_if(self._parameters["autostart"])
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Open the source."""
+        return self.guarded(self._configure)
+
+    def _configure(self) -> None:
+        self._sequence = open_source(self._parameters["source"])
+        rate = self._parameters["rate"] or self._sequence.rate_hz
+        self.get_logger().info(f"{self._sequence.kind}: {self._sequence.name}, {rate:g} Hz")
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Open the topics and start to play."""
+        p = self._parameters
+        qos = QoSProfile(depth=10, reliability=ReliabilityPolicy[p["reliability"].upper()])
+        options = QoSOverridingOptions.with_default_policies()
+        self._images = self.create_publisher(Image, "image", qos, qos_overriding_options=options)
+        self._infos = self.create_publisher(
+            CameraInfo, "camera_info", qos, qos_overriding_options=options
+        )
+        self._entities = [self._images, self._infos]
+        self._clock = None
+        if p["publish_clock"]:
+            self._clock = self.create_publisher(Clock, "/clock", 10)
+            self._entities.append(self._clock)
+        self._halt.clear()
+        self._thread = threading.Thread(target=self._play, name="play", daemon=True)
+        self._thread.start()
+        self.active = True
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop playing and close the topics."""
+        self._deactivate()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _deactivate(self) -> bool:
+        self.active = False
+        self._halt.set()
+        idle = True
+        if self._thread is not None:
+            self._thread.join(timeout=3.0)
+            idle = not self._thread.is_alive()
+            self._thread = None
+        if idle:
+            for entity in self._entities:
+                self.destroy_publisher(entity)
+            self._entities = []
+        return idle
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Forget the source."""
+        self._sequence = None
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Close whatever is open."""
+        self._deactivate()
+        return TransitionCallbackReturn.SUCCESS
+
+    def stop(self) -> bool:
+        """End before the process does; False where the source would not come back."""
+        return self._deactivate()
+
+    # The playing thread
+
+    def _play(self) -> None:
+        try:
+            self._wait_for_subscribers()
+            self._play_frames()
+        except DepthRecogError as error:
+            self.get_logger().fatal(str(error))
+            self.failed = True
+        except Exception as error:
+            self.get_logger().fatal(f"{type(error).__name__}: {error}")
+            self.failed = True
+        if not self._halt.is_set():
+            self.get_logger().info(f"played {self.published} frames")
+            process.request_stop()
+
+    def _wait_for_subscribers(self) -> None:
+        wanted = self._parameters["wait_for_subscribers"]
+        while self._images.get_subscription_count() < wanted and not self._halt.is_set():
+            self._halt.wait(_POLL_S)
+
+    def _play_frames(self) -> None:
+        assert self._sequence is not None
+        p = self._parameters
+        period = round(1e9 / (p["rate"] or self._sequence.rate_hz))
+        due = self._now()
+        for frame in islice(self._frames(), p["limit"] or None):
+            # A live source keeps its own time: reading it is the wait.
+            if not self._sequence.live:
+                self._wait_until(due)
+                due += period
+            if self._halt.is_set():
+                return
+            self._publish(frame)
+
+    def _frames(self) -> Iterator[Frame]:
+        assert self._sequence is not None
+        yield from self._sequence
+        while self._parameters["loop"]:
+            yield from self._sequence
+
+    def _now(self) -> int:
+        """Nanoseconds of the clock that paces: /clock, unless it is ours."""
+        if self.sim_time() and not self._parameters["publish_clock"]:
+            return int(self.get_clock().now().nanoseconds)
+        return time.monotonic_ns()
+
+    def _wait_until(self, due: int) -> None:
+        paced_by_clock = self.sim_time() and not self._parameters["publish_clock"]
+        while (rest := due - self._now()) > 0 and not self._halt.is_set():
+            self._halt.wait(_POLL_S if paced_by_clock else rest / 1e9)
+
+    def _publish(self, frame: Frame) -> None:
+        header = Header(frame_id=self._parameters["frame_id"], stamp=self._stamp(frame))
+        message = messages.image(frame.image, "rgb8", header)
+        if self._clock is not None:
+            self._clock.publish(Clock(clock=header.stamp))
+        self._infos.publish(camera_info.to_message(frame.camera, header))
+        self._images.publish(message)
+        self.published += 1
+
+    def _stamp(self, frame: Frame) -> TimeMessage:
+        if self._parameters["stamps"] == "recorded":
+            return Time(nanoseconds=frame.stamp_ns).to_msg()
+        return self.get_clock().now().to_msg()
+
+
+def _check(values: Mapping[str, Any]) -> None:
+    if not values["source"]:
+        raise ConfigurationError("parameter source is empty: a path, a device, or kind:path")

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts the project's nodes as processes, and ends them as launch would."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from typing import Any
+
+
+def node_command(executable: str, namespace: str, parameters: dict[str, Any]) -> list[str]:
+    """The command line of `depth_node` or `camera_node`, wherever the scripts were installed."""
+    code = f"import sys; from depth_recog.nodes.process import {executable} as m; sys.exit(m())"
+    command = [sys.executable, "-c", code, "--ros-args", "-r", f"__ns:=/{namespace}"]
+    for name, value in parameters.items():
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        command += ["-p", f"{name}:={text}"]
+    return command
+
+
+def start(executable: str, namespace: str, parameters: dict[str, Any]) -> subprocess.Popen[bytes]:
+    """Start a node; it does not see the terminal's Ctrl-C, its parent passes that on."""
+    return subprocess.Popen(
+        node_command(executable, namespace, parameters), start_new_session=True
+    )
+
+
+def end(process: subprocess.Popen[bytes], patience: float = 8.0) -> int:
+    """SIGINT, and SIGKILL for one that does not listen; returns the exit status."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return process.wait()

@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The depth node: frames in; depth, masks, poses and the gate's decisions out.
+
+Two threads. The executor's only hands over the newest image with its CameraInfo; the inference
+thread does everything else, one frame at a time, and what comes late is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.time import Time
+from sensor_msgs.msg import CameraInfo, Image
+
+from depth_recog.errors import ConfigurationError, DepthRecogError
+from depth_recog.method.gate_image import Thresholds
+from depth_recog.method.recognizer import GATES, Settings
+from depth_recog.method.viewport import Viewport
+from depth_recog.networks.factory import ESTIMATORS, Assembly, assemble, preset_rules
+from depth_recog.nodes import camera_info, diagnostics
+from depth_recog.nodes.managed import LifecycleState, ManagedNode, TransitionCallbackReturn
+from depth_recog.nodes.matching import CameraMatcher, LatestSlot
+from depth_recog.nodes.outputs import Outputs
+from depth_recog.nodes.parameters import Parameters, Spec
+from depth_recog.nodes.seam import image_to_rgb
+
+_DEFAULTS = Settings()
+SPECS = (
+    Spec("autostart", True, "Configure and activate at the start."),
+    Spec("device", "auto", "Where the networks run: auto, cpu, cuda or cuda:N."),
+    Spec("weights", "", "Depth weights: a shipped name or a path; empty for the default."),
+    Spec("mask_weights", "", "Segmentation weights: a shipped name or a path."),
+    Spec("pose_weights", "", "Pose weights, for the pose estimator `network`."),
+    Spec("pose_estimator", "pnp", "Estimator of the three poses.", choices=ESTIMATORS),
+    Spec("threads", 0, "CPU threads of the networks; 0 for torch's own choice.", 0, 256),
+    Spec(
+        "dynamic_classes",
+        list(_DEFAULTS.rules.dynamic),
+        "Names of the preset objects that can move (Cityscapes classes).",
+    ),
+    Spec("gate", "image", "How it is decided whether dynamic objects move.", choices=GATES),
+    Spec(
+        "gate_rotation",
+        _DEFAULTS.thresholds.rotation,
+        "Gate threshold for the elements of R, per second.",
+        1e-6,
+        1e6,
+    ),
+    Spec(
+        "gate_translation",
+        _DEFAULTS.thresholds.translation,
+        "Gate threshold for the elements of t, metres per second.",
+        1e-6,
+        1e6,
+    ),
+    Spec("longest_gap", 0.5, "Frames further apart make no pair, seconds.", 0.01, 10.0),
+    Spec("min_depth", 0.1, "Nearer than this is NaN, metres.", 0.0, 1000.0, live=True),
+    Spec("max_depth", 80.0, "Farther than this is +inf, metres.", 0.1, 1e6, live=True),
+    Spec(
+        "depth_encoding",
+        "32FC1",
+        "32FC1 is metres, 16UC1 millimetres with 0 for invalid.",
+        choices=("32FC1", "16UC1"),
+        live=True,
+    ),
+    Spec(
+        "output_size",
+        "input",
+        "Size of depth and masks: the input image's, or the network's (faster).",
+        choices=("input", "network"),
+        live=True,
+    ),
+    Spec("input_rectified", False, "The images are rectified already: use P and ignore D."),
+    Spec(
+        "image_reliability",
+        "best_effort",
+        "Reliability asked of the camera; best_effort takes both kinds.",
+        choices=("best_effort", "reliable"),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """An image, its CameraInfo, and when it arrived (monotonic seconds)."""
+
+    image: Image
+    info: CameraInfo
+    arrived: float
+
+
+class DepthNode(ManagedNode):
+    """See the module."""
+
+    def __init__(self) -> None:
+        super().__init__("depth_node")
+        self._parameters = Parameters(self, SPECS, lambda: self.active, _check)
+        self._assembly: Assembly | None = None
+        self._ledger = diagnostics.Ledger()
+        self._matcher: CameraMatcher[_Job, CameraInfo] = CameraMatcher()
+        self._slot: LatestSlot[_Job] = LatestSlot()
+        self._thread: threading.Thread | None = None
+        self._outputs: Outputs | None = None
+        self._subscriptions: list[Any] = []
+        self._view_key: tuple[Any, ...] | None = None
+        self._view: Viewport | None = None
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._timer = self.create_timer(1.0, self._report)
+
+    def autostart(self) -> None:
+        """Start unless told not to."""
+        self.start_if(self._parameters["autostart"])
+
+    # Life cycle
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load and warm the networks."""
+        return self.guarded(self._configure)
+
+    def _configure(self) -> None:
+        p = self._parameters
+        if p["threads"]:
+            torch.set_num_threads(p["threads"])
+        self._assembly = assemble(
+            p["device"],
+            p["weights"],
+            p["mask_weights"],
+            p["pose_weights"],
+            p["pose_estimator"],
+            _settings(p.values),
+        )
+        self._assembly.warm_up()
+        depth = self._assembly.depth
+        self.get_logger().info(
+            f"depth weights {depth.path.stem} ({depth.sha256[:12]}), in {depth.unit}, "
+            f"on {self._assembly.device}"
+        )
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Open the topics and start the inference thread."""
+        return self.guarded(self._activate)
+
+    def _activate(self) -> None:
+        p = self._parameters
+        self._slot = LatestSlot()
+        self._matcher = CameraMatcher()
+        self._view_key = None
+        self._outputs = Outputs(self, p.__getitem__)
+        reliability = ReliabilityPolicy[p["image_reliability"].upper()]
+        qos = QoSProfile(depth=5, reliability=reliability)
+        options = QoSOverridingOptions.with_default_policies()
+        self._subscriptions = [
+            self.create_subscription(
+                CameraInfo, "camera_info", self._on_info, qos, qos_overriding_options=options
+            ),
+            self.create_subscription(
+                Image, "image", self._on_image, qos, qos_overriding_options=options
+            ),
+        ]
+        self._thread = threading.Thread(target=self._infer, name="inference", daemon=True)
+        self._thread.start()
+        self.active = True
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Close the topics and end the inference thread."""
+        self._deactivate()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _deactivate(self) -> bool:
+        self.active = False
+        for subscription in self._subscriptions:
+            self.destroy_subscription(subscription)
+        self._subscriptions = []
+        self._ledger.count("dropped", self._slot.close())
+        self._ledger.count("unmatched", self._matcher.waiting)
+        idle = True
+        if self._thread is not None:
+            self._thread.join(timeout=3.0)
+            idle = not self._thread.is_alive()
+            self._thread = None
+        if self._outputs is not None and idle:
+            self._outputs.close()
+            self._outputs = None
+        return idle
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the networks."""
+        self._assembly = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Close whatever is open."""
+        self._deactivate()
+        self._assembly = None
+        return TransitionCallbackReturn.SUCCESS
+
+    def stop(self) -> bool:
+        """End before the process does; False where the inference thread would not come back."""
+        idle = self._deactivate()
+        if self._ledger.counts["received"]:
+            rows = self._ledger.report()
+            counts = ", ".join(f"{k} {rows[k]}" for k in ("received", *diagnostics.OUTCOMES))
+            self.get_logger().info(f"images: {counts}")
+        return idle
+
+    # The executor's thread: hand over the newest image
+
+    def _on_image(self, message: Image) -> None:
+        self._ledger.count("received")
+        stamp = Time.from_msg(message.header.stamp).nanoseconds
+        was_loose = self._matcher.loose
+        job = _Job(message, CameraInfo(), time.monotonic())
+        pairs, lost = self._matcher.image(stamp, job)
+        self._ledger.count("unmatched", lost)
+        if self._matcher.loose and not was_loose:
+            self.get_logger().warning(
+                "camera_info's stamps differ from the images': using the newest camera_info"
+            )
+        self._hand_over(pairs)
+
+    def _on_info(self, message: CameraInfo) -> None:
+        self._hand_over(self._matcher.info(Time.from_msg(message.header.stamp).nanoseconds, message))
+
+    def _hand_over(self, pairs: list[tuple[_Job, CameraInfo]]) -> None:
+        for job, info in pairs:
+            if self._slot.put(_Job(job.image, info, job.arrived)):
+                self._ledger.count("dropped")
+
+    # The inference thread: from an image to everything that is published of it
+
+    def _infer(self) -> None:
+        while (job := self._slot.take()) is not None:
+            try:
+                self._process(job)
+            except DepthRecogError as error:
+                self._ledger.count("rejected", why=str(error))
+                self.get_logger().error(str(error), throttle_duration_sec=5.0)
+            except Exception as error:
+                # One bad frame must not end the stream; the reason is counted and logged.
+                why = f"{type(error).__name__}: {error}"
+                self._ledger.count("rejected", why=why)
+                self.get_logger().error(f"a frame failed: {why}", throttle_duration_sec=5.0)
+
+    def _process(self, job: _Job) -> None:
+        assert self._outputs is not None and self._assembly is not None
+        wanted = self._outputs.wanted()
+        if not wanted:
+            self._ledger.count("idle")
+            return
+        start = time.perf_counter()
+        view = self._viewport(job.info)
+        rectified = view.rectify(image_to_rgb(job.image))
+        image = view.shrink(rectified)
+        prepared = time.perf_counter()
+        header = job.image.header
+        stamp = Time.from_msg(header.stamp).nanoseconds
+        recognizer = self._assembly.recognizer
+        step = recognizer.step(
+            str(stamp), stamp, image, view.network, self._outputs.need_pair(wanted)
+        )
+        recognized = time.perf_counter()
+        self._outputs.publish(wanted, step, view, header)
+        parts = {
+            "conversion and resizing": prepared - start,
+            **step.seconds,
+            "messages": time.perf_counter() - recognized,
+        }
+        decision = step.pair.decision.motion.name.lower() if step.pair else "alone"
+        masked = float(step.frame.dynamic.mean())
+        self._ledger.finished(time.monotonic() - job.arrived, parts, decision, masked)
+
+    def _viewport(self, info: CameraInfo) -> Viewport:
+        key = (
+            info.width,
+            info.height,
+            tuple(info.k),
+            tuple(info.d),
+            tuple(info.r),
+            tuple(info.p),
+            info.distortion_model,
+            info.binning_x,
+            info.binning_y,
+            (info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height),
+        )
+        if key != self._view_key or self._view is None:
+            assert self._assembly is not None
+            calibration = camera_info.from_message(info, self._parameters["input_rectified"])
+            size = self._assembly.network_size(calibration.rectified)
+            self._view = Viewport.of(
+                calibration.camera, size, calibration.rectified, calibration.rotation
+            )
+            self._view_key = key
+            self._assembly.recognizer.reset()
+        return self._view
+
+    def _report(self) -> None:
+        rows = self._ledger.report()
+        if self._assembly is not None:
+            depth = self._assembly.depth
+            rows["device"] = str(self._assembly.device)
+            rows["weights"] = depth.path.stem
+            rows["weights sha256"] = depth.sha256
+            rows["unit"] = depth.unit
+        level, message = DiagnosticStatus.OK, "publishing" if self.active else "inactive"
+        if self._ledger.counts["rejected"]:
+            level, message = DiagnosticStatus.WARN, "images were rejected: see last rejection"
+        stamp = self.get_clock().now().to_msg()
+        name = f"{self.get_fully_qualified_name().lstrip('/')}: depth"
+        self._diagnostics.publish(diagnostics.status(name, level, message, rows, stamp))
+
+
+def _settings(values: Mapping[str, Any]) -> Settings:
+    return Settings(
+        rules=preset_rules(list(values["dynamic_classes"])),
+        gate=values["gate"],
+        thresholds=Thresholds(values["gate_rotation"], values["gate_translation"]),
+        longest_gap_s=values["longest_gap"],
+    )
+
+
+def _check(values: Mapping[str, Any]) -> None:
+    _settings(values)
+    if not values["min_depth"] < values["max_depth"]:
+        raise ConfigurationError(
+            f"min_depth {values['min_depth']} must be less than max_depth {values['max_depth']}"
+        )

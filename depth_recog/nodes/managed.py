@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the project's nodes have in common: a life cycle that starts itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+
+from depth_recog.errors import DepthRecogError
+
+
+class ManagedNode(LifecycleNode):
+    """A lifecycle node that configures and activates itself unless `autostart` is false.
+
+    `failed` is True after a configure or activate that failed at the start: the process then ends
+    with 1.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.failed = False
+        self.active = False
+
+    def start_if(self, wanted: bool) -> None:
+        """Configure and activate. Raises DepthRecogError with the reason where that fails."""
+        if not wanted:
+            return
+        for trigger in (self.trigger_configure, self.trigger_activate):
+            if trigger() != TransitionCallbackReturn.SUCCESS:
+                self.failed = True
+                raise DepthRecogError(f"{self.get_name()} did not start: see the error above")
+
+    def guarded(self, work: Callable[[], None]) -> TransitionCallbackReturn:
+        """Run a transition's work; a user's mistake is a FAILURE with the reason in the log."""
+        try:
+            work()
+        except DepthRecogError as error:
+            self.get_logger().error(str(error))
+            return TransitionCallbackReturn.FAILURE
+        return TransitionCallbackReturn.SUCCESS
+
+    def sim_time(self) -> bool:
+        """Whether the node's clock is /clock."""
+        value: bool = self.get_parameter("use_sim_time").value
+        return value
+
+
+__all__ = ["LifecycleState", "ManagedNode", "Parameter", "TransitionCallbackReturn"]

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The depth node's topics: what goes out, and only where somebody listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import TransformStamped
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Float64MultiArray, Header
+
+from depth_recog.method.masking import SKY, dynamic_image, static_image
+from depth_recog.method.recognizer import Pair, Step
+from depth_recog.method.viewport import Viewport, limit_depth
+from depth_recog.nodes import camera_info, messages
+from depth_recog.pictures import depth_colors
+
+DEPTH = "depth/image_rect"
+DEPTH_INFO = "depth/camera_info"
+LABELS = "mask/labels"
+DYNAMIC = "mask/dynamic"
+MOVING = "mask/moving"
+TARGET = "pose/target"
+STATIC = "pose/static"
+MATRICES = {
+    "pose/target_matrix": lambda pair: pair.target.T_second_from_first,
+    "pose/static_matrix": lambda pair: pair.static.T_second_from_first,
+    "pose/dynamic_matrix": lambda pair: pair.dynamic.T_second_from_first,
+    "pose/absolute_difference": lambda pair: pair.absolute_difference,
+}
+COLOR = "debug/color"
+STATIC_IMAGE = "debug/static_image"
+DYNAMIC_IMAGE = "debug/dynamic_image"
+PROJECTION = "debug/projection"
+
+TOPICS: dict[str, type] = {
+    DEPTH: Image,
+    DEPTH_INFO: CameraInfo,
+    LABELS: Image,
+    DYNAMIC: Image,
+    MOVING: Image,
+    TARGET: TransformStamped,
+    STATIC: TransformStamped,
+    **dict.fromkeys(MATRICES, Float64MultiArray),
+    COLOR: Image,
+    STATIC_IMAGE: Image,
+    DYNAMIC_IMAGE: Image,
+    PROJECTION: Image,
+}
+_NEED_PAIR = {MOVING, TARGET, STATIC, *MATRICES, PROJECTION}
+
+
+class Outputs:
+    """The depth node's publishers.
+
+    Args:
+        node: their owner.
+        parameters: `depth_encoding`, `output_size`, `min_depth`, `max_depth`, read at every frame.
+    """
+
+    def __init__(self, node: Node, parameters: Callable[[str], Any]) -> None:
+        self._node = node
+        self._parameter = parameters
+        qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+        options = QoSOverridingOptions.with_default_policies()
+        self._publishers: dict[str, Publisher] = {
+            topic: node.create_publisher(kind, topic, qos, qos_overriding_options=options)
+            for topic, kind in TOPICS.items()
+        }
+
+    def close(self) -> None:
+        """Destroy the publishers."""
+        for publisher in self._publishers.values():
+            self._node.destroy_publisher(publisher)
+        self._publishers = {}
+
+    def wanted(self) -> set[str]:
+        """Topics that somebody listens to."""
+        return {t for t, p in self._publishers.items() if p.get_subscription_count() > 0}
+
+    @staticmethod
+    def need_pair(wanted: set[str]) -> bool:
+        """Whether any of these topics needs blocks 104 to 107."""
+        return bool(wanted & _NEED_PAIR)
+
+    def publish(self, wanted: set[str], step: Step, view: Viewport, header: Header) -> None:
+        """Everything that was made of one image, with that image's stamp and frame."""
+        full = self._parameter("output_size") == "input"
+        for topic in wanted:
+            message = self._message(topic, step, view, header, full)
+            if message is not None:
+                self._publishers[topic].publish(message)
+
+    def _message(self, topic: str, step: Step, view: Viewport, header: Header, full: bool) -> Any:
+        frame = step.frame
+        if topic == DEPTH:
+            depth = self.depth(step, view, full)
+            return messages.depth_image(depth, self._parameter("depth_encoding"), header)
+        if topic == DEPTH_INFO:
+            return camera_info.to_message(view.rectified if full else view.network, header)
+        if topic in (LABELS, DYNAMIC, MOVING):
+            ids = {LABELS: frame.labels, MOVING: step.moving}.get(topic)
+            if ids is None:
+                ids = frame.dynamic.astype(np.uint8) * 255
+            return messages.image(view.enlarge_labels(ids) if full else ids, "mono8", header)
+        if topic == COLOR:
+            return messages.image(depth_colors(self.depth(step, view, False)), "rgb8", header)
+        if topic == STATIC_IMAGE:
+            return messages.image(static_image(frame.image, frame.dynamic), "rgb8", header)
+        if topic == DYNAMIC_IMAGE:
+            return messages.image(dynamic_image(frame.image, frame.dynamic), "rgb8", header)
+        return self._pair_message(topic, step.pair, header) if step.pair else None
+
+    def _pair_message(self, topic: str, pair: Pair, header: Header) -> Any:
+        if topic in MATRICES:
+            return messages.matrix(MATRICES[topic](pair))
+        if topic in (TARGET, STATIC):
+            pose = pair.target if topic == TARGET else pair.static
+            return messages.transform(pose.T_second_from_first, header) if pose.ok else None
+        projection = pair.projection().projection[0].permute(1, 2, 0).clamp(0, 1).mul(255)
+        return messages.image(projection.byte().numpy(), "rgb8", header)
+
+    def depth(self, step: Step, view: Viewport, full: bool) -> NDArray[np.float32]:
+        """(H, W) float32 metres with what is out of range marked."""
+        frame = step.frame
+        sky = frame.labels == SKY
+        depth = frame.depth
+        if full:
+            depth = view.enlarge_depth(depth)
+            sky = view.enlarge_labels(sky.astype(np.uint8)).astype(np.bool_)
+        return limit_depth(depth, self._parameter("min_depth"), self._parameter("max_depth"), sky)
+

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains the depth network on recorded drives: block 108 with the recorded ego-motion.
+
+The projection uses the drive's own poses in metres, so the depth comes out in metres; the masks
+leave out what may move. Run as `python -m depth_recog.training.depth --help`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import interpolate, max_pool2d
+
+from depth_recog.method.loss import minimum_over_neighbours, pair_error, still_pixels
+from depth_recog.method.photometric import masked_mean
+from depth_recog.method.smoothness import gradient_error
+from depth_recog.networks.depth import DepthNetwork
+from depth_recog.training.clip import Clip, View, jitter, to_tensor
+
+# Cityscapes train ids of things that can move; people and cycles among them seldom stand still.
+MOVABLE = (11, 12, 13, 14, 15, 16, 17, 18)
+RESTLESS = (11, 12, 17, 18)
+BASELINE = 0.8
+REACH = 4
+LARGEST_ZOOM = 1.3
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A frame, its two neighbours, and how the camera moved to each."""
+
+    clip: int
+    index: int
+    others: tuple[int, int]
+
+
+def list_samples(clips: list[Clip]) -> list[Sample]:
+    """Every frame that has a neighbour with parallax on both sides."""
+    samples = []
+    for c, clip in enumerate(clips):
+        for i in range(len(clip)):
+            before = clip.partner(i, -1, BASELINE, REACH)
+            after = clip.partner(i, +1, BASELINE, REACH)
+            if before is not None and after is not None:
+                samples.append(Sample(c, i, (before, after)))
+    return samples
+
+
+def movable_mask(labels: NDArray[np.uint8], classes: tuple[int, ...]) -> Tensor:
+    """(B, H, W) labels to (B, 1, H, W) bool, two pixels wider than the labels are."""
+    mask = torch.from_numpy(np.isin(labels, classes)).float()[:, None]
+    return max_pool2d(mask, 5, 1, 2) > 0
+
+
+@dataclass
+class Batch:
+    """Tensors of one step; `images` holds the frame and its two neighbours."""
+
+    images: list[Tensor]
+    masks: list[Tensor]
+    intrinsics: Tensor
+    motions: list[Tensor]
+
+
+def make_batch(
+    rng: np.random.Generator, clips: list[Clip], masked: list[tuple[int, ...]], samples: list[Sample]
+) -> Batch:
+    """Read, zoom, crop and flip the frames of `samples`."""
+    images: list[list[Tensor]] = [[], [], []]
+    masks: list[list[Tensor]] = [[], [], []]
+    motions: list[list[Tensor]] = [[], []]
+    intrinsics = []
+    for sample in samples:
+        clip = clips[sample.clip]
+        height, width = clip.images.shape[1:3]
+        view = View.draw(rng, (width, height), LARGEST_ZOOM)
+        intrinsics.append(torch.from_numpy(view.intrinsics(clip.intrinsics)).float())
+        for j, index in enumerate((sample.index, *sample.others)):
+            images[j].append(to_tensor(view.frame(clip.images[index], cv2.INTER_LINEAR)))
+            labels = view.frame(clip.labels[index], cv2.INTER_NEAREST)
+            masks[j].append(movable_mask(labels[None], masked[sample.clip]))
+        for j, other in enumerate(sample.others):
+            motion = view.motion(clip.motion(sample.index, other))
+            motions[j].append(torch.from_numpy(motion).float())
+    return Batch(
+        [torch.stack(x) for x in images],
+        [torch.cat(x) for x in masks],
+        torch.stack(intrinsics),
+        [torch.stack(x) for x in motions],
+    )
+
+
+def batch_loss(network: DepthNetwork, batch: Batch, rng: np.random.Generator) -> Tensor:
+    """Block 108 on two scales, with the least error over both neighbours."""
+    first, seconds = batch.images[0], batch.images[1:]
+    inverses = network.inverse_depths(
+        jitter(rng, first).contiguous(memory_format=torch.channels_last), batch.intrinsics[:, 1, 1]
+    )
+    size = first.shape[2:]
+    total = torch.zeros(())
+    for scale, weight in ((0, 1.0), (2, 0.5)):
+        inverse = inverses[scale]
+        enlarged = interpolate(inverse, size=size, mode="bilinear", align_corners=False)
+        pairs = [
+            pair_error(first, s, 1 / enlarged, batch.intrinsics, t, batch.masks[0], m)
+            for s, t, m in zip(seconds, batch.motions, batch.masks[1:], strict=True)
+        ]
+        error, valid = minimum_over_neighbours([p.error for p in pairs], [p.valid for p in pairs])
+        valid = valid & ~still_pixels(error, first, seconds)
+        means, counts = masked_mean(error, valid)
+        photometric = means.sum() / (counts > 0).sum().clamp(min=1)
+        edges = interpolate(first, size=inverse.shape[2:], mode="area")
+        total = total + weight * (photometric + 1e-3 * gradient_error(inverse, edges))
+    return total
+
+
+@torch.no_grad()
+def abs_rel(
+    network: DepthNetwork, clip: Clip, lidar: NDArray[np.uint16], frames: range
+) -> dict[str, float]:
+    """Errors against LiDAR (metres x 256), unscaled and median-scaled, Garg crop, 1 to 80 m."""
+    network.eval()
+    rows = []
+    height, width = lidar.shape[1:]
+    crop = np.zeros((height, width), bool)
+    crop[int(0.40810811 * height) : int(0.99189189 * height)] = True
+    crop[:, : int(0.03594771 * width)] = False
+    crop[:, int(0.96405229 * width) :] = False
+    for i in frames:
+        focal = torch.tensor([clip.intrinsics[1, 1]], dtype=torch.float32)
+        depth = network(to_tensor(clip.images[i])[None], focal)[0, 0].numpy()
+        depth = cv2.resize(depth, (width, height), interpolation=cv2.INTER_LINEAR)
+        truth = lidar[i].astype(np.float32) / 256
+        use = crop & (truth > 1e-3) & (truth < 80)
+        t, p = truth[use], np.clip(depth[use], 1e-3, 80)
+        scale = np.median(t) / np.median(p)
+        q = np.clip(p * scale, 1e-3, 80)
+        a1 = (np.maximum(q / t, t / q) < 1.25).mean()
+        rows.append((np.mean(np.abs(p - t) / t), np.mean(np.abs(q - t) / t), scale, a1))
+    r = np.array(rows)
+    network.train()
+    return {
+        "abs_rel": float(r[:, 0].mean()),
+        "abs_rel_median_scaled": float(r[:, 1].mean()),
+        "a1_median_scaled": float(r[:, 3].mean()),
+        "scale_median": float(np.median(r[:, 2])),
+        "scale_spread": float(r[:, 2].std() / np.median(r[:, 2])),
+    }
+
+
+def main() -> None:
+    """Train, and keep the running average of the weights."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "clips", nargs="+", metavar="FILE[:first:last][:restless]", help="files that prepare wrote"
+    )
+    parser.add_argument("--encoder-weights", type=Path, required=True, help="ImageNet, .pth")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint, .pt")
+    parser.add_argument("--resume", type=Path, help="start from this checkpoint's weights")
+    parser.add_argument("--validate", help="FILE:LIDAR:first:last, judged but not trained on")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--batch", type=int, default=6)
+    parser.add_argument("--rate", type=float, default=4e-4, help="of the decoder")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    rng = np.random.default_rng(options.seed)
+    clips, masked, weights = [], [], []
+    for text in options.clips:
+        path, *rest = text.split(":")
+        restless = "restless" in rest
+        bounds = [int(r) if r else None for r in rest if r not in ("restless",)]
+        first, last = (bounds + [None, None])[:2]
+        clips.append(Clip.load(Path(path), first or 0, last))
+        masked.append(RESTLESS if restless else MOVABLE)
+    samples = list_samples(clips)
+    # A recording counts by the root of its length, so that a short one is not drowned.
+    counts = np.bincount([s.clip for s in samples], minlength=len(clips))
+    weights = np.array([1 / np.sqrt(counts[s.clip]) for s in samples])
+    weights /= weights.sum()
+    print(f"{len(samples)} samples, by recording {counts.tolist()}", flush=True)
+
+    network = DepthNetwork()
+    network.encoder.load_imagenet(torch.load(options.encoder_weights, weights_only=True))
+    if options.resume:
+        network.load_state_dict(torch.load(options.resume, weights_only=True)["network"])
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = torch.optim.swa_utils.AveragedModel(
+        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
+    )
+    encoder = list(network.encoder.parameters())
+    ids = {id(p) for p in encoder}
+    others = [p for p in network.parameters() if id(p) not in ids]
+    optimizer = torch.optim.AdamW(
+        [{"params": encoder, "lr": options.rate * 0.4}, {"params": others, "lr": options.rate}],
+        weight_decay=1e-3,
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, [options.rate * 0.4, options.rate], options.steps, pct_start=0.05
+    )
+    validation = None
+    if options.validate:
+        path, lidar, a, b = options.validate.split(":")
+        with np.load(lidar) as data:
+            validation = (Clip.load(Path(path)), data["depth"], range(int(a), int(b), 4))
+    start, running = time.time(), 0.0
+    network.train()
+    for step in range(1, options.steps + 1):
+        chosen = rng.choice(len(samples), options.batch, replace=False, p=weights)
+        loss = batch_loss(network, make_batch(rng, clips, masked, [samples[i] for i in chosen]), rng)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        average.update_parameters(network)
+        running += (loss.item() - running) / min(step, 50)
+        if step % 25 == 0:
+            seconds = (time.time() - start) / step
+            print(f"step {step} loss {running:.4f} {seconds:.2f} s/step", flush=True)
+        if step % 200 == 0 or step == options.steps:
+            report = abs_rel(average.module, *validation) if validation else {}
+            print(step, json.dumps(report), flush=True)
+            partial = options.out.with_suffix(".partial")
+            state = {"network": average.module.state_dict(), "step": step, "report": report}
+            torch.save(state, partial)
+            partial.replace(options.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Installs with pip (ROS as the extra `ros`) and with colcon (build type ament_python)."""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+PACKAGE = "depth_recog"
+ROS = [
+    "rclpy",
+    "rmw-fastrtps-cpp",
+    "builtin-interfaces",
+    "diagnostic-msgs",
+    "geometry-msgs",
+    "lifecycle-msgs",
+    "nav-msgs",
+    "rcl-interfaces",
+    "rosgraph-msgs",
+    "sensor-msgs",
+    "std-msgs",
+    "std-srvs",
+    "visualization-msgs",
+]
+
+setup(
+    name=PACKAGE,
+    version="0.1.0",
+    description="Depth from one camera for robots that share the road with things that move",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(exclude=["test", "test.*", "benchmarks"]),
+    package_data={PACKAGE: ["networks/shipped/*", "py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (f"share/{PACKAGE}", ["package.xml"]),
+        (f"share/{PACKAGE}/launch", glob("launch/*.launch.py")),
+        (f"share/{PACKAGE}/config", glob("config/*")),
+    ],
+    install_requires=[
+        "setuptools",
+        "numpy>=1.26",
+        "opencv-python-headless>=4.8,<5",
+        "PyYAML>=6",
+        "safetensors>=0.4.3",
+        "torch>=2.4",
+        "tqdm>=4.60",
+    ],
+    extras_require={
+        "ros": [f"ros-jazzy-{name}" for name in ROS],
+        "teacher": ["ai-edge-litert>=2.0"],
+        "test": [
+            "pytest>=7.4,<9",
+            "pytest-timeout>=2.2",
+            "hypothesis>=6.90",
+            "kornia>=0.7.3",
+            "ruff",
+            "mypy",
+            "types-PyYAML",
+            "types-tqdm",
+            "import-linter>=2.0",
+        ],
+    },
+    entry_points={
+        "console_scripts": [
+            "depth_node = depth_recog.nodes.process:depth_node",
+            "camera_node = depth_recog.nodes.process:camera_node",
+            "depth-recog = depth_recog.cli.main:main",
+        ],
+    },
+    zip_safe=False,
+)

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps the tests' ROS traffic on this machine and away from any robot's."""
+
+import os
+
+import torch
+
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+# Fewer than 102 domains are usable; the process id keeps two test runs apart.
+os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+torch.manual_seed(0)
