@@ -29,12 +29,12 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(exclude=["test", "test.*", "benchmarks"]),
-    package_data={PACKAGE: ["networks/shipped/*", "py.typed"]},
+    package_data={PACKAGE: ["networks/shipped/*", "nodes/fastdds.xml", "py.typed"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", glob("launch/*.launch.py")),
-        (f"share/{PACKAGE}/config", glob("config/*")),
+        (f"share/{PACKAGE}/config", [*glob("config/*"), "depth_recog/nodes/fastdds.xml"]),
     ],
     install_requires=[
         "setuptools",

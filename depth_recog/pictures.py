@@ -60,7 +60,7 @@ def depth_colors(depth: NDArray[np.float32], nearest: float = 2.0) -> RGB:
 def label_overlay(image: RGB, labels: NDArray[np.uint8], opacity: float = 0.55) -> RGB:
     """Class colours over an image, both (H, W, ...); unknown ids are grey."""
     colors = np.vstack((PALETTE, _GREY[None]))[np.minimum(labels, len(PALETTE))]
-    return cv2.addWeighted(image, 1 - opacity, colors, opacity, 0)
+    return np.asarray(cv2.addWeighted(image, 1 - opacity, colors, opacity, 0), np.uint8)
 
 
 def outline(image: RGB, moving: NDArray[np.uint8]) -> RGB:

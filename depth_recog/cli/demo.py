@@ -62,7 +62,8 @@ class _Film:
             image_to_rgb(image), depth, mono_array(messages[LABELS]), mono_array(messages[MOVING])
         )
         height = round(row.shape[0] * 3 * _VIDEO_WIDTH / row.shape[1] / 2) * 2
-        small = cv2.resize(row, (3 * _VIDEO_WIDTH, height), interpolation=cv2.INTER_AREA)
+        shrunk = cv2.resize(row, (3 * _VIDEO_WIDTH, height), interpolation=cv2.INTER_AREA)
+        small = np.asarray(shrunk, np.uint8)
         if self._writer is None:
             codec = cv2.VideoWriter.fourcc(*"mp4v")
             self._writer = cv2.VideoWriter(str(self._path), codec, self._rate, small.shape[1::-1])
@@ -110,6 +111,7 @@ def main(options: argparse.Namespace) -> int:
         raise OutputError(f"{options.out}: cannot be written ({error.strerror})") from error
     # The demo is nobody else's business: it neither hears nor disturbs other robots.
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(children.FASTDDS_PROFILE))
     rate = options.rate or sequence.rate_hz
     film = _Film(options.out, rate, options.limit)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)

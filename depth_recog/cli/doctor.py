@@ -146,10 +146,8 @@ def _ros() -> list[Finding]:
                 "leave the workspace unsourced",
             )
         )
-    for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "RMW_IMPLEMENTATION"):
-        if name in os.environ:
-            findings.append((_NOTE, name, os.environ[name]))
-    return findings
+    names = ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "RMW_IMPLEMENTATION")
+    return findings + [(_NOTE, name, os.environ[name]) for name in names if name in os.environ]
 
 
 def _seam() -> list[Finding]:

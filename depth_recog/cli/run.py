@@ -66,7 +66,9 @@ class _Files:
         self.poses.close()
         self.pairs.close()
 
-    def picture(self, folder: str, name: str, pixels: NDArray[np.generic]) -> None:
+    def picture(
+        self, folder: str, name: str, pixels: NDArray[np.uint8] | NDArray[np.uint16]
+    ) -> None:
         path = self.out / folder / f"{name}.png"
         try:
             encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
@@ -133,7 +135,9 @@ def pair_record(pair: Pair) -> dict[str, Any]:
     }
 
 
-def write_frame(files: _Files, trajectory: Trajectory, frame: Frame, step: Step, view: Viewport) -> None:
+def write_frame(
+    files: _Files, trajectory: Trajectory, frame: Frame, step: Step, view: Viewport
+) -> None:
     """Everything that is written of one frame."""
     labels = view.enlarge_labels(step.frame.labels)
     depth = view.enlarge_depth(step.frame.depth)
@@ -222,9 +226,7 @@ def _frames(
                 break
             counts["in"] += 1
             if view is None or view.camera != frame.camera:
-                view = Viewport.of(
-                    frame.camera, assembly.network_size(frame.camera.rectified())
-                )
+                view = Viewport.of(frame.camera, assembly.network_size(frame.camera.rectified()))
             image = view.shrink(view.rectify(frame.image))
             step = assembly.recognizer.step(frame.name, frame.stamp_ns, image, view.network)
             write_frame(files, trajectory, frame, step, view)

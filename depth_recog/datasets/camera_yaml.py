@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from depth_recog.errors import CalibrationError, OutputError
 from depth_recog.method.camera import DISTORTION_MODELS, Camera

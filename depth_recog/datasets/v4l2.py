@@ -26,11 +26,11 @@ class Capture(Protocol):
         """Whether the device was opened."""
         ...
 
-    def get(self, propId: int) -> float:  # noqa: N803  (OpenCV's name)
+    def get(self, propId: int) -> float:
         """A property's value."""
         ...
 
-    def set(self, propId: int, value: float) -> bool:  # noqa: N803  (OpenCV's name)
+    def set(self, propId: int, value: float) -> bool:
         """Asks for a property; False if the device refuses."""
         ...
 

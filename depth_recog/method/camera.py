@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 
 from depth_recog.errors import CalibrationError
 
-DISTORTION_MODELS = {"plumb_bob": (0, 4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
+DISTORTION_MODELS = {
+    "plumb_bob": (0, 4, 5),
+    "rational_polynomial": (8, 12, 14),
+    "equidistant": (4,),
+}
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+S = TypeVar("S", bound=np.generic)
 
 STATIC_FEATURES = 400
 DYNAMIC_FEATURES = 150
@@ -51,12 +54,12 @@ class Matches:
         return float(np.median(np.linalg.norm(self.second - self.first, axis=1)))
 
 
-def at(image: NDArray[np.generic], pixels: NDArray[np.float32]) -> NDArray[np.bool_]:
+def at(image: NDArray[S], pixels: NDArray[np.float32]) -> NDArray[S]:
     """Values of a (H, W) array at (N, 2) pixels (u, v), the nearest one's, clipped to the image."""
     height, width = image.shape
     u = np.clip(np.rint(pixels[:, 0]).astype(int), 0, width - 1)
     v = np.clip(np.rint(pixels[:, 1]).astype(int), 0, height - 1)
-    values: NDArray[np.bool_] = image[v, u]  # type: ignore[assignment]
+    values: NDArray[S] = image[v, u]
     return values
 
 
@@ -107,9 +110,13 @@ def track(
     """
     if not len(features):
         return Matches(features, features, 0)
-    options = {"winSize": _LK_WINDOW, "maxLevel": _LK_LEVELS}
-    there, found, _ = cv2.calcOpticalFlowPyrLK(first, second, features, None, **options)  # type: ignore[call-overload]
-    back, returned, _ = cv2.calcOpticalFlowPyrLK(second, first, there, None, **options)
+    nowhere = np.zeros((0, 2), np.float32)  # no guess: the search starts at the feature itself
+    there, found, _ = cv2.calcOpticalFlowPyrLK(
+        first, second, features, nowhere, winSize=_LK_WINDOW, maxLevel=_LK_LEVELS
+    )
+    back, returned, _ = cv2.calcOpticalFlowPyrLK(
+        second, first, there, nowhere, winSize=_LK_WINDOW, maxLevel=_LK_LEVELS
+    )
     height, width = second.shape
     good = (found[:, 0] == 1) & (returned[:, 0] == 1)
     good &= np.linalg.norm(back - features, axis=1) < tolerance

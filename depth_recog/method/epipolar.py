@@ -38,7 +38,9 @@ def camera_coordinates(pixels: NDArray[np.float32], camera: Camera) -> NDArray[n
 
 
 def epipolar_residual(
-    first: NDArray[np.float64], second: NDArray[np.float64], T_second_from_first: NDArray[np.float64]
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    T_second_from_first: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """(K^-1 p2)^T [t]x R (K^-1 p1), (N,), 0 for a still point; t is taken at unit length.
 
@@ -54,7 +56,9 @@ def epipolar_residual(
 
 
 def triangulated_depth(
-    first: NDArray[np.float64], second: NDArray[np.float64], T_second_from_first: NDArray[np.float64]
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    T_second_from_first: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Depth in the first camera where two rays come nearest, NaN where they are nearly parallel.
 
@@ -130,9 +134,7 @@ class EpipolarEstimator:
         return PoseEstimate(matrix, True, "", count, agreeing)
 
 
-def fit_length(
-    triangulated: NDArray[np.float64], depth: NDArray[np.float64]
-) -> float | None:
+def fit_length(triangulated: NDArray[np.float64], depth: NDArray[np.float64]) -> float | None:
     """The length of t that makes triangulated depths agree with D1: the median ratio.
 
     Args:

@@ -129,7 +129,10 @@ def minimum_over_neighbours(errors: list[Tensor], valids: list[Tensor]) -> tuple
         (B, 1, H, W) errors and (B, 1, H, W) bool: valid where any neighbour is.
     """
     stacked = torch.stack(
-        [torch.where(v, e, torch.full_like(e, torch.inf)) for e, v in zip(errors, valids, strict=True)]
+        [
+            torch.where(v, e, torch.full_like(e, torch.inf))
+            for e, v in zip(errors, valids, strict=True)
+        ]
     )
     least = stacked.amin(0)
     valid = torch.isfinite(least)
@@ -145,6 +148,7 @@ def still_pixels(
         error: (B, 1, H, W) float, the (least) photometric error of the projection images.
         first: (B, C, H, W) float, I1.
         seconds: tensors (B, C, H, W), the neighbours themselves.
+        alpha: weight of the structural part.
 
     Returns:
         (B, 1, H, W) bool, True where the pixel should be left out.

@@ -64,7 +64,7 @@ class PnpEstimator:
                 points,
                 pixels,
                 k,
-                None,  # type: ignore[arg-type]
+                None,
                 iterationsCount=_ITERATIONS,
                 reprojectionError=TOLERANCE,
                 confidence=_CONFIDENCE,
@@ -86,7 +86,7 @@ class PnpEstimator:
             points[chosen],
             pixels[chosen],
             k,
-            None,  # type: ignore[arg-type]
+            None,
             rotation,
             translation,
         )

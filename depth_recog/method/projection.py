@@ -63,11 +63,15 @@ def backproject(depth: Tensor, intrinsics: Tensor) -> Tensor:
     """
     batch, _, height, width = depth.shape
     rays = torch.linalg.inv(intrinsics) @ pixel_grid(height, width, depth)
-    return rays * depth.reshape(batch, 1, -1)
+    points: Tensor = rays * depth.reshape(batch, 1, -1)
+    return points
 
 
 def project(
-    depth: Tensor, intrinsics: Tensor, T_second_from_first: Tensor, size: tuple[int, int] | None = None
+    depth: Tensor,
+    intrinsics: Tensor,
+    T_second_from_first: Tensor,
+    size: tuple[int, int] | None = None,
 ) -> Projection:
     """Projection coordinates of block 106 (claim 6).
 

@@ -53,9 +53,9 @@ class Settings:
         longest_gap_s: frames further apart make no pair, seconds.
     """
 
-    rules: PresetRules = PresetRules()
+    rules: PresetRules = field(default_factory=PresetRules)
     gate: str = "image"
-    thresholds: Thresholds = Thresholds(rotation=0.25, translation=2.5)
+    thresholds: Thresholds = field(default_factory=lambda: Thresholds(0.25, 2.5))
     mask_margin: int = 2
     longest_gap_s: float = 0.5
 
@@ -85,7 +85,7 @@ class Observation:
     @cached_property
     def grey(self) -> NDArray[np.uint8]:
         """(h, w) uint8, what features are tracked in."""
-        return cv2.cvtColor(self.image, cv2.COLOR_RGB2GRAY)
+        return np.asarray(cv2.cvtColor(self.image, cv2.COLOR_RGB2GRAY), np.uint8)
 
     @cached_property
     def features(self) -> NDArray[np.float32]:
@@ -167,7 +167,7 @@ class Step:
 
     @property
     def moving(self) -> NDArray[np.uint8]:
-        """(h, w) uint8: the gate's decision by pixel; without a pair what could move is undecided."""
+        """(h, w) uint8 decisions by pixel; without a pair what could move is undecided."""
         if self.pair is not None:
             return self.pair.moving
         return moving_map(self.frame.dynamic, Motion.UNDECIDED)
@@ -179,7 +179,7 @@ def moving_map(dynamic: NDArray[np.bool_], motion: Motion) -> NDArray[np.uint8]:
 
 
 def image_tensor(image: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
-    """(h, w, 3) uint8 to (1, 3, h, w) float 0..1, channels last in memory (the networks' fastest)."""
+    """(h, w, 3) uint8 to (1, 3, h, w) float 0..1, channels last in memory: the fastest here."""
     tensor = torch.from_numpy(image).to(device)[None].permute(0, 3, 1, 2)
     return tensor.float().div_(255)
 
@@ -248,7 +248,7 @@ class Recognizer:
             stamp_ns: time of exposure in nanoseconds.
             image: (h, w, 3) uint8 RGB at the network's size, rectified.
             camera: intrinsics of `image`.
-            pair_wanted: False where only depth and masks are needed: blocks 104 to 107 are left out.
+            pair_wanted: False leaves blocks 104 to 107 out: only depth and masks are needed.
 
         Returns:
             What was seen, and the pair with an earlier frame where there was one.
@@ -296,7 +296,7 @@ class Recognizer:
             focal = torch.tensor([camera.fy], dtype=tensor.dtype, device=self._device)
             depth = self._depth(tensor, focal)[0, 0].float().cpu().numpy()
             watch.lap("depth network")
-            # The largest probability is the largest score: the softmax is monotonic and is left out.
+            # The largest probability is the largest score: the softmax changes no order.
             labels = self._scores(tensor).argmax(1)[0].to(torch.uint8).cpu().numpy()
             watch.lap("segmentation network")
         dynamic = self._settings.rules.dynamic_pixels(labels)

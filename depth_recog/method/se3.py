@@ -12,7 +12,7 @@ Matrix = NDArray[np.float64]
 
 
 def hat(vector: Tensor) -> Tensor:
-    """The cross product's matrix: hat(a) b = a x b.
+    """The matrix of the cross product with a vector a: times b it gives a x b.
 
     Args:
         vector: (..., 3) float.
@@ -22,7 +22,7 @@ def hat(vector: Tensor) -> Tensor:
     """
     x, y, z = vector.unbind(-1)
     zero = torch.zeros_like(x)
-    return torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), -1).unflatten(-1, (3, 3))
+    return torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), -1).reshape(*vector.shape, 3)
 
 
 def exp_rotation(rotation: Tensor) -> Tensor:

@@ -40,6 +40,4 @@ def target_images(
     decisions = torch.as_tensor(moving, device=first.device).expand(len(first)).view(-1, 1, 1, 1)
     masked = dynamic & decisions
     zero = torch.zeros_like(first)
-    return Target(
-        torch.where(masked, zero, first), torch.where(masked, zero, projection), masked
-    )
+    return Target(torch.where(masked, zero, first), torch.where(masked, zero, projection), masked)

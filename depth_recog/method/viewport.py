@@ -90,7 +90,7 @@ class Viewport:
             )
         if self._maps is None:
             return image
-        return cv2.remap(image, *self._maps, cv2.INTER_LINEAR)
+        return np.asarray(cv2.remap(image, *self._maps, cv2.INTER_LINEAR), np.uint8)
 
     def shrink(self, rectified: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The network's input: (h, w, 3) uint8, averaged down so that nothing aliases."""
@@ -99,19 +99,21 @@ class Viewport:
             return rectified
         smaller = size[0] < self.rectified.width
         method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-        return cv2.resize(rectified, size, interpolation=method)
+        return np.asarray(cv2.resize(rectified, size, interpolation=method), np.uint8)
 
     def enlarge_depth(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
         """(h, w) float32 at network size to the rectified image's size, bilinear."""
         if depth.shape[::-1] == self.rectified.size:
             return depth
-        return cv2.resize(depth, self.rectified.size, interpolation=cv2.INTER_LINEAR)
+        size = self.rectified.size
+        return np.asarray(cv2.resize(depth, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
     def enlarge_labels(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(h, w) uint8 ids at network size to the rectified image's size, nearest."""
         if labels.shape[::-1] == self.rectified.size:
             return labels
-        return cv2.resize(labels, self.rectified.size, interpolation=cv2.INTER_NEAREST_EXACT)
+        size = self.rectified.size
+        return np.asarray(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
 
 
 def _rectification(

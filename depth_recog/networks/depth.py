@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The depth network of block 102: convolution, then deconvolution; one image in, inverse depth out."""
+"""The depth network of block 102: convolution, then deconvolution."""
 
 from __future__ import annotations
 

@@ -81,9 +81,7 @@ class _InvertedResidualV3(nn.Module):
         self.residual = stride == 1 and inputs == outputs
         layers: list[nn.Module] = []
         if hidden != inputs:
-            layers.append(
-                _conv_norm_act(inputs, hidden, 1, act=act, eps=1e-3, momentum=0.01)
-            )
+            layers.append(_conv_norm_act(inputs, hidden, 1, act=act, eps=1e-3, momentum=0.01))
         layers.append(
             _conv_norm_act(
                 hidden, hidden, kernel, stride, groups=hidden, act=act, eps=1e-3, momentum=0.01
@@ -171,9 +169,7 @@ def mobilenet_v2() -> Encoder:
     channels = 32
     for expand, outputs, repeats, stride in settings:
         for i in range(repeats):
-            layers.append(
-                _InvertedResidualV2(channels, outputs, stride if i == 0 else 1, expand)
-            )
+            layers.append(_InvertedResidualV2(channels, outputs, stride if i == 0 else 1, expand))
             channels = outputs
     return Encoder(nn.Sequential(*layers), taps=(1, 3, 6, 13, 17), channels=(16, 24, 32, 96, 320))
 

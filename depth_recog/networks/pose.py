@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -20,9 +22,9 @@ class PoseNetwork(nn.Module):
     def __init__(self, encoder: str = "mobilenet_v3_small", width: int = 128) -> None:
         super().__init__()
         self.encoder = ENCODERS[encoder]()
-        first = self.encoder.features[0][0]  # type: ignore[index]
-        stacked = nn.Conv2d(6, first.out_channels, 3, 2, 1, bias=False)
-        self.encoder.features[0][0] = stacked  # type: ignore[index]
+        stem = cast(nn.Sequential, self.encoder.features[0])
+        first = cast(nn.Conv2d, stem[0])
+        stem[0] = nn.Conv2d(6, first.out_channels, 3, 2, 1, bias=False)
         channels = self.encoder.channels[-1]
         self.head = nn.Sequential(
             nn.Conv2d(channels, width, 1),
@@ -50,4 +52,5 @@ class PoseNetwork(nn.Module):
         """
         features = self.encoder(torch.cat((first, second), 1))[-1]
         # The factor keeps the first steps of training near no motion at all.
-        return 0.01 * self.head(features).mean((2, 3))
+        vector: Tensor = 0.01 * self.head(features).mean((2, 3))
+        return vector

@@ -54,6 +54,9 @@ SPECS = (
 )
 
 _POLL_S = 0.005
+# A publisher learns of its subscriber before the subscriber learns of it, and what is published
+# in between is lost.
+_GRACE_S = 0.5
 
 
 class CameraNode(ManagedNode):
@@ -61,7 +64,7 @@ class CameraNode(ManagedNode):
 
     def __init__(self) -> None:
         super().__init__("camera_node")
-        self._parameters = Parameters(self, SPECS, lambda: self.active, _check)
+        self._params = Parameters(self, SPECS, lambda: self.active, _check)
         self._sequence: Sequence | None = None
         self._thread: threading.Thread | None = None
         self._halt = threading.Event()
@@ -70,20 +73,23 @@ class CameraNode(ManagedNode):
 
     def autostart(self) -> None:
         """Start unless told not to."""
-        self.start_if(self._parameters["autostart"])
+        self.start_if(self._params["autostart"])
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open the source."""
         return self.guarded(self._configure)
 
     def _configure(self) -> None:
-        self._sequence = open_source(self._parameters["source"])
-        rate = self._parameters["rate"] or self._sequence.rate_hz
+        self._sequence = open_source(self._params["source"])
+        rate = self._params["rate"] or self._sequence.rate_hz
         self.get_logger().info(f"{self._sequence.kind}: {self._sequence.name}, {rate:g} Hz")
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open the topics and start to play."""
-        p = self._parameters
+        return self.guarded(self._activate)
+
+    def _activate(self) -> None:
+        p = self._params
         qos = QoSProfile(depth=10, reliability=ReliabilityPolicy[p["reliability"].upper()])
         options = QoSOverridingOptions.with_default_policies()
         self._images = self.create_publisher(Image, "image", qos, qos_overriding_options=options)
@@ -91,15 +97,14 @@ class CameraNode(ManagedNode):
             CameraInfo, "camera_info", qos, qos_overriding_options=options
         )
         self._entities = [self._images, self._infos]
-        self._clock = None
+        self._clock_publisher = None
         if p["publish_clock"]:
-            self._clock = self.create_publisher(Clock, "/clock", 10)
-            self._entities.append(self._clock)
+            self._clock_publisher = self.create_publisher(Clock, "/clock", 10)
+            self._entities.append(self._clock_publisher)
         self._halt.clear()
         self._thread = threading.Thread(target=self._play, name="play", daemon=True)
         self._thread.start()
         self.active = True
-        return TransitionCallbackReturn.SUCCESS
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop playing and close the topics."""
@@ -151,13 +156,15 @@ class CameraNode(ManagedNode):
             process.request_stop()
 
     def _wait_for_subscribers(self) -> None:
-        wanted = self._parameters["wait_for_subscribers"]
+        wanted = self._params["wait_for_subscribers"]
         while self._images.get_subscription_count() < wanted and not self._halt.is_set():
             self._halt.wait(_POLL_S)
+        if wanted:
+            self._halt.wait(_GRACE_S)
 
     def _play_frames(self) -> None:
         assert self._sequence is not None
-        p = self._parameters
+        p = self._params
         period = round(1e9 / (p["rate"] or self._sequence.rate_hz))
         due = self._now()
         for frame in islice(self._frames(), p["limit"] or None):
@@ -172,31 +179,31 @@ class CameraNode(ManagedNode):
     def _frames(self) -> Iterator[Frame]:
         assert self._sequence is not None
         yield from self._sequence
-        while self._parameters["loop"]:
+        while self._params["loop"]:
             yield from self._sequence
 
     def _now(self) -> int:
         """Nanoseconds of the clock that paces: /clock, unless it is ours."""
-        if self.sim_time() and not self._parameters["publish_clock"]:
+        if self.sim_time() and not self._params["publish_clock"]:
             return int(self.get_clock().now().nanoseconds)
         return time.monotonic_ns()
 
     def _wait_until(self, due: int) -> None:
-        paced_by_clock = self.sim_time() and not self._parameters["publish_clock"]
+        paced_by_clock = self.sim_time() and not self._params["publish_clock"]
         while (rest := due - self._now()) > 0 and not self._halt.is_set():
             self._halt.wait(_POLL_S if paced_by_clock else rest / 1e9)
 
     def _publish(self, frame: Frame) -> None:
-        header = Header(frame_id=self._parameters["frame_id"], stamp=self._stamp(frame))
+        header = Header(frame_id=self._params["frame_id"], stamp=self._stamp(frame))
         message = messages.image(frame.image, "rgb8", header)
-        if self._clock is not None:
-            self._clock.publish(Clock(clock=header.stamp))
+        if self._clock_publisher is not None:
+            self._clock_publisher.publish(Clock(clock=header.stamp))
         self._infos.publish(camera_info.to_message(frame.camera, header))
         self._images.publish(message)
         self.published += 1
 
     def _stamp(self, frame: Frame) -> TimeMessage:
-        if self._parameters["stamps"] == "recorded":
+        if self._params["stamps"] == "recorded":
             return Time(nanoseconds=frame.stamp_ns).to_msg()
         return self.get_clock().now().to_msg()
 

@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
+
+FASTDDS_PROFILE = Path(__file__).with_name("fastdds.xml")
+"""A shared-memory segment that holds images; see the file."""
 
 
 def node_command(executable: str, namespace: str, parameters: dict[str, Any]) -> list[str]:
@@ -21,8 +26,9 @@ def node_command(executable: str, namespace: str, parameters: dict[str, Any]) ->
 
 def start(executable: str, namespace: str, parameters: dict[str, Any]) -> subprocess.Popen[bytes]:
     """Start a node; it does not see the terminal's Ctrl-C, its parent passes that on."""
+    environment = {"FASTRTPS_DEFAULT_PROFILES_FILE": str(FASTDDS_PROFILE), **os.environ}
     return subprocess.Popen(
-        node_command(executable, namespace, parameters), start_new_session=True
+        node_command(executable, namespace, parameters), start_new_session=True, env=environment
     )
 
 

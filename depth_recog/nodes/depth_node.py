@@ -102,14 +102,14 @@ class DepthNode(ManagedNode):
 
     def __init__(self) -> None:
         super().__init__("depth_node")
-        self._parameters = Parameters(self, SPECS, lambda: self.active, _check)
+        self._params = Parameters(self, SPECS, lambda: self.active, _check)
         self._assembly: Assembly | None = None
         self._ledger = diagnostics.Ledger()
         self._matcher: CameraMatcher[_Job, CameraInfo] = CameraMatcher()
         self._slot: LatestSlot[_Job] = LatestSlot()
         self._thread: threading.Thread | None = None
         self._outputs: Outputs | None = None
-        self._subscriptions: list[Any] = []
+        self._inputs: list[Any] = []
         self._view_key: tuple[Any, ...] | None = None
         self._view: Viewport | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -117,7 +117,7 @@ class DepthNode(ManagedNode):
 
     def autostart(self) -> None:
         """Start unless told not to."""
-        self.start_if(self._parameters["autostart"])
+        self.start_if(self._params["autostart"])
 
     # Life cycle
 
@@ -126,7 +126,7 @@ class DepthNode(ManagedNode):
         return self.guarded(self._configure)
 
     def _configure(self) -> None:
-        p = self._parameters
+        p = self._params
         if p["threads"]:
             torch.set_num_threads(p["threads"])
         self._assembly = assemble(
@@ -149,7 +149,7 @@ class DepthNode(ManagedNode):
         return self.guarded(self._activate)
 
     def _activate(self) -> None:
-        p = self._parameters
+        p = self._params
         self._slot = LatestSlot()
         self._matcher = CameraMatcher()
         self._view_key = None
@@ -157,7 +157,7 @@ class DepthNode(ManagedNode):
         reliability = ReliabilityPolicy[p["image_reliability"].upper()]
         qos = QoSProfile(depth=5, reliability=reliability)
         options = QoSOverridingOptions.with_default_policies()
-        self._subscriptions = [
+        self._inputs = [
             self.create_subscription(
                 CameraInfo, "camera_info", self._on_info, qos, qos_overriding_options=options
             ),
@@ -176,9 +176,9 @@ class DepthNode(ManagedNode):
 
     def _deactivate(self) -> bool:
         self.active = False
-        for subscription in self._subscriptions:
+        for subscription in self._inputs:
             self.destroy_subscription(subscription)
-        self._subscriptions = []
+        self._inputs = []
         self._ledger.count("dropped", self._slot.close())
         self._ledger.count("unmatched", self._matcher.waiting)
         idle = True
@@ -229,7 +229,9 @@ class DepthNode(ManagedNode):
         self._hand_over(pairs)
 
     def _on_info(self, message: CameraInfo) -> None:
-        self._hand_over(self._matcher.info(Time.from_msg(message.header.stamp).nanoseconds, message))
+        self._hand_over(
+            self._matcher.info(Time.from_msg(message.header.stamp).nanoseconds, message)
+        )
 
     def _hand_over(self, pairs: list[tuple[_Job, CameraInfo]]) -> None:
         for job, info in pairs:
@@ -252,7 +254,8 @@ class DepthNode(ManagedNode):
                 self.get_logger().error(f"a frame failed: {why}", throttle_duration_sec=5.0)
 
     def _process(self, job: _Job) -> None:
-        assert self._outputs is not None and self._assembly is not None
+        assert self._outputs is not None
+        assert self._assembly is not None
         wanted = self._outputs.wanted()
         if not wanted:
             self._ledger.count("idle")
@@ -294,7 +297,7 @@ class DepthNode(ManagedNode):
         )
         if key != self._view_key or self._view is None:
             assert self._assembly is not None
-            calibration = camera_info.from_message(info, self._parameters["input_rectified"])
+            calibration = camera_info.from_message(info, self._params["input_rectified"])
             size = self._assembly.network_size(calibration.rectified)
             self._view = Viewport.of(
                 calibration.camera, size, calibration.rectified, calibration.rotation

@@ -73,7 +73,9 @@ class Ledger:
             return rows
 
 
-def status(name: str, level: bytes, message: str, rows: dict[str, str], stamp: Any) -> DiagnosticArray:
+def status(
+    name: str, level: bytes, message: str, rows: dict[str, str], stamp: Any
+) -> DiagnosticArray:
     """One status as a DiagnosticArray."""
     array = DiagnosticArray()
     array.header.stamp = stamp

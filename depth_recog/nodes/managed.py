@@ -39,6 +39,10 @@ class ManagedNode(LifecycleNode):
         except DepthRecogError as error:
             self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
+        except Exception as error:
+            # rclpy would swallow it and only say that the transition failed.
+            self.get_logger().error(f"{type(error).__name__}: {error}")
+            return TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
 
     def sim_time(self) -> bool:

@@ -136,4 +136,3 @@ class Outputs:
             depth = view.enlarge_depth(depth)
             sky = view.enlarge_labels(sky.astype(np.uint8)).astype(np.bool_)
         return limit_depth(depth, self._parameter("min_depth"), self._parameter("max_depth"), sky)
-

@@ -51,6 +51,7 @@ def _main(module: str, name: str) -> int:
         signal.signal(number, _on_signal)
 
     import rclpy
+    from rclpy._rclpy_pybind11 import RCLError
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
 
@@ -73,7 +74,12 @@ def _main(module: str, name: str) -> int:
     def spin() -> None:
         try:
             while not halt.is_set() and rclpy.ok():
-                executor.spin_once()
+                try:
+                    executor.spin_once()
+                except RCLError as error:
+                    # rclpy raises here when somebody asks for a transition that the state does not
+                    # have (configure while active): a wrong request must not end the node.
+                    node.get_logger().error(str(error).split(", at /")[0])
         except ExternalShutdownException:
             pass
         except BaseException as error:

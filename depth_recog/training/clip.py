@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from depth_recog.method.se3 import relative
 
@@ -39,7 +39,11 @@ class Clip:
         with np.load(path) as data:
             part = slice(first, last)
             return cls(
-                path.stem, data["images"][part], data["labels"][part], data["K"], data["poses"][part]
+                path.stem,
+                data["images"][part],
+                data["labels"][part],
+                data["K"],
+                data["poses"][part],
             )
 
     def __len__(self) -> int:
@@ -92,7 +96,8 @@ class View:
     def frame(self, image: NDArray[np.uint8], interpolation: int) -> NDArray[np.uint8]:
         """Apply to an image or a label map, of this size or of any other with this aspect."""
         if image.shape[1::-1] != self.enlarged:
-            image = cv2.resize(image, self.enlarged, interpolation=interpolation)
+            resized = cv2.resize(image, self.enlarged, interpolation=interpolation)
+            image = np.asarray(resized, np.uint8)
         image = image[self.y : self.y + self.height, self.x : self.x + self.width]
         return np.ascontiguousarray(image[:, ::-1] if self.flip else image)
 
@@ -133,3 +138,22 @@ def jitter(rng: np.random.Generator, images: Tensor, strength: float = 0.2) -> T
     mean = x.mean((1, 2, 3), keepdim=True)
     x = ((x - mean) * factor() + mean) * factor()
     return x.clamp(1e-3, 1) ** factor()
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, share: float) -> None:
+    """Move a running average of the weights towards a network's.
+
+    A plain mean over the last 1 / (1 - share) steps: its checkpoints swing less than the network's.
+
+    Args:
+        average: a copy of the network, changed in place.
+        network: what the optimizer has just stepped.
+        share: of the old average that stays.
+    """
+    new = network.state_dict()
+    for key, value in average.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(new[key], 1 - share)
+        else:
+            value.copy_(new[key])

@@ -8,6 +8,7 @@ leave out what may move. Run as `python -m depth_recog.training.depth --help`.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import time
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from depth_recog.method.loss import minimum_over_neighbours, pair_error, still_p
 from depth_recog.method.photometric import masked_mean
 from depth_recog.method.smoothness import gradient_error
 from depth_recog.networks.depth import DepthNetwork
-from depth_recog.training.clip import Clip, View, jitter, to_tensor
+from depth_recog.training.clip import Clip, View, jitter, to_tensor, update_average
 
 # Cityscapes train ids of things that can move; people and cycles among them seldom stand still.
 MOVABLE = (11, 12, 13, 14, 15, 16, 17, 18)
@@ -32,6 +33,7 @@ RESTLESS = (11, 12, 17, 18)
 BASELINE = 0.8
 REACH = 4
 LARGEST_ZOOM = 1.3
+AVERAGE = 0.995
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,10 @@ class Batch:
 
 
 def make_batch(
-    rng: np.random.Generator, clips: list[Clip], masked: list[tuple[int, ...]], samples: list[Sample]
+    rng: np.random.Generator,
+    clips: list[Clip],
+    masked: list[tuple[int, ...]],
+    samples: list[Sample],
 ) -> Batch:
     """Read, zoom, crop and flip the frames of `samples`."""
     images: list[list[Tensor]] = [[], [], []]
@@ -176,12 +181,13 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     rng = np.random.default_rng(options.seed)
-    clips, masked, weights = [], [], []
+    clips: list[Clip] = []
+    masked: list[tuple[int, ...]] = []
     for text in options.clips:
         path, *rest = text.split(":")
         restless = "restless" in rest
         bounds = [int(r) if r else None for r in rest if r not in ("restless",)]
-        first, last = (bounds + [None, None])[:2]
+        first, last = [*bounds, None, None][:2]
         clips.append(Clip.load(Path(path), first or 0, last))
         masked.append(RESTLESS if restless else MOVABLE)
     samples = list_samples(clips)
@@ -196,9 +202,7 @@ def main() -> None:
     if options.resume:
         network.load_state_dict(torch.load(options.resume, weights_only=True)["network"])
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
-    )
+    average = copy.deepcopy(network)
     encoder = list(network.encoder.parameters())
     ids = {id(p) for p in encoder}
     others = [p for p in network.parameters() if id(p) not in ids]
@@ -218,22 +222,24 @@ def main() -> None:
     network.train()
     for step in range(1, options.steps + 1):
         chosen = rng.choice(len(samples), options.batch, replace=False, p=weights)
-        loss = batch_loss(network, make_batch(rng, clips, masked, [samples[i] for i in chosen]), rng)
+        loss = batch_loss(
+            network, make_batch(rng, clips, masked, [samples[i] for i in chosen]), rng
+        )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        average.update_parameters(network)
+        update_average(average, network, AVERAGE)
         running += (loss.item() - running) / min(step, 50)
         if step % 25 == 0:
             seconds = (time.time() - start) / step
             print(f"step {step} loss {running:.4f} {seconds:.2f} s/step", flush=True)
         if step % 200 == 0 or step == options.steps:
-            report = abs_rel(average.module, *validation) if validation else {}
+            report = abs_rel(average, *validation) if validation else {}
             print(step, json.dumps(report), flush=True)
             partial = options.out.with_suffix(".partial")
-            state = {"network": average.module.state_dict(), "step": step, "report": report}
+            state = {"network": average.state_dict(), "step": step, "report": report}
             torch.save(state, partial)
             partial.replace(options.out)
 

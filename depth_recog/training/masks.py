@@ -7,6 +7,7 @@ Run as `python -m depth_recog.training.masks --help`.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import time
 from pathlib import Path
@@ -19,12 +20,13 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from depth_recog.networks.segmentation import SegmentationNetwork
-from depth_recog.training.clip import Clip, View, jitter, to_tensor
+from depth_recog.training.clip import Clip, View, jitter, to_tensor, update_average
 
 CLASSES = 19
 IGNORED = 255
 SIZE = (416, 128)
 LARGEST_ZOOM = 1.8
+AVERAGE = 0.99
 
 
 def class_weights(clips: list[Clip]) -> Tensor:
@@ -100,7 +102,7 @@ def main() -> None:
     clips = []
     for text in options.clips:
         path, *rest = text.split(":")
-        first, last = ([int(r) if r else None for r in rest] + [None, None])[:2]
+        first, last = [*(int(r) if r else None for r in rest), None, None][:2]
         clips.append(Clip.load(Path(path), first or 0, last))
     samples = [(c, i) for c, clip in enumerate(clips) for i in range(len(clip))]
     weights = np.array([1 / np.sqrt(len(clips[c])) for c, _ in samples])
@@ -111,9 +113,7 @@ def main() -> None:
     if options.resume:
         network.load_state_dict(torch.load(options.resume, weights_only=True)["network"])
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99), use_buffers=True
-    )
+    average = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, options.rate, options.steps, pct_start=0.1
@@ -130,7 +130,7 @@ def main() -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
-        average.update_parameters(network)
+        update_average(average, network, AVERAGE)
         running += (loss.item() - running) / min(step, 50)
         if step % 25 == 0:
             seconds = (time.time() - start) / step
@@ -139,12 +139,10 @@ def main() -> None:
             report = {}
             for text in options.validate:
                 path, a, b = text.split(":")
-                report[text] = agreement(
-                    average.module, Clip.load(Path(path)), range(int(a), int(b), 3)
-                )
+                report[text] = agreement(average, Clip.load(Path(path)), range(int(a), int(b), 3))
             print(step, json.dumps(report), flush=True)
             partial = options.out.with_suffix(".partial")
-            state = {"network": average.module.state_dict(), "step": step, "report": report}
+            state = {"network": average.state_dict(), "step": step, "report": report}
             torch.save(state, partial)
             partial.replace(options.out)
 

@@ -56,7 +56,7 @@ class Teacher:
         enlarged = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
         self._interpreter.set_tensor(self._input["index"], enlarged[None])
         self._interpreter.invoke()
-        return self._interpreter.get_tensor(self._output["index"])[0].astype(np.uint8)
+        return np.asarray(self._interpreter.get_tensor(self._output["index"])[0], np.uint8)
 
     def label(
         self, image: NDArray[np.uint8], width: int, height: int, overlap: float = 0.4
