@@ -110,12 +110,12 @@ def track(
     """
     if not len(features):
         return Matches(features, features, 0)
-    nowhere = np.zeros((0, 2), np.float32)  # no guess: the search starts at the feature itself
+    answer = np.zeros_like(features)  # no guess: without a flag for it, this is only written to
     there, found, _ = cv2.calcOpticalFlowPyrLK(
-        first, second, features, nowhere, winSize=_LK_WINDOW, maxLevel=_LK_LEVELS
+        first, second, features, answer, winSize=_LK_WINDOW, maxLevel=_LK_LEVELS
     )
     back, returned, _ = cv2.calcOpticalFlowPyrLK(
-        second, first, there, nowhere, winSize=_LK_WINDOW, maxLevel=_LK_LEVELS
+        second, first, there, np.zeros_like(there), winSize=_LK_WINDOW, maxLevel=_LK_LEVELS
     )
     height, width = second.shape
     good = (found[:, 0] == 1) & (returned[:, 0] == 1)

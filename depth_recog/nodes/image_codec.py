@@ -72,22 +72,27 @@ def raw_view(
             f"{', '.join(ENCODINGS)}"
         )
     if height < 1 or width < 1:
-        raise EncodingError(f"image of {width}x{height} pixels: it is empty")
+        raise EncodingError(f"image of {width}x{height} pixels is empty: check the camera's driver")
     if layout.even_width and width % 2:
-        raise EncodingError(f"encoding {encoding} needs an even width, the image has {width}")
+        raise EncodingError(
+            f"encoding {encoding} needs an even width, the image has {width}: crop a column"
+        )
     dtype = np.dtype(layout.dtype).newbyteorder(">" if big_endian else "<")
     pixel = layout.channels * dtype.itemsize
     if step < width * pixel:
         raise EncodingError(
-            f"step {step} is too short: {width} pixels of {encoding} take {width * pixel} bytes"
+            f"step {step} is too short: {width} pixels of {encoding} take {width * pixel} bytes; "
+            "set step to at least that"
         )
     if step % dtype.itemsize:
-        raise EncodingError(f"step {step} is not a multiple of {encoding}'s {dtype.itemsize} bytes")
+        raise EncodingError(
+            f"step {step} is not a multiple of {encoding}'s {dtype.itemsize} bytes: pad the rows to one"
+        )
     buffer = np.frombuffer(data, np.uint8)  # type: ignore[call-overload]
     if buffer.size < height * step:
         raise EncodingError(
             f"image is truncated: {height} rows of {step} bytes are {height * step}, "
-            f"the message has {buffer.size}"
+            f"the message has {buffer.size}; send height x step bytes"
         )
     rows = buffer[: height * step].reshape(height, step)[:, : width * pixel]
     values = np.ascontiguousarray(rows).view(dtype)

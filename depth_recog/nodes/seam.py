@@ -16,7 +16,12 @@ from depth_recog.nodes import image_codec
 
 try:
     from cv_bridge import CvBridge
-except Exception:  # cv_bridge built for NumPy 1 fails with more than ImportError beside NumPy 2
+    from sensor_msgs.msg import Image
+
+    # A trial: its compiled half may be missing, or be built for another NumPy, and only a
+    # conversion shows that.
+    CvBridge().imgmsg_to_cv2(Image(height=1, width=1, encoding="bgr8", step=3, data=[0] * 3), "rgb8")
+except Exception:
     CvBridge = None
 
 ImageToRgb = Callable[[Any], NDArray[np.uint8]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from depth_recog.method.se3 import relative
+
+S = TypeVar("S", np.uint8, np.float32)
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Clip:
         labels: (N, H, W) uint8 train ids.
         intrinsics: (3, 3) float64, pixels of `images`.
         poses: (N, 4, 4) float64 camera-to-world in metres; NaN where unknown.
+        depths: (N, H, W) float32 metres, NaN unknown, +inf sky; None where the recording has none
+            that is dense and exact.
     """
 
     name: str
@@ -32,6 +37,7 @@ class Clip:
     labels: NDArray[np.uint8]
     intrinsics: NDArray[np.float64]
     poses: NDArray[np.float64]
+    depths: NDArray[np.float32] | None
 
     @classmethod
     def load(cls, path: Path, first: int = 0, last: int | None = None) -> Clip:
@@ -44,6 +50,7 @@ class Clip:
                 data["labels"][part],
                 data["K"],
                 data["poses"][part],
+                data["depths"][part] if "depths" in data else None,
             )
 
     def __len__(self) -> int:
@@ -93,11 +100,11 @@ class View:
         """(width, height) before the crop."""
         return round(self.width * self.zoom), round(self.height * self.zoom)
 
-    def frame(self, image: NDArray[np.uint8], interpolation: int) -> NDArray[np.uint8]:
-        """Apply to an image or a label map, of this size or of any other with this aspect."""
+    def frame(self, image: NDArray[S], interpolation: int) -> NDArray[S]:
+        """Apply to an image, a label map or a depth map, of this aspect and any size."""
         if image.shape[1::-1] != self.enlarged:
             resized = cv2.resize(image, self.enlarged, interpolation=interpolation)
-            image = np.asarray(resized, np.uint8)
+            image = np.asarray(resized, image.dtype)
         image = image[self.y : self.y + self.height, self.x : self.x + self.width]
         return np.ascontiguousarray(image[:, ::-1] if self.flip else image)
 

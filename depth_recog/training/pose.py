@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains the pose network of blocks 104 and 105 on recorded ego-motion, on masked images too.
+
+Run as `python -m depth_recog.training.pose --help`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from depth_recog.method.masking import masked_image
+from depth_recog.method.se3 import from_vector, rotation_angle
+from depth_recog.networks.pose import PoseNetwork
+from depth_recog.training.clip import Clip, View, jitter, to_tensor, update_average
+
+MOVABLE = (11, 12, 13, 14, 15, 16, 17, 18)
+SIZE = (416, 128)
+REACH = 3
+AVERAGE = 0.99
+# A rotation of 0.01 moves the picture about as far as a translation of 0.1 m does in a street.
+ROTATION_WEIGHT = 10.0
+
+
+def rotation_vector(matrix: np.ndarray) -> np.ndarray:
+    """(3,) rotation vector in radians of a (4, 4) motion."""
+    return np.asarray(cv2.Rodrigues(matrix[:3, :3])[0][:, 0], np.float64)
+
+
+def make_batch(
+    rng: np.random.Generator, clips: list[Clip], samples: list[tuple[int, int]]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Frames of random gaps and directions, half of them masked; (B, 3, H, W) twice and (B, 6)."""
+    firsts: list[Tensor] = []
+    seconds: list[Tensor] = []
+    motions = []
+    for c, i in samples:
+        clip = clips[c]
+        gap = int(rng.integers(1, REACH + 1)) * int(rng.choice((-1, 1)))
+        j = int(np.clip(i + gap, 0, len(clip) - 1))
+        # No zoom: the network has no other way to know the focal length.
+        view = View(*SIZE, 1.0, 0, 0, bool(rng.random() < 0.5))
+        masked = rng.random() < 0.5
+        for index, frames in ((i, firsts), (j, seconds)):
+            image = clip.images[index]
+            if masked:
+                image = masked_image(image, np.isin(clip.labels[index], MOVABLE))
+            frames.append(to_tensor(view.frame(image, cv2.INTER_AREA)))
+        motion = view.motion(clip.motion(i, j))
+        motions.append(np.concatenate((rotation_vector(motion), motion[:3, 3])))
+    target = torch.from_numpy(np.stack(motions)).float()
+    return torch.stack(firsts), torch.stack(seconds), target
+
+
+@torch.no_grad()
+def errors(network: PoseNetwork, clip: Clip, frames: range) -> dict[str, float]:
+    """Median rotation error in degrees and translation error in percent, neighbours only."""
+    network.eval()
+    turns, shares = [], []
+    for i in frames:
+        pair = (to_tensor(clip.images[i])[None], to_tensor(clip.images[i + 1])[None])
+        found = from_vector(network(*pair)[0].double()).numpy()
+        truth = clip.motion(i, i + 1)
+        turns.append(np.degrees(rotation_angle(found @ np.linalg.inv(truth))))
+        shares.append(np.linalg.norm(found[:3, 3] - truth[:3, 3]) / np.linalg.norm(truth[:3, 3]))
+    network.train()
+    return {
+        "rotation_degrees": float(np.median(turns)),
+        "translation_percent": 100 * float(np.median(shares)),
+    }
+
+
+def main() -> None:
+    """Train, and keep the running average of the weights."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("clips", nargs="+", metavar="FILE[:first:last]")
+    parser.add_argument("--encoder-weights", type=Path, required=True, help="ImageNet, .pth")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint, .pt")
+    parser.add_argument("--validate", nargs="*", default=[], metavar="FILE:first:last")
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--batch", type=int, default=12)
+    parser.add_argument("--rate", type=float, default=5e-4)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    rng = np.random.default_rng(options.seed)
+    clips = []
+    for text in options.clips:
+        path, *rest = text.split(":")
+        first, last = [*(int(r) if r else None for r in rest), None, None][:2]
+        clips.append(Clip.load(Path(path), first or 0, last))
+    samples = [(c, i) for c, clip in enumerate(clips) for i in range(len(clip))]
+    weights = np.array([1 / np.sqrt(len(clips[c])) for c, _ in samples])
+    weights /= weights.sum()
+
+    network = PoseNetwork()
+    network.load_imagenet(torch.load(options.encoder_weights, weights_only=True))
+    average = copy.deepcopy(network)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, options.rate, options.steps, pct_start=0.1
+    )
+    scale = torch.tensor([ROTATION_WEIGHT] * 3 + [1.0] * 3)
+    start, running = time.time(), 0.0
+    network.train()
+    for step in range(1, options.steps + 1):
+        chosen = rng.choice(len(samples), options.batch, replace=False, p=weights)
+        before, after, target = make_batch(rng, clips, [samples[i] for i in chosen])
+        both = jitter(rng, torch.cat((before, after)), 0.2)
+        predicted = network(both[: len(before)], both[len(before) :])
+        loss = ((predicted - target).abs() * scale).sum(1).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+        schedule.step()
+        update_average(average, network, AVERAGE)
+        running += (loss.item() - running) / min(step, 50)
+        if step % 50 == 0:
+            seconds = (time.time() - start) / step
+            print(f"step {step} loss {running:.4f} {seconds:.2f} s/step", flush=True)
+        if step % 300 == 0 or step == options.steps:
+            report = {}
+            for text in options.validate:
+                path, a, b = text.split(":")
+                report[text] = errors(average, Clip.load(Path(path)), range(int(a), int(b) - 1))
+            print(step, json.dumps(report), flush=True)
+            partial = options.out.with_suffix(".partial")
+            state = {"network": average.state_dict(), "step": step, "report": report}
+            torch.save(state, partial)
+            partial.replace(options.out)
+
+
+if __name__ == "__main__":
+    main()
