@@ -86,7 +86,8 @@ def raw_view(
         )
     if step % dtype.itemsize:
         raise EncodingError(
-            f"step {step} is not a multiple of {encoding}'s {dtype.itemsize} bytes: pad the rows to one"
+            f"step {step} is not a multiple of {encoding}'s {dtype.itemsize} bytes: "
+            "pad the rows to one"
         )
     buffer = np.frombuffer(data, np.uint8)  # type: ignore[call-overload]
     if buffer.size < height * step:

@@ -20,7 +20,9 @@ try:
 
     # A trial: its compiled half may be missing, or be built for another NumPy, and only a
     # conversion shows that.
-    CvBridge().imgmsg_to_cv2(Image(height=1, width=1, encoding="bgr8", step=3, data=[0] * 3), "rgb8")
+    CvBridge().imgmsg_to_cv2(
+        Image(height=1, width=1, encoding="bgr8", step=3, data=[0] * 3), "rgb8"
+    )
 except Exception:
     CvBridge = None
 

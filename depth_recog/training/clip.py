@@ -77,6 +77,45 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """A recording as the trainers' command lines name it.
+
+    Attributes:
+        clip: its frames.
+        flags: words after the path.
+        share: how often it is drawn, before its length is considered.
+    """
+
+    clip: Clip
+    flags: frozenset[str]
+    share: float
+
+
+CHOICE_HELP = "a file that prepare wrote; first and last frame; xSHARE: how often it is drawn"
+
+
+def read_choice(text: str) -> Choice:
+    """Read FILE[:first:last][:FLAG][:xSHARE]; empty bounds mean the whole recording."""
+    path, *rest = text.split(":")
+    share = next((float(r[1:]) for r in rest if r.startswith("x")), 1.0)
+    bounds = [int(r) if r else None for r in rest if not r or r.isdigit()]
+    flags = frozenset(r for r in rest if r and not r.isdigit() and not r.startswith("x"))
+    first, last = [*bounds, None, None][:2]
+    return Choice(Clip.load(Path(path), first or 0, last), flags, share)
+
+
+def draw_weights(choices: list[Choice], owners: list[int]) -> NDArray[np.float64]:
+    """Probability of each sample, given which recording it belongs to.
+
+    A recording counts by the root of its length, so that a short one is not drowned.
+    """
+    counts = np.bincount(owners, minlength=len(choices))
+    weights = np.array([choices[c].share / np.sqrt(counts[c]) for c in owners])
+    probabilities: NDArray[np.float64] = weights / weights.sum()
+    return probabilities
+
+
+@dataclass(frozen=True)
 class View:
     """The same random zoom, crop and flip for every frame of a sample."""
 

@@ -11,6 +11,7 @@ import argparse
 import copy
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,16 @@ from depth_recog.method.loss import minimum_over_neighbours, pair_error, still_p
 from depth_recog.method.photometric import masked_mean
 from depth_recog.method.smoothness import gradient_error
 from depth_recog.networks.depth import DepthNetwork
-from depth_recog.training.clip import Clip, View, jitter, to_tensor, update_average
+from depth_recog.training.clip import (
+    CHOICE_HELP,
+    Clip,
+    View,
+    draw_weights,
+    jitter,
+    read_choice,
+    to_tensor,
+    update_average,
+)
 
 # Cityscapes train ids of things that can move; people and cycles among them seldom stand still.
 MOVABLE = (11, 12, 13, 14, 15, 16, 17, 18)
@@ -81,7 +91,7 @@ class Batch:
 def make_batch(
     rng: np.random.Generator,
     clips: list[Clip],
-    masked: list[tuple[int, ...]],
+    masked: Sequence[tuple[int, ...]],
     samples: list[Sample],
 ) -> Batch:
     """Read, zoom, crop and flip the frames of `samples`."""
@@ -188,7 +198,10 @@ def main() -> None:
     """Train, and keep the running average of the weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "clips", nargs="+", metavar="FILE[:first:last][:restless]", help="files that prepare wrote"
+        "clips",
+        nargs="+",
+        metavar="FILE[:first:last][:restless][:xSHARE]",
+        help=f"{CHOICE_HELP}; restless: only people and cycles are masked",
     )
     parser.add_argument("--encoder-weights", type=Path, required=True, help="ImageNet, .pth")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint, .pt")
@@ -203,21 +216,12 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     rng = np.random.default_rng(options.seed)
-    clips: list[Clip] = []
-    masked: list[tuple[int, ...]] = []
-    for text in options.clips:
-        path, *rest = text.split(":")
-        restless = "restless" in rest
-        bounds = [int(r) if r else None for r in rest if r not in ("restless",)]
-        first, last = [*bounds, None, None][:2]
-        clips.append(Clip.load(Path(path), first or 0, last))
-        masked.append(RESTLESS if restless else MOVABLE)
+    choices = [read_choice(text) for text in options.clips]
+    clips = [choice.clip for choice in choices]
+    masked = [RESTLESS if "restless" in choice.flags else MOVABLE for choice in choices]
     samples = list_samples(clips)
-    # A recording counts by the root of its length, so that a short one is not drowned.
-    counts = np.bincount([s.clip for s in samples], minlength=len(clips))
-    weights = np.array([1 / np.sqrt(counts[s.clip]) for s in samples])
-    weights /= weights.sum()
-    print(f"{len(samples)} samples, by recording {counts.tolist()}", flush=True)
+    weights = draw_weights(choices, [s.clip for s in samples])
+    print(f"{len(samples)} samples of {len(clips)} recordings", flush=True)
 
     network = DepthNetwork()
     network.encoder.load_imagenet(torch.load(options.encoder_weights, weights_only=True))

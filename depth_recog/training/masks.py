@@ -20,7 +20,16 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from depth_recog.networks.segmentation import SegmentationNetwork
-from depth_recog.training.clip import Clip, View, jitter, to_tensor, update_average
+from depth_recog.training.clip import (
+    CHOICE_HELP,
+    Clip,
+    View,
+    draw_weights,
+    jitter,
+    read_choice,
+    to_tensor,
+    update_average,
+)
 
 CLASSES = 19
 IGNORED = 255
@@ -85,7 +94,7 @@ def agreement(network: SegmentationNetwork, clip: Clip, frames: range) -> dict[s
 def main() -> None:
     """Train, and keep the running average of the weights."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("clips", nargs="+", metavar="FILE[:first:last]")
+    parser.add_argument("clips", nargs="+", metavar="FILE[:first:last][:xSHARE]", help=CHOICE_HELP)
     parser.add_argument("--encoder-weights", type=Path, required=True, help="ImageNet, .pth")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint, .pt")
     parser.add_argument("--resume", type=Path, help="start from this checkpoint's weights")
@@ -99,14 +108,10 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     rng = np.random.default_rng(options.seed)
-    clips = []
-    for text in options.clips:
-        path, *rest = text.split(":")
-        first, last = [*(int(r) if r else None for r in rest), None, None][:2]
-        clips.append(Clip.load(Path(path), first or 0, last))
+    choices = [read_choice(text) for text in options.clips]
+    clips = [choice.clip for choice in choices]
     samples = [(c, i) for c, clip in enumerate(clips) for i in range(len(clip))]
-    weights = np.array([1 / np.sqrt(len(clips[c])) for c, _ in samples])
-    weights /= weights.sum()
+    weights = draw_weights(choices, [c for c, _ in samples])
 
     network = SegmentationNetwork()
     network.encoder.load_imagenet(torch.load(options.encoder_weights, weights_only=True))

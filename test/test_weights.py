@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights files: what is shipped is whole, and what is not is refused with file and remedy."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from depth_recog.errors import WeightsError
+from depth_recog.networks import weights
+from depth_recog.networks.weights import (
+    DEFAULT,
+    SHIPPED,
+    file_sha256,
+    load_network,
+    read_card,
+    read_header,
+    resolve,
+    save_network,
+)
+
+FILES = sorted(SHIPPED.glob("*.safetensors"))
+NAMES = [file.stem for file in FILES]
+
+
+@pytest.fixture(scope="module")
+def pose() -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Tensors and metadata of the smallest shipped file."""
+    from safetensors import safe_open
+
+    path = SHIPPED / f"{DEFAULT['pose']}.safetensors"
+    with safe_open(path, framework="pt") as file:
+        metadata = dict(file.metadata())
+    return load_file(path), metadata
+
+
+@pytest.fixture
+def write(tmp_path: Path, pose: Any) -> Any:
+    """Write a variation of that file."""
+
+    def variation(
+        name: str = "w.safetensors",
+        tensors: dict[str, torch.Tensor | None] | None = None,
+        **metadata: str | None,
+    ) -> Path:
+        state, header = dict(pose[0]), dict(pose[1])
+        for key, tensor in (tensors or {}).items():
+            state.pop(key, None)
+            if tensor is not None:
+                state[key] = tensor
+        for key, text in metadata.items():
+            header.pop(key, None)
+            if text is not None:
+                header[key] = text
+        path = tmp_path / name
+        save_file(state, path, header)
+        return path
+
+    return variation
+
+
+def card(path: Path, sha256: str) -> Path:
+    beside = path.with_suffix(".md")
+    beside.write_text(f"---\nsha256: {sha256}\nlicence: Apache-2.0\n---\n# A card\n")
+    return beside
+
+
+def refused(path: Path, *words: str, network: str = "pose") -> str:
+    """Loading fails with one line that names the file and holds the words."""
+    with pytest.raises(WeightsError) as caught:
+        load_network(str(path), network)
+    text = str(caught.value)
+    assert str(path) in text
+    assert "\n" not in text
+    for word in words:
+        assert word in text, f"{word!r} is not in {text!r}"
+    return text
+
+
+# What is shipped
+
+
+def test_the_defaults_are_shipped() -> None:
+    assert set(DEFAULT.values()) <= set(NAMES)
+
+
+def test_shipped_files_are_small() -> None:
+    assert sum(file.stat().st_size for file in FILES) <= 25_000_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shipped_file_is_whole(name: str) -> None:
+    path = resolve(name, "depth")
+    header = read_header(path)
+    assert header.path == path
+    assert header.sha256 == file_sha256(path)
+    assert re.fullmatch("[0-9a-f]{64}", header.sha256)
+    assert header.unit in ("metres", "relative")
+    module, loaded = load_network(name, header.network)
+    assert loaded == header
+    assert not module.training
+    assert not any(p.requires_grad for p in module.parameters())
+    assert all(t.isfinite().all() for t in module.state_dict().values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shipped_file_can_be_read_by_everybody(name: str) -> None:
+    """Installed by root, used by others."""
+    assert (SHIPPED / f"{name}.safetensors").stat().st_mode & 0o044 == 0o044
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shipped_file_has_a_card(name: str) -> None:
+    content = read_card(SHIPPED / f"{name}.md")
+    assert content["sha256"] == file_sha256(SHIPPED / f"{name}.safetensors")
+    for key in ("licence", "data", "command"):
+        assert content.get(key), f"{name}.md says nothing of {key}"
+
+
+@pytest.mark.parametrize("network", DEFAULT)
+def test_empty_name_is_the_default(network: str) -> None:
+    assert resolve("", network) == SHIPPED / f"{DEFAULT[network]}.safetensors"
+    assert read_header(resolve("", network)).network == network
+
+
+def test_forward_of_what_was_loaded() -> None:
+    module, header = load_network("", "depth")
+    width, height = header.size
+    with torch.inference_mode():
+        depth = module(torch.rand(1, 3, height, width), torch.tensor([240.0]))
+    assert depth.shape == (1, 1, height, width)
+    assert (depth > 0).all()
+
+
+# Names and paths
+
+
+def test_unknown_name_tells_the_shipped_ones() -> None:
+    with pytest.raises(WeightsError) as caught:
+        load_network("depth-moon", "depth")
+    assert "depth-moon: no such weights file" in str(caught.value)
+    assert all(name in str(caught.value) for name in NAMES)
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    refused(tmp_path, "no such weights file")
+
+
+def test_home_is_expanded(write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write("mine.safetensors")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load_network("~/mine.safetensors", "pose")[1].network == "pose"
+
+
+# Damaged files
+
+
+def test_an_untouched_copy_loads(write: Any) -> None:
+    path = write()
+    card(path, file_sha256(path))
+    module, header = load_network(str(path), "pose")
+    assert header.sha256 == file_sha256(path)
+    assert isinstance(module, weights.NETWORKS["pose"])
+
+
+def test_card_of_another_file(write: Any) -> None:
+    path = write()
+    card(path, "0" * 64)
+    refused(path, file_sha256(path)[:12], "000000000000", "w.md", "restore", "new card")
+
+
+def test_one_changed_byte(write: Any) -> None:
+    path = write()
+    card(path, file_sha256(path))
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    refused(path, "damaged", "restore")
+
+
+def test_card_without_a_hash(write: Any) -> None:
+    path = write()
+    path.with_suffix(".md").write_text("---\nlicence: Apache-2.0\n---\n")
+    refused(path, "w.md says nothing", "new card")
+
+
+@pytest.mark.parametrize(
+    "text", ["# no front matter\n", "", "---\n- a list\n---\n", "---\na: [1\n---\n"]
+)
+def test_card_without_front_matter(write: Any, text: str) -> None:
+    path = write()
+    path.with_suffix(".md").write_text(text)
+    with pytest.raises(WeightsError) as caught:
+        load_network(str(path), "pose")
+    assert str(path.with_suffix(".md")) in str(caught.value)
+    assert "front matter" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.00001, 0.01, 0.5, 0.9999])
+def test_truncated(write: Any, share: float) -> None:
+    path = write()
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    refused(path, "not a readable safetensors file")
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x80\x04\x95pickle", b"PK\x03\x04" + bytes(100), b"hello\n", bytes(4096)]
+)
+def test_not_safetensors(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(content)
+    refused(path, "not a readable safetensors file")
+
+
+def test_a_pickle_is_not_run(tmp_path: Path) -> None:
+    """A file of torch.save would run code; it must not even be tried."""
+    trap = tmp_path / "trap"
+
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return Path.touch, (trap,)
+
+    torch.save(Bomb(), tmp_path / "bomb.pt")
+    refused(tmp_path / "bomb.pt", "not a readable safetensors file")
+    assert not trap.exists()
+
+
+# Files of others
+
+
+def test_another_kind_of_network(write: Any) -> None:
+    refused(write(), "holds a pose network", "a depth network is needed", network="depth")
+
+
+def test_unknown_kind_of_network(write: Any) -> None:
+    refused(write(network="piano"), "'piano'", "depth, masks, pose")
+
+
+@pytest.mark.parametrize("text", [None, "depth_recog/2"])
+def test_other_format(write: Any, text: str | None) -> None:
+    refused(write(format=text), "format", "'depth_recog/1' is needed", "export")
+
+
+def test_plain_safetensors(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(3)}, tmp_path / "other.safetensors")
+    refused(tmp_path / "other.safetensors", "format is None", "export")
+
+
+@pytest.mark.parametrize("key", ["size", "architecture", "network", "unit"])
+def test_incomplete_header(write: Any, key: str) -> None:
+    refused(write(**{key: None}), "header is incomplete", key)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [("size", "416x128"), ("size", "[416]"), ("size", "416"), ("architecture", "{")],
+)
+def test_broken_header(write: Any, key: str, text: str) -> None:
+    refused(write(**{key: text}), "header is incomplete")
+
+
+@pytest.mark.parametrize("text", ['{"banana": 3}', "[1, 2]", "null", '{"encoder": "banana"}'])
+def test_unknown_architecture(write: Any, text: str) -> None:
+    refused(write(architecture=text), "architecture")
+
+
+def some_tensor(pose: Any) -> str:
+    return next(k for k, v in sorted(pose[0].items()) if v.dim() == 4)
+
+
+def test_missing_tensor(write: Any, pose: Any) -> None:
+    key = some_tensor(pose)
+    refused(write(tensors={key: None}), f"tensor {key} is missing")
+
+
+def test_wrong_shape(write: Any, pose: Any) -> None:
+    key = some_tensor(pose)
+    shape = tuple(pose[0][key].shape)
+    refused(write(tensors={key: torch.zeros(2, 3)}), key, "(2, 3)", f"{shape} is needed")
+
+
+def test_surplus_tensor(write: Any) -> None:
+    refused(write(tensors={"zebra.weight": torch.zeros(1)}), "zebra.weight", "another network")
+
+
+# Writing
+
+
+def test_saved_is_loaded(tmp_path: Path, pose: Any) -> None:
+    architecture = json.loads(pose[1]["architecture"])
+    torch.manual_seed(1)
+    module = weights.NETWORKS["pose"](**architecture).eval()
+    path = tmp_path / "new.safetensors"
+    digest = save_network(module, path, "pose", architecture, (64, 32), "relative", half=False)
+    again, header = load_network(str(path), "pose")
+    assert header.sha256 == digest == file_sha256(path)
+    assert (header.size, header.unit, header.architecture) == ((64, 32), "relative", architecture)
+    for key, value in module.state_dict().items():
+        if not key.endswith("num_batches_tracked"):
+            assert torch.equal(again.state_dict()[key], value)
+    assert path.stat().st_mode & 0o777 == 0o644
