@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-rclpy = pytest.importorskip("rclpy")
+pytest.importorskip("rclpy")
 
+import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -162,7 +163,7 @@ def test_another_one_does_not(make: Any) -> None:
         ("encoding", "64FC1", "encoding: '64FC1' is not one of 32FC1, 16UC1"),
         ("farthest", -1.0, "farthest"),
         ("farthest", float("nan"), "farthest"),
-        ("farthest", "far", "farthest"),
+        ("farthest", "far", "expected 'Type.DOUBLE' got 'Type.STRING'"),
         ("nearest", 100.0, "nearest 100.0 must be less than farthest"),
     ],
 )

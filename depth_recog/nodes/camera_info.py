@@ -42,7 +42,14 @@ def from_message(info: CameraInfo, image_is_rectified: bool = False) -> Calibrat
     k = np.asarray(info.k, dtype=np.float64).reshape(3, 3)
     p = np.asarray(info.p, dtype=np.float64).reshape(3, 4)
     new = p[:, :3] if p[0, 0] != 0 else k
+    rectified = Camera.from_matrix(new, info.width, info.height)
+    if image_is_rectified:
+        window = _window(rectified, info)
+        return Calibration(window, window, np.eye(3))
     distortion = tuple(float(d) for d in info.d)
+    model = info.distortion_model or "plumb_bob"
+    # A fisheye lens with zeros is not a pinhole; zeros of the other models mean no distortion.
+    keep = any(distortion) or model == "equidistant"
     raw = Camera(
         info.width,
         info.height,
@@ -50,14 +57,11 @@ def from_message(info: CameraInfo, image_is_rectified: bool = False) -> Calibrat
         k[1, 1],
         k[0, 2],
         k[1, 2],
-        distortion if any(distortion) else (),
-        info.distortion_model or "plumb_bob",
+        distortion if keep else (),
+        model,
     )
-    rectified = Camera.from_matrix(new, info.width, info.height)
     r = np.asarray(info.r, dtype=np.float64).reshape(3, 3)
     rotation = r if r.any() else np.eye(3)
-    if image_is_rectified:
-        raw, rotation = rectified, np.eye(3)
     return Calibration(_window(raw, info), _window(rectified, info), rotation)
 
 

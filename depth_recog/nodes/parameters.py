@@ -105,8 +105,7 @@ class Parameters:
             problem = spec.problem(value)
             if problem:
                 raise ConfigurationError(f"parameter {problem}")
-            # rclpy turns an empty list of strings into a byte array: give it back its type.
-            self.values[spec.name] = list(value) if isinstance(spec.default, list) else value
+            self.values[spec.name] = _typed(spec, value)
         check(self.values)
         node.add_on_set_parameters_callback(self._on_set)
 
@@ -127,7 +126,7 @@ class Parameters:
                 )
             if problem:
                 return SetParametersResult(successful=False, reason=problem)
-            proposed[change.name] = change.value
+            proposed[change.name] = _typed(spec, change.value)
             live |= spec.live
         try:
             self._check(proposed)
@@ -137,3 +136,8 @@ class Parameters:
         if live:
             self._changed(proposed)
         return SetParametersResult(successful=True)
+
+
+def _typed(spec: Spec, value: Any) -> Any:
+    """An empty list comes as None from the command line and as a byte array from rclpy."""
+    return list(value or ()) if isinstance(spec.default, list) else value

@@ -51,14 +51,19 @@ def _main(module: str, name: str) -> int:
         signal.signal(number, _on_signal)
 
     import rclpy
-    from rclpy._rclpy_pybind11 import RCLError
+    from rclpy._rclpy_pybind11 import RCLError, UnknownROSArgsError
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
 
     from depth_recog.errors import DepthRecogError
 
     # The signals are ours: rclpy's handlers would close the context under a publishing thread.
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    except (RCLError, UnknownROSArgsError) as error:
+        # A user's mistake behind --ros-args: a parameter without a value, a missing file.
+        print(f"{name}: {str(error).split(', at /')[0]}", file=sys.stderr)
+        return 1
     failures: list[BaseException] = []
     node: Any = None
     try:
@@ -73,6 +78,8 @@ def _main(module: str, name: str) -> int:
 
     def spin() -> None:
         try:
+            # Not in the main thread: a signal must not wait for the networks to load.
+            node.autostart()
             while not halt.is_set() and rclpy.ok():
                 try:
                     executor.spin_once()
@@ -91,7 +98,6 @@ def _main(module: str, name: str) -> int:
     _orderly = True
     code = 0
     try:
-        node.autostart()
         spinner.start()
         _stop.get()
     except BaseException as error:
