@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+import torch
+
+from depth_recog.errors import ConfigurationError, DeviceError, WeightsError
+from depth_recog.method.camera import Camera
+from depth_recog.method.masking import PresetRules
+from depth_recog.method.recognizer import Settings
+from depth_recog.networks import factory
+from depth_recog.networks.depth import DepthNetwork
+from depth_recog.networks.device import choose_device
+from depth_recog.networks.encoders import ENCODERS
+from depth_recog.networks.pose import PoseNetwork
+from depth_recog.networks.segmentation import SegmentationNetwork
+
+
+@pytest.fixture(scope="module")
+def image():
+    return torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("name", sorted(ENCODERS))
+def test_an_encoder_halves_the_size_five_times(name, image):
+    encoder = ENCODERS[name]().eval()
+    maps = encoder(image)
+    assert [m.shape[1] for m in maps] == list(encoder.channels)
+    sizes = [(64 // 2**i, 96 // 2**i) for i in range(1, 6)]
+    assert [tuple(m.shape[2:]) for m in maps] == sizes
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "first", "last"),
+    [
+        # torchvision's counts without the last 1x1 convolution and the classifier.
+        ("mobilenet_v2", 1_811_712, "features.0.0.weight", "features.17.conv.3.weight"),
+        ("mobilenet_v3_small", 870_560, "features.0.0.weight", "features.11.block.3.1.weight"),
+    ],
+)
+def test_an_encoder_has_torchvisions_layout(name, parameters, first, last):
+    encoder = ENCODERS[name]()
+    keys = dict(encoder.named_parameters())
+    assert first in keys
+    assert last in keys
+    assert sum(p.numel() for p in keys.values()) == parameters
+
+
+def test_imagenet_weights_of_another_encoder_are_refused():
+    state = ENCODERS["mobilenet_v3_small"]().state_dict()
+    with pytest.raises(WeightsError, match="another encoder"):
+        ENCODERS["mobilenet_v2"]().load_imagenet(state)
+
+
+def test_depth_is_between_near_and_far_and_of_the_images_size(image):
+    network = DepthNetwork(near=1.0, far=50.0, canonical_focal=100.0).eval()
+    depth = network(image, torch.tensor([100.0, 100.0]))
+    assert depth.shape == (2, 1, 64, 96)
+    assert bool((depth >= 1.0).all())
+    assert bool((depth <= 50.0).all())
+
+
+def test_depth_grows_with_the_focal_length(image):
+    network = DepthNetwork().eval()
+    short = network(image, torch.tensor([200.0, 200.0]))
+    long = network(image, torch.tensor([400.0, 200.0]))
+    torch.testing.assert_close(long[0], 2 * short[0])
+    torch.testing.assert_close(long[1], short[1])
+
+
+def test_the_training_scales_are_whole_half_and_quarter_and_the_first_is_the_answer(image):
+    network = DepthNetwork().eval()
+    focal = torch.tensor([244.0, 244.0])
+    inverses = network.inverse_depths(image, focal)
+    assert [tuple(i.shape[2:]) for i in inverses] == [(64, 96), (32, 48), (16, 24)]
+    torch.testing.assert_close(1 / inverses[0], network(image, focal))
+
+
+def test_an_untrained_network_starts_in_the_middle_of_a_street(image):
+    depth = DepthNetwork().eval()(image, torch.tensor([244.0, 244.0]))
+    assert 5 < depth.median().item() < 40
+
+
+def test_every_parameter_of_the_depth_network_gets_a_gradient(image):
+    network = DepthNetwork()
+    sum(i.mean() for i in network.inverse_depths(image, torch.full((2,), 244.0))).backward()
+    assert all(p.grad is not None for p in network.parameters())
+
+
+def test_scores_have_the_images_size(image):
+    assert SegmentationNetwork(classes=7).eval()(image).shape == (2, 7, 64, 96)
+
+
+def test_an_untrained_pose_is_nearly_no_motion_and_sees_the_order(image):
+    network = PoseNetwork().train()  # BatchNorm's own statistics: an untrained net hardly reacts
+    there = network(image, image.flip(3))
+    back = network(image.flip(3), image)
+    assert there.shape == (2, 6)
+    assert there.abs().max().item() < 0.1
+    assert not torch.allclose(there, back)
+
+
+@pytest.mark.parametrize("name", ["banana", "cuda:77", "meta", "cpu:x"])
+def test_a_device_that_is_not_here_is_named(name):
+    with pytest.raises(DeviceError, match=name):
+        choose_device(name)
+
+
+def test_auto_is_a_device_that_works():
+    assert torch.ones(1, device=choose_device("auto")).item() == 1
+
+
+def test_an_unknown_estimator_is_refused():
+    with pytest.raises(ConfigurationError, match="orb"):
+        factory.assemble("cpu", estimator="orb")
+
+
+def test_rules_that_do_not_fit_the_weights_are_refused():
+    settings = Settings(rules=PresetRules(("road", "car"), ("car",)))
+    with pytest.raises(WeightsError, match="19 classes"):
+        factory.assemble("cpu", settings=settings)
+
+
+@pytest.mark.parametrize("estimator", factory.ESTIMATORS)
+def test_the_shipped_networks_work_together(estimator):
+    assembly = factory.assemble("cpu", estimator=estimator)
+    assembly.warm_up()
+    camera = Camera(640, 480, 500, 500, 320, 240)
+    width, height = assembly.network_size(camera)
+    assert width / height == pytest.approx(640 / 480, rel=0.1)
+    rng = np.random.default_rng(0)
+    view = camera.resized(width, height)
+    for i in range(3):
+        picture = rng.integers(0, 255, (height, width, 3), dtype=np.uint8)
+        step = assembly.recognizer.step(str(i), i * 100_000_000, picture, view)
+        assert np.isfinite(step.frame.depth).all()
+        assert step.frame.labels.max() < 19
