@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d
 
+from depth_recog.datasets.sequence import Recording
+from depth_recog.datasets.sources import open_source
 from depth_recog.method.loss import minimum_over_neighbours, pair_error, still_pixels
 from depth_recog.method.photometric import masked_mean
 from depth_recog.method.smoothness import gradient_error
@@ -36,6 +38,7 @@ from depth_recog.training.clip import (
     to_tensor,
     update_average,
 )
+from depth_recog.training.judge import depth_errors, summary
 
 # Cityscapes train ids of things that can move; people and cycles among them seldom stand still.
 MOVABLE = (11, 12, 13, 14, 15, 16, 17, 18)
@@ -161,37 +164,18 @@ def exact_error(inverse_depth: Tensor, truth: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def abs_rel(
-    network: DepthNetwork, clip: Clip, lidar: NDArray[np.uint16], frames: range
+def validate(
+    network: DepthNetwork, clip: Clip, drive: Recording, frames: range
 ) -> dict[str, float]:
-    """Errors against LiDAR (metres x 256), unscaled and median-scaled, Garg crop, 1 to 80 m."""
+    """Errors against a drive's true depth, on frames that are not trained on."""
     network.eval()
+    focal = torch.tensor([clip.intrinsics[1, 1]], dtype=torch.float32)
     rows = []
-    height, width = lidar.shape[1:]
-    crop = np.zeros((height, width), bool)
-    crop[int(0.40810811 * height) : int(0.99189189 * height)] = True
-    crop[:, : int(0.03594771 * width)] = False
-    crop[:, int(0.96405229 * width) :] = False
     for i in frames:
-        focal = torch.tensor([clip.intrinsics[1, 1]], dtype=torch.float32)
         depth = network(to_tensor(clip.images[i])[None], focal)[0, 0].numpy()
-        depth = cv2.resize(depth, (width, height), interpolation=cv2.INTER_LINEAR)
-        truth = lidar[i].astype(np.float32) / 256
-        use = crop & (truth > 1e-3) & (truth < 80)
-        t, p = truth[use], np.clip(depth[use], 1e-3, 80)
-        scale = np.median(t) / np.median(p)
-        q = np.clip(p * scale, 1e-3, 80)
-        a1 = (np.maximum(q / t, t / q) < 1.25).mean()
-        rows.append((np.mean(np.abs(p - t) / t), np.mean(np.abs(q - t) / t), scale, a1))
-    r = np.array(rows)
+        rows.append(depth_errors(depth, np.asarray(drive.truth(i).depth)))
     network.train()
-    return {
-        "abs_rel": float(r[:, 0].mean()),
-        "abs_rel_median_scaled": float(r[:, 1].mean()),
-        "a1_median_scaled": float(r[:, 3].mean()),
-        "scale_median": float(np.median(r[:, 2])),
-        "scale_spread": float(r[:, 2].std() / np.median(r[:, 2])),
-    }
+    return summary(rows)
 
 
 def main() -> None:
@@ -206,7 +190,7 @@ def main() -> None:
     parser.add_argument("--encoder-weights", type=Path, required=True, help="ImageNet, .pth")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint, .pt")
     parser.add_argument("--resume", type=Path, help="start from this checkpoint's weights")
-    parser.add_argument("--validate", help="FILE:LIDAR:first:last, judged but not trained on")
+    parser.add_argument("--validate", help="FILE:DRIVE:first:last, judged but not trained on")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--rate", type=float, default=4e-4, help="of the decoder")
@@ -241,9 +225,10 @@ def main() -> None:
     )
     validation = None
     if options.validate:
-        path, lidar, a, b = options.validate.split(":")
-        with np.load(lidar) as data:
-            validation = (Clip.load(Path(path)), data["depth"], range(int(a), int(b), 4))
+        path, drive, a, b = options.validate.split(":")
+        sequence = open_source(drive)
+        assert isinstance(sequence, Recording)
+        validation = (Clip.load(Path(path)), sequence, range(int(a), int(b), 4))
     start, running = time.time(), 0.0
     network.train()
     for step in range(1, options.steps + 1):
@@ -262,7 +247,7 @@ def main() -> None:
             seconds = (time.time() - start) / step
             print(f"step {step} loss {running:.4f} {seconds:.2f} s/step", flush=True)
         if step % 200 == 0 or step == options.steps:
-            report = abs_rel(average, *validation) if validation else {}
+            report = validate(average, *validation) if validation else {}
             print(step, json.dumps(report), flush=True)
             partial = options.out.with_suffix(".partial")
             state = {"network": average.state_dict(), "step": step, "report": report}

@@ -4,6 +4,7 @@
 python listener.py NAMESPACE: one line of JSON for every depth image and every camera_info of it.
 """
 
+import contextlib
 import json
 import struct
 import sys
@@ -43,7 +44,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         main()
-    except KeyboardInterrupt:
-        pass

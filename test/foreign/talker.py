@@ -7,6 +7,7 @@ stays until it is interrupted.
 """
 
 import array
+import contextlib
 import sys
 import time
 
@@ -54,7 +55,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         main()
-    except KeyboardInterrupt:
-        pass

@@ -1,0 +1,704 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The depth node as a process, seen from outside: over DDS, as a robot sees it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("rclpy")
+
+import ros_processes as rp
+from geometry_msgs.msg import TransformStamped
+from rclpy.qos import ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Float64MultiArray
+
+pytestmark = pytest.mark.ros
+
+DEPTH, INFO = "depth/image_rect", "depth/camera_info"
+MASKS = ("mask/labels", "mask/dynamic", "mask/moving")
+TRANSFORMS = ("pose/target", "pose/static")
+MATRICES = (
+    "pose/target_matrix",
+    "pose/static_matrix",
+    "pose/dynamic_matrix",
+    "pose/absolute_difference",
+)
+TOPICS: dict[str, type] = {
+    DEPTH: Image,
+    INFO: CameraInfo,
+    **dict.fromkeys(MASKS, Image),
+    **dict.fromkeys(TRANSFORMS, TransformStamped),
+    **dict.fromkeys(MATRICES, Float64MultiArray),
+}
+PARAMETERS: dict[str, Any] = {"threads": 1, "device": "cpu"}
+WIDTH, HEIGHT = 416, 128
+
+
+@cache
+def street(index: int) -> NDArray[np.uint8]:
+    """Frame of a drive in which cars are in sight."""
+    from depth_recog.datasets.synthetic import SyntheticStreet
+
+    return SyntheticStreet(seed=0)[index].image
+
+
+class Robot(rp.Peer):
+    """A peer that listens to everything of a running depth node."""
+
+    def image(self, index: int = 0, **arguments: Any) -> int:
+        return self.send(street(index), **arguments)
+
+    def depth_of(self, stamp: int) -> Any:
+        return self.wait(lambda: self.of_stamp(DEPTH, stamp), f"depth of {stamp}")
+
+    def all_of(self, stamp: int, topics: tuple[str, ...] = (DEPTH, INFO, *MASKS)) -> dict[str, Any]:
+        return {
+            topic: self.wait(lambda t=topic: self.of_stamp(t, stamp), f"{topic} of {stamp}")
+            for topic in topics
+        }
+
+
+@pytest.fixture(scope="module")
+def robot() -> Iterator[Robot]:
+    """One node for most of the tests; they leave it as they found it."""
+    process = rp.start_node("depth_node", "robot", PARAMETERS)
+    peer = Robot("robot", process)
+    try:
+        peer.advertise()
+        peer.listen(TOPICS)
+        peer.send_until_heard(street(0), [DEPTH, INFO, *MASKS])
+        yield peer
+        assert process.interrupt() == 0, process.story()
+        assert "Traceback" not in process.stderr, process.story()
+    finally:
+        peer.close()
+        process.kill()
+
+
+@pytest.fixture(autouse=True)
+def alive(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever a test does, the shared node survives it and forgets its frames."""
+    if "robot" not in request.fixturenames:
+        yield
+        return
+    robot = request.getfixturevalue("robot")
+    for heard in robot.heard.values():
+        heard.clear()
+    yield
+    robot.process.assert_alive()
+
+
+# What comes out of one image
+
+
+def test_depth_has_the_images_stamp_frame_and_size(robot: Robot) -> None:
+    stamp = robot.image()
+    got = robot.all_of(stamp)
+    for topic, message in got.items():
+        assert message.header.frame_id == "cam", topic
+        assert (message.width, message.height) == (WIDTH, HEIGHT), topic
+    info = got[INFO]
+    assert info.k[0] == pytest.approx(0.58 * WIDTH)
+    assert info.k[2] == pytest.approx(WIDTH / 2)
+    assert list(info.p)[:3] == list(info.k)[:3]
+    assert not any(info.d)
+
+
+def test_depth_is_metres_as_rep_118_has_them(robot: Robot) -> None:
+    message = robot.depth_of(robot.image())
+    assert message.encoding == "32FC1"
+    assert message.step == 4 * WIDTH
+    depth = rp.array_of(message)
+    finite = depth[np.isfinite(depth)]
+    assert finite.size > depth.size / 4
+    assert (finite >= 0.1).all()
+    assert (finite <= 80).all()
+    assert not np.isneginf(depth).any()
+
+
+def test_masks(robot: Robot) -> None:
+    robot.image(0)
+    got = robot.all_of(robot.image(1))
+    labels, dynamic, moving = (rp.array_of(got[topic]) for topic in MASKS)
+    assert all(got[topic].encoding == "mono8" for topic in MASKS)
+    assert set(np.unique(labels)) <= set(range(19))
+    assert set(np.unique(dynamic)) <= {0, 255}
+    assert set(np.unique(moving)) <= {0, 1, 2}
+    # Cityscapes' train ids: from 11 (person) on things can move.
+    assert np.array_equal(dynamic == 255, labels >= 11)
+    assert not (moving[dynamic == 0]).any()
+
+
+def rotation_of(message: TransformStamped) -> NDArray[np.float64]:
+    q = message.transform.rotation
+    x, y, z, w = q.x, q.y, q.z, q.w
+    assert math.hypot(x, y, z, w) == pytest.approx(1)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def test_poses_of_a_drive(robot: Robot) -> None:
+    """Matrices and transforms are the same motion: the camera drives forward."""
+    robot.settled()
+    for index in range(4):
+        for topic in (*TRANSFORMS, *MATRICES):
+            robot.heard[topic].clear()
+        stamp = robot.image(index)
+        robot.depth_of(stamp)
+    robot.wait(lambda: all(robot.heard[t] for t in (*TRANSFORMS, *MATRICES)), "the poses")
+    matrices = {}
+    for topic in MATRICES:
+        message = robot.heard[topic][-1]
+        assert [(d.label, d.size, d.stride) for d in message.layout.dim] == [
+            ("row", 4, 16),
+            ("column", 4, 4),
+        ]
+        assert message.layout.data_offset == 0
+        matrices[topic] = np.array(message.data).reshape(4, 4)
+    for topic in TRANSFORMS:
+        message = robot.heard[topic][-1]
+        assert rp.stamp_ns(message) == stamp
+        assert message.header.frame_id == "cam"
+        assert message.child_frame_id == "cam/first"
+        matrix = matrices[f"{topic}_matrix"]
+        assert np.array_equal(matrix[3], (0, 0, 0, 1))
+        assert np.allclose(rotation_of(message), matrix[:3, :3], atol=1e-6)
+        t = message.transform.translation
+        assert np.allclose((t.x, t.y, t.z), matrix[:3, 3])
+        assert np.allclose(matrix[:3, :3] @ matrix[:3, :3].T, np.eye(3), atol=1e-6)
+        # A still point ahead comes nearer: its z falls.
+        assert t.z < -0.1
+    assert np.array_equal(matrices["pose/dynamic_matrix"][3], (0, 0, 0, 1))
+    difference = matrices["pose/static_matrix"] - matrices["pose/dynamic_matrix"]
+    assert np.allclose(matrices["pose/absolute_difference"], np.abs(difference))
+
+
+def test_every_image_is_answered_or_counted(robot: Robot) -> None:
+    """Forty images at once are too many: the newest win, and the ledger knows of the others."""
+    before = robot.settled()
+    for topic in (DEPTH, INFO):
+        robot.heard[topic].clear()
+    stamps = [robot.image(i % 3) for i in range(40)]
+    after = robot.settled(before["received"] + 1)
+    robot.depth_of(stamps[-1])
+    grown = {k: after[k] - before[k] for k in after}
+    assert grown["received"] <= 40
+    assert grown["published"] + grown["dropped"] + grown["unmatched"] == grown["received"]
+    assert grown["rejected"] == grown["idle"] == 0
+    robot.wait(lambda: len(robot.heard[INFO]) >= grown["published"], "all camera_infos")
+    answered = [rp.stamp_ns(m) for m in robot.heard[DEPTH]]
+    assert len(answered) == grown["published"]
+    assert answered == sorted(set(answered))
+    assert set(answered) <= set(stamps)
+    assert [rp.stamp_ns(m) for m in robot.heard[INFO]] == answered
+
+
+def test_diagnostics_tell_what_runs(robot: Robot) -> None:
+    robot.settled()
+    rows = robot.diagnostics
+    assert rows["weights"] == "depth-street"
+    assert len(rows["weights sha256"]) == 64
+    assert rows["device"] == "cpu"
+    assert float(rows["latency p50 (ms)"]) > 0
+    assert float(rows["depth network (ms)"]) > 0
+
+
+# Live parameters
+
+
+def test_16uc1_is_millimetres(robot: Robot) -> None:
+    metres = rp.array_of(robot.depth_of(robot.image()))
+    assert robot.set_parameters("depth_node", depth_encoding="16UC1") == (True, "")
+    try:
+        message = robot.depth_of(robot.image())
+    finally:
+        assert robot.set_parameters("depth_node", depth_encoding="32FC1") == (True, "")
+    assert message.encoding == "16UC1"
+    assert message.step == 2 * WIDTH
+    millimetres = rp.array_of(message)
+    good = np.isfinite(metres) & (metres < 65.5)
+    assert np.abs(millimetres[good] - metres[good] * 1000).max() <= 0.51
+    assert not millimetres[~np.isfinite(metres)].any()
+
+
+def test_range_is_marked(robot: Robot) -> None:
+    assert robot.set_parameters("depth_node", min_depth=8.0, max_depth=20.0) == (True, "")
+    try:
+        depth = rp.array_of(robot.depth_of(robot.image()))
+    finally:
+        assert robot.set_parameters("depth_node", min_depth=0.1, max_depth=80.0) == (True, "")
+    assert np.isposinf(depth).any()
+    assert np.isnan(depth).any()
+    finite = depth[np.isfinite(depth)]
+    assert finite.min() >= 8
+    assert finite.max() <= 20
+
+
+def test_output_at_the_networks_size(robot: Robot) -> None:
+    big = np.repeat(np.repeat(street(0), 2, axis=0), 2, axis=1)
+    assert robot.set_parameters("depth_node", output_size="network") == (True, "")
+    try:
+        got = robot.all_of(robot.send(big))
+    finally:
+        assert robot.set_parameters("depth_node", output_size="input") == (True, "")
+    assert {(m.width, m.height) for m in got.values()} == {(WIDTH, HEIGHT)}
+    # Half the size is half the focal length; pixels are counted from their centres.
+    assert got[INFO].k[0] == pytest.approx(0.58 * WIDTH)
+    assert got[INFO].k[2] == pytest.approx((WIDTH + 0.5) / 2 - 0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("depth_encoding", "64FC1", "is not one of 32FC1, 16UC1"),
+        ("max_depth", -5.0, "max_depth"),
+        ("min_depth", 90.0, "must be less than max_depth"),
+        ("gate", "off", "gate takes effect at configure"),
+        ("input_rectified", True, "deactivate"),
+    ],
+)
+def test_bad_live_parameter(robot: Robot, name: str, value: Any, words: str) -> None:
+    taken, reason = robot.set_parameters("depth_node", **{name: value})
+    assert not taken
+    assert words in reason
+
+
+# Every encoding through the node
+
+
+def encoded(rgb: NDArray[np.uint8], encoding: str) -> Any:
+    grey = rgb[..., 1]
+    if encoding.startswith("bayer"):
+        raw = np.zeros_like(grey)
+        for i, letter in enumerate(encoding[6:10]):
+            v, u = divmod(i, 2)
+            raw[v::2, u::2] = rgb[v::2, u::2, "rgb".index(letter)]
+        return raw
+    if encoding.startswith("yuv422"):
+        y = (16 + grey.astype(float) * 219 / 255).astype(np.uint8)
+        u = np.full_like(y, 128)
+        return np.stack((y, u) if encoding.endswith("yuy2") else (u, y), axis=2)
+    alpha = np.full((*grey.shape, 1), 9, np.uint8)
+    return {
+        "rgb8": rgb,
+        "bgr8": rgb[..., ::-1],
+        "8UC3": rgb[..., ::-1],
+        "rgba8": np.concatenate((rgb, alpha), axis=2),
+        "bgra8": np.concatenate((rgb[..., ::-1], alpha), axis=2),
+        "mono8": grey,
+        "8UC1": grey,
+        "mono16": (grey.astype("<u2") << 8) | 5,
+    }[encoding]
+
+
+SAME = {
+    "rgb8": ("bgr8", "8UC3", "rgba8", "bgra8"),
+    "mono8": ("8UC1", "mono16", "yuv422", "yuv422_yuy2"),
+}
+ALIKE = [(first, other) for first, others in SAME.items() for other in others]
+
+
+@pytest.mark.parametrize(("first", "other"), ALIKE)
+def test_encodings_give_the_same_depth(robot: Robot, first: str, other: str) -> None:
+    depths = []
+    for encoding in (first, other):
+        stamp = robot.send(encoded(street(0), encoding), encoding)
+        depths.append(rp.array_of(robot.depth_of(stamp)))
+    known = np.isfinite(depths[0]) & np.isfinite(depths[1])
+    assert known.mean() > 0.25
+    exact = not other.startswith("yuv")
+    assert np.allclose(depths[0][known], depths[1][known], rtol=1e-6 if exact else 0.2)
+
+
+@pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
+def test_bayer_gives_depth_like_colour(robot: Robot, pattern: str) -> None:
+    colour = rp.array_of(robot.depth_of(robot.send(street(0))))
+    encoding = f"bayer_{pattern}8"
+    stamp = robot.send(encoded(street(0), encoding), encoding)
+    depth = rp.array_of(robot.depth_of(stamp))
+    known = np.isfinite(depth) & np.isfinite(colour)
+    assert np.median(np.abs(depth[known] / colour[known] - 1)) < 0.2
+
+
+def test_padded_rows(robot: Robot) -> None:
+    plain = rp.array_of(robot.depth_of(robot.send(street(0))))
+    stamp = robot.new_stamp()
+    step = 3 * WIDTH + 32
+    rows = np.full((HEIGHT, step), 200, np.uint8)
+    rows[:, : 3 * WIDTH] = street(0).reshape(HEIGHT, -1)
+    robot.infos.publish(rp.info_message((WIDTH, HEIGHT), stamp))
+    robot.images.publish(rp.image_message(rows.tobytes(), "rgb8", stamp, (WIDTH, HEIGHT), step))
+    assert np.array_equal(rp.array_of(robot.depth_of(stamp)), plain, equal_nan=True)
+
+
+# What cannot be read is refused and counted, and the next image is answered
+
+
+def bad_message(kind: str, stamp: int) -> tuple[Image, CameraInfo]:
+    size, good = (WIDTH, HEIGHT), street(0).tobytes()
+    info = rp.info_message(size, stamp)
+    step = 3 * WIDTH
+    make = rp.image_message
+    if kind == "truncated":
+        return make(good[:-100], "rgb8", stamp, size, step), info
+    if kind == "short step":
+        return make(good, "rgb8", stamp, size, step - 1), info
+    if kind == "unknown encoding":
+        return make(good, "rgb10", stamp, size, step), info
+    if kind == "empty":
+        return make(b"", "rgb8", stamp, (0, 0), 0), info
+    if kind == "uncalibrated":
+        return make(good, "rgb8", stamp, size, step), rp.info_message(size, stamp, 0.0)
+    if kind == "other size":
+        return make(good, "rgb8", stamp, size, step), rp.info_message((64, 48), stamp)
+    if kind == "unknown lens":
+        info.distortion_model, info.d = "banana", [0.1] * 3
+    if kind == "not finite":
+        info.k = [float("nan"), 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0]
+    return make(good, "rgb8", stamp, size, step), info
+
+
+BAD = {
+    "truncated": ("truncated", "159644"),
+    "short step": ("step 1247", "1248"),
+    "unknown encoding": ("'rgb10'", "convert"),
+    "empty": ("0x0", "empty"),
+    "uncalibrated": ("uncalibrated", "calibrate it"),
+    "other size": ("416x128", "64x48"),
+    "unknown lens": ("banana", "plumb_bob"),
+    "not finite": ("not finite",),
+}
+
+
+def test_bad_images_are_rejected_with_the_reason(robot: Robot) -> None:
+    robot.image()
+    before = robot.settled()
+    last = before["rejected"]
+    for kind, words in BAD.items():
+        image, info = bad_message(kind, robot.new_stamp())
+        robot.infos.publish(info)
+        robot.images.publish(image)
+        last += 1
+        robot.wait(lambda n=last: robot.counts()["rejected"] >= n, f"the rejection of: {kind}")
+        assert robot.counts()["rejected"] == last
+        for word in words:
+            assert word in robot.diagnostics["last rejection"], kind
+        robot.process.assert_alive()
+        assert robot.of_stamp(DEPTH, rp.stamp_ns(image)) is None
+    robot.depth_of(robot.image())
+    after = robot.settled(before["received"] + len(BAD) + 1)
+    assert after["rejected"] - before["rejected"] == len(BAD)
+
+
+def test_uncalibrated_camera_is_told_in_the_log(robot: Robot) -> None:
+    """A camera sends its zeros again and again: one line says so, and how to cure it."""
+
+    def send_bad() -> bool:
+        image, info = bad_message("uncalibrated", robot.new_stamp())
+        robot.infos.publish(info)
+        robot.images.publish(image)
+        robot.executor.spin_once(timeout_sec=0.05)
+        return "K[0] == 0" in robot.process.stderr
+
+    robot.wait(send_bad, "a line about K[0] == 0")
+    line = robot.process.wait_for_line(r"K\[0\] == 0")
+    assert "ERROR" in line
+    assert "camera_calibration" in line
+    robot.depth_of(robot.image())
+
+
+# Streams that change
+
+
+def test_image_before_camera_info(robot: Robot) -> None:
+    stamp = robot.new_stamp()
+    robot.images.publish(rp.image_message(street(0), "rgb8", stamp))
+    for _ in range(5):
+        robot.executor.spin_once(timeout_sec=0.05)
+    assert robot.of_stamp(DEPTH, stamp) is None
+    robot.infos.publish(rp.info_message((WIDTH, HEIGHT), stamp))
+    robot.depth_of(stamp)
+
+
+def test_camera_info_changes_the_size_in_mid_stream(robot: Robot) -> None:
+    robot.depth_of(robot.image())
+    small = street(0)[:, :200]
+    for pixels in (small, street(0), small):
+        got = robot.all_of(robot.send(pixels))
+        height, width = pixels.shape[:2]
+        assert {(m.width, m.height) for m in got.values()} == {(width, height)}
+        assert got[INFO].k[0] == pytest.approx(0.58 * width)
+
+
+def test_a_jump_back_in_time_starts_anew(robot: Robot) -> None:
+    """A recording is played again: no pose leads from its end to its beginning."""
+    start = robot.new_stamp()
+    pairs = robot.heard["pose/static"]
+    for i, offset in enumerate((0, 1, 2, 0)):
+        if offset == 0:
+            robot.settled()
+            pairs.clear()
+        stamp = start + offset * 10**8 - (10**9 if i == 3 else 0)
+        robot.depth_of(robot.image(offset, stamp=stamp))
+        if offset == 2:
+            robot.wait(lambda: [m for m in pairs if rp.stamp_ns(m) == stamp], "a pose")
+    # The diagnostics come after the poses of the same image.
+    robot.settled()
+    assert not pairs
+    robot.new_stamp(10**9)
+
+
+# camera_info of other stamps, on a node of its own: it is about the first images
+
+
+@pytest.fixture
+def other(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Starts further nodes; they are killed at the end."""
+    running: list[Any] = []
+
+    def start(
+        namespace: str, parameters: dict[str, Any] | None = None, ros_args: tuple[str, ...] = ()
+    ) -> tuple[rp.Process, Robot]:
+        values = PARAMETERS | (parameters or {})
+        process = rp.start_node("depth_node", namespace, values, ros_args)
+        running.append(process)
+        peer = Robot(namespace, process)
+        running.append(peer)
+        return process, peer
+
+    yield start
+    for thing in reversed(running):
+        thing.kill() if isinstance(thing, rp.Process) else thing.close()
+
+
+def test_camera_info_of_other_stamps(other: Any) -> None:
+    """A driver that stamps camera_info on its own: a warning, once, and depth all the same."""
+    process, peer = other("loose")
+    peer.advertise()
+    peer.listen({DEPTH: Image})
+
+    def send() -> bool:
+        stamp = peer.new_stamp()
+        peer.infos.publish(rp.info_message((WIDTH, HEIGHT), stamp - 12_345))
+        peer.images.publish(rp.image_message(street(0), "rgb8", stamp))
+        for _ in range(4):
+            peer.executor.spin_once(timeout_sec=0.05)
+        return len(peer.heard[DEPTH]) >= 5
+
+    peer.wait(send, "five depth images")
+    line = process.wait_for_line("camera_info's stamps differ")
+    assert "WARN" in line
+    peer.settled()
+    assert process.stderr.count("camera_info's stamps differ") == 1
+    assert process.interrupt() == 0, process.story()
+    # The node says at its end what became of the images.
+    assert "images: received" in process.stderr
+
+
+# Names, qualities of service, foreign programs
+
+
+def test_namespace_remapping_and_reliability(other: Any) -> None:
+    remap = {
+        "__node": "eyes",
+        "image": "camera/image_raw",
+        "camera_info": "camera/info",
+        DEPTH: "/shared/depth",
+    }
+    arguments = tuple(x for k, v in remap.items() for x in ("-r", f"{k}:={v}"))
+    process, peer = other("fleet/seven", {"image_reliability": "reliable"}, arguments)
+    peer.advertise("camera/image_raw", "camera/info")
+    peer.listen({"/shared/depth": Image, INFO: CameraInfo})
+    peer.send_until_heard(street(0), ["/shared/depth", INFO])
+    peer.settled()
+    assert process.popen.poll() is None
+    (publisher,) = peer.node.get_publishers_info_by_topic("/shared/depth")
+    assert publisher.node_name == "eyes"
+    assert publisher.node_namespace == "/fleet/seven"
+    assert publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+    # A camera that only promises its best does not fit a node that wants all: it must say so.
+    peer.withdraw()
+    peer.advertise("camera/image_raw", "camera/info", reliable=False)
+    line = process.wait_for_line("(?i)incompatible QoS")
+    assert "WARN" in line
+    assert "RELIABILITY" in line
+    process.assert_alive()
+
+
+def test_best_effort_publisher(robot: Robot) -> None:
+    robot.withdraw()
+    robot.advertise(reliable=False)
+    try:
+        robot.send_until_heard(street(0), [DEPTH])
+    finally:
+        robot.withdraw()
+        robot.advertise()
+        robot.send_until_heard(street(0), [DEPTH])
+
+
+@pytest.mark.parametrize("reliability", ["reliable", "best_effort"])
+def test_programs_that_know_nothing_of_us(robot: Robot, reliability: str) -> None:
+    """A foreign driver and a foreign planner; the node between them is all they share."""
+    robot.withdraw()
+    listener = rp.foreign("listener.py", "robot")
+    talker = None
+    try:
+        listener.wait_for_line("ready")
+        # The node knows the planner before the driver begins.
+        robot.wait(
+            lambda: len(robot.node.get_subscriptions_info_by_topic("/robot/depth/image_rect")) == 2,
+            "the planner's subscription",
+        )
+        talker = rp.foreign("talker.py", "robot", "8", reliability)
+        talker.wait_for_line("sent 8")
+        listener.wait_for_line('"topic": "depth"', times=2)
+        listener.wait_for_line('"topic": "info"', times=2)
+        records = [json.loads(x) for x in listener.stdout.splitlines() if x.startswith("{")]
+        depths = {r["stamp"]: r for r in records if r["topic"] == "depth"}
+        infos = {r["stamp"]: r for r in records if r["topic"] == "info"}
+        assert len(set(depths) & set(infos)) >= 1
+        for record in records:
+            assert record["frame"] == "front_camera_optical"
+            assert record["size"] == [96, 64]
+        for record in depths.values():
+            assert record["encoding"] == "32FC1"
+            assert record["least"] >= 0.1
+    finally:
+        for process in (listener, talker):
+            if process is not None:
+                process.kill()
+        robot.advertise()
+        robot.send_until_heard(street(0), [DEPTH])
+
+
+def test_nobody_listens_nothing_is_computed(robot: Robot) -> None:
+    robot.stop_listening()
+    try:
+
+        def idle() -> bool:
+            """Images go on; the node learns of our silence when DDS tells it."""
+            robot.image()
+            robot.executor.spin_once(timeout_sec=0.05)
+            return robot.counts()["idle"] > 0
+
+        robot.wait(idle, "an idle image")
+        before = robot.settled()
+        for _ in range(5):
+            robot.image()
+        after = robot.settled(before["received"] + 5)
+        assert after["published"] == before["published"]
+        grown = after["idle"] - before["idle"]
+        assert grown + after["dropped"] - before["dropped"] == 5
+        assert grown >= 1
+    finally:
+        robot.listen(TOPICS)
+        robot.send_until_heard(street(0), [DEPTH])
+
+
+# Starts that must fail, several at a time
+
+BAD_STARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "choice": (("-p", "gate:=sometimes"), ("gate", "'sometimes'", "image")),
+    "range": (("-p", "max_depth:=-1.0"), ("max_depth", "-1.0", "0.1")),
+    "type": (("-p", "threads:=two"), ("threads", "two", "INTEGER")),
+    "together": (("-p", "min_depth:=90.0"), ("min_depth 90.0", "max_depth 80.0")),
+    "class": (("-p", "dynamic_classes:=[unicorn]"), ("'unicorn'", "car")),
+    "device": (("-p", "device:=banana"), ("'banana'", "auto, cpu, cuda")),
+    "no such device": (("-p", "device:=cuda:7"), ("'cuda:7'", "not here")),
+    "weights": (("-p", "weights:=/nope.safetensors"), ("/nope.safetensors", "depth-street")),
+    "kind of weights": (("-p", "weights:=pose-street"), ("pose network", "depth network")),
+    "no weights file": (("-p", f"weights:={__file__}"), ("test_depth_node.py", "safetensors")),
+    "syntax": (("-p", "gate"), ("'-p gate'",)),
+    "no such file": (("--params-file", "/nope.yaml"), ("/nope.yaml",)),
+}
+
+
+def test_bad_starts_end_with_one_and_the_reason() -> None:
+    cases = list(BAD_STARTS.items())
+    for some in (cases[:4], cases[4:8], cases[8:]):
+        processes = [
+            (rp.start_node("depth_node", "bad", PARAMETERS, arguments), words)
+            for _, (arguments, words) in some
+        ]
+        try:
+            for process, words in processes:
+                process.assert_failed(*words)
+        finally:
+            for process, _ in processes:
+                process.kill()
+
+
+# Life cycle
+
+
+def test_life_cycle(other: Any, tmp_path: Path) -> None:
+    process, peer = other("managed", {"autostart": False})
+    node = "depth_node"
+    assert peer.state(node) == "unconfigured"
+    # A bad file is a configure that fails with the reason, and the node is there for another try.
+    assert peer.set_parameters(node, weights=str(tmp_path / "no.safetensors")) == (True, "")
+    assert not peer.change_state(node, "configure")
+    process.wait_for_line("no.safetensors: no such weights file")
+    assert peer.state(node) == "unconfigured"
+    assert peer.set_parameters(node, weights="") == (True, "")
+    assert peer.change_state(node, "configure")
+    assert peer.state(node) == "inactive"
+    peer.advertise()
+    peer.listen({DEPTH: Image})
+    for _ in range(2):
+        assert peer.change_state(node, "activate")
+        assert peer.state(node) == "active"
+        peer.send_until_heard(street(0), [DEPTH])
+        # What takes effect at configure is refused now, and taken below.
+        assert not peer.set_parameters(node, gate="all")[0]
+        assert peer.change_state(node, "deactivate")
+        assert peer.state(node) == "inactive"
+    assert not peer.node.get_publishers_info_by_topic("/managed/depth/image_rect") or peer.wait(
+        lambda: not peer.node.get_publishers_info_by_topic("/managed/depth/image_rect"),
+        "the end of the depth topic",
+    )
+    assert peer.change_state(node, "cleanup")
+    assert peer.state(node) == "unconfigured"
+    assert peer.set_parameters(node, gate="all", depth_encoding="16UC1") == (True, "")
+    assert peer.change_state(node, "configure")
+    assert peer.change_state(node, "activate")
+    peer.send_until_heard(street(0), [DEPTH])
+    assert peer.heard[DEPTH][-1].encoding == "16UC1"
+    counts = peer.settled()
+    assert counts["received"] == sum(counts[k] for k in rp.OUTCOMES)
+    assert process.interrupt() == 0, process.story()
+    assert "Traceback" not in process.stderr, process.story()
+
+
+def test_a_wrong_transition_does_not_end_the_node(other: Any) -> None:
+    from lifecycle_msgs.msg import Transition
+    from lifecycle_msgs.srv import ChangeState
+
+    process, peer = other("wrong", {"autostart": False})
+    assert peer.state("depth_node") == "unconfigured"
+    client = peer.node.create_client(ChangeState, "depth_node/change_state")
+    peer.wait(client.service_is_ready, "change_state")
+    # rclpy gives no answer to these; the node must stay nevertheless.
+    for number in (Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE, 77):
+        client.call_async(ChangeState.Request(transition=Transition(id=number)))
+    process.wait_for_line("(?i)transition", times=3)
+    assert peer.state("depth_node") == "unconfigured"
+    assert peer.change_state("depth_node", "configure")
+    assert peer.state("depth_node") == "inactive"
+    process.assert_alive()
+    assert process.interrupt() == 0, process.story()

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Block 103: scores, categories, static and dynamic images, pixel by pixel."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from depth_recog.errors import ConfigurationError
+from depth_recog.method import masking
+from depth_recog.method.masking import CITYSCAPES, PresetRules
+
+PROPERTY = settings(deadline=None, max_examples=40, derandomize=True, database=None)
+
+
+@PROPERTY
+@given(st.integers(0, 10_000))
+def test_probabilities_are_a_softmax_over_the_classes_of_a_pixel(seed: int) -> None:
+    scores = np.random.default_rng(seed).normal(0, 3, (2, 5, 3, 4))
+    got = masking.class_probabilities(torch.from_numpy(scores)).numpy()
+    for b, v, u in np.ndindex(2, 3, 4):
+        powers = [math.exp(z) for z in scores[b, :, v, u]]
+        np.testing.assert_allclose(got[b, :, v, u], [p / sum(powers) for p in powers], rtol=1e-9)
+    np.testing.assert_allclose(got.sum(1), 1, rtol=1e-12)
+    objects = masking.pixel_objects(torch.from_numpy(got))
+    assert objects.dtype == torch.uint8
+    np.testing.assert_array_equal(objects, scores.argmax(1))
+
+
+def test_probabilities_are_differentiable_and_do_not_overflow() -> None:
+    scores = torch.randn(1, 4, 2, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(masking.class_probabilities, scores)
+    huge = masking.class_probabilities(torch.tensor([1e4, -1e4, 0.0]).view(1, 3, 1, 1))
+    assert huge.flatten().tolist() == [1, 0, 0]
+
+
+def test_means_of_transport_and_living_things_can_move() -> None:
+    labels = np.arange(19, dtype=np.uint8)[None]
+    names = [CITYSCAPES[i] for i in np.flatnonzero(PresetRules().dynamic_pixels(labels)[0])]
+    assert names == [
+        "person",
+        "rider",
+        "car",
+        "truck",
+        "bus",
+        "train",
+        "motorcycle",
+        "bicycle",
+    ]
+    assert CITYSCAPES[masking.SKY] == "sky"
+
+
+@PROPERTY
+@given(st.integers(0, 10_000), st.sets(st.sampled_from(CITYSCAPES)))
+def test_preset_rules_sort_pixels(seed: int, names: set[str]) -> None:
+    labels = np.random.default_rng(seed).choice([*range(19), 255], (4, 5)).astype(np.uint8)
+    got = PresetRules(dynamic=tuple(names)).dynamic_pixels(labels)
+    assert got.dtype == np.bool_
+    for at in np.ndindex(4, 5):
+        expected = labels[at] < 19 and CITYSCAPES[labels[at]] in names
+        assert got[at] == expected, "what has no label is static"
+
+
+def test_other_preset_objects() -> None:
+    rules = PresetRules(("floor", "cart", "wall"), ("cart",))
+    assert rules.dynamic_pixels(np.array([[0, 1, 2]], np.uint8)).tolist() == [[False, True, False]]
+    with pytest.raises(ConfigurationError, match=r"'robot' is not one of.*floor, cart, wall"):
+        PresetRules(("floor", "cart", "wall"), ("cart", "robot"))
+
+
+@PROPERTY
+@given(st.integers(0, 10_000))
+def test_static_and_dynamic_image_share_the_picture(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    image = rng.integers(1, 256, (5, 6, 3)).astype(np.uint8)
+    dynamic = rng.random((5, 6)) < 0.4
+    kept = image.copy()
+    static, moving = masking.static_image(image, dynamic), masking.dynamic_image(image, dynamic)
+    for at in np.ndindex(5, 6):
+        shown, hidden = (moving, static) if dynamic[at] else (static, moving)
+        np.testing.assert_array_equal(shown[at], image[at])
+        assert not hidden[at].any()
+    assert static.dtype == moving.dtype == np.uint8
+    np.testing.assert_array_equal(image, kept)
+    static[:] = 0
+    np.testing.assert_array_equal(image, kept)
+
+
+@PROPERTY
+@given(st.integers(0, 10_000), st.integers(0, 4))
+def test_dilation_grows_by_a_square(seed: int, pixels: int) -> None:
+    mask = np.random.default_rng(seed).random((9, 11)) < 0.05
+    got = masking.dilated(mask, pixels)
+    assert got.dtype == np.bool_
+    for v, u in np.ndindex(9, 11):
+        near = mask[max(v - pixels, 0) : v + pixels + 1, max(u - pixels, 0) : u + pixels + 1]
+        assert got[v, u] == near.any()
