@@ -7,6 +7,7 @@ Everything waits for events with a deadline; a process that fails shows what it 
 from __future__ import annotations
 
 import array
+import contextlib
 import os
 import re
 import signal
@@ -32,11 +33,13 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 
-from depth_recog.nodes.children import node_command
+from depth_recog.nodes.children import FASTDDS_PROFILE, node_command
 
 LIMIT_S = 45.0
 FOREIGN = Path(__file__).parent / "foreign"
 OUTCOMES = ("published", "dropped", "rejected", "unmatched", "idle")
+# The publisher's profile counts: with Fast DDS's own segment best-effort images get lost in bursts.
+os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(FASTDDS_PROFILE))
 _LOGS = tempfile.mkdtemp(prefix="depth_recog_test_ros_")
 
 
@@ -50,6 +53,7 @@ class Process:
 
     def __init__(self, command: list[str], **changes: str) -> None:
         self.command = command
+        everything = environment() | changes
         self._lines: dict[str, list[str]] = {"stdout": [], "stderr": []}
         self._news = threading.Condition()
         self.popen = subprocess.Popen(
@@ -59,7 +63,7 @@ class Process:
             text=True,
             errors="replace",
             start_new_session=True,
-            env=environment() | changes,
+            env={name: value for name, value in everything.items() if value},
         )
         self._readers = [
             threading.Thread(target=self._read, args=(name, pipe), daemon=True)
@@ -159,7 +163,45 @@ def start_node(
 
 def foreign(script: str, *arguments: str) -> Process:
     """A plain rclpy program that knows nothing of depth_recog."""
-    return Process([sys.executable, str(FOREIGN / script), *arguments])
+    command = [sys.executable, str(FOREIGN / script), *arguments]
+    return Process(command, FASTRTPS_DEFAULT_PROFILES_FILE="")
+
+
+def handles_signals(process: Process) -> bool:
+    """Whether the process has its own handler of SIGTERM by now, which Python itself has not."""
+    try:
+        status = Path(f"/proc/{process.popen.pid}/status").read_text()
+    except OSError:
+        return False
+    caught = re.search(r"SigCgt:\s*([0-9a-f]+)", status)
+    return bool(caught and int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def wait_until(ready: Callable[[], Any], what: str, limit: float = LIMIT_S) -> None:
+    """Wait for something that tells nobody when it happens."""
+    deadline = time.monotonic() + limit
+    while not ready():
+        assert time.monotonic() < deadline, f"not within {limit} s: {what}"
+        time.sleep(0.002)
+
+
+SIGNALS = {"int": [signal.SIGINT], "int2": [signal.SIGINT] * 2, "term": [signal.SIGTERM]}
+"""Kinds of ends; two signals are less than 20 ms apart."""
+
+
+def end_with(process: Process, kind: str, delay: float) -> tuple[int, float]:
+    """Send signals some seconds after the handlers are there; exit status, seconds to the exit."""
+    wait_until(
+        lambda: handles_signals(process) or process.popen.poll() is not None, "signal handlers"
+    )
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.popen.wait(delay)
+    start = time.monotonic()
+    for number in SIGNALS[kind]:
+        process.popen.send_signal(number)
+        time.sleep(0.01)
+    code = process.wait(15)
+    return code, time.monotonic() - start
 
 
 def stamp_of(ns: int) -> Time:
@@ -290,6 +332,17 @@ class Peer:
             )
             self.executor.spin_once(timeout_sec=0.05)
         return value
+
+    def drain(self, quiet: float = 0.3) -> None:
+        """Spin until nothing has come for a while."""
+        last = (-1, 0.0)
+        while True:
+            total = sum(len(messages) for messages in self.heard.values())
+            if total != last[0]:
+                last = (total, time.monotonic())
+            elif time.monotonic() - last[1] > quiet:
+                return
+            self.executor.spin_once(timeout_sec=0.02)
 
     # Topics
 

@@ -46,9 +46,7 @@ def test_matrix_holds_each_number_in_its_place() -> None:
 
 @PROPERTY
 @given(cameras, points)
-def test_matrix_projects_like_a_pinhole(
-    camera: Camera, point: tuple[float, float, float]
-) -> None:
+def test_matrix_projects_like_a_pinhole(camera: Camera, point: tuple[float, float, float]) -> None:
     u, v, w = camera.matrix @ point
     assert (u / w, v / w) == pytest.approx(seen_at(camera, point), rel=1e-9, abs=1e-6)
 
@@ -152,9 +150,7 @@ def test_mirroring_exchanges_left_and_right(
 
 @PROPERTY
 @given(cameras, sizes, sizes)
-def test_resizing_and_mirroring_may_change_places(
-    camera: Camera, width: int, height: int
-) -> None:
+def test_resizing_and_mirroring_may_change_places(camera: Camera, width: int, height: int) -> None:
     one = camera.resized(width, height).flipped()
     other = camera.flipped().resized(width, height)
     assert one.cx == pytest.approx(other.cx, rel=1e-9, abs=1e-6)

@@ -456,7 +456,7 @@ def test_a_jump_back_in_time_starts_anew(robot: Robot) -> None:
         stamp = start + offset * 10**8 - (10**9 if i == 3 else 0)
         robot.depth_of(robot.image(offset, stamp=stamp))
         if offset == 2:
-            robot.wait(lambda: [m for m in pairs if rp.stamp_ns(m) == stamp], "a pose")
+            robot.wait(lambda s=stamp: [m for m in pairs if rp.stamp_ns(m) == s], "a pose")
     # The diagnostics come after the poses of the same image.
     robot.settled()
     assert not pairs
@@ -581,7 +581,8 @@ def test_programs_that_know_nothing_of_us(robot: Robot, reliability: str) -> Non
     finally:
         for process in (listener, talker):
             if process is not None:
-                process.kill()
+                # Not killed: DDS would believe for 20 s that they are still there.
+                process.interrupt()
         robot.advertise()
         robot.send_until_heard(street(0), [DEPTH])
 
@@ -600,11 +601,11 @@ def test_nobody_listens_nothing_is_computed(robot: Robot) -> None:
         before = robot.settled()
         for _ in range(5):
             robot.image()
-        after = robot.settled(before["received"] + 5)
-        assert after["published"] == before["published"]
-        grown = after["idle"] - before["idle"]
-        assert grown + after["dropped"] - before["dropped"] == 5
-        assert grown >= 1
+        after = robot.settled(before["received"] + 1)
+        grown = {k: after[k] - before[k] for k in after}
+        assert grown["published"] == 0
+        assert grown["idle"] >= 1
+        assert grown["idle"] + grown["dropped"] == grown["received"]
     finally:
         robot.listen(TOPICS)
         robot.send_until_heard(street(0), [DEPTH])
@@ -632,7 +633,7 @@ def test_bad_starts_end_with_one_and_the_reason() -> None:
     cases = list(BAD_STARTS.items())
     for some in (cases[:4], cases[4:8], cases[8:]):
         processes = [
-            (rp.start_node("depth_node", "bad", PARAMETERS, arguments), words)
+            (rp.start_node("depth_node", "bad", {}, arguments), words)
             for _, (arguments, words) in some
         ]
         try:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import pytest
@@ -161,3 +163,12 @@ def test_rotation_angle_keeps_small_angles() -> None:
     matrix = motion([3e-10, 0.0, 4e-10], [0.0, 0.0, 0.0]).numpy()
     assert se3.rotation_angle(matrix) == pytest.approx(5e-10, rel=1e-6)
     assert se3.rotation_angle(np.eye(4)) == 0
+
+
+@pytest.mark.parametrize("angle", [1e-6, 0.5e-4, 0.99e-4, 1.01e-4, 1e-3])
+def test_small_rotations_are_exact_on_both_sides_of_the_series(angle: float) -> None:
+    """R - R^T holds the sine, to its last digits: sin a is not a."""
+    rotation = se3.exp_rotation(double([0.0, angle, 0.0])).numpy()
+    sine = (rotation[0, 2] - rotation[2, 0]) / 2
+    assert sine == pytest.approx(math.sin(angle), rel=1e-12, abs=0)
+    assert rotation[0, 0] == pytest.approx(math.cos(angle), rel=0, abs=3e-16)

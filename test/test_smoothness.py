@@ -67,7 +67,9 @@ def test_gradient_error_is_differentiable() -> None:
 @given(st.integers(0, 10_000), st.floats(1e-3, 1e3))
 def test_the_unit_of_depth_does_not_matter(seed: int, scale: float) -> None:
     inverse, image = example(seed)
-    torch.testing.assert_close(gradient_error(inverse * scale, image), gradient_error(inverse, image))
+    torch.testing.assert_close(
+        gradient_error(inverse * scale, image), gradient_error(inverse, image)
+    )
 
 
 @pytest.mark.parametrize("axis", [2, 3])

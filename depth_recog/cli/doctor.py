@@ -173,7 +173,7 @@ def _dds() -> list[Finding]:
         while not heard and time.monotonic() - start < _DDS_LIMIT_S and talker.poll() is None:
             rclpy.spin_once(node, timeout_sec=0.1)
     finally:
-        talker.terminate()
+        talker.kill()  # it has nothing to lose, and would say goodbye with a traceback
         talker.wait()
         node.destroy_node()
         rclpy.try_shutdown()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 
 from depth_recog import __version__
@@ -19,6 +20,11 @@ VERBS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
+    # Our own message says which picture is damaged; OpenCV's warnings would stand before it.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    # A KeyboardInterrupt in the middle of an import of torch would print a traceback.
+    signals = (signal.SIGINT, signal.SIGTERM)
+    handlers = {s: signal.signal(s, lambda number, frame: os._exit(130)) for s in signals}
     parser = argparse.ArgumentParser(
         prog="depth-recog",
         description="Depth from one camera for robots that share the road with things that move.",
@@ -38,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         module = importlib.import_module(f"depth_recog.cli.{options.verb}")
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         status: int = module.main(options)
         return status
     except DepthRecogError as error:

@@ -46,7 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask-weights", default="", help="segmentation weights, likewise")
     parser.add_argument("--pose", default="pnp", choices=ESTIMATORS, help="pose estimator")
     parser.add_argument("--gate", default="image", choices=GATES, help="what is masked as moving")
-    parser.add_argument("--limit", type=int, metavar="N", help="end after N frames")
+    parser.add_argument("--limit", type=_count, metavar="N", help="end after N frames")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} frames: at least 1 is needed")
+    return number
 
 
 class _Files:
@@ -54,6 +61,11 @@ class _Files:
 
     def __init__(self, out: Path) -> None:
         self.out = out
+        if (out / "run.json").exists() or (out / "depth").exists():
+            raise OutputError(
+                f"{out}: holds an earlier run, whose files would mix with this one's: "
+                "name another folder, or remove it"
+            )
         try:
             for folder in ("depth", "mask", "moving"):
                 (out / folder).mkdir(parents=True, exist_ok=True)
@@ -75,6 +87,13 @@ class _Files:
             partial = path.with_suffix(".partial")
             partial.write_bytes(encoded.tobytes())
             partial.replace(path)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+
+    def report(self, content: dict[str, Any]) -> None:
+        path = self.out / "run.json"
+        try:
+            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
 
@@ -181,22 +200,22 @@ def main(options: argparse.Namespace) -> int:
         estimator=options.pose,
         settings=Settings(gate=options.gate),
     )
-    files = _Files(options.out)
     counts: Counter[str] = Counter()
     start = time.perf_counter()
     failure: DepthRecogError | None = None
-    try:
-        with _Interrupt() as interrupt:
+    with _Interrupt() as interrupt:
+        files = _Files(options.out)
+        try:
             _frames(sequence, options.limit, assembly, files, counts, interrupt)
-    except DepthRecogError as error:
-        # What was read until then is good: it is kept, and the report says how far it goes.
-        failure = error
-    finally:
-        files.close()
-        report = _report(options, sequence, assembly, counts, time.perf_counter() - start)
-        report["interrupted"] = interrupt.asked
-        report["error"] = str(failure) if failure else None
-        (options.out / "run.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        except DepthRecogError as error:
+            # What was read until then is good: it is kept, and the report says how far it goes.
+            failure = error
+        finally:
+            files.close()
+            report = _report(options, sequence, assembly, counts, time.perf_counter() - start)
+            report["interrupted"] = interrupt.asked
+            report["error"] = str(failure) if failure else None
+            files.report(report)
     if failure:
         raise failure
     if interrupt.asked:

@@ -55,7 +55,7 @@ class Settings:
 
     rules: PresetRules = field(default_factory=PresetRules)
     gate: str = "image"
-    thresholds: Thresholds = field(default_factory=lambda: Thresholds(0.25, 2.5))
+    thresholds: Thresholds = field(default_factory=lambda: Thresholds(0.1, 3.5))
     mask_margin: int = 2
     longest_gap_s: float = 0.5
 

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from builtin_interfaces.msg import Time as TimeMessage
+from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.time import Time
@@ -57,6 +58,7 @@ _POLL_S = 0.005
 # A publisher learns of its subscriber before the subscriber learns of it, and what is published
 # in between is lost.
 _GRACE_S = 0.5
+_ACKNOWLEDGE_S = 1.0
 
 
 class CameraNode(ManagedNode):
@@ -171,10 +173,15 @@ class CameraNode(ManagedNode):
             # A live source keeps its own time: reading it is the wait.
             if not self._sequence.live:
                 self._wait_until(due)
-                due += period
+                # A slow frame is not made up for by a burst: stamps of now would be bunched.
+                late = self._now() - due
+                due += period if late < period else late + period
             if self._halt.is_set():
                 return
             self._publish(frame)
+        # The process ends now, and with it whatever a reliable subscriber has not got yet.
+        for publisher in (self._infos, self._images):
+            publisher.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGE_S))
 
     def _frames(self) -> Iterator[Frame]:
         assert self._sequence is not None

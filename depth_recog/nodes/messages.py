@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import array
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Float64MultiArray, Header, MultiArrayDimension
 
-from depth_recog.method.se3 import Matrix
+if TYPE_CHECKING:
+    from depth_recog.method.se3 import Matrix  # brings torch, which the camera node can do without
 
 
 def image(pixels: NDArray[np.generic], encoding: str, header: Header) -> Image:

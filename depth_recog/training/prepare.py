@@ -12,27 +12,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import ConfigurationError, SourceError
 from depth_recog.training.teacher import Teacher
-
-# Below this height the teacher sees too little: it was trained on 1024 rows.
-_TEACHER_HEIGHT = 512
-
-
-def teacher_labels(
-    teacher: Teacher, image: NDArray[np.uint8], size: tuple[int, int]
-) -> NDArray[np.uint8]:
-    """(h, w) labels of a frame at `size` (width, height)."""
-    height = image.shape[0]
-    if height < _TEACHER_HEIGHT / 2:
-        factor = _TEACHER_HEIGHT / height
-        enlarged = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LANCZOS4)
-        image = np.asarray(enlarged, np.uint8)
-    return teacher.label(image, *size)
 
 
 def main() -> None:
@@ -56,7 +40,7 @@ def main() -> None:
         if truth.labels is not None:
             labels.append(cv2.resize(truth.labels, size, interpolation=cv2.INTER_NEAREST_EXACT))
         elif teacher is not None:
-            labels.append(teacher_labels(teacher, frame.image, size))
+            labels.append(teacher.label(frame.image, *size))
         else:
             raise ConfigurationError(f"{options.source} has no labels: name a --teacher")
         # Sparse depth (LiDAR) is for judging, not for training: only a full image of it is kept.

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signals at any moment: exit status 0 (130 of the command), no traceback, whole files.
+
+benchmarks/signals.py does the same twenty times each.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+import ros_processes as rp
+
+pytestmark = pytest.mark.ros
+
+MOMENTS = {"depth_node": (0.3, 1.6, 4.5), "camera_node": (0.05, 0.4, 2.0)}
+"""Seconds after the handlers are there: in the imports, in configure, at work."""
+
+
+@pytest.fixture(scope="module")
+def work() -> Iterator[None]:
+    """A camera that plays for ever and a listener: a depth node between them infers."""
+    camera = rp.start_node(
+        "camera_node",
+        "signals",
+        {"source": "synthetic:street?width=160&height=64&frames=20", "loop": True, "rate": 15.0},
+    )
+    listener = rp.foreign("listener.py", "signals")
+    try:
+        listener.wait_for_line("ready")
+        camera.wait_for_line("synthetic: street-0")
+        yield
+    finally:
+        for process in (camera, listener):
+            process.interrupt()
+            process.kill()
+
+
+@pytest.mark.parametrize("kind", rp.SIGNALS)
+@pytest.mark.parametrize("executable", MOMENTS)
+def test_a_signal_ends_a_node_in_order(work: None, executable: str, kind: str) -> None:
+    parameters = {"threads": 1} if executable == "depth_node" else {"source": "synthetic"}
+    namespace = "signals" if executable == "depth_node" else "quiet"
+    moments = MOMENTS[executable]
+    processes = [rp.start_node(executable, namespace, parameters) for _ in moments]
+    try:
+        with ThreadPoolExecutor(len(moments)) as pool:
+            ends = pool.map(rp.end_with, processes, [kind] * len(moments), moments)
+            for process, moment, (code, seconds) in zip(processes, moments, ends, strict=True):
+                story = f"{kind} after {moment} s, ended in {seconds:.1f} s: {process.story()}"
+                assert code == 0, story
+                assert "Traceback" not in process.stderr, story
+                # ros2 launch sends SIGTERM after 5 s.
+                assert seconds < 5, story
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def run_command(out: Path) -> rp.Process:
+    source = "synthetic:street?frames=100000&width=160&height=64"
+    command = [sys.executable, "-m", "depth_recog.cli.main", "run", source, "--out", str(out)]
+    return rp.Process(command)
+
+
+@pytest.mark.parametrize("kind", rp.SIGNALS)
+def test_what_run_has_written_is_whole(kind: str, tmp_path: Path) -> None:
+    process = run_command(tmp_path)
+    try:
+        depth = tmp_path / "depth"
+        rp.wait_until(
+            lambda: len(list(depth.glob("*.png"))) >= 3 or process.popen.poll() is not None,
+            "three pictures",
+        )
+        code, _ = rp.end_with(process, kind, 0.1)
+    finally:
+        process.kill()
+    assert code == 130, process.story()
+    assert "Traceback" not in process.stderr, process.story()
+    assert "interrupted after" in process.stderr
+    report = json.loads((tmp_path / "run.json").read_text())
+    assert report["interrupted"] is True
+    count = report["frames"]["out"]
+    assert count >= 3
+    names = [f"{i:010d}.png" for i in range(count)]
+    for folder in ("depth", "mask", "moving"):
+        paths = sorted((tmp_path / folder).iterdir())
+        assert [p.name for p in paths] == names
+        for path in paths:
+            pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            assert pixels is not None
+            assert pixels.shape == (64, 160)
+    poses = np.loadtxt(tmp_path / "poses.txt")
+    assert poses.shape == (count, 12)
+    for line in (tmp_path / "pairs.jsonl").read_text().splitlines():
+        assert json.loads(line)["second"] + ".png" in names
+
+
+@pytest.mark.parametrize("kind", rp.SIGNALS)
+def test_run_ended_before_it_began(kind: str, tmp_path: Path) -> None:
+    """In the imports there is nothing to be kept."""
+    process = run_command(tmp_path / "out")
+    try:
+        code, _ = rp.end_with(process, kind, 0.2)
+    finally:
+        process.kill()
+    assert code == 130, process.story()
+    assert process.stderr == ""
+    assert not (tmp_path / "out").exists()
