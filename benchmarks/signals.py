@@ -21,21 +21,29 @@ os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
 
 import ros_processes as rp
 
-LATEST_S = {"depth_node": 6.0, "camera_node": 3.0}
+LATEST_S = {"depth_node": 8.0, "camera_node": 3.0}
 """Seconds after the handlers are there: imports, configure, and as long again of work."""
+AT_WORK = {"depth_node": "depth weights", "camera_node": "synthetic: street"}
+"""In the log once a node is configured."""
 
 
-def trial(executable: str, kind: str, delay: float) -> tuple[bool, float, str]:
-    """One start and its end: whether it was right, seconds to the exit, what was wrong."""
+def trial(executable: str, kind: str, delay: float) -> tuple[bool, float, bool, str]:
+    """One start and its end: was it right, how many seconds, had it begun, what was wrong."""
     parameters = {"threads": 1} if executable == "depth_node" else {"source": "synthetic"}
     namespace = "signals" if executable == "depth_node" else "quiet"
     process = rp.start_node(executable, namespace, parameters)
     try:
         code, seconds = rp.end_with(process, kind, delay)
         good = code == 0 and "Traceback" not in process.stderr
-        return good, seconds, "" if good else f"{kind} after {delay:.2f} s: {process.story()}"
+        begun = AT_WORK[executable] in process.stderr
+        return (
+            good,
+            seconds,
+            begun,
+            "" if good else f"{kind} after {delay:.2f} s: {process.story()}",
+        )
     except AssertionError as error:
-        return False, float("nan"), str(error)
+        return False, float("nan"), False, str(error)
     finally:
         process.kill()
 
@@ -51,8 +59,8 @@ def main() -> int:
     camera = rp.start_node("camera_node", "signals", {"source": source, "loop": True})
     listener = rp.foreign("listener.py", "signals")
     stories: list[str] = []
-    print("| node | signal | right | median s to the exit | longest |")
-    print("|---|---|---|---|---|")
+    print("| node | signal | right | of them at work | median s to the exit | longest |")
+    print("|---|---|---|---|---|---|")
     start = time.monotonic()
     try:
         for executable, latest in LATEST_S.items():
@@ -61,14 +69,15 @@ def main() -> int:
                 with ThreadPoolExecutor(options.at_once) as pool:
                     count = len(delays)
                     results = list(pool.map(trial, [executable] * count, [kind] * count, delays))
-                seconds = [s for _, s, _ in results]
-                right = sum(good for good, _, _ in results)
+                seconds = [s for _, s, _, _ in results]
+                right = sum(good for good, _, _, _ in results)
+                begun = sum(b for _, _, b, _ in results)
                 print(
-                    f"| {executable} | {kind} | {right} of {count} "
+                    f"| {executable} | {kind} | {right} of {count} | {begun} "
                     f"| {statistics.median(seconds):.2f} | {max(seconds):.2f} |",
                     flush=True,
                 )
-                stories += [story for good, _, story in results if not good]
+                stories += [story for good, _, _, story in results if not good]
     finally:
         for process in (camera, listener):
             process.interrupt()

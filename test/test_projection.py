@@ -349,9 +349,6 @@ def test_the_projection_image_of_the_truth_is_the_first_image() -> None:
     assert errors["inverse"] > errors["identity"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="u = -2e-6 counts as outside: rounding decides over the border's pixels"
-)
 def test_a_camera_at_rest_sees_its_own_border() -> None:
     """In float32, as it is used; the sample there is the border's own pixel."""
     camera = SyntheticStreet("empty", frames=1).camera

@@ -24,6 +24,7 @@ from depth_recog.method.recognizer import Recognizer, Settings, Step, moving_map
 CPU = torch.device("cpu")
 CAR, ROAD = 13, 0
 STEP = 100_000_000
+THRESHOLDS = Thresholds(0.25, 2.5)
 
 
 class Oracle:
@@ -92,20 +93,18 @@ def recognizer(
     *clips: Clip,
     gate: str = "image",
     estimator: object = None,
-    thresholds: Thresholds | None = None,
+    thresholds: Thresholds = THRESHOLDS,
 ) -> Recognizer:
+    """The thresholds are given: what the tests say does not hang on the defaults."""
     oracle = Oracle()
     for clip in clips:
         for frame, truth in zip(clip.frames, clip.truths, strict=True):
             oracle.show(frame, truth)
-    chosen = Settings(gate=gate)
-    if thresholds is not None:
-        chosen = Settings(gate=gate, thresholds=thresholds)
     return Recognizer(
         oracle.depth,
         oracle.scores,
         PnpEstimator() if estimator is None else estimator,  # type: ignore[arg-type]
-        chosen,
+        Settings(gate=gate, thresholds=thresholds),
         CPU,
     )
 
@@ -284,19 +283,7 @@ def test_gate_off_masks_nothing_and_gate_all_masks_all(clips: dict[str, Clip], s
         np.testing.assert_array_equal(masked, step.pair.first.dynamic)
 
 
-@pytest.mark.parametrize(
-    "gate",
-    [
-        pytest.param(
-            gate,
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="only I1's dynamic pixels are counted, but the map is that of I2",
-            ),
-        )
-        for gate in ("image", "all")
-    ],
-)
+@pytest.mark.parametrize("gate", ["image", "all"])
 def test_what_came_into_view_between_the_frames_is_not_still(
     clips: dict[str, Clip], gate: str
 ) -> None:
@@ -340,7 +327,8 @@ def test_an_undecided_pair_is_masked(clips: dict[str, Clip]) -> None:
     assert step.pair is not None
     assert step.pair.decision.motion is Motion.UNDECIDED
     assert step.pair.decision.why == "no static pose: never"
-    np.testing.assert_array_equal(step.pair.projection().masked[0, 0], step.pair.first.dynamic)
+    assert step.pair.projection() is None, "nothing to project with"
+    assert (step.moving[step.frame.dynamic] == Motion.UNDECIDED).all()
 
 
 def test_the_projection_image_is_the_first_one_seen_by_the_second(clips: dict[str, Clip]) -> None:
@@ -505,7 +493,7 @@ def test_pictures_without_texture_are_no_error(clips: dict[str, Clip], value: in
         assert not step.pair.static.ok
         assert step.pair.static.why == "0 correspondences with depth, 8 needed"
         assert step.pair.decision.motion is Motion.STILL
-        assert step.pair.projection().projection.isfinite().all()
+        assert step.pair.projection() is None
 
 
 def test_black_frames_between_others_are_no_error(clips: dict[str, Clip]) -> None:
@@ -526,9 +514,6 @@ def test_black_frames_between_others_are_no_error(clips: dict[str, Clip]) -> Non
     assert steps[-1].pair is not None
 
 
-@pytest.mark.xfail(
-    strict=True, reason="no correspondence at all is learnt as no motion, and the gap grows"
-)
 def test_pictures_without_texture_do_not_widen_the_gap(clips: dict[str, Clip]) -> None:
     """Four dark frames; the street after them is paired with its own frame before."""
     clip = clips["empty"]

@@ -320,11 +320,11 @@ class StandIn:
         """As OpenCV."""
         return self.opened
 
-    def get(self, propId: int) -> float:  # noqa: N803
+    def get(self, propId: int) -> float:
         """As OpenCV."""
         return 25.0 if propId == cv2.CAP_PROP_FPS else 0.0
 
-    def set(self, propId: int, value: float) -> bool:  # noqa: N803
+    def set(self, propId: int, value: float) -> bool:
         """As OpenCV."""
         self.asked[propId] = value
         return True

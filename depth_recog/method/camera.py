@@ -130,5 +130,11 @@ class Camera:
         return replace(self, width=width, height=height, cx=self.cx - x, cy=self.cy - y)
 
     def flipped(self) -> Camera:
-        """Intrinsics of the mirrored image (left and right exchanged)."""
+        """Intrinsics of the mirrored image (left and right exchanged).
+
+        Raises:
+            CalibrationError: the camera is distorted, and a mirrored lens is another lens.
+        """
+        if self.distorted:
+            raise CalibrationError("a distorted image cannot be mirrored: rectify it first")
         return replace(self, cx=self.width - 1 - self.cx)

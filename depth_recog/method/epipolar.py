@@ -18,6 +18,10 @@ from depth_recog.method.pose import PoseEstimate, PosePair
 LEAST_POINTS = 12
 LEAST_INLIERS = 10
 TOLERANCE = 0.7
+# In baselines. OpenCV's default of 50 drops most of a street at a small step.
+_FARTHEST = 1e9
+# Pixels that the inliers must spread over, across the line that fits them best.
+_LEAST_SPREAD = 3.0
 # Nearer than this to the epipole or to infinity, a ray pair says nothing about length.
 _LEAST_PARALLAX = np.radians(0.15)
 
@@ -107,8 +111,13 @@ class EpipolarEstimator:
         )
         if essential is None or essential.shape != (3, 3):
             return PoseEstimate(why="no essential matrix fits", points=count)
-        agreeing, rotation, direction, kept = cv2.recoverPose(
-            essential, first[:, :2].copy(), second[:, :2].copy(), np.eye(3), mask=inliers.copy()
+        agreeing, rotation, direction, kept, _ = cv2.recoverPose(
+            essential,
+            first[:, :2].copy(),
+            second[:, :2].copy(),
+            np.eye(3),
+            distanceThresh=_FARTHEST,
+            mask=inliers.copy(),
         )
         if agreeing < LEAST_INLIERS:
             return PoseEstimate(
@@ -116,10 +125,18 @@ class EpipolarEstimator:
                 points=count,
                 inliers=agreeing,
             )
+        use = kept[:, 0] > 0
+        pixels = pair.matches.first[use]
+        spread = np.linalg.svd(pixels - pixels.mean(0), compute_uv=False)[1] / np.sqrt(len(pixels))
+        if spread < _LEAST_SPREAD:
+            return PoseEstimate(
+                why=f"the correspondences lie within {spread:.1f} px of one line",
+                points=count,
+                inliers=agreeing,
+            )
         matrix = np.eye(4)
         matrix[:3, :3] = rotation
         matrix[:3, 3] = direction[:, 0]
-        use = kept[:, 0] > 0
         length = fit_length(
             triangulated_depth(first[use], second[use], matrix),
             at(pair.depth, pair.matches.first[use]).astype(np.float64),

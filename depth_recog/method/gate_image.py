@@ -77,7 +77,7 @@ def decide(
         static: pose of the static images.
         dynamic: pose of the dynamic images.
         thresholds: (4, 4), for this pair's time difference.
-        dynamic_pixels: how many pixels of I1 belong to dynamic categories.
+        dynamic_pixels: how many pixels of I1 and I2 belong to dynamic categories.
 
     Returns:
         STILL without dynamic pixels, UNDECIDED where a pose is missing, else MOVING when any

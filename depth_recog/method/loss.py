@@ -112,7 +112,10 @@ def pair_loss(
     means, counts = photometric.masked_mean(error, valid)
     pairs = (counts > 0).sum().clamp(min=1)
     structure = means.sum() / pairs
-    gradient = gradient_error(1 / depth, x)
+    known = torch.isfinite(depth) & (depth > 0)
+    unknown = torch.full_like(depth, torch.nan)
+    inverse = torch.where(known, 1 / torch.where(known, depth, torch.ones_like(depth)), unknown)
+    gradient = gradient_error(inverse, x)
     return PairLoss(structure + smoothness * gradient, structure, gradient, counts.sum())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,4 +41,6 @@ class NetworkEstimator:
         with torch.inference_mode():
             vector = self._model(*frames)[0].double().cpu()
         matrix = se3.from_vector(vector).numpy()
+        if not np.isfinite(matrix).all():
+            return PoseEstimate(why="the pose network's answer is not finite", points=seen)
         return PoseEstimate(matrix, True, "", seen, seen)

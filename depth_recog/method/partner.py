@@ -42,6 +42,7 @@ class PartnerBuffer(Generic[F]):
         self._longest_ns = round(longest_gap_s * 1e9)
         self._frames: deque[F] = deque(maxlen=capacity)
         self._gap = 1
+        self._used = 1
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -67,6 +68,7 @@ class PartnerBuffer(Generic[F]):
         for gap in range(min(self._gap, len(self._frames)), 0, -1):
             candidate = self._frames[-gap]
             if stamp_ns - candidate.stamp_ns <= self._longest_ns:
+                self._used = gap
                 return candidate
         return None
 
@@ -80,7 +82,10 @@ class PartnerBuffer(Generic[F]):
         Args:
             motion: median static motion of the last pair, as a share of the image's width.
         """
+        # From the gap that was used, not the one that was wished for: a long rest must not wind it
+        # up beyond what the time limit allows.
+        self._gap = self._used
         if motion > MOST_MOTION:
-            self._gap = max(1, self._gap - 1)
+            self._gap = max(1, self._used - 1)
         elif motion < LEAST_MOTION:
-            self._gap = min(self._gap + 1, self._frames.maxlen or 1, max(1, len(self._frames)))
+            self._gap = min(self._used + 1, self._frames.maxlen or 1)

@@ -16,6 +16,8 @@ from depth_recog.method.camera import Camera
 
 # A point nearer than this to the camera's plane has no projection (depth's own unit).
 NEAREST = 1e-3
+# Rounding must not decide whether a pixel of the border, seen again where it was, is inside.
+_BORDER = 1e-3
 
 
 def intrinsics_tensor(cameras: list[Camera], like: Tensor) -> Tensor:
@@ -94,7 +96,8 @@ def project(
     pixels = homogeneous[:, :2] / torch.where(front, z, torch.ones_like(z))
     u, v = pixels[:, 0], pixels[:, 1]
     rows, columns = size or (height, width)
-    inside = (u >= 0) & (u <= columns - 1) & (v >= 0) & (v <= rows - 1)
+    inside = (u >= -_BORDER) & (u <= columns - 1 + _BORDER)
+    inside &= (v >= -_BORDER) & (v <= rows - 1 + _BORDER)
     valid = inside.view(batch, 1, height, width) & front.view(batch, 1, height, width) & finite
     return Projection(
         pixels.transpose(1, 2).reshape(batch, height, width, 2),

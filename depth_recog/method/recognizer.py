@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from depth_recog.errors import ConfigurationError
 from depth_recog.method import gate_image, masking, projection
 from depth_recog.method.camera import Camera
 from depth_recog.method.correspondences import Matches, find_features, track
@@ -39,6 +40,7 @@ GATES = ("image", "off", "all")
 
 # Fewer features than this share found again: the picture was cut, not moved.
 _LEAST_FOUND = 0.15
+_LEAST_STATIC = 8
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,9 @@ class Settings:
         thresholds: of the literal gate, per second.
         mask_margin: how far masks are grown before features are chosen, pixels at network size.
         longest_gap_s: frames further apart make no pair, seconds.
+
+    Raises:
+        ConfigurationError: an unknown gate.
     """
 
     rules: PresetRules = field(default_factory=PresetRules)
@@ -58,6 +63,10 @@ class Settings:
     thresholds: Thresholds = field(default_factory=lambda: Thresholds(0.1, 3.5))
     mask_margin: int = 2
     longest_gap_s: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.gate not in GATES:
+            raise ConfigurationError(f"gate {self.gate!r} is unknown: {', '.join(GATES)}")
 
 
 @dataclass(frozen=True)
@@ -136,8 +145,13 @@ class Pair:
         """(h, w) uint8 of I2: 0 still, 1 undecided, 2 moving."""
         return moving_map(self.second.dynamic, self.decision.motion)
 
-    def projection(self) -> Target:
-        """Blocks 106 and 107: target image and target projection image, (1, 3, h, w) float."""
+    def projection(self) -> Target | None:
+        """Blocks 106 and 107: target image and target projection image, (1, 3, h, w) float.
+
+        None without a target pose.
+        """
+        if not self.target.ok:
+            return None
         first = image_tensor(self.first.image)
         second = image_tensor(self.second.image)
         depth = torch.from_numpy(self.first.depth)[None, None]
@@ -277,7 +291,9 @@ class Recognizer:
             else:
                 keep = ~partner.dynamic, ~frame.dynamic
                 static = pair.matches.within(*keep)
-                self._buffer.learn(static.median_motion / camera.width)
+                # Too few say nothing of the motion: darkness is not rest.
+                if len(static) >= _LEAST_STATIC:
+                    self._buffer.learn(static.median_motion / camera.width)
         self._buffer.add(frame)
         return Step(frame, pair, why or "", watch.seconds)
 
@@ -327,7 +343,9 @@ class Recognizer:
         watch.lap("target pose")
         seconds = (second.stamp_ns - first.stamp_ns) / 1e9
         thresholds = self._settings.thresholds.matrix(seconds)
-        decision = self._decide(static, dynamic, thresholds, int(first.dynamic.sum()))
+        # Of both: the decision is shown on I2, where something may have just come into view.
+        pixels = int(first.dynamic.sum()) + int(second.dynamic.sum())
+        decision = self._decide(static, dynamic, thresholds, pixels)
         watch.lap("gate")
         return Pair(first, second, matches, static, dynamic, target, thresholds, decision)
 

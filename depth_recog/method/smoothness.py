@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -12,15 +13,23 @@ def gradient_error(inverse_depth: Tensor, image: Tensor) -> Tensor:
     It goes on inside masked regions, with I1's edges: a region without any loss becomes a hole.
 
     Args:
-        inverse_depth: (B, 1, H, W) float, positive.
+        inverse_depth: (B, 1, H, W) float, positive; NaN where unknown, which is left out.
         image: (B, C, H, W) float, 0..1, unmasked.
 
     Returns:
         Scalar.
     """
-    d = inverse_depth / inverse_depth.mean((2, 3), keepdim=True).clamp(min=1e-7)
-    dx = (d[..., :, 1:] - d[..., :, :-1]).abs()
-    dy = (d[..., 1:, :] - d[..., :-1, :]).abs()
-    edges_x = (image[..., :, 1:] - image[..., :, :-1]).abs().mean(1, keepdim=True)
-    edges_y = (image[..., 1:, :] - image[..., :-1, :]).abs().mean(1, keepdim=True)
-    return (dx * (-edges_x).exp()).mean() + (dy * (-edges_y).exp()).mean()
+    known = torch.isfinite(inverse_depth)
+    d = torch.where(known, inverse_depth, torch.zeros_like(inverse_depth))
+    count = known.sum((2, 3), keepdim=True).clamp(min=1)
+    d = d / (d.sum((2, 3), keepdim=True) / count).clamp(min=1e-7)
+    return _along(d, known, image, 2) + _along(d, known, image, 3)
+
+
+def _along(d: Tensor, known: Tensor, image: Tensor, axis: int) -> Tensor:
+    """Mean of |d'| exp(-|I'|) along one axis, over neighbours that are both known."""
+    length = known.shape[axis] - 1
+    both = known.narrow(axis, 1, length) & known.narrow(axis, 0, length)
+    edges = image.diff(dim=axis).abs().mean(1, keepdim=True)
+    error = torch.where(both, d.diff(dim=axis).abs() * (-edges).exp(), torch.zeros_like(edges))
+    return error.sum() / both.sum().clamp(min=1)

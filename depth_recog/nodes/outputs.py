@@ -93,7 +93,8 @@ class Outputs:
     def publish(self, wanted: set[str], step: Step, view: Viewport, header: Header) -> None:
         """Everything that was made of one image, with that image's stamp and frame."""
         full = self._parameter("output_size") == "input"
-        for topic in wanted:
+        # In TOPICS' order: the depth first, and alike in every run.
+        for topic in (t for t in TOPICS if t in wanted):
             message = self._message(topic, step, view, header, full)
             if message is not None:
                 self._publishers[topic].publish(message)
@@ -124,8 +125,11 @@ class Outputs:
         if topic in (TARGET, STATIC):
             pose = pair.target if topic == TARGET else pair.static
             return messages.transform(pose.T_second_from_first, header) if pose.ok else None
-        projection = pair.projection().projection[0].permute(1, 2, 0).clamp(0, 1).mul(255)
-        return messages.image(projection.byte().numpy(), "rgb8", header)
+        target = pair.projection()
+        if target is None:
+            return None
+        pixels = target.projection[0].permute(1, 2, 0).clamp(0, 1).mul(255)
+        return messages.image(pixels.byte().numpy(), "rgb8", header)
 
     def depth(self, step: Step, view: Viewport, full: bool) -> NDArray[np.float32]:
         """(H, W) float32 metres with what is out of range marked."""
