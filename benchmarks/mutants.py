@@ -80,7 +80,7 @@ MUTANTS = (
         "(bb * at_ - ab * bt)",
         "pose_estimators",
     ),
-    method("smoothness: sign of exp", "smoothness", "(-edges_x).exp()", "edges_x.exp()"),
+    method("smoothness: sign of exp", "smoothness", "(-edges).exp()", "edges.exp()"),
     # Transposes.
     method(
         "inverse: rotation not transposed",
@@ -265,8 +265,14 @@ MUTANTS = (
     method(
         "epipolar: second image first",
         "epipolar",
-        "first[:, :2].copy(), second[:, :2].copy(), np.eye(3), mask",
-        "second[:, :2].copy(), first[:, :2].copy(), np.eye(3), mask",
+        """            essential,
+            first[:, :2].copy(),
+            second[:, :2].copy(),
+""",
+        """            essential,
+            second[:, :2].copy(),
+            first[:, :2].copy(),
+""",
         "pose_estimators",
     ),
     method(
@@ -344,7 +350,12 @@ MUTANTS = (
         "torch.isfinite(depth) & (depth > 0)",
         "torch.isfinite(depth)",
     ),
-    method("valid: outside on the right too", "projection", "(u <= columns - 1)", "(u <= columns)"),
+    method(
+        "valid: outside on the right too",
+        "projection",
+        "(u <= columns - 1 + _BORDER)",
+        "(u <= columns + _BORDER)",
+    ),
     method(
         "empty pairs counted",
         "loss",
@@ -372,13 +383,13 @@ MUTANTS = (
         "structure + gradient",
     ),
     method(
-        "smoothness: of depth", "loss", "gradient_error(1 / depth, x)", "gradient_error(depth, x)"
+        "smoothness: of depth", "loss", "gradient_error(inverse, x)", "gradient_error(depth, x)"
     ),
     method(
         "smoothness: not normalised",
         "smoothness",
-        "inverse_depth / inverse_depth.mean((2, 3), keepdim=True).clamp(min=1e-7)",
-        "inverse_depth",
+        "d / (d.sum((2, 3), keepdim=True) / count).clamp(min=1e-7)",
+        "d + 0 * count",
     ),
     # Categories and the gate.
     method(
