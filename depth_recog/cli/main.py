@@ -22,9 +22,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     # Our own message says which picture is damaged; OpenCV's warnings would stand before it.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    # Before torch is imported: its threads would otherwise wait by spinning, and on a machine with
+    # other work take twenty times as long (docs/design.md).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # A KeyboardInterrupt in the middle of an import of torch would print a traceback.
     signals = (signal.SIGINT, signal.SIGTERM)
-    handlers = {s: signal.signal(s, lambda number, frame: os._exit(130)) for s in signals}
+    handlers = {s: signal.signal(s, lambda number, frame: os._exit(0)) for s in signals}
     parser = argparse.ArgumentParser(
         prog="depth-recog",
         description="Depth from one camera for robots that share the road with things that move.",
@@ -52,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"depth-recog {options.verb}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        return 0  # a wish that was granted is no failure
     except BrokenPipeError:
         # The reader of our output is gone; without this the interpreter complains at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -192,18 +192,18 @@ class _Interrupt:
 
 def main(options: argparse.Namespace) -> int:
     """Run the pipeline over a source."""
-    sequence = open_source(options.source)
-    assembly = assemble(
-        options.device,
-        options.weights,
-        options.mask_weights,
-        estimator=options.pose,
-        settings=Settings(gate=options.gate),
-    )
-    counts: Counter[str] = Counter()
-    start = time.perf_counter()
-    failure: DepthRecogError | None = None
     with _Interrupt() as interrupt:
+        sequence = open_source(options.source)
+        assembly = assemble(
+            options.device,
+            options.weights,
+            options.mask_weights,
+            estimator=options.pose,
+            settings=Settings(gate=options.gate),
+        )
+        counts: Counter[str] = Counter()
+        start = time.perf_counter()
+        failure: DepthRecogError | None = None
         files = _Files(options.out)
         try:
             _frames(sequence, options.limit, assembly, files, counts, interrupt)
@@ -220,7 +220,6 @@ def main(options: argparse.Namespace) -> int:
         raise failure
     if interrupt.asked:
         print(f"interrupted after {counts['out']} frames; they are whole", file=sys.stderr)
-        return 130
     return 0
 
 

@@ -10,6 +10,10 @@ from torch import Tensor, nn
 
 from depth_recog.networks.encoders import ENCODERS
 
+UNIT = (0.02, 0.02, 0.02, 1.0, 1.0, 1.0)
+"""What an answer of 1 means: about the largest turn (radians) and step (metres) in a tenth of a
+second on a road, so that all six numbers are learnt alike."""
+
 
 class PoseNetwork(nn.Module):
     """An encoder on both frames stacked, and a small convolutional head.
@@ -33,6 +37,12 @@ class PoseNetwork(nn.Module):
             nn.ReLU(inplace=True),
             nn.Conv2d(width, 6, 1),
         )
+        # Starts near no motion at all.
+        last = cast(nn.Conv2d, self.head[-1])
+        nn.init.normal_(last.weight, std=0.01)
+        nn.init.zeros_(cast(nn.Parameter, last.bias))
+        self.register_buffer("unit", torch.tensor(UNIT), persistent=False)
+        self.unit: Tensor
 
     def load_imagenet(self, state: dict[str, Tensor]) -> None:
         """ImageNet weights; the first layer's are shared between the frames and halved."""
@@ -48,9 +58,8 @@ class PoseNetwork(nn.Module):
 
         Returns:
             (B, 6) float: rotation vector in radians and translation in the depth network's unit,
-            of T_second_from_first (see `method.se3.exp`).
+            of T_second_from_first (see `method.se3.from_vector`).
         """
         features = self.encoder(torch.cat((first, second), 1))[-1]
-        # The factor keeps the first steps of training near no motion at all.
-        vector: Tensor = 0.01 * self.head(features).mean((2, 3))
+        vector: Tensor = self.head(features).mean((2, 3)) * self.unit
         return vector

@@ -114,8 +114,12 @@ def read_card(card: Path) -> dict[str, Any]:
     Raises:
         WeightsError: there is none.
     """
-    parts = card.read_text(encoding="utf-8").split("---\n")
-    content = yaml.safe_load(parts[1]) if len(parts) >= 3 and not parts[0].strip() else None
+    try:
+        parts = card.read_text(encoding="utf-8").split("---\n")
+        content = yaml.safe_load(parts[1]) if len(parts) >= 3 and not parts[0].strip() else None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(f"{card}: its YAML front matter cannot be read ({reason})") from error
     if not isinstance(content, dict):
         raise WeightsError(f"{card}: no YAML front matter between two lines of ---")
     return content

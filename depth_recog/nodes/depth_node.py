@@ -112,6 +112,7 @@ class DepthNode(ManagedNode):
         self._inputs: list[Any] = []
         self._view_key: tuple[Any, ...] | None = None
         self._view: Viewport | None = None
+        self._rejected_before = 0
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._timer = self.create_timer(1.0, self._report)
 
@@ -315,8 +316,10 @@ class DepthNode(ManagedNode):
             rows["weights sha256"] = depth.sha256
             rows["unit"] = depth.unit
         level, message = DiagnosticStatus.OK, "publishing" if self.active else "inactive"
-        if self._ledger.counts["rejected"]:
-            level, message = DiagnosticStatus.WARN, "images were rejected: see last rejection"
+        rejected = self._ledger.counts["rejected"]
+        if rejected > self._rejected_before:
+            level, message = DiagnosticStatus.WARN, "images are rejected: see last rejection"
+        self._rejected_before = rejected
         stamp = self.get_clock().now().to_msg()
         name = f"{self.get_fully_qualified_name().lstrip('/')}: depth"
         self._diagnostics.publish(diagnostics.status(name, level, message, rows, stamp))

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
@@ -22,6 +24,26 @@ class ManagedNode(LifecycleNode):
         super().__init__(name)
         self.failed = False
         self.active = False
+        self._refuse_wrong_transitions()
+
+    def _refuse_wrong_transitions(self) -> None:
+        """Answer a transition that the state does not have (configure while active) with a no.
+
+        rclpy raises out of the executor instead, which would end the node and leave the caller
+        without an answer.
+        """
+        service = self._service_change_state
+        change = service.callback
+
+        def answer(request: Any, response: Any) -> Any:
+            try:
+                return change(request, response)
+            except RCLError as error:
+                self.get_logger().warning(f"refused: {str(error).split(', at /')[0]}")
+                response.success = False
+                return response
+
+        service.callback = answer
 
     def start_if(self, wanted: bool) -> None:
         """Configure and activate. Raises DepthRecogError with the reason where that fails."""

@@ -49,6 +49,9 @@ def _main(module: str, name: str) -> int:
     global _orderly
     for number in _SIGNALS:
         signal.signal(number, _on_signal)
+    # Before torch is imported: its threads would otherwise wait by spinning, and on a robot with
+    # other work take twenty times as long (docs/design.md).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     import rclpy
     from rclpy._rclpy_pybind11 import RCLError, UnknownROSArgsError
@@ -81,12 +84,7 @@ def _main(module: str, name: str) -> int:
             # Not in the main thread: a signal must not wait for the networks to load.
             node.autostart()
             while not halt.is_set() and rclpy.ok():
-                try:
-                    executor.spin_once()
-                except RCLError as error:
-                    # rclpy raises here when somebody asks for a transition that the state does not
-                    # have (configure while active): a wrong request must not end the node.
-                    node.get_logger().error(str(error).split(", at /")[0])
+                executor.spin_once()
         except ExternalShutdownException:
             pass
         except BaseException as error:

@@ -144,7 +144,9 @@ def main() -> None:
             report = {}
             for text in options.validate:
                 path, a, b = text.split(":")
-                report[text] = agreement(average, Clip.load(Path(path)), range(int(a), int(b), 3))
+                report[f"{Path(path).stem}, frames {a} to {int(b) - 1}"] = agreement(
+                    average, Clip.load(Path(path)), range(int(a), int(b), 3)
+                )
             print(step, json.dumps(report), flush=True)
             partial = options.out.with_suffix(".partial")
             state = {"network": average.state_dict(), "step": step, "report": report}
