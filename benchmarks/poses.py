@@ -72,7 +72,7 @@ def main() -> None:
         frames = range(options.first, min(options.last, len(sequence)))
         print(f"\n{source}, frames {frames.start} to {frames.stop - 1}\n")
         print(
-            "| estimator | rotation p50 / deg | p90 | translation p50 / % | length | gap / s | gate |"
+            "| estimator | rotation p50, deg | p90 | translation p50, % | length | gap, s | gate |"
         )
         print("|---|---|---|---|---|---|---|")
         for estimator in options.estimators:

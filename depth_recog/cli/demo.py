@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog import pictures
+from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import DepthRecogError, OutputError
 
@@ -114,7 +115,10 @@ def main(options: argparse.Namespace) -> int:
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(children.FASTDDS_PROFILE))
     rate = options.rate or sequence.rate_hz
-    film = _Film(options.out, rate, options.limit)
+    frames = options.limit
+    if isinstance(sequence, Recording):
+        frames = min(frames, len(sequence))
+    film = _Film(options.out, rate, frames)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     recorder = Recorder(_NAMESPACE, film.add)
     processes: list[subprocess.Popen[bytes]] = []

@@ -25,6 +25,7 @@ from torch.nn.functional import interpolate, max_pool2d
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import open_source
 from depth_recog.method.loss import minimum_over_neighbours, pair_error, still_pixels
+from depth_recog.method.masking import SKY
 from depth_recog.method.photometric import masked_mean
 from depth_recog.method.smoothness import gradient_error
 from depth_recog.networks.depth import DepthNetwork
@@ -48,6 +49,7 @@ REACH = 4
 LARGEST_ZOOM = 1.3
 AVERAGE = 0.995
 EXACT = 0.15
+FAR_SKY = 0.5
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ def movable_mask(labels: NDArray[np.uint8], classes: tuple[int, ...]) -> Tensor:
 class Batch:
     """Tensors of one step; `images` holds the frame and its two neighbours.
 
-    `truth` is the frame's depth where the recording knows it exactly, NaN elsewhere.
+    `truth` is the frame's depth where the recording knows it exactly, NaN elsewhere; `sky` is where
+    the frame's labels say sky.
     """
 
     images: list[Tensor]
@@ -89,6 +92,7 @@ class Batch:
     intrinsics: Tensor
     motions: list[Tensor]
     truth: Tensor
+    sky: Tensor
 
 
 def make_batch(
@@ -102,7 +106,7 @@ def make_batch(
     masks: list[list[Tensor]] = [[], [], []]
     motions: list[list[Tensor]] = [[], []]
     intrinsics = []
-    truths = []
+    truths, skies = [], []
     for sample in samples:
         clip = clips[sample.clip]
         height, width = clip.images.shape[1:3]
@@ -112,6 +116,8 @@ def make_batch(
             images[j].append(to_tensor(view.frame(clip.images[index], cv2.INTER_LINEAR)))
             labels = view.frame(clip.labels[index], cv2.INTER_NEAREST)
             masks[j].append(movable_mask(labels[None], masked[sample.clip]))
+            if j == 0:
+                skies.append(torch.from_numpy(labels == SKY)[None])
         depth = np.full((height, width), np.nan, np.float32)
         if clip.depths is not None:
             depth = clip.depths[sample.index]
@@ -125,6 +131,7 @@ def make_batch(
         torch.stack(intrinsics),
         [torch.stack(x) for x in motions],
         torch.stack(truths),
+        torch.stack(skies),
     )
 
 
@@ -149,7 +156,17 @@ def batch_loss(network: DepthNetwork, batch: Batch, rng: np.random.Generator) ->
         photometric = means.sum() / (counts > 0).sum().clamp(min=1)
         edges = interpolate(first, size=inverse.shape[2:], mode="area")
         total = total + weight * (photometric + 1e-3 * gradient_error(inverse, edges))
-    return total + EXACT * exact_error(inverses[0], batch.truth)
+    total = total + EXACT * exact_error(inverses[0], batch.truth)
+    return total + FAR_SKY * sky_error(inverses[0], batch.sky)
+
+
+def sky_error(inverse_depth: Tensor, sky: Tensor) -> Tensor:
+    """Mean inverse depth of the sky, which is infinitely far.
+
+    It has no texture and no parallax: every depth explains it, and without this it comes near.
+    """
+    means, counts = masked_mean(inverse_depth, sky)
+    return means.sum() / (counts > 0).sum().clamp(min=1)
 
 
 def exact_error(inverse_depth: Tensor, truth: Tensor) -> Tensor:
