@@ -119,7 +119,7 @@ def test_shipped_file_can_be_read_by_everybody(name: str) -> None:
 def test_shipped_file_has_a_card(name: str) -> None:
     content = read_card(SHIPPED / f"{name}.md")
     assert content["sha256"] == file_sha256(SHIPPED / f"{name}.safetensors")
-    for key in ("licence", "data", "command"):
+    for key in ("licence", "data", "commands", "commit", "figures"):
         assert content.get(key), f"{name}.md says nothing of {key}"
 
 
