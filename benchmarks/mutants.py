@@ -452,9 +452,10 @@ MUTANTS = (
     ),
     method(
         "gate: undecided is still",
-        "recognizer",
+        "observation",
         "self.decision.motion is not Motion.STILL",
         "self.decision.motion is Motion.MOVING",
+        "recognizer",
     ),
     method(
         "target: masked where nothing moves",

@@ -17,9 +17,10 @@ from depth_recog.method import photometric, se3
 from depth_recog.method.camera import Camera
 from depth_recog.method.epipolar import EpipolarEstimator
 from depth_recog.method.gate_image import Motion, Thresholds
+from depth_recog.method.observation import Step, moving_map
 from depth_recog.method.pnp import PnpEstimator
 from depth_recog.method.pose import PoseEstimate, PosePair
-from depth_recog.method.recognizer import Recognizer, Settings, Step, moving_map
+from depth_recog.method.recognizer import Recognizer, Settings
 
 CPU = torch.device("cpu")
 CAR, ROAD = 13, 0

@@ -26,7 +26,8 @@ from depth_recog.datasets.sequence import Frame, Recording, Sequence
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import DepthRecogError, OutputError
 from depth_recog.method.masking import SKY
-from depth_recog.method.recognizer import GATES, Pair, Settings, Step
+from depth_recog.method.observation import Pair, Step
+from depth_recog.method.recognizer import GATES, Settings
 from depth_recog.method.se3 import inverse_matrix
 from depth_recog.method.viewport import Viewport, limit_depth
 from depth_recog.networks.factory import ESTIMATORS, Assembly, assemble

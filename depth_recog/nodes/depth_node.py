@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,72 +19,16 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 
-from depth_recog.errors import ConfigurationError, DepthRecogError
-from depth_recog.method.gate_image import Thresholds
-from depth_recog.method.recognizer import GATES, Settings
+from depth_recog.errors import DepthRecogError
 from depth_recog.method.viewport import Viewport
-from depth_recog.networks.factory import ESTIMATORS, Assembly, assemble, preset_rules
+from depth_recog.networks.factory import Assembly, assemble
 from depth_recog.nodes import camera_info, diagnostics
+from depth_recog.nodes.depth_parameters import SPECS, check, settings_of
 from depth_recog.nodes.managed import LifecycleState, ManagedNode, TransitionCallbackReturn
 from depth_recog.nodes.matching import CameraMatcher, LatestSlot
 from depth_recog.nodes.outputs import Outputs
-from depth_recog.nodes.parameters import Parameters, Spec
+from depth_recog.nodes.parameters import Parameters
 from depth_recog.nodes.seam import image_to_rgb
-
-_DEFAULTS = Settings()
-SPECS = (
-    Spec("autostart", True, "Configure and activate at the start."),
-    Spec("device", "auto", "Where the networks run: auto, cpu, cuda or cuda:N."),
-    Spec("weights", "", "Depth weights: a shipped name or a path; empty for the default."),
-    Spec("mask_weights", "", "Segmentation weights: a shipped name or a path."),
-    Spec("pose_weights", "", "Pose weights, for the pose estimator `network`."),
-    Spec("pose_estimator", "pnp", "Estimator of the three poses.", choices=ESTIMATORS),
-    Spec("threads", 0, "CPU threads of the networks; 0 for torch's own choice.", 0, 256),
-    Spec(
-        "dynamic_classes",
-        list(_DEFAULTS.rules.dynamic),
-        "Names of the preset objects that can move (Cityscapes classes).",
-    ),
-    Spec("gate", "image", "How it is decided whether dynamic objects move.", choices=GATES),
-    Spec(
-        "gate_rotation",
-        _DEFAULTS.thresholds.rotation,
-        "Gate threshold for the elements of R, per second.",
-        1e-6,
-        1e6,
-    ),
-    Spec(
-        "gate_translation",
-        _DEFAULTS.thresholds.translation,
-        "Gate threshold for the elements of t, metres per second.",
-        1e-6,
-        1e6,
-    ),
-    Spec("longest_gap", 0.5, "Frames further apart make no pair, seconds.", 0.01, 10.0),
-    Spec("min_depth", 0.1, "Nearer than this is NaN, metres.", 0.0, 1000.0, live=True),
-    Spec("max_depth", 80.0, "Farther than this is +inf, metres.", 0.1, 1e6, live=True),
-    Spec(
-        "depth_encoding",
-        "32FC1",
-        "32FC1 is metres, 16UC1 millimetres with 0 for invalid.",
-        choices=("32FC1", "16UC1"),
-        live=True,
-    ),
-    Spec(
-        "output_size",
-        "input",
-        "Size of depth and masks: the input image's, or the network's (faster).",
-        choices=("input", "network"),
-        live=True,
-    ),
-    Spec("input_rectified", False, "The images are rectified already: use P and ignore D."),
-    Spec(
-        "image_reliability",
-        "best_effort",
-        "Reliability asked of the camera; best_effort takes both kinds.",
-        choices=("best_effort", "reliable"),
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -102,7 +45,7 @@ class DepthNode(ManagedNode):
 
     def __init__(self) -> None:
         super().__init__("depth_node")
-        self._params = Parameters(self, SPECS, lambda: self.active, _check)
+        self._params = Parameters(self, SPECS, lambda: self.active, check)
         self._assembly: Assembly | None = None
         self._ledger = diagnostics.Ledger()
         self._matcher: CameraMatcher[_Job, CameraInfo] = CameraMatcher()
@@ -136,7 +79,7 @@ class DepthNode(ManagedNode):
             p["mask_weights"],
             p["pose_weights"],
             p["pose_estimator"],
-            _settings(p.values),
+            settings_of(p.values),
         )
         self._assembly.warm_up()
         depth = self._assembly.depth
@@ -323,20 +266,3 @@ class DepthNode(ManagedNode):
         stamp = self.get_clock().now().to_msg()
         name = f"{self.get_fully_qualified_name().lstrip('/')}: depth"
         self._diagnostics.publish(diagnostics.status(name, level, message, rows, stamp))
-
-
-def _settings(values: Mapping[str, Any]) -> Settings:
-    return Settings(
-        rules=preset_rules(list(values["dynamic_classes"])),
-        gate=values["gate"],
-        thresholds=Thresholds(values["gate_rotation"], values["gate_translation"]),
-        longest_gap_s=values["longest_gap"],
-    )
-
-
-def _check(values: Mapping[str, Any]) -> None:
-    _settings(values)
-    if not values["min_depth"] < values["max_depth"]:
-        raise ConfigurationError(
-            f"min_depth {values['min_depth']} must be less than max_depth {values['max_depth']}"
-        )

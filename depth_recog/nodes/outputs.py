@@ -17,7 +17,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Float64MultiArray, Header
 
 from depth_recog.method.masking import SKY, dynamic_image, static_image
-from depth_recog.method.recognizer import Pair, Step
+from depth_recog.method.observation import Pair, Step
 from depth_recog.method.viewport import Viewport, limit_depth
 from depth_recog.nodes import camera_info, messages
 from depth_recog.pictures import depth_colors

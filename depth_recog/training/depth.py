@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from depth_recog.method.masking import SKY
 from depth_recog.method.photometric import masked_mean
 from depth_recog.method.smoothness import gradient_error
 from depth_recog.networks.depth import DepthNetwork
+from depth_recog.training import checkpoint
 from depth_recog.training.clip import (
     CHOICE_HELP,
     Clip,
@@ -265,11 +265,7 @@ def main() -> None:
             print(f"step {step} loss {running:.4f} {seconds:.2f} s/step", flush=True)
         if step % 200 == 0 or step == options.steps:
             report = validate(average, *validation) if validation else {}
-            print(step, json.dumps(report), flush=True)
-            partial = options.out.with_suffix(".partial")
-            state = {"network": average.state_dict(), "step": step, "report": report}
-            torch.save(state, partial)
-            partial.replace(options.out)
+            checkpoint.save(average, step, report, options.out)
 
 
 if __name__ == "__main__":

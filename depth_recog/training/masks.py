@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import time
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from depth_recog.networks.segmentation import SegmentationNetwork
+from depth_recog.training import checkpoint
 from depth_recog.training.clip import (
     CHOICE_HELP,
     Clip,
@@ -147,11 +147,7 @@ def main() -> None:
                 report[f"{Path(path).stem}, frames {a} to {int(b) - 1}"] = agreement(
                     average, Clip.load(Path(path)), range(int(a), int(b), 3)
                 )
-            print(step, json.dumps(report), flush=True)
-            partial = options.out.with_suffix(".partial")
-            state = {"network": average.state_dict(), "step": step, "report": report}
-            torch.save(state, partial)
-            partial.replace(options.out)
+            checkpoint.save(average, step, report, options.out)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import time
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from torch import Tensor
 from depth_recog.method.masking import masked_image
 from depth_recog.method.se3 import from_vector, rotation_angle
 from depth_recog.networks.pose import PoseNetwork
+from depth_recog.training import checkpoint
 from depth_recog.training.clip import (
     CHOICE_HELP,
     Clip,
@@ -142,11 +142,7 @@ def main() -> None:
                 report[f"{Path(path).stem}, frames {a} to {int(b) - 1}"] = errors(
                     average, Clip.load(Path(path)), range(int(a), int(b) - 1)
                 )
-            print(step, json.dumps(report), flush=True)
-            partial = options.out.with_suffix(".partial")
-            state = {"network": average.state_dict(), "step": step, "report": report}
-            torch.save(state, partial)
-            partial.replace(options.out)
+            checkpoint.save(average, step, report, options.out)
 
 
 if __name__ == "__main__":

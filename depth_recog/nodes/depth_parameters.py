@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The depth node's parameters, and the method's settings that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from depth_recog.errors import ConfigurationError
+from depth_recog.method.gate_image import Thresholds
+from depth_recog.method.recognizer import GATES, Settings
+from depth_recog.networks.factory import ESTIMATORS, preset_rules
+from depth_recog.nodes.parameters import Spec
+
+_DEFAULTS = Settings()
+SPECS = (
+    Spec("autostart", True, "Configure and activate at the start."),
+    Spec("device", "auto", "Where the networks run: auto, cpu, cuda or cuda:N."),
+    Spec("weights", "", "Depth weights: a shipped name or a path; empty for the default."),
+    Spec("mask_weights", "", "Segmentation weights: a shipped name or a path."),
+    Spec("pose_weights", "", "Pose weights, for the pose estimator `network`."),
+    Spec("pose_estimator", "pnp", "Estimator of the three poses.", choices=ESTIMATORS),
+    Spec("threads", 0, "CPU threads of the networks; 0 for torch's own choice.", 0, 256),
+    Spec(
+        "dynamic_classes",
+        list(_DEFAULTS.rules.dynamic),
+        "Names of the preset objects that can move (Cityscapes classes).",
+    ),
+    Spec("gate", "image", "How it is decided whether dynamic objects move.", choices=GATES),
+    Spec(
+        "gate_rotation",
+        _DEFAULTS.thresholds.rotation,
+        "Gate threshold for the elements of R, per second.",
+        1e-6,
+        1e6,
+    ),
+    Spec(
+        "gate_translation",
+        _DEFAULTS.thresholds.translation,
+        "Gate threshold for the elements of t, metres per second.",
+        1e-6,
+        1e6,
+    ),
+    Spec("longest_gap", 0.5, "Frames further apart make no pair, seconds.", 0.01, 10.0),
+    Spec("min_depth", 0.1, "Nearer than this is NaN, metres.", 0.0, 1000.0, live=True),
+    Spec("max_depth", 80.0, "Farther than this is +inf, metres.", 0.1, 1e6, live=True),
+    Spec(
+        "depth_encoding",
+        "32FC1",
+        "32FC1 is metres, 16UC1 millimetres with 0 for invalid.",
+        choices=("32FC1", "16UC1"),
+        live=True,
+    ),
+    Spec(
+        "output_size",
+        "input",
+        "Size of depth and masks: the input image's, or the network's (faster).",
+        choices=("input", "network"),
+        live=True,
+    ),
+    Spec("input_rectified", False, "The images are rectified already: use P and ignore D."),
+    Spec(
+        "image_reliability",
+        "best_effort",
+        "Reliability asked of the camera; best_effort takes both kinds.",
+        choices=("best_effort", "reliable"),
+    ),
+)
+
+
+def settings_of(values: Mapping[str, Any]) -> Settings:
+    """The method's settings; raises ConfigurationError."""
+    return Settings(
+        rules=preset_rules(list(values["dynamic_classes"])),
+        gate=values["gate"],
+        thresholds=Thresholds(values["gate_rotation"], values["gate_translation"]),
+        longest_gap_s=values["longest_gap"],
+    )
+
+
+def check(values: Mapping[str, Any]) -> None:
+    """Raise a ConfigurationError where the values do not go together."""
+    settings_of(values)
+    if not values["min_depth"] < values["max_depth"]:
+        raise ConfigurationError(
+            f"min_depth {values['min_depth']} must be less than max_depth {values['max_depth']}"
+        )
