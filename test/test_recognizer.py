@@ -332,6 +332,26 @@ def test_an_undecided_pair_is_masked(clips: dict[str, Clip]) -> None:
     assert (step.moving[step.frame.dynamic] == Motion.UNDECIDED).all()
 
 
+def test_an_undecided_pair_is_masked_in_the_target_images(clips: dict[str, Clip]) -> None:
+    """The static and the target pose are there, the dynamic one is not."""
+
+    class NoDynamic:
+        name = "no dynamic"
+        calls = 0
+
+        def estimate(self, pair: PosePair) -> PoseEstimate:
+            self.calls += 1  # static, dynamic, target: the order of compare
+            return PoseEstimate(why="never") if self.calls == 2 else PoseEstimate(ok=True)
+
+    clip = clips["lead_car"]
+    step = play(recognizer(clip, estimator=NoDynamic()), clip.frames[:2])[1]
+    assert step.pair is not None
+    assert step.pair.decision.motion is Motion.UNDECIDED
+    target = step.pair.projection()
+    assert target is not None
+    np.testing.assert_array_equal(target.masked[0, 0], step.pair.first.dynamic)
+
+
 def test_the_projection_image_is_the_first_one_seen_by_the_second(clips: dict[str, Clip]) -> None:
     clip = clips["parked"]
     step = play(recognizer(clip), clip.frames[:2])[1]

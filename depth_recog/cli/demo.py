@@ -81,7 +81,11 @@ class _Film:
             self._writer.release()
             files.append(self._path)
         if self._rows:
-            titles = ("camera", "depth: bright is near", "masks: red moves, yellow undecided")
+            titles = (
+                "camera",
+                "depth: bright is near, black beyond range",
+                "masks: red moves, yellow undecided",
+            )
             head = np.hstack(
                 [
                     pictures.captioned(np.zeros((18, _VIDEO_WIDTH, 3), np.uint8), title)
