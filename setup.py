@@ -13,20 +13,18 @@ ROS = [
     "diagnostic-msgs",
     "geometry-msgs",
     "lifecycle-msgs",
-    "nav-msgs",
     "rcl-interfaces",
     "rosgraph-msgs",
     "sensor-msgs",
     "std-msgs",
-    "std-srvs",
-    "visualization-msgs",
 ]
 
 setup(
     name=PACKAGE,
     version="0.1.0",
     description="Depth from one camera for robots that share the road with things that move",
-    license="Apache-2.0",
+    # The shipped weights were trained on KITTI's images and carry their licence.
+    license="Apache-2.0 AND CC-BY-NC-SA-3.0",
     python_requires=">=3.10",
     packages=find_packages(exclude=["test", "test.*", "benchmarks"]),
     package_data={PACKAGE: ["networks/shipped/*", "nodes/fastdds.xml", "py.typed"]},

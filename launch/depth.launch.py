@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The depth node, and a camera node for SOURCE unless `source` is empty.
+"""The depth node, and a camera node for SOURCE unless `source` is none.
 
 ros2 launch depth_recog depth.launch.py source:=/path/to/drive
-ros2 launch depth_recog depth.launch.py source:='' image:=/camera/image_raw \
+ros2 launch depth_recog depth.launch.py source:=none image:=/camera/image_raw \
     camera_info:=/camera/camera_info
 """
 
@@ -11,8 +11,8 @@ from launch.conditions import IfCondition
 from launch.substitutions import (
     EnvironmentVariable,
     LaunchConfiguration,
+    NotEqualsSubstitution,
     PathJoinSubstitution,
-    PythonExpression,
 )
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -21,14 +21,18 @@ from launch_ros.substitutions import FindPackageShare
 from launch import LaunchDescription
 
 ARGUMENTS = (
-    ("source", "synthetic", "what the camera node plays: a path, a device, kind:path; '' for none"),
+    (
+        "source",
+        "synthetic",
+        "what the camera node plays: a path, a device, kind:path; none for no camera node",
+    ),
     ("rate", "0.0", "frames per second of the camera node; 0 for the source's own"),
     ("loop", "true", "whether the camera node starts anew after the last frame"),
     ("namespace", "", "namespace of both nodes"),
     ("image", "image", "image topic"),
     ("camera_info", "camera_info", "camera_info topic"),
     ("device", "auto", "where the networks run: auto, cpu, cuda or cuda:N"),
-    ("weights", "", "depth weights: a shipped name or a path; '' for the default"),
+    ("weights", "", "depth weights: a shipped name or a path; the default where not given"),
     ("use_sim_time", "false", "take the time from /clock"),
     ("log_level", "info", "debug, info, warn, error"),
 )
@@ -66,7 +70,7 @@ def generate_launch_description() -> LaunchDescription:
                 executable="camera_node",
                 name="camera_node",
                 namespace=value["namespace"],
-                condition=IfCondition(PythonExpression(["'", value["source"], "' != ''"])),
+                condition=IfCondition(NotEqualsSubstitution(value["source"], "none")),
                 parameters=[
                     {
                         "source": text["source"],

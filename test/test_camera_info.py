@@ -43,6 +43,12 @@ def test_k_is_the_image_p_the_rectified_one() -> None:
     assert np.array_equal(calibration.rotation, np.eye(3))
 
 
+@pytest.mark.parametrize("entry", [float("nan"), 5.0])
+def test_r_must_be_a_rotation(entry: float) -> None:
+    with pytest.raises(CalibrationError, match="R is no rotation"):
+        from_message(info(r=[entry, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]))
+
+
 def test_without_p_k_holds_for_both() -> None:
     calibration = from_message(info(p=[0.0] * 12))
     assert calibration.rectified == calibration.camera.rectified()

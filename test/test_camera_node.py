@@ -219,7 +219,7 @@ def bad_sources(folder: Path) -> dict[str, tuple[dict[str, Any], tuple[str, ...]
         "no calibration": ({"source": folder / "uncalibrated"}, ("uncalibrated", "yaml")),
         "unknown kind": ({"source": "piano:/tmp"}, ("'piano'", "folder")),
         "no device": ({"source": "/dev/video77"}, ("/dev/video77",)),
-        "empty": ({"source": "''"}, ("source is empty",)),
+        "empty": ({"source": ""}, ("source is empty",)),
         "rate": ({"rate": -1.0}, ("rate", "-1.0")),
         "stamps": ({"stamps": "yesterday"}, ("stamps", "'yesterday'", "now, recorded")),
     }

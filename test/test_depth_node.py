@@ -406,6 +406,20 @@ def test_bad_images_are_rejected_with_the_reason(robot: Robot) -> None:
     assert after["rejected"] - before["rejected"] == len(BAD)
 
 
+def test_a_negative_stamp_is_answered_like_any_other(robot: Robot) -> None:
+    """A driver with a broken clock must not end the node."""
+    robot.image()
+    before = robot.settled()
+    image, info = bad_message("none", robot.new_stamp())
+    image.header.stamp.sec = info.header.stamp.sec = -5
+    robot.infos.publish(info)
+    robot.images.publish(image)
+    after = robot.settled(before["received"] + 1)
+    assert after["published"] == before["published"] + 1
+    robot.process.assert_alive()
+    robot.depth_of(robot.image())
+
+
 def test_uncalibrated_camera_is_told_in_the_log(robot: Robot) -> None:
     """A camera sends its zeros again and again: one line says so, and how to cure it."""
 

@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROS = ROOT / "docs" / "ros.md"
+PAGES = [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md"]
 HEAD = "| parameter | default | allowed | takes effect | what |\n|---|---|---|---|---|\n"
 
 
@@ -24,7 +25,12 @@ def table(specs):
     for spec in specs:
         allowed = ", ".join(spec.choices)
         if spec.least is not None:
-            allowed = f"{spec.least:g} to {spec.most:g}"
+            whole = isinstance(spec.default, int)
+            allowed = (
+                f"{int(spec.least)} to {int(spec.most)}"
+                if whole
+                else f"{spec.least:g} to {spec.most:g}"
+            )
         when = "at once" if spec.live else "at configure"
         cells = (f"`{spec.name}`", value_text(spec.default), allowed, when, spec.description)
         rows.append(f"| {' | '.join(cells)} |\n")
@@ -60,11 +66,16 @@ def test_every_default_of_the_parameters_file_is_the_declared_one():
     assert written == {spec.name: spec.default for spec in depth_node.SPECS}
 
 
-@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")) + [ROOT / "README.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_nothing_is_left_to_be_filled_in(page):
+    assert not re.findall(r"@[A-Z]+@|TODO|TBD", page.read_text(encoding="utf-8"))
 
 
 def test_every_documented_topic_exists():

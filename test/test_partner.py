@@ -156,7 +156,10 @@ def test_clearing_forgets_the_frames_and_the_gap() -> None:
     assert len(buffer) == 0
     assert buffer.partner(10**12) is None
     assert buffer.broken_by(0) is None
-    # The learnt gap of four would pair the third frame with the first, too far away.
+    for now in range(3):
+        buffer.add(Stamp(now))
+    assert buffer.partner(3) == Stamp(2), "the learnt gap of four is forgotten"
+    buffer.clear()
     assert drive(buffer, [9 / 640] * 4, 30.0) == [None, 1, 1, 1]
 
 

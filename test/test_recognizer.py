@@ -586,14 +586,3 @@ def test_no_pair_when_none_is_wanted(clips: dict[str, Clip]) -> None:
     step = subject.step(third.name, third.stamp_ns, third.image, third.camera)
     assert step.pair is not None
     assert step.pair.first is alone.frame
-
-
-def test_new_depth_weights_do_not_mix_with_old_depths(clips: dict[str, Clip]) -> None:
-    clip = clips["empty"]
-    subject = recognizer(clip)
-    play(subject, clip.frames[:2])
-    subject.replace_depth(lambda image, focal: torch.full((1, 1, *image.shape[2:]), 7.0))
-    step = play(subject, clip.frames[2:3])[0]
-    check(step)
-    assert step.why_alone == "first frame"
-    assert (step.frame.depth == 7).all()

@@ -17,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog import pictures
+from depth_recog.cli.options import frame_count, rate
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import DepthRecogError, OutputError
+from depth_recog.nodes.process import NO_ROS
 
 _NAMESPACE = "depth_recog_demo"
 _ROWS = 5
@@ -33,8 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = KINDS
     parser.add_argument("source", metavar="SOURCE", nargs="?", default="synthetic")
     parser.add_argument("--out", type=Path, default=Path("out/demo"), metavar="DIR")
-    parser.add_argument("--limit", type=int, default=160, metavar="N", help="end after N frames")
-    parser.add_argument("--rate", type=float, default=0.0, metavar="HZ", help="0: the source's own")
+    parser.add_argument(
+        "--limit", type=frame_count, default=160, metavar="N", help="end after N frames"
+    )
+    parser.add_argument("--rate", type=rate, default=0.0, metavar="HZ", help="0: the source's own")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--weights", default="", help="depth weights: a shipped name or a path")
 
@@ -104,10 +108,7 @@ def main(options: argparse.Namespace) -> int:
         import rclpy
         from rclpy.signals import SignalHandlerOptions
     except ImportError as error:
-        raise DepthRecogError(
-            "ROS 2 is not here: pip install 'depth-recog[ros]', or source your ROS workspace "
-            "(depth-recog doctor tells more)"
-        ) from error
+        raise DepthRecogError(NO_ROS) from error
     from depth_recog.nodes import children
     from depth_recog.nodes.recorder import Recorder
 
@@ -118,24 +119,25 @@ def main(options: argparse.Namespace) -> int:
     # The demo is nobody else's business: it neither hears nor disturbs other robots.
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(children.FASTDDS_PROFILE))
-    rate = options.rate or sequence.rate_hz
+    rate_hz = options.rate or sequence.rate_hz
     frames = options.limit
     if isinstance(sequence, Recording):
         frames = min(frames, len(sequence))
-    film = _Film(options.out, rate, frames)
+    film = _Film(options.out, rate_hz, frames)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     recorder = Recorder(_NAMESPACE, film.add)
     processes: list[subprocess.Popen[bytes]] = []
     interrupted = False
-    # SIGTERM as Ctrl-C: the nodes must not outlive their parent.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # As Ctrl-C: the nodes must not outlive their parent.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         depth = children.start(
             "depth_node",
             _NAMESPACE,
             {
                 "device": options.device,
-                "weights": options.weights or '""',
+                "weights": options.weights,
                 "image_reliability": "reliable",
             },
         )
@@ -144,7 +146,7 @@ def main(options: argparse.Namespace) -> int:
             "camera_node",
             _NAMESPACE,
             {
-                "source": f"'{options.source}'",
+                "source": options.source,
                 "limit": options.limit,
                 "rate": float(options.rate),
                 "wait_for_subscribers": 2,

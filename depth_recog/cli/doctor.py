@@ -125,8 +125,8 @@ def _ros() -> list[Finding]:
             (
                 _BAD,
                 "rclpy",
-                f"{error}: pip install 'depth-recog[ros]', or source /opt/ros/DISTRO/setup.bash "
-                "(depth-recog run works without)",
+                f"{error}: pip install '.[ros]' in a checkout, or source "
+                "/opt/ros/DISTRO/setup.bash (depth-recog run works without)",
             )
         ]
     place = str(Path(rclpy.__file__).parent)

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from depth_recog import __version__
+from depth_recog.cli.options import frame_count
 from depth_recog.datasets.sequence import Frame, Recording, Sequence
 from depth_recog.datasets.sources import KINDS, open_source
-from depth_recog.errors import DepthRecogError, OutputError
+from depth_recog.errors import OutputError
 from depth_recog.method.masking import SKY
 from depth_recog.method.observation import Pair, Step
 from depth_recog.method.recognizer import GATES, Settings
@@ -47,14 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask-weights", default="", help="segmentation weights, likewise")
     parser.add_argument("--pose", default="pnp", choices=ESTIMATORS, help="pose estimator")
     parser.add_argument("--gate", default="image", choices=GATES, help="what is masked as moving")
-    parser.add_argument("--limit", type=_count, metavar="N", help="end after N frames")
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} frames: at least 1 is needed")
-    return number
+    parser.add_argument("--limit", type=frame_count, metavar="N", help="end after N frames")
 
 
 class _Files:
@@ -83,12 +77,13 @@ class _Files:
         self, folder: str, name: str, pixels: NDArray[np.uint8] | NDArray[np.uint16]
     ) -> None:
         path = self.out / folder / f"{name}.png"
+        partial = path.with_suffix(".partial")
         try:
             encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
-            partial = path.with_suffix(".partial")
             partial.write_bytes(encoded.tobytes())
             partial.replace(path)
         except OSError as error:
+            partial.unlink(missing_ok=True)
             raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
 
     def report(self, content: dict[str, Any]) -> None:
@@ -204,19 +199,21 @@ def main(options: argparse.Namespace) -> int:
         )
         counts: Counter[str] = Counter()
         start = time.perf_counter()
-        failure: DepthRecogError | None = None
+        failure: Exception | None = None
         files = _Files(options.out)
         try:
             _frames(sequence, options.limit, assembly, files, counts, interrupt)
-        except DepthRecogError as error:
+        except Exception as error:
             # What was read until then is good: it is kept, and the report says how far it goes.
             failure = error
-        finally:
-            files.close()
-            report = _report(options, sequence, assembly, counts, time.perf_counter() - start)
-            report["interrupted"] = interrupt.asked
-            report["error"] = str(failure) if failure else None
+        files.close()
+        report = _report(options, sequence, assembly, counts, time.perf_counter() - start)
+        report["interrupted"] = interrupt.asked
+        report["error"] = str(failure) if failure else None
+        try:
             files.report(report)
+        except OutputError as error:
+            failure = failure or error
     if failure:
         raise failure
     if interrupt.asked:

@@ -112,11 +112,6 @@ class Recognizer:
         """Forget the buffered frames: another camera, a jump in time."""
         self._buffer.clear()
 
-    def replace_depth(self, depth: DepthModel) -> None:
-        """Use other depth weights from the next frame on; old depths do not mix with new ones."""
-        self._depth = depth
-        self.reset()
-
     def step(
         self,
         name: str,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from depth_recog.errors import CalibrationError
 from depth_recog.method.camera import Camera
 
+LONGEST = 8
 STRIDE = 32
 """Widths and heights of the networks' inputs are multiples of this."""
 
@@ -28,8 +29,16 @@ def network_size(camera: Camera, trained: tuple[int, int]) -> tuple[int, int]:
 
     Returns:
         (width, height) in pixels.
+
+    Raises:
+        CalibrationError: an image so long that nothing is left of its shorter side.
     """
     aspect = camera.width / camera.height
+    if not 1 / LONGEST <= aspect <= LONGEST:
+        raise CalibrationError(
+            f"image of {camera.width}x{camera.height}: one side is more than {LONGEST} times the "
+            "other; crop it"
+        )
     area = trained[0] * trained[1]
     height = max(STRIDE, round((area / aspect) ** 0.5 / STRIDE) * STRIDE)
     width = max(STRIDE, round(height * aspect / STRIDE) * STRIDE)

@@ -62,6 +62,8 @@ def from_message(info: CameraInfo, image_is_rectified: bool = False) -> Calibrat
     )
     r = np.asarray(info.r, dtype=np.float64).reshape(3, 3)
     rotation = r if r.any() else np.eye(3)
+    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3):
+        raise CalibrationError("the rectification matrix R is no rotation: calibrate again")
     return Calibration(_window(raw, info), _window(rectified, info), rotation)
 
 

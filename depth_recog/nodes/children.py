@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -19,8 +20,8 @@ def node_command(executable: str, namespace: str, parameters: dict[str, Any]) ->
     code = f"import sys; from depth_recog.nodes.process import {executable} as m; sys.exit(m())"
     command = [sys.executable, "-c", code, "--ros-args", "-r", f"__ns:=/{namespace}"]
     for name, value in parameters.items():
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        command += ["-p", f"{name}:={text}"]
+        # JSON is YAML, which rcl reads: strings come through whatever is in them.
+        command += ["-p", f"{name}:={json.dumps(value, default=str)}"]
     return command
 
 

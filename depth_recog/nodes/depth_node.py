@@ -16,13 +16,12 @@ import torch
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 
 from depth_recog.errors import DepthRecogError
 from depth_recog.method.viewport import Viewport
 from depth_recog.networks.factory import Assembly, assemble
-from depth_recog.nodes import camera_info, diagnostics
+from depth_recog.nodes import camera_info, diagnostics, messages
 from depth_recog.nodes.depth_parameters import SPECS, check, settings_of
 from depth_recog.nodes.managed import LifecycleState, ManagedNode, TransitionCallbackReturn
 from depth_recog.nodes.matching import CameraMatcher, LatestSlot
@@ -161,7 +160,7 @@ class DepthNode(ManagedNode):
 
     def _on_image(self, message: Image) -> None:
         self._ledger.count("received")
-        stamp = Time.from_msg(message.header.stamp).nanoseconds
+        stamp = messages.stamp_ns(message.header)
         was_loose = self._matcher.loose
         job = _Job(message, CameraInfo(), time.monotonic())
         pairs, lost = self._matcher.image(stamp, job)
@@ -173,9 +172,7 @@ class DepthNode(ManagedNode):
         self._hand_over(pairs)
 
     def _on_info(self, message: CameraInfo) -> None:
-        self._hand_over(
-            self._matcher.info(Time.from_msg(message.header.stamp).nanoseconds, message)
-        )
+        self._hand_over(self._matcher.info(messages.stamp_ns(message.header), message))
 
     def _hand_over(self, pairs: list[tuple[_Job, CameraInfo]]) -> None:
         for job, info in pairs:
@@ -210,7 +207,7 @@ class DepthNode(ManagedNode):
         image = view.shrink(rectified)
         prepared = time.perf_counter()
         header = job.image.header
-        stamp = Time.from_msg(header.stamp).nanoseconds
+        stamp = messages.stamp_ns(header)
         recognizer = self._assembly.recognizer
         step = recognizer.step(
             str(stamp), stamp, image, view.network, self._outputs.need_pair(wanted)
@@ -259,6 +256,9 @@ class DepthNode(ManagedNode):
             rows["weights sha256"] = depth.sha256
             rows["unit"] = depth.unit
         level, message = DiagnosticStatus.OK, "publishing" if self.active else "inactive"
+        if self.active and not self._ledger.counts["received"]:
+            topic = self.resolve_topic_name("image")
+            level, message = DiagnosticStatus.WARN, f"no image yet on {topic}"
         rejected = self._ledger.counts["rejected"]
         if rejected > self._rejected_before:
             level, message = DiagnosticStatus.WARN, "images are rejected: see last rejection"

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from depth_recog.method.se3 import Matrix  # brings torch, which the camera node can do without
 
 
+def stamp_ns(header: Header) -> int:
+    """Nanoseconds of a stamp; rclpy's Time raises for a negative one, and would end the node."""
+    return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+
+
 def image(pixels: NDArray[np.generic], encoding: str, header: Header) -> Image:
     """A sensor_msgs/Image of an (H, W) or (H, W, C) array.
 

@@ -18,6 +18,8 @@ from std_msgs.msg import Float64MultiArray, Header
 
 from depth_recog.method.masking import SKY, dynamic_image, static_image
 from depth_recog.method.observation import Pair, Step
+from depth_recog.method.pose import PoseEstimate
+from depth_recog.method.se3 import Matrix
 from depth_recog.method.viewport import Viewport, limit_depth
 from depth_recog.nodes import camera_info, messages
 from depth_recog.pictures import depth_colors
@@ -29,10 +31,17 @@ DYNAMIC = "mask/dynamic"
 MOVING = "mask/moving"
 TARGET = "pose/target"
 STATIC = "pose/static"
+
+
+def known(pose: PoseEstimate) -> Matrix:
+    """(4, 4) motion, NaN where there is none: the identity would say that the camera rests."""
+    return pose.T_second_from_first if pose.ok else np.full((4, 4), np.nan)
+
+
 MATRICES = {
-    "pose/target_matrix": lambda pair: pair.target.T_second_from_first,
-    "pose/static_matrix": lambda pair: pair.static.T_second_from_first,
-    "pose/dynamic_matrix": lambda pair: pair.dynamic.T_second_from_first,
+    "pose/target_matrix": lambda pair: known(pair.target),
+    "pose/static_matrix": lambda pair: known(pair.static),
+    "pose/dynamic_matrix": lambda pair: known(pair.dynamic),
     "pose/absolute_difference": lambda pair: pair.absolute_difference,
 }
 COLOR = "debug/color"

@@ -23,6 +23,11 @@ _HARD_LIMIT_S = 4.0
 _stop: queue.SimpleQueue[None] = queue.SimpleQueue()
 _orderly = False
 
+NO_ROS = (
+    "ROS 2 is not here: pip install '.[ros]' in a checkout of depth_recog, or source your ROS "
+    "workspace; depth-recog doctor tells more"
+)
+
 
 def _on_signal(number: int, frame: object) -> None:
     if not _orderly:
@@ -53,7 +58,13 @@ def _main(module: str, name: str) -> int:
     # other work take twenty times as long (docs/design.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-    import rclpy
+    # Our own message says which picture is damaged; OpenCV's warnings would stand before it.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    try:
+        import rclpy
+    except ImportError as error:
+        print(f"{name}: {NO_ROS} ({error})", file=sys.stderr)
+        return 1
     from rclpy._rclpy_pybind11 import RCLError, UnknownROSArgsError
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions

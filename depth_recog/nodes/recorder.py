@@ -12,9 +12,9 @@ from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 
+from depth_recog.nodes.messages import stamp_ns
 from depth_recog.nodes.outputs import DEPTH, DEPTH_INFO, LABELS, MOVING
 from depth_recog.nodes.seam import image_to_rgb
 
@@ -72,7 +72,7 @@ class Recorder(Node):
 
     def _keeper(self, topic: str) -> Any:
         def keep(message: Any) -> None:
-            stamp = Time.from_msg(message.header.stamp).nanoseconds
+            stamp = stamp_ns(message.header)
             record = self.records.setdefault(stamp, Record())
             record.messages[topic] = message
             if topic == DEPTH:

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What several verbs take on their command lines."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+
+def frame_count(text: str) -> int:
+    """A number of frames, at least 1."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} frames: a whole number from 1 on is needed")
+    return int(text)
+
+
+def rate(text: str) -> float:
+    """Frames per second, 0 for the source's own."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} Hz: a number from 0 to 1000 is needed")
+    return value

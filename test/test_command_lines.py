@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is typed comes through, and what cannot be used is refused before anything starts."""
+
+import argparse
+import json
+import subprocess
+import sys
+
+import pytest
+
+from depth_recog.cli.options import frame_count, rate
+from depth_recog.nodes.children import node_command
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "x", "1.5", ""])
+def test_a_number_of_frames_is_at_least_one(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="from 1 on"):
+        frame_count(text)
+    assert frame_count("1") == 1
+
+
+@pytest.mark.parametrize("text", ["-1", "nan", "inf", "x", "1001"])
+def test_a_rate_is_a_number_of_frames_per_second(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="0 to 1000"):
+        rate(text)
+    assert rate("0") == 0
+    assert rate("29.97") == 29.97
+
+
+def test_parameters_come_through_whatever_is_in_them() -> None:
+    values = {"source": 'it\'s "here": a, [b]', "loop": True, "rate": 5.0, "weights": ""}
+    command = node_command("camera_node", "space", values)
+    given = dict(a.split(":=", 1) for a in command[command.index("-p") :] if ":=" in a)
+    assert {name: json.loads(text) for name, text in given.items()} == values
+
+
+@pytest.mark.ros
+def test_a_source_with_quotes_reaches_the_camera_node() -> None:
+    command = node_command("camera_node", "quotes", {"source": 'it\'s "here"'})
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert 'it\'s "here"' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("node", ["depth_node", "camera_node"])
+def test_without_ros_a_node_says_how_to_get_it(node: str) -> None:
+    code = (
+        "import sys; sys.modules['rclpy'] = None; "
+        f"from depth_recog.nodes.process import {node}; sys.exit({node}())"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "pip install '.[ros]'" in done.stderr
+    assert "Traceback" not in done.stderr
