@@ -58,9 +58,9 @@ def open_source(text: str) -> Sequence:
     """
     try:
         kind, path = split_kind(text)
+        return READERS[kind](path)
     except SourceError as error:
         raise SourceError(f"{error} ({KINDS})") from error
-    return READERS[kind](path)
 
 
 def split_kind(text: str) -> tuple[str, str]:
