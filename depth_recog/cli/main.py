@@ -22,9 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     # Our own message says which picture is damaged; OpenCV's warnings would stand before it.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
-    # Before torch is imported: its threads would otherwise wait by spinning, and on a machine with
-    # other work take twenty times as long (docs/design.md).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Before torch is imported: its threads would otherwise wait by spinning for long, which on a
+    # machine with other work costs several times the time (docs/design.md).
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     # A KeyboardInterrupt in the middle of an import of torch would print a traceback.
     signals = (signal.SIGINT, signal.SIGTERM)
     handlers = {s: signal.signal(s, lambda number, frame: os._exit(0)) for s in signals}

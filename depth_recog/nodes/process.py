@@ -54,9 +54,9 @@ def _main(module: str, name: str) -> int:
     global _orderly
     for number in _SIGNALS:
         signal.signal(number, _on_signal)
-    # Before torch is imported: its threads would otherwise wait by spinning, and on a robot with
-    # other work take twenty times as long (docs/design.md).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Before torch is imported: its threads would otherwise wait by spinning for long, which on a
+    # robot with other work costs several times the time (docs/design.md).
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
     # Our own message says which picture is damaged; OpenCV's warnings would stand before it.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
