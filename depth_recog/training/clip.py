@@ -13,7 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from depth_recog.method.masking import CITYSCAPES, DYNAMIC
 from depth_recog.method.se3 import relative
+
+SIZE = (416, 128)
+"""Width and height in pixels at which the networks are trained."""
+
+MOVABLE = tuple(CITYSCAPES.index(name) for name in DYNAMIC)
+"""Train ids of what can move."""
 
 S = TypeVar("S", np.uint8, np.float32)
 

@@ -31,6 +31,7 @@ from depth_recog.networks.depth import DepthNetwork
 from depth_recog.training import checkpoint
 from depth_recog.training.clip import (
     CHOICE_HELP,
+    MOVABLE,
     Clip,
     View,
     draw_weights,
@@ -41,8 +42,7 @@ from depth_recog.training.clip import (
 )
 from depth_recog.training.judge import depth_errors, summary
 
-# Cityscapes train ids of things that can move; people and cycles among them seldom stand still.
-MOVABLE = (11, 12, 13, 14, 15, 16, 17, 18)
+# People and cycles: of what can move, what seldom stands still.
 RESTLESS = (11, 12, 17, 18)
 BASELINE = 0.8
 REACH = 4

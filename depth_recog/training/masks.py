@@ -22,6 +22,7 @@ from depth_recog.networks.segmentation import SegmentationNetwork
 from depth_recog.training import checkpoint
 from depth_recog.training.clip import (
     CHOICE_HELP,
+    SIZE,
     Clip,
     View,
     draw_weights,
@@ -33,7 +34,6 @@ from depth_recog.training.clip import (
 
 CLASSES = 19
 IGNORED = 255
-SIZE = (416, 128)
 LARGEST_ZOOM = 1.8
 AVERAGE = 0.99
 

@@ -22,6 +22,8 @@ from depth_recog.networks.pose import PoseNetwork
 from depth_recog.training import checkpoint
 from depth_recog.training.clip import (
     CHOICE_HELP,
+    MOVABLE,
+    SIZE,
     Clip,
     View,
     draw_weights,
@@ -31,8 +33,6 @@ from depth_recog.training.clip import (
     update_average,
 )
 
-MOVABLE = (11, 12, 13, 14, 15, 16, 17, 18)
-SIZE = (416, 128)
 REACH = 3
 AVERAGE = 0.99
 # An error of 1 degree weighs as much as one of a metre: errors in the network's own units.
