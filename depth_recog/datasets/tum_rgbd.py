@@ -89,6 +89,7 @@ class TumRgbd:
                 f"{self._calibration} ({EXAMPLE}); the benchmark's default for the Kinect is fx = "
                 "fy = 525, cx = 319.5, cy = 239.5 without distortion"
             )
+        self._calibration = self._folder  # its name is the calibration
         self._camera = _CAMERAS[known.group(1)]
 
     def __len__(self) -> int:
