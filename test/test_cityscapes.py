@@ -194,7 +194,7 @@ def test_poses_follow_the_vehicle(written: Path) -> None:
     for pose, stamp in zip(poses, STAMPS, strict=True):
         driven = slowly_driven(stamp * 1e-9)
         expected = camera_from_vehicle @ driven @ np.linalg.inv(camera_from_vehicle)
-        np.testing.assert_allclose(pose, expected, atol=2e-4)
+        np.testing.assert_allclose(pose, expected, atol=3e-5)
     assert poses[2][2, 3] > 1
     assert poses[2][0, 3] < -0.01
     assert poses[2][0, 2] < -0.03

@@ -184,6 +184,15 @@ def test_the_streets_truth_comes_back(written: Path, index: int) -> None:
     np.testing.assert_allclose(truth.flow[known], street.flow[known], atol=128 / 65535)
 
 
+def test_every_category(variation: Path) -> None:
+    """In the order of colors.txt, as Cityscapes numbers them."""
+    classes = np.zeros((64, 128, 3), np.uint8)
+    classes[0, :15] = list(COLOURS.values())
+    write_png(variation / "frames/classSegmentation/Camera_0/classgt_00000.png", classes)
+    labels = VKitti2(variation).truth(0).labels[0, :15]
+    assert labels.tolist() == [9, 10, 8, 8, 2, 0, 255, 7, 6, 5, 255, 14, 13, 13, 255]
+
+
 @pytest.mark.parametrize("index", range(4))
 def test_the_box_holds_the_car(written: Path, index: int) -> None:
     """Every depth point of the car lies in it, and it is no larger than the car."""
@@ -206,6 +215,32 @@ def test_the_box_holds_the_car(written: Path, index: int) -> None:
     body = np.linalg.inv(STREET.truth(index).world_from_camera) @ lead_car(STREET, index).now
     np.testing.assert_allclose(front, body[:3, 2], atol=1e-5)
     np.testing.assert_allclose(up, -body[:3, 1], atol=1e-5)
+
+
+def test_a_vehicle_on_a_slope(variation: Path) -> None:
+    """It is turned about z first, then about x, then about y, as KITTI's angles are."""
+    file = variation / "pose.txt"
+    lines = file.read_text().splitlines()
+    fields = lines[1].split()
+    fields[10:13] = ("0.9", "0.2", "-0.1")
+    file.write_text("\n".join((lines[0], " ".join(fields))))
+    truth = VKitti2(variation).truth(0)
+    front = np.array([np.cos(0.1), -np.sin(0.1), 0])  # x, about z by -0.1
+    front = np.array([front[0], np.cos(0.2) * front[1], np.sin(0.2) * front[1]])
+    c, s = np.cos(0.9), np.sin(0.9)
+    front = np.array([c * front[0] + s * front[2], front[1], c * front[2] - s * front[0]])
+    seen = truth.world_from_camera[:3, :3] @ truth.boxes[0].T_camera_from_box[:3, 0]
+    np.testing.assert_allclose(seen, front, atol=1e-9)
+
+
+def test_a_vehicle_that_the_border_cuts(variation: Path) -> None:
+    """However little of it is cut off."""
+    text = (variation / "bbox.txt").read_text()
+    rows = (f"\n2 0 {TRACK} 0 9 0 9 99 0 ", f"\n2 0 {TRACK} 0 9 0 9 99 0.004 ")
+    assert rows[0] in text
+    (variation / "bbox.txt").write_text(text.replace(*rows))
+    sequence = VKitti2(variation)
+    assert [sequence.truth(i).boxes[0].truncated for i in range(4)] == [False, False, True, False]
 
 
 def test_speed_is_the_displacement_in_the_world(written: Path) -> None:
@@ -272,7 +307,7 @@ def test_left_out_images(variation: Path) -> None:
     assert sequence.truth(0).flow is None
     assert sequence.truth(1).flow is not None
     np.testing.assert_array_equal(sequence.truth(1).moving, STREET.truth(2).moving)
-    assert sequence.truth(-1).flow is None
+    np.testing.assert_array_equal(sequence.truth(-2).flow, sequence.truth(1).flow)
 
 
 @pytest.mark.parametrize(
