@@ -586,14 +586,14 @@ MUTANTS = (
     ),
     Mutant(
         "TUM RGB-D: rotation transposed",
-        "datasets/trajectory.py",
+        "datasets/stamped_poses.py",
         "2 * (x * y - z * w), 2 * (x * z + y * w)",
         "2 * (x * y + z * w), 2 * (x * z - y * w)",
         ("tum_rgbd",),
     ),
     Mutant(
         "TUM RGB-D: the longer way round",
-        "datasets/trajectory.py",
+        "datasets/stamped_poses.py",
         "if cosine < 0:",
         "if cosine > 0:",
         ("tum_rgbd",),
