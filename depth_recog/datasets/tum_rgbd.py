@@ -19,7 +19,12 @@ from depth_recog.datasets.image_files import (
 )
 from depth_recog.datasets.sequence import Frame, Truth
 from depth_recog.datasets.side_files import check_rising
-from depth_recog.datasets.stamped_poses import Trajectory, read_lines, read_trajectory, seconds_to_ns
+from depth_recog.datasets.stamped_poses import (
+    Trajectory,
+    read_lines,
+    read_trajectory,
+    seconds_to_ns,
+)
 from depth_recog.errors import CalibrationError, SourceError
 from depth_recog.method.camera import Camera
 
