@@ -46,6 +46,7 @@ setup(
         "setuptools",
         "numpy>=1.26",
         "opencv-python-headless>=4.8,<5",
+        "Pillow>=10",
         "PyYAML>=6",
         "safetensors>=0.4.3",
         "torch>=2.4",

@@ -52,7 +52,8 @@ class Box:
             (...) bool; False for points that are not finite.
         """
         rotation, centre = self.T_camera_from_box[:3, :3], self.T_camera_from_box[:3, 3]
-        local = np.abs((points - centre) @ rotation)
+        with np.errstate(invalid="ignore"):  # the sky is infinitely far
+            local = np.abs((points - centre) @ rotation)
         return np.asarray((local <= np.array(self.size) / 2).all(-1))
 
     def outline(self, camera: Camera) -> tuple[float, float, float, float] | None:

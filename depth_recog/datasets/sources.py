@@ -7,14 +7,17 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from depth_recog.datasets.cityscapes import Cityscapes
 from depth_recog.datasets.folder import Folder
 from depth_recog.datasets.image_files import IMAGE_SUFFIXES
 from depth_recog.datasets.kitti_odometry import KittiOdometry
 from depth_recog.datasets.kitti_raw import KittiRaw
 from depth_recog.datasets.sequence import Sequence
 from depth_recog.datasets.seven_scenes import SevenScenes
+from depth_recog.datasets.tum_rgbd import TumRgbd
 from depth_recog.datasets.v4l2 import V4l2
 from depth_recog.datasets.video import VIDEO_SUFFIXES, Video
+from depth_recog.datasets.vkitti2 import VKitti2
 from depth_recog.errors import SourceError
 
 
@@ -29,7 +32,10 @@ def open_synthetic(spec: str) -> Sequence:
 READERS: dict[str, Callable[[str], Sequence]] = {
     "kitti_raw": KittiRaw,
     "kitti_odometry": KittiOdometry,
+    "vkitti2": VKitti2,
+    "cityscapes": Cityscapes,
     "seven_scenes": SevenScenes,
+    "tum_rgbd": TumRgbd,
     "folder": Folder,
     "video": Video,
     "v4l2": V4l2,
@@ -37,7 +43,8 @@ READERS: dict[str, Callable[[str], Sequence]] = {
 }
 
 KINDS = (
-    "kinds of sources: kitti_raw:DRIVE, kitti_odometry:SEQUENCE, seven_scenes:FOLDER, "
+    "kinds of sources: kitti_raw:DRIVE, kitti_odometry:SEQUENCE, vkitti2:VARIATION?camera=0, "
+    "cityscapes:ROOT?city=aachen&snippet=000000, seven_scenes:FOLDER, tum_rgbd:FOLDER, "
     "folder:FOLDER, video:FILE, v4l2:/dev/video0?camera=camera.yaml, synthetic:street?seed=3; "
     "the kind may be left out where the path shows it"
 )
@@ -91,6 +98,8 @@ def recognise(text: str) -> str:
     if text.startswith("/dev/video"):
         return "v4l2"
     path = Path(text).expanduser()
+    if not path.exists():  # what follows a question mark is the reader's
+        path = Path(text.partition("?")[0]).expanduser()
     if not path.exists():
         raise SourceError(f"{text} does not exist: check the spelling")
     if path.is_dir():
@@ -109,6 +118,12 @@ def _recognise_folder(path: Path) -> str:
         return "kitti_raw"
     if (path / "calib.txt").is_file() and (path / "image_2").is_dir():
         return "kitti_odometry"
+    if any(path.glob("frames/rgb/Camera_*")) or path.match("frames/rgb/Camera_*"):
+        return "vkitti2"
+    if any(path.glob("*_leftImg8bit.*")) or any(path.glob("leftImg8bit*/*/*/*_leftImg8bit.*")):
+        return "cityscapes"
     if any(path.glob("frame-*.color.*")):
         return "seven_scenes"
+    if (path / "rgb.txt").is_file():
+        return "tum_rgbd"
     return "folder"
