@@ -536,6 +536,27 @@ MUTANTS = (
         ("kitti_tracklets",),
     ),
     Mutant(
+        "synthetic boxes: speed at the moment, not over a second",
+        "datasets/synthetic/things.py",
+        "self.place(time - 0.5), self.place(time + 0.5)",
+        "self.place(time - 0.05), self.place(time + 0.95)",
+        ("synthetic_boxes",),
+    ),
+    Mutant(
+        "synthetic boxes: middle of the box",
+        "datasets/synthetic/things.py",
+        "(self.low + self.high) / 2",
+        "(self.low + self.high) * 0.49",
+        ("synthetic_boxes",),
+    ),
+    Mutant(
+        "synthetic boxes: parked cars of another block",
+        "datasets/synthetic/view.py",
+        "b.thing + offset",
+        "b.thing",
+        ("synthetic_boxes",),
+    ),
+    Mutant(
         "KITTI odometry: direction of camera 2's offset",
         "datasets/kitti_odometry.py",
         "world_from_camera0 @ np.linalg.inv(camera_offset(self._p2))",

@@ -26,7 +26,8 @@ _ONCOMING_SPEED = 7.5
 _SIDE_SPEED = 6.5
 _SIDE_REACH = 60.0
 _SIDE_CARS = 8
-_EVENT_PERIOD = 11.0
+_EVENT_PERIOD = 6.0
+_START_AHEAD, _STOP_AHEAD = 22.0, 18.0
 
 
 class Cars:
@@ -65,7 +66,7 @@ class Cars:
                         yield SIDE, m * _SIDE_CARS + j
         if scene.departures:
             latest = math.floor(time / _EVENT_PERIOD)
-            for n in range(latest - 6, latest + 5):
+            for n in range(latest - 12, latest + 8):
                 for key in (DEPARTURE, ARRIVAL):
                     if -20.0 < self.state(key, n, time).z - here < self._reach:
                         yield key, n
@@ -129,15 +130,15 @@ class Cars:
         return 1 if generator(self._seed, SIDE, block).random() < 0.5 else -1
 
     def _departure_start(self, number: int) -> float:
-        """The parking space a car leaves when the camera is some 35 m before it."""
-        ahead = number * _EVENT_PERIOD * self._scene.speed + 35.0
+        """The parking space a car leaves when the camera is some 22 m before it."""
+        ahead = number * _EVENT_PERIOD * self._scene.speed + _START_AHEAD
         pitch = ground.BLOCK / SPACES
         return (math.floor(ahead / pitch) + 0.5) * pitch
 
     def _departure(self, number: int, time: float) -> State:
-        """At rest at the kerb, then 2.5 m/s^2 up to 12 m/s while it pulls out."""
+        """At rest at the kerb, then 2 m/s^2 up to 8 m/s while it pulls out."""
         start, since = self._departure_start(number), time - number * _EVENT_PERIOD
-        rise, top = 2.5, 12.0
+        rise, top = 2.0, 8.0
         run, speed = _ramp(max(since, 0.0), rise, top)
         blend = min(run / 14.0, 1.0)
         ease = blend * blend * (3.0 - 2.0 * blend)
@@ -149,7 +150,7 @@ class Cars:
 
     def _arrival(self, number: int, time: float) -> State:
         """An oncoming car that brakes with 2.5 m/s^2 and stays where it stops, in its lane."""
-        stop = (number + 0.5) * _EVENT_PERIOD * self._scene.speed + 30.0
+        stop = (number + 0.5) * _EVENT_PERIOD * self._scene.speed + _STOP_AHEAD
         before = max((number + 0.5) * _EVENT_PERIOD - time, 0.0)
         rest, speed = _ramp(before, 2.5, 8.0)
         return self._on_lane(stop + rest, -LANE, speed, -1)

@@ -18,7 +18,7 @@ NAMES = {WALKER: "walker", ON_ZEBRA: "zebra", STEPPING: "stepping"}
 
 _WALK = 1.35
 _PITCH = 27.0
-_SIDE = 7.0
+_SIDES = {ON_ZEBRA: 7.0, STEPPING: 6.5}
 """Lateral distance at which those who cross the street start and stop, metres."""
 
 _CARS_EDGE = PARKING - 0.9
@@ -66,13 +66,14 @@ class People:
             way, z = 1, (number + 0.5) * ground.BLOCK
             across = LANE + _WALK * (time - self._schedule.zebra(number))
         elif key == STEPPING:
-            z, side = self._schedule.gap(number)
-            way = -side
+            z, start = self._schedule.gap(number)
+            way = -start
             across = _WALK * (time - self._schedule.step(number)) - _CARS_EDGE
         else:
             return self._walker(key // 100, number, time)
-        speed = _WALK if -_SIDE < across < _SIDE else 0.0
-        across = min(max(across, -_SIDE), _SIDE)
+        side = _SIDES[key]
+        speed = _WALK if -side < across < side else 0.0
+        across = min(max(across, -side), side)
         return State(self._bend(z) + way * across, z, way * math.pi / 2, speed)
 
     def _walker(self, row: int, number: int, time: float) -> State:

@@ -61,15 +61,18 @@ _SCENES = {
     ),
     "oncoming": Scene("parked and oncoming cars", parked=True, oncoming=30.0),
     "start_stop": Scene(
-        "cars start from the kerb, oncoming cars stop", parked=True, departures=True
+        "cars start from the kerb, oncoming cars stop",
+        parked=True,
+        departures=True,
+        speed=5.0,
     ),
     "occlusion": Scene(
         "rows of parked vans, people behind them and stepping out from between them, cars that "
         "hide each other",
         parked=True,
         vans=True,
-        oncoming=24.0,
-        crossing=(-2.2, -1.0, 0.0, 1.0),
+        oncoming=16.0,
+        crossing=(-1.6, -0.8, 0.0, 0.8),
         people=True,
         stepping=True,
         speed=5.0,

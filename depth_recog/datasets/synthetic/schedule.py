@@ -13,7 +13,7 @@ from depth_recog.datasets.synthetic.scene import Scene
 CROSSROADS, ZEBRA = 3, 0
 """A block's number modulo `ground.PERIOD`, where cars or people cross."""
 
-GAPS = (1, 4)
+GAPS = (1, 2, 4, 5)
 """The same for blocks in which people step out from between parked cars."""
 
 _SIDE_AHEAD = 31.0
@@ -60,7 +60,10 @@ class Schedule:
         return (block * 3 + int(rng.integers(1, 3))) * pitch, side
 
     def step(self, block: int) -> float:
-        """When that person comes out from between the parked cars."""
+        """When that person comes out from between the parked cars.
+
+        It has left the camera's lane when the camera is there, whichever side it comes from.
+        """
         z, side = self.gap(block)
         return self._before(z, _STEP_AHEAD[side])
 

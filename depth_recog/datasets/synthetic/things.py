@@ -79,4 +79,5 @@ def _bounds(meshes: list[Mesh]) -> tuple[Float, Float]:
         reach = np.linalg.norm(np.linalg.inv(mesh.axes), axis=2).reshape(-1, 3)
         corners += [mesh.centre - reach, mesh.centre + reach]
     every = np.concatenate(corners)
-    return every.min(axis=0), every.max(axis=0)
+    # Wheels and toes reach below the ground by a centimetre or two, where nobody sees them.
+    return every.min(axis=0), np.minimum(every.max(axis=0), (np.inf, 0.0, np.inf))
