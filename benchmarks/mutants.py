@@ -536,7 +536,7 @@ MUTANTS = (
         ("kitti_tracklets",),
     ),
     Mutant(
-        "synthetic boxes: speed at the moment, not over a second",
+        "synthetic boxes: speed over the second after the frame",
         "datasets/synthetic/things.py",
         "self.place(time - 0.5), self.place(time + 0.5)",
         "self.place(time - 0.05), self.place(time + 0.95)",

@@ -47,12 +47,13 @@ class SyntheticStreet:
     the next frame and whether or not it is still within the image; for the sky it is that of points
     at infinity (the camera's rotation alone). It is NaN where the point comes to lie behind the
     camera, and everywhere in the last frame. `moving` marks the pixels of things whose speed in the
-    world is above zero at the frame's time. `boxes` has one for each car and person of which the image
-    shows a pixel or more, parked cars too. A box is exact: nothing of a car is outside it, nothing of
-    a walker in any phase of its steps, and it touches the ground. Its speed is over the second around
-    the frame, as `Box` has it: a car half a second before it starts has one, and is not moving. The
-    labels are those of road, sidewalk, building, pole,
+    world is above zero at the frame's time. The labels are those of road, sidewalk, building, pole,
     traffic sign, vegetation, terrain, sky, person and car; no pixel is unlabelled.
+
+    `boxes` has one for each car and person of which the image shows a pixel or more, parked cars
+    too. A box is exact: nothing above the ground is outside it, in any phase of a walker's steps.
+    Its speed is that over the second around the frame: a car that starts in less than half a second
+    has one, and is not moving.
 
     Args:
         scene: a name in `SCENES`.
