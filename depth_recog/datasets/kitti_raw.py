@@ -166,7 +166,12 @@ class KittiRaw:
         rectify = np.eye(4)
         rectify[:3, :3] = calib_entry(self._calib, "R_rect_00", 9, self._calib_file).reshape(3, 3)
         offset = camera_offset(self._p2)
-        return np.asarray(np.linalg.inv(offset @ rectify @ camera_from_velo @ velo_from_imu))
+        imu_from_camera = np.linalg.inv(offset @ rectify @ camera_from_velo @ velo_from_imu)
+        # The files round their matrices to seven digits: the nearest rotation, or a pose would be
+        # none, and lose digits wherever it is inverted by its transpose or written as a quaternion.
+        u, _, vt = np.linalg.svd(imu_from_camera[:3, :3])
+        imu_from_camera[:3, :3] = u @ vt
+        return np.asarray(imu_from_camera)
 
     def _mercator_from_camera(self, file: Path) -> NDArray[np.float64]:
         """(4, 4) float64, metres: devkit's convertOxtsToPose.m, then IMU to camera 2."""
