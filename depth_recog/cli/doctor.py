@@ -82,6 +82,7 @@ def _libraries() -> list[Finding]:
         _version("torch", "torch"),
         _version("safetensors", "safetensors"),
         _version("yaml", "PyYAML"),
+        _version("rosbags.rosbag2", "rosbags"),
         _version("tqdm", "tqdm"),
     ]
 

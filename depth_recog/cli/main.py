@@ -13,6 +13,7 @@ from depth_recog import __version__
 
 VERBS = {
     "run": "depth, masks and poses of a recording, to files",
+    "record": "write a source, and what is true of it, as a ROS 2 bag",
     "demo": "play a drive through the nodes, over DDS, and show what came out",
     "doctor": "what is installed here, and what is missing",
 }

@@ -148,7 +148,7 @@ def is_cut_off(data: bytes) -> bool:
         # Entropy coded data never holds a bare marker, so the last "start of scan" must have an end
         # after it.
         return data.rfind(b"\xff\xd9") <= data.rfind(b"\xff\xda")
-    return data.startswith(b"\x89PNG") and b"IEND" not in data[-64:]
+    return data.startswith(b"\x89PNG") and data.rfind(b"IEND") < 0
 
 
 def fit_camera(camera: Camera, width: int, height: int, calibration: Path, image: Path) -> Camera:

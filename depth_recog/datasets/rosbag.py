@@ -74,13 +74,13 @@ class Rosbag:
         found = len(self._images.entries) + self._images.damaged + self._images.late
         lost = self._bag.missing(choice.image, found)
         self.left_out = self._images.damaged + self._images.late + lost
-        self._report(lost)
         if not self._images.entries:
             raise SourceError(
                 f"{path}: {choice.image} has no image that can be read "
                 f"({'; '.join(self._bag.damage) or f'{self.left_out} damaged'}): copy or record "
                 "the bag again"
             )
+        self._report(lost)
         self.rate_hz = self._images.rate_hz
         self._decoder = Decoder(self._bag.topics[choice.image])
         self._cameras = Cameras(self._bag, choice, self._images, options.get("camera"))

@@ -143,16 +143,18 @@ class Bag:
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         plain = Path(folder) / path.stem
         self._decompress(path, plain)
-        return STORAGES[plain.suffix](plain)
+        try:
+            return STORAGES[plain.suffix](plain)
+        except SourceError as error:
+            raise SourceError(f"{path}: {error}") from error
 
     def _decompress(self, source: Path, target: Path) -> None:
         try:
-            with source.open("rb") as packed, target.open("wb") as plain:
-                reader = zstd.ZstdDecompressor()
-                while not reader.eof and (piece := packed.read(2**20)):
-                    plain.write(reader.decompress(piece))
-        except zstd.ZstdError as error:
-            self._notes.append(f"{source.name} is damaged ({error})")
+            with zstd.open(source, "rb") as packed, target.open("wb") as plain:
+                while piece := packed.read1(2**20):
+                    plain.write(piece)
+        except (zstd.ZstdError, EOFError) as error:
+            self._notes.append(f"{source.name} is damaged or cut off ({error})")
         except OSError as error:
             raise SourceError(
                 f"{source} cannot be decompressed to {target.parent} ({error.strerror}): free "

@@ -32,7 +32,7 @@ class McapFile:
         self.path = path
         self.damage: str | None = None
         self._read = Slices(path)
-        self._size = path.stat().st_size
+        self._size = self._read.size
         self._schemas: dict[int, mcap.Schema] = {}
         self._channels: dict[int, mcap.Channel] = {}
         self._chunks: list[mcap.Chunk] = []

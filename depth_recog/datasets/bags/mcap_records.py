@@ -167,7 +167,7 @@ def unpack(data: bytes, compression: str, whole: bool = True) -> bytes:
         if compression == "lz4":
             reader = lz4.frame.LZ4FrameDecompressor()
             return bytes(lz4.frame.decompress(data) if whole else reader.decompress(data))
-    except (zstd.ZstdError, RuntimeError, EOFError) as error:
+    except (zstd.ZstdError, RuntimeError, EOFError, MemoryError) as error:
         raise DamagedError(f"a chunk is damaged ({error})") from error
     if compression:
         raise DamagedError(f"a chunk is compressed with {compression!r}: zstd and lz4 are read")

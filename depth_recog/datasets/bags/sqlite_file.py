@@ -28,9 +28,10 @@ class SqliteFile:
         self._connection: apsw.Connection | None = None
         self._blob: apsw.Blob | None = None
         self._process = 0
+        self._half_a_page = False
         try:
             self._ids, self.topics = self._topics()
-        except apsw.Error as error:
+        except (apsw.Error, UnicodeDecodeError) as error:
             size = path.stat().st_size
             raise SourceError(
                 f"{path} ({size} bytes) cannot be read as an sqlite3 bag ({error}): copy it again"
@@ -46,8 +47,12 @@ class SqliteFile:
                 entries.append(Entry(int(time), file, 0, int(row)))
         except apsw.Error as error:
             self.damage = self.damage or f"{self.path.name} is damaged ({error})"
-        # Of a file that was cut off some rows are there and their images' ends are not.
-        return [e for e in entries if self._whole(e)] if self.damage else entries
+        if not self.damage:
+            return entries
+        # Of a file that was cut off some rows are there and their images' ends are not. What lacks
+        # of the last page sqlite fills with zeros: the row in it, the last, only looks whole.
+        whole = [entry for entry in entries if self._whole(entry)]
+        return whole[:-1] if self._half_a_page else whole
 
     def read(self, entry: Entry) -> bytes | memoryview:
         """See `Storage`."""
@@ -117,18 +122,11 @@ class SqliteFile:
 
     def _topics(self) -> tuple[dict[str, int], dict[str, Topic]]:
         connection = self._connect()
-        if not self._logged() and self.path.stat().st_size < self._claimed_size():
-            self.damage = f"{self.path.name} is cut off"
+        self._check_length()
         tables = {str(row[0]) for row in connection.execute("SELECT name FROM sqlite_master")}
         if not {"topics", "messages"} <= tables:
             raise SourceError(f"{self.path} is no bag: it has no tables topics and messages")
-        definitions: dict[str, tuple[str, str]] = {}
-        if "message_definitions" in tables:
-            query = (
-                "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions"
-            )
-            for name, encoding, text in connection.execute(query):
-                definitions[str(name)] = (str(encoding), str(text))
+        definitions = self._definitions() if "message_definitions" in tables else {}
         ids: dict[str, int] = {}
         topics: dict[str, Topic] = {}
         for number, name, msgtype in connection.execute("SELECT id, name, type FROM topics"):
@@ -138,9 +136,24 @@ class SqliteFile:
             )
         return ids, topics
 
-    def _claimed_size(self) -> int:
-        """Bytes that the file has according to its header (sqlite.org/fileformat.html)."""
+    def _definitions(self) -> dict[str, tuple[str, str]]:
+        """Encoding and text of the types, as far as they can be read: others are known anyway."""
+        query = "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions"
+        found: dict[str, tuple[str, str]] = {}
+        try:
+            for name, encoding, text in self._connect().execute(query):
+                found[str(name)] = (str(encoding), str(text))
+        except (apsw.Error, UnicodeDecodeError) as error:
+            self.damage = self.damage or f"{self.path.name} is damaged ({error})"
+        return found
+
+    def _check_length(self) -> None:
+        """Compares the file with what its header says (sqlite.org/fileformat.html)."""
         with self.path.open("rb") as file:
             header = file.read(32)
         page = int.from_bytes(header[16:18], "big")
-        return int.from_bytes(header[28:32], "big") * (65536 if page == 1 else page)
+        page = 65536 if page == 1 else max(1, page)
+        size = self.path.stat().st_size
+        if not self._logged() and size < int.from_bytes(header[28:32], "big") * page:
+            self.damage = f"{self.path.name} is cut off"
+            self._half_a_page = size % page > 0

@@ -108,10 +108,13 @@ class Slices:
     def __init__(self, path: Path) -> None:
         """Opens nothing yet."""
         self.path = path
+        self.size = path.stat().st_size
         self._file: Any = None
 
     def __call__(self, start: int, size: int) -> bytes:
         """Up to `size` bytes from `start` on; fewer at the end. Raises OSError."""
+        # A damaged index may lead anywhere.
+        size = min(size, self.size - start)
         if self._file is None:
             self._file = self.path.open("rb", buffering=0)
         pieces: list[bytes] = []
