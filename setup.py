@@ -36,6 +36,9 @@ setup(
     ],
     install_requires=[
         "setuptools",
+        "apsw>=3.40",
+        "backports.zstd>=1; python_version < '3.14'",
+        "lz4>=4",
         "numpy>=1.26",
         "opencv-python-headless>=4.8,<5",
         "PyYAML>=6",

@@ -69,7 +69,8 @@ def main(options: argparse.Namespace) -> int:
             finally:
                 bar.close()
     if interrupt.asked:
-        print(f"interrupted after {writer.frames} frames; they are whole", file=sys.stderr)
+        kept = "they are whole" if writer.frames else "there is no bag"
+        print(f"interrupted after {writer.frames} frames; {kept}", file=sys.stderr)
     if writer.frames:
         truths = f"ground truth: {', '.join(sorted(writer.truths)) or 'none'}"
         print(f"{options.out}: {writer.frames} frames, {truths}")
