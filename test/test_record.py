@@ -112,6 +112,17 @@ def test_a_full_disk_is_one_clear_line(storage: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_damaged_source_is_reported_once(tmp_path: Path) -> None:
+    """On the command's own output; what is whole is recorded."""
+    path = bags.write(tmp_path / "in", bags.calibrated(5))
+    (path / "metadata.yaml").unlink()
+    arguments = command(str(path), "--out", str(tmp_path / "out"))
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert done.stderr.count("metadata.yaml is missing; 5 images are read, 0 left out") == 1
+    assert "5 frames" in done.stdout
+
+
 def test_what_was_read_before_a_damaged_frame_is_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,6 +147,8 @@ def test_what_cannot_be_done_is_said_before_it_is_begun(
         assert expected in capsys.readouterr().err
     assert main(["record", f"{tmp_path}/nothing", "--out", f"{tmp_path}/bag"]) == 1
     assert "does not exist" in capsys.readouterr().err
+    assert main(["record", source, "--out", f"{tmp_path}/bag", "--quality", "9"]) == 1
+    assert "give --compressed too" in capsys.readouterr().err
     for wrong in (["--namespace", "a b"], ["--quality", "0"], ["--raw", "--compressed"]):
         with pytest.raises(SystemExit):
             main(["record", source, "--out", f"{tmp_path}/bag", *wrong])

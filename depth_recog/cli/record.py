@@ -14,8 +14,9 @@ from depth_recog.cli.interrupt import Interrupt
 from depth_recog.cli.options import frame_count, jpeg_quality, namespace
 from depth_recog.datasets.sequence import Recording, Truth
 from depth_recog.datasets.sources import KINDS, open_source
-from depth_recog.errors import CalibrationError, DepthRecogError, SourceError
+from depth_recog.errors import CalibrationError, ConfigurationError, DepthRecogError, SourceError
 
+_QUALITY = 95
 _STORAGES = ("mcap", "sqlite3")
 
 
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     images.add_argument("--raw", action="store_true", help="raw images, rgb8 (default)")
     images.add_argument("--compressed", action="store_true", help="JPEG images")
     parser.add_argument(
-        "--quality", type=jpeg_quality, default=95, metavar="N", help="of JPEG, default: 95"
+        "--quality", type=jpeg_quality, metavar="N", help=f"of --compressed, default: {_QUALITY}"
     )
     parser.add_argument("--limit", type=frame_count, metavar="N", help="end after N frames")
     parser.add_argument(
@@ -41,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Write a source as a bag."""
+    if options.quality and not options.compressed:
+        raise ConfigurationError("--quality is that of JPEG images: give --compressed too")
     try:
         from depth_recog.datasets.bag_writer import BagWriter
     except ModuleNotFoundError as error:
@@ -52,7 +55,7 @@ def main(options: argparse.Namespace) -> int:
         total = len(recording) if recording else None
         if options.limit is not None:
             total = options.limit if total is None else min(options.limit, total)
-        quality = options.quality if options.compressed else None
+        quality = (options.quality or _QUALITY) if options.compressed else None
         writer = BagWriter(options.out, options.storage, quality, options.namespace)
         failure: DepthRecogError | None = None
         with writer:
