@@ -208,6 +208,23 @@ def test_metadata_that_is_missing_or_half_written(
     assert f"metadata.yaml is {state}" in caplog.messages[0]
 
 
+def test_files_beside_the_bags_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Another bag's, which metadata.yaml does not list, and one that rosbag2 has unpacked."""
+    path = bags.write(tmp_path / "bag", bags.calibrated(), "mcap", CompressionMode.FILE)
+    other = bags.write(tmp_path / "other", bags.calibrated(3, "/other/image")) / "other.mcap"
+    shutil.copy(other, path)
+    assert len(Rosbag(path)) == 6
+    plain = bags.write(tmp_path / "plain" / "bag", bags.calibrated()) / "bag.mcap"
+    shutil.copy(plain, path)
+    assert [f.stamp_ns for f in Rosbag(path)] == [f.stamp_ns for f in bags.Drive()]
+    (path / "bag.mcap.zstd").unlink()
+    assert len(Rosbag(path)) == 6
+    assert not caplog.messages
+    (path / "bag.mcap").unlink()
+    assert len(Rosbag(path)) == 3
+    assert "bag.mcap.zstd is missing" in caplog.messages[0]
+
+
 def test_a_folder_without_its_files(tmp_path: Path) -> None:
     path = split(tmp_path / "bag")
     for file in path.glob("*.mcap"):

@@ -101,20 +101,26 @@ class Bag:
 
     def _find(self, folder: Path) -> list[Path]:
         """The folder's files in the order of their messages. Raises SourceError."""
-        names = [
+        there = [
             file.name
             for file in sorted(folder.iterdir(), key=natural_key)
             if storage_suffix(file) in STORAGES and file.is_file()
         ]
-        promised = self._read_metadata(folder / METADATA)
-        lost = [name for name in promised if name not in names]
-        if not names:
+        # rosbag2 leaves the unpacked file beside the packed one when it has played it.
+        unpacked_too = {f"{name}{ZSTD_SUFFIX}" for name in there}
+        there = [name for name in there if name not in unpacked_too]
+        listed = self._read_metadata(folder / METADATA)
+        lost = [n for n in listed if n not in there and n.removesuffix(ZSTD_SUFFIX) not in there]
+        if not there:
             raise SourceError(
                 f"{folder} holds no file of a bag (*.mcap, *.db3): copy the whole folder"
                 + (f"; missing are {', '.join(lost)}" if lost else "")
             )
         self._notes += [f"{name} is missing" for name in lost]
-        return [folder / name for name in names]
+        plain = {name.removesuffix(ZSTD_SUFFIX) for name in listed}
+        # Files that were renamed are listed nowhere: then all are taken.
+        known = [name for name in there if name.removesuffix(ZSTD_SUFFIX) in plain]
+        return [folder / name for name in known or there]
 
     def _read_metadata(self, path: Path) -> list[str]:
         """Names of the files that metadata.yaml lists; notes the counts of messages."""
