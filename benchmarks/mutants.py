@@ -40,6 +40,11 @@ def method(name: str, module: str, old: str, new: str, *tests: str) -> Mutant:
     return Mutant(name, f"method/{module}.py", old, new, tests or (module,))
 
 
+def bags(name: str, module: str, old: str, new: str, *tests: str) -> Mutant:
+    """A mutant of the reader of bags."""
+    return Mutant(name, f"datasets/bags/{module}.py", old, new, tests or ("rosbag",))
+
+
 MUTANTS = (
     # Signs.
     method("hat: sign of one element", "se3", "(zero, -z, y, z,", "(zero, -z, y, -z,"),
@@ -660,6 +665,49 @@ MUTANTS = (
         "rotation @ local + centre",
         "rotation.T @ local + centre",
         ("boxes",),
+    ),
+    # Bags.
+    bags("bag: the camera_info before", "calibration", "bisect_right(", "bisect_left("),
+    bags("bag: a stamp that stands still", "images", "stamp > kept[-1][0]", "stamp >= kept[-1][0]"),
+    bags("bag: order of a JPEG's channels", "images", "if not _is_rgb(", "if _is_rgb("),
+    bags("bag: nearest message before only", "truth", "at - 1) : at + 1]", "at - 1) : at]"),
+    bags("bag: half a frame", "truth", "int(0.5e9 /", "int(1e9 /"),
+    bags("bag: a chunk's place", "mcap_records", "+ 28 + 4 + len", "+ 28 + 5 + len"),
+    bags(
+        "bag: half a page",
+        "sqlite_file",
+        "whole[:-1] if self._half_a_page else whole",
+        "whole",
+        "rosbag_damage",
+    ),
+    bags(
+        "bag: an image without its end",
+        "images",
+        "        if compressed:\n",
+        "        if False:\n",
+        "rosbag_damage",
+    ),
+    bags("bag: Jazzy's types only", "messages", "    return own", "    return known", "rosbag_ros"),
+    bags(
+        "bag: a log left behind",
+        "sqlite_file",
+        "        if self._logged():",
+        "        if False:",
+        "rosbag_ros",
+    ),
+    Mutant(
+        "quaternion: sign",
+        "interfaces/pose.py",
+        "(-1.0 if q[3] < 0 else 1.0)",
+        "(-1.0 if q[3] > 0 else 1.0)",
+        ("outputs", "rosbag"),
+    ),
+    Mutant(
+        "rotation: transposed",
+        "interfaces/pose.py",
+        "2 * (x * y - z * w), 2 * (x * z + y * w)]",
+        "2 * (x * y + z * w), 2 * (x * z - y * w)]",
+        ("rosbag",),
     ),
 )
 

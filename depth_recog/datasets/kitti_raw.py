@@ -189,7 +189,12 @@ class KittiRaw:
     def _imu_from_camera(self) -> NDArray[np.float64]:
         """(4, 4) float64: IMU from rectified camera 2, metres."""
         velo_from_imu = read_rigid(self._drive.parent / "calib_imu_to_velo.txt")
-        return np.asarray(np.linalg.inv(self._camera_from_velo @ velo_from_imu))
+        imu_from_camera = np.linalg.inv(self._camera_from_velo @ velo_from_imu)
+        # The files round their matrices to seven digits: the nearest rotation, or a pose would be
+        # none, and lose digits wherever it is inverted by its transpose or written as a quaternion.
+        u, _, vt = np.linalg.svd(imu_from_camera[:3, :3])
+        imu_from_camera[:3, :3] = u @ vt
+        return np.asarray(imu_from_camera)
 
     def _pose(self, stem: str) -> NDArray[np.float64] | None:
         """(4, 4) float64, metres: camera 2 in the map (x east, y north, z up), if recorded."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from depth_recog.datasets.bag_files import is_bag
 from depth_recog.datasets.cityscapes import Cityscapes
 from depth_recog.datasets.folder import Folder
 from depth_recog.datasets.image_files import IMAGE_SUFFIXES
@@ -29,6 +30,16 @@ def open_synthetic(spec: str) -> Sequence:
     return parse_spec(spec)
 
 
+def open_rosbag(spec: str) -> Sequence:
+    """Opens a bag: `BAG?image=/camera/image_raw`. Raises SourceError or CalibrationError."""
+    # In a workspace rosbags is one more package to install; other sources do without.
+    try:
+        from depth_recog.datasets.rosbag import Rosbag
+    except ModuleNotFoundError as error:
+        raise SourceError(f"{spec}: bags need one more package: pip install rosbags") from error
+    return Rosbag(spec)
+
+
 READERS: dict[str, Callable[[str], Sequence]] = {
     "kitti_raw": KittiRaw,
     "kitti_odometry": KittiOdometry,
@@ -39,13 +50,15 @@ READERS: dict[str, Callable[[str], Sequence]] = {
     "folder": Folder,
     "video": Video,
     "v4l2": V4l2,
+    "rosbag": open_rosbag,
     "synthetic": open_synthetic,
 }
 
 KINDS = (
     "kinds of sources: kitti_raw:DRIVE, kitti_odometry:SEQUENCE, vkitti2:VARIATION?camera=0, "
     "cityscapes:ROOT?city=aachen&snippet=000000, seven_scenes:FOLDER, tum_rgbd:FOLDER, "
-    "folder:FOLDER, video:FILE, v4l2:/dev/video0?camera=camera.yaml, synthetic:street?seed=3; "
+    "folder:FOLDER, video:FILE, v4l2:/dev/video0?camera=camera.yaml, "
+    "rosbag:BAG?image=/camera/image_raw, synthetic:street?seed=3; "
     "the kind may be left out where the path shows it"
 )
 
@@ -104,12 +117,14 @@ def recognise(text: str) -> str:
         raise SourceError(f"{text} does not exist: check the spelling")
     if path.is_dir():
         return _recognise_folder(path)
+    if is_bag(path):
+        return "rosbag"
     suffix = path.suffix.lower()
     if suffix in VIDEO_SUFFIXES:
         return "video"
     if suffix in IMAGE_SUFFIXES:
         raise SourceError(f"{text} is a single image: give its folder, depth needs a sequence")
-    raise SourceError(f"{text} is neither a video nor a folder: give one of those")
+    raise SourceError(f"{text} is neither a video, a bag nor a folder: give one of those")
 
 
 def _recognise_folder(path: Path) -> str:
@@ -126,4 +141,6 @@ def _recognise_folder(path: Path) -> str:
         return "seven_scenes"
     if (path / "rgb.txt").is_file():
         return "tum_rgbd"
+    if is_bag(path):
+        return "rosbag"
     return "folder"
