@@ -11,12 +11,13 @@ from pathlib import Path
 from depth_recog.datasets.bags import messages
 from depth_recog.datasets.bags.bag import Bag
 from depth_recog.datasets.bags.calibration import Cameras
-from depth_recog.datasets.bags.choice import choose, parse_spec
+from depth_recog.datasets.bags.choice import KEYS, choose
 from depth_recog.datasets.bags.images import decode, index_images
 from depth_recog.datasets.bags.messages import Decoder
 from depth_recog.datasets.bags.storage import DamagedError
 from depth_recog.datasets.bags.truth import TruthReader
 from depth_recog.datasets.image_files import fit_camera
+from depth_recog.datasets.options import split_options
 from depth_recog.datasets.sequence import Frame, Truth
 from depth_recog.errors import EncodingError, SourceError
 
@@ -61,8 +62,8 @@ class Rosbag:
             SourceError: no such bag or topic, several cameras, or nothing that can be read.
             CalibrationError: no calibration.
         """
-        path, options = parse_spec(str(text))
-        path = Path(os.path.abspath(path))
+        path, options = split_options(text, KEYS)
+        path = Path(os.path.abspath(path.expanduser()))
         if not path.exists():
             raise SourceError(f"{path} does not exist: check the spelling; expected {LAYOUT}")
         self._bag = Bag(path)

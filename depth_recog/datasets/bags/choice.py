@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import parse_qsl
 
 from depth_recog.datasets.bags import messages
 from depth_recog.datasets.bags.bag import Bag
@@ -44,24 +42,6 @@ class Choice:
     boxes: str | None
     own_depth: bool
     own_pose: bool
-
-
-def parse_spec(text: str) -> tuple[Path, dict[str, str]]:
-    """Path and options of `PATH?image=/camera/image_raw&camera_info=...`.
-
-    Raises:
-        SourceError: an unknown option, or one without a value.
-    """
-    path, _, query = text.partition("?")
-    options: dict[str, str] = {}
-    for key, value in parse_qsl(query, keep_blank_values=True):
-        if key not in KEYS or not value or key in options:
-            raise SourceError(
-                f"{key}={value} in {text!r}: each of {', '.join(f'{k}=' for k in KEYS)} may follow "
-                "the bag once, as in BAG?image=/camera/image_raw&camera=camera.yaml"
-            )
-        options[key] = value
-    return Path(path).expanduser(), options
 
 
 def choose(bag: Bag, options: dict[str, str]) -> Choice:
