@@ -234,8 +234,8 @@ def test_the_only_calibrated_camera_is_found(tmp_path: Path) -> None:
         ("camera_info=/cam/image_raw", r"camera_info takes sensor_msgs/msg/CameraInfo"),
         ("depth=/cam/camera_info", "depth takes"),
         ("pose=/cam/camera_info", "pose takes"),
-        ("colour=red", "each of image=, camera_info=, camera=, depth=, pose= may follow"),
-        ("image=", "may follow"),
+        ("colour=red", "unknown option .colour."),
+        ("image=", "no value"),
     ],
 )
 def test_a_choice_that_is_none(tmp_path: Path, query: str, expected: str) -> None:
