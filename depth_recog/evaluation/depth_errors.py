@@ -83,8 +83,9 @@ def sums(depth: Values, truth: Values) -> Values:
         numbers within a factor of 1.25, 1.25^2, 1.25^3, and N.
     """
     difference = depth - truth
-    log = np.log(depth) - np.log(truth)
-    factor = np.exp(np.abs(log))
+    ratio = depth / truth
+    log = np.log(ratio)
+    factor = np.maximum(ratio, truth / depth)
     return np.array(
         (
             np.sum(np.abs(difference) / truth),

@@ -27,6 +27,12 @@ RANGES = ((0, 10), (10, 20), (20, 40), (40, 80))
 
 MOTIONS = ("moving", "parked", "background")
 
+_ORDER = {
+    "by_range": tuple(f"{low}-{high}" for low, high in RANGES),
+    "by_class": CITYSCAPES,
+    "by_motion": MOTIONS,
+}
+
 # LiDAR points on a car's skin lie on, and by calibration a little outside, its box.
 _MARGIN_M = 0.15
 
@@ -134,11 +140,17 @@ class DepthTally:
             "lowest": float(scales.min()),
             "highest": float(scales.max()),
         }
-        for (kind, axis, group), total in self._groups.items():
+        for (kind, axis, group), total in sorted(self._groups.items(), key=_by_place):
             if total[8]:
                 place = answer.setdefault(axis, {}).setdefault(group, {"pixels": int(total[8])})
                 place[kind] = figures(total)
         return answer
+
+
+def _by_place(item: tuple[tuple[str, str, str], Values]) -> int:
+    """Groups stand in the order of their axis, not in that in which frames showed them."""
+    _, axis, group = item[0]
+    return _ORDER[axis].index(group)
 
 
 def motions(

@@ -21,7 +21,7 @@ from depth_recog.evaluation.motion import MOVING, motion_of
 from depth_recog.evaluation.odometry import PoseTally
 from depth_recog.method.masking import PresetRules
 from depth_recog.method.se3 import inverse_matrix, relative
-from depth_recog.method.viewport import rectify_nearest
+from depth_recog.method.viewport import Viewport, rectify_nearest
 
 ANSWER = "answer"
 """The name under which the method that is judged stands beside the baselines."""
@@ -38,7 +38,7 @@ class Example:
         name: the frame's.
         abs_rel: median-scaled.
         scale: truth over depth, ratio of the medians.
-        image: (H, W, 3) uint8 RGB.
+        image: (H, W, 3) uint8 RGB, without distortion.
         depth: (H, W) float32, as answered.
         truth: (H, W) float32 metres.
     """
@@ -90,32 +90,33 @@ class _Collector:
         self.paths: tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]] = ([], [])
         self.labels = "none"
         self._rules = PresetRules()
-        self._before: tuple[Answer, Truth, float] | None = None
+        self._before: tuple[int, Answer, Truth, float | None] | None = None
         self._known: dict[str, tuple[int, NDArray[np.float64]]] = {}
         self._flat: dict[str, NDArray[np.float32]] = {}
         self._flat_camera: object = None
 
     def add(self, index: int, frame: Frame, truth: Truth, answer: Answer) -> None:
         """One frame; its truth is rectified already."""
-        scale = 1.0
+        scale = None
         if truth.depth is not None:
             scale = self._depth(frame, truth, truth.depth, answer)
         if truth.world_from_camera is not None:
             self._motion(index, frame.name, truth.world_from_camera, answer)
-            self._compare_with_last(frame, truth, answer, scale)
+            self._compare_with_last(index, frame, truth, answer, scale)
         if truth.boxes is not None and answer.moving is not None and answer.labels is not None:
             self.gate_asked = True
             dynamic = self._rules.dynamic_pixels(answer.labels)
             camera = frame.camera.rectified()
             self.gate.add(frame.stamp_ns, answer.moving, dynamic, truth.boxes, camera)
-        self._before = answer, truth, scale
+        self._before = index, answer, truth, scale
 
     def _depth(
         self, frame: Frame, truth: Truth, depth: NDArray[np.float32], answer: Answer
-    ) -> float:
+    ) -> float | None:
+        """The frame's scale, truth over depth; None where no pixel of it is judged."""
         judged = self.protocol.judged(depth)
         if not judged.any():
-            return 1.0
+            return None
         camera = frame.camera.rectified()
         labels = truth.labels if truth.labels is not None else answer.labels
         if labels is not None:
@@ -137,7 +138,12 @@ class _Collector:
     def _keep_example(self, frame: Frame, truth: NDArray[np.float32], answer: Answer) -> None:
         tally = self.depths[ANSWER]
         abs_rel = tally.latest_abs_rel
-        example = Example(frame.name, abs_rel, tally.scales[-1], frame.image, answer.depth, truth)
+        lowest = self.best.abs_rel if self.best else np.inf
+        highest = self.worst.abs_rel if self.worst else -np.inf
+        if lowest <= abs_rel <= highest:
+            return
+        image = Viewport.of(frame.camera, frame.camera.size).rectify(frame.image)
+        example = Example(frame.name, abs_rel, tally.scales[-1], image, answer.depth, truth)
         if self.best is None or abs_rel < self.best.abs_rel:
             self.best = example
         if self.worst is None or abs_rel > self.worst.abs_rel:
@@ -146,8 +152,8 @@ class _Collector:
     def _motion(
         self, index: int, name: str, world_from_camera: NDArray[np.float64], answer: Answer
     ) -> None:
+        self.poses.frame(answer.world_from_camera, world_from_camera)
         if answer.world_from_camera is not None:
-            self.poses.frame(answer.world_from_camera, world_from_camera)
             for path, pose in zip(
                 self.paths, (answer.world_from_camera, world_from_camera), strict=True
             ):
@@ -162,11 +168,15 @@ class _Collector:
         while len(self._known) > 64:
             del self._known[next(iter(self._known))]
 
-    def _compare_with_last(self, frame: Frame, truth: Truth, answer: Answer, scale: float) -> None:
-        if self._before is None:
+    def _compare_with_last(
+        self, index: int, frame: Frame, truth: Truth, answer: Answer, scale: float | None
+    ) -> None:
+        if self._before is None or scale is None:
             return
-        earlier, known, earlier_scale = self._before
-        if known.world_from_camera is None or earlier.depth.shape != answer.depth.shape:
+        before, earlier, known, earlier_scale = self._before
+        if before != index - 1 or earlier_scale is None or known.world_from_camera is None:
+            return
+        if earlier.depth.shape != answer.depth.shape:
             return
         assert truth.world_from_camera is not None
         camera = frame.camera.rectified()
