@@ -15,9 +15,8 @@ from depth_recog.evaluation.answer import Answer, Answers
 from depth_recog.evaluation.baselines import Baseline
 from depth_recog.evaluation.depth_errors import Protocol
 from depth_recog.evaluation.depth_tally import DepthTally, Groups, motions
-from depth_recog.evaluation.flicker import Flicker
+from depth_recog.evaluation.flicker import Flicker, without_movers
 from depth_recog.evaluation.gate import GateTally
-from depth_recog.evaluation.motion import MOVING, motion_of
 from depth_recog.evaluation.odometry import PoseTally
 from depth_recog.method.masking import PresetRules
 from depth_recog.method.se3 import inverse_matrix, relative
@@ -74,6 +73,16 @@ class Evaluation:
     paths: tuple[NDArray[np.float64], NDArray[np.float64]] | None
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What the next frame is compared with: a frame whose scale and pose are known."""
+
+    index: int
+    depth: NDArray[np.float32]
+    scale: float
+    world_from_camera: NDArray[np.float64]
+
+
 class _Collector:
     """Everything that is counted during the pass."""
 
@@ -90,7 +99,7 @@ class _Collector:
         self.paths: tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]] = ([], [])
         self.labels = "none"
         self._rules = PresetRules()
-        self._before: tuple[int, Answer, Truth, float | None] | None = None
+        self._before: _Seen | None = None
         self._known: dict[str, tuple[int, NDArray[np.float64]]] = {}
         self._flat: dict[str, NDArray[np.float32]] = {}
         self._flat_camera: object = None
@@ -102,13 +111,12 @@ class _Collector:
             scale = self._depth(frame, truth, truth.depth, answer)
         if truth.world_from_camera is not None:
             self._motion(index, frame.name, truth.world_from_camera, answer)
-            self._compare_with_last(index, frame, truth, answer, scale)
+        self._compare_with_last(index, frame, truth, answer, scale)
         if truth.boxes is not None and answer.moving is not None and answer.labels is not None:
             self.gate_asked = True
             dynamic = self._rules.dynamic_pixels(answer.labels)
             camera = frame.camera.rectified()
             self.gate.add(frame.stamp_ns, answer.moving, dynamic, truth.boxes, camera)
-        self._before = index, answer, truth, scale
 
     def _depth(
         self, frame: Frame, truth: Truth, depth: NDArray[np.float32], answer: Answer
@@ -171,32 +179,21 @@ class _Collector:
     def _compare_with_last(
         self, index: int, frame: Frame, truth: Truth, answer: Answer, scale: float | None
     ) -> None:
-        if self._before is None or scale is None:
+        if scale is None or truth.world_from_camera is None:
+            self._before = None
             return
-        before, earlier, known, earlier_scale = self._before
-        if before != index - 1 or earlier_scale is None or known.world_from_camera is None:
-            return
-        if earlier.depth.shape != answer.depth.shape:
-            return
-        assert truth.world_from_camera is not None
         camera = frame.camera.rectified()
-        keep = known.moving
-        if keep is not None:
-            keep = ~keep
-        elif known.boxes:
-            keep = np.ones(earlier.depth.shape, np.bool_)
-            for box in known.boxes:
-                outline = box.outline(camera) if motion_of(box) == MOVING else None
-                if outline is not None:
-                    left, top, right, bottom = (round(v) for v in outline)
-                    keep[max(top, 0) : bottom + 1, max(left, 0) : right + 1] = False
+        depth = without_movers(answer.depth, truth, camera)
+        before = self._before
+        self._before = _Seen(index, depth, scale, truth.world_from_camera)
+        if before is None or before.index != index - 1 or before.depth.shape != depth.shape:
+            return
         self.flicker.add(
-            earlier.depth,
-            answer.depth,
-            float(np.sqrt(scale * earlier_scale)),
-            relative(known.world_from_camera, truth.world_from_camera),
+            before.depth,
+            depth,
+            float(np.sqrt(scale * before.scale)),
+            relative(before.world_from_camera, truth.world_from_camera),
             camera,
-            keep,
         )
 
 

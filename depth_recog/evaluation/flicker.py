@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_recog.datasets.sequence import Truth
+from depth_recog.evaluation.motion import MOVING, motion_of
 from depth_recog.method.camera import Camera
+
+Depth = NDArray[np.float32]
 
 _NEAREST = 0.5
 _LARGEST = float(np.log(2.0))
@@ -19,8 +23,7 @@ class Flicker:
     """Warps each frame's depth to the next frame by the true motion and compares there.
 
     Both depths of a pair are multiplied by one factor, so that the true motion in metres applies; a
-    factor for each image would hide the flicker of the scale. Things that move are left out where
-    the truth knows them.
+    factor for each image would hide the flicker of the scale.
 
     Args:
         cap: what is farther, in metres, is not compared.
@@ -33,22 +36,20 @@ class Flicker:
 
     def add(
         self,
-        first: NDArray[np.float32],
-        second: NDArray[np.float32],
+        first: Depth,
+        second: Depth,
         scale: float,
         T_second_from_first: NDArray[np.float64],
         camera: Camera,
-        keep: NDArray[np.bool_] | None = None,
     ) -> None:
         """One pair of successive frames.
 
         Args:
-            first: (H, W) depth of the earlier frame.
-            second: (H, W) depth of the later frame.
+            first: (H, W) depth of the earlier frame; NaN is left out.
+            second: (H, W) depth of the later frame, likewise.
             scale: metres over the depths' unit, for both.
             T_second_from_first: (4, 4) true motion in metres.
             camera: intrinsics of both.
-            keep: (H, W) bool, pixels of the earlier frame to compare; all when not given.
         """
         differences = warped_difference(
             first * np.float32(scale),
@@ -56,7 +57,6 @@ class Flicker:
             T_second_from_first,
             camera,
             self._cap,
-            keep,
         )
         if differences.size:
             clipped = np.minimum(np.abs(differences), _LARGEST)
@@ -74,13 +74,36 @@ class Flicker:
         }
 
 
+def without_movers(depth: Depth, truth: Truth, camera: Camera) -> Depth:
+    """A depth image with NaN where the truth knows that something moves.
+
+    Args:
+        depth: (H, W).
+        truth: its mask of what moves is taken, or else the outlines of its boxes that move.
+        camera: intrinsics of the image, without distortion.
+
+    Returns:
+        (H, W) float32; the depth itself where nothing is known to move.
+    """
+    if truth.moving is not None:
+        return np.where(truth.moving, np.float32(np.nan), depth)
+    movers = [box for box in truth.boxes or () if motion_of(box) == MOVING]
+    if movers:
+        depth = depth.copy()
+    for box in movers:
+        outline = box.outline(camera)
+        if outline is not None:
+            left, top, right, bottom = (round(v) for v in outline)
+            depth[max(top, 0) : bottom + 1, max(left, 0) : right + 1] = np.nan
+    return depth
+
+
 def warped_difference(
-    first: NDArray[np.float32],
-    second: NDArray[np.float32],
+    first: Depth,
+    second: Depth,
     T_second_from_first: NDArray[np.float64],
     camera: Camera,
     cap: float,
-    keep: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
     """Log of the warped over the later frame's depth, at pixels that both frames see.
 
@@ -90,14 +113,11 @@ def warped_difference(
         T_second_from_first: (4, 4), metres.
         camera: intrinsics of both.
         cap: metres.
-        keep: (H, W) bool or None.
 
     Returns:
         (N,) float64.
     """
     use = np.isfinite(first) & (first > _NEAREST) & (first < cap)
-    if keep is not None:
-        use &= keep
     rows, columns = np.nonzero(use)
     z = first[rows, columns].astype(np.float64)
     points = np.stack(
