@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.datasets.boxes import Box
 from depth_recog.datasets.sequence import Frame, Recording, Truth
+from depth_recog.datasets.synthetic import SyntheticStreet
 from depth_recog.evaluation.answer import Answer
 from depth_recog.method.camera import Camera
 
@@ -110,3 +112,20 @@ def ahead(metres: float) -> NDArray[np.float64]:
     pose = np.eye(4)
     pose[2, 3] = metres
     return pose
+
+
+def write_recording(folder: Path, frames: int = 4, width: int = 160, height: int = 96) -> Path:
+    """The synthetic street in the layout of 7-Scenes: files, depth to the millimetre, poses."""
+    street = SyntheticStreet(frames=frames, width=width, height=height)
+    folder.mkdir(parents=True)
+    for i in range(frames):
+        truth = street.truth(i)
+        assert truth.depth is not None
+        stem = f"{folder}/frame-{i:06d}"
+        cv2.imwrite(f"{stem}.color.png", street[i].image[..., ::-1])
+        known = np.isfinite(truth.depth) & (truth.depth < 65)
+        millimetres = np.rint(np.where(known, truth.depth, 0) * 1000)
+        cv2.imwrite(f"{stem}.depth.png", millimetres.astype(np.uint16))
+        np.savetxt(f"{stem}.pose.txt", np.asarray(truth.world_from_camera))
+    np.savetxt(folder / "camera-intrinsics.txt", street.camera.matrix)
+    return folder

@@ -130,16 +130,25 @@ def _decode(path: Path, flags: int) -> NDArray[np.generic]:
         raise SourceError(f"{path} cannot be read ({error.strerror}): restore it") from error
     if not data:
         raise SourceError(f"{path} is empty: restore or delete it")
-    # Some versions of OpenCV fill what a cut-off JPEG lacks with grey and report success. Entropy
-    # coded data never holds a bare marker, so the last "start of scan" must have an end after it.
-    cut = data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
-    image = None if cut else cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    image = None if is_cut_off(data) else cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if image is None:
         raise SourceError(
             f"{path} ({len(data)} bytes) is no image, or it is cut off or damaged: restore or "
             "delete it"
         )
     return image
+
+
+def is_cut_off(data: bytes) -> bool:
+    """Whether a JPEG or a PNG lacks its end.
+
+    Some versions of OpenCV fill what a cut-off image lacks with grey and report success.
+    """
+    if data.startswith(b"\xff\xd8"):
+        # Entropy coded data never holds a bare marker, so the last "start of scan" must have an end
+        # after it.
+        return data.rfind(b"\xff\xd9") <= data.rfind(b"\xff\xda")
+    return data.startswith(b"\x89PNG") and data.rfind(b"IEND") < 0
 
 
 def fit_camera(camera: Camera, width: int, height: int, calibration: Path, image: Path) -> Camera:
