@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -91,7 +92,7 @@ def recognise(text: str) -> str:
     if text.startswith("/dev/video"):
         return "v4l2"
     path = Path(text).expanduser()
-    if not path.exists():
+    if not os.path.exists(path):  # Path.exists raises where a name is too long
         raise SourceError(f"{text} does not exist: check the spelling")
     if path.is_dir():
         return _recognise_folder(path)

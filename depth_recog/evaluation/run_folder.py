@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,8 @@ class RunFolder:
 
 def is_run_folder(path: Path) -> bool:
     """Whether `depth-recog run` wrote this folder."""
-    return (path / "run.json").is_file() and (path / "depth").is_dir()
+    # Not Path.is_file: it raises where a name is too long.
+    return os.path.isfile(path / "run.json") and os.path.isdir(path / "depth")
 
 
 def _read_report(folder: Path) -> dict[str, Any]:
