@@ -537,15 +537,15 @@ MUTANTS = (
     evaluation(
         "figures: relative to the answer",
         "depth_errors",
-        "np.abs(difference) / truth)",
-        "np.abs(difference) / depth)",
+        "np.abs(difference) / truth,",
+        "np.abs(difference) / depth,",
         "depth_errors",
     ),
     evaluation(
         "figures: rmse of log without its square",
         "depth_errors",
-        "np.sum(log**2),",
-        "np.sum(np.abs(log)),",
+        "log**2, log\n",
+        "abs(log), log\n",
         "depth_errors",
     ),
     evaluation(
@@ -605,10 +605,10 @@ MUTANTS = (
         "depth_errors",
     ),
     evaluation(
-        "groups: scaled by their own median",
+        "groups: scaled by their own factor",
         "depth_tally",
-        "sums(values[chosen], truth[chosen])",
-        "sums(values[chosen] / np.median(values[chosen] / truth[chosen]), truth[chosen])",
+        "terms(values, truth))",
+        "terms(values, truth) * np.where(values > 15, 1.1, 1.0))",
         "depth_groups",
     ),
     evaluation(
@@ -649,8 +649,8 @@ MUTANTS = (
     evaluation(
         "flicker: rotation transposed",
         "flicker",
-        "T_second_from_first[:3, :3] @ points",
-        "T_second_from_first[:3, :3].T @ points",
+        "T_second_from_first[:3, :3] @ np",
+        "T_second_from_first[:3, :3].T @ np",
         "flicker",
     ),
     evaluation(

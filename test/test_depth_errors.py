@@ -20,7 +20,7 @@ from depth_recog.datasets.sequence import Recording, Truth
 from depth_recog.datasets.synthetic import SyntheticStreet
 from depth_recog.errors import ConfigurationError
 from depth_recog.evaluation.answer import Answer
-from depth_recog.evaluation.depth_errors import CROPS, METRICS, Protocol, figures, sums
+from depth_recog.evaluation.depth_errors import CROPS, METRICS, Protocol, figures, terms
 from depth_recog.evaluation.evaluate import evaluate
 
 PROPERTY = settings(deadline=None, max_examples=60, derandomize=True, database=None)
@@ -73,7 +73,7 @@ def test_shuffled_frames_are_much_worse() -> None:
 def test_a_factor_of_exactly_125_percent_is_not_within_it() -> None:
     truth = np.array([1.0, 2.0, 4.0, 10.0])
     for depth in (truth * 1.25, truth / 1.25):
-        got = figures(sums(depth, truth))
+        got = figures(terms(depth, truth).sum(1))
         assert (got["a1"], got["a2"], got["a3"]) == (0, 1, 1)
 
 
@@ -91,8 +91,8 @@ def test_properties_of_the_metrics(pairs: list[tuple[float, float]], factor: flo
     depth, truth = np.array(pairs).T
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        got = figures(sums(depth, truth))
-        again = figures(sums(depth * factor, truth))
+        got = figures(terms(depth, truth).sum(1))
+        again = figures(terms(depth * factor, truth).sum(1))
     assert all(v >= 0 for v in got.values())
     assert got["a1"] <= got["a2"] <= got["a3"] <= 1
     assert again["silog"] == pytest.approx(got["silog"], abs=1e-3)

@@ -117,20 +117,23 @@ def warped_difference(
     Returns:
         (N,) float64.
     """
-    use = np.isfinite(first) & (first > _NEAREST) & (first < cap)
-    rows, columns = np.nonzero(use)
-    z = first[rows, columns].astype(np.float64)
-    points = np.stack(
-        ((columns - camera.cx) * z / camera.fx, (rows - camera.cy) * z / camera.fy, z)
+    # K (R K^-1 p z + t) at every pixel p: its first part is linear in the pixel, so that rows and
+    # columns are added, not points multiplied.
+    turn = camera.matrix @ T_second_from_first[:3, :3] @ np.linalg.inv(camera.matrix)
+    shift = camera.matrix @ T_second_from_first[:3, 3]
+    height, width = first.shape
+    across, down = np.arange(width), np.arange(height)[:, None]
+    z = first.astype(np.float64)
+    x, y, ahead = (
+        (a * across + (b * down + c)) * z + s for (a, b, c), s in zip(turn, shift, strict=True)
     )
-    x, y, z = T_second_from_first[:3, :3] @ points + T_second_from_first[:3, 3:]
-    ahead = z > _NEAREST
-    x, y, z = x[ahead], y[ahead], z[ahead]
-    u = np.rint(camera.fx * x / z + camera.cx).astype(np.int64)
-    v = np.rint(camera.fy * y / z + camera.cy).astype(np.int64)
+    use = np.isfinite(first) & (first > _NEAREST) & (first < cap) & (ahead > _NEAREST)
+    x, y, ahead = x[use], y[use], ahead[use]
+    u = np.rint(x / ahead).astype(np.int64)
+    v = np.rint(y / ahead).astype(np.int64)
     height, width = second.shape
     inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
     there = second[v[inside], u[inside]].astype(np.float64)
-    warped = z[inside]
+    warped = ahead[inside]
     both = np.isfinite(there) & (there > _NEAREST)
     return np.asarray(np.log(warped[both] / there[both]))
