@@ -14,6 +14,7 @@ from depth_recog.datasets.boxes import Box
 from depth_recog.datasets.sequence import Truth
 from depth_recog.evaluation.answer import Answer
 from depth_recog.evaluation.depth_errors import Protocol
+from depth_recog.evaluation.depth_tally import MOTIONS, motions
 from depth_recog.evaluation.evaluate import evaluate
 from depth_recog.evaluation.motion import MOVING, PARKED, UNKNOWN, motion_of
 
@@ -129,6 +130,13 @@ def test_by_motion() -> None:
     assert sum(counts.values()) == 40 * 64
     assert got["parked"]["unscaled"]["abs_rel"] == pytest.approx(0.1, abs=1e-6)
     assert got["moving"]["unscaled"]["abs_rel"] == pytest.approx(0.3, abs=1e-6)
+
+
+def test_a_box_is_lifted_off_the_roads_own_points() -> None:
+    box = thing("p", 0.1, (-3.0, 0.0, 10.0))
+    depth = np.full((40, 64), 10, np.float32)
+    got = motions(depth, np.ones((40, 64), np.bool_), (box,), CAMERA).reshape(40, 64)
+    np.testing.assert_array_equal(got == MOTIONS.index("parked"), pixels_within(box))
 
 
 def test_things_of_unknown_motion_are_in_no_group() -> None:

@@ -15,9 +15,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from constructed import write_recording
+from constructed import at, write_recording
+from test_gate_tally import judged, right, scene
 
 from depth_recog.cli.main import main
+from depth_recog.datasets.boxes import Box
+from depth_recog.evaluation.evaluate import Evaluation
+from depth_recog.evaluation.html import write_html
+from depth_recog.evaluation.table import table
 
 
 class Page(html.parser.HTMLParser):
@@ -109,14 +114,14 @@ def test_json_says_what_was_judged(done: tuple[str, Any, str], room: Path) -> No
 
 
 def test_the_table_shows_the_same_figures(done: tuple[str, Any, str]) -> None:
-    table, figures, _ = done
-    (answer,) = (line for line in table.splitlines() if line.startswith("answer"))
+    shown, figures, _ = done
+    (answer,) = (line for line in shown.splitlines() if line.startswith("answer"))
     unscaled = figures["depth"]["unscaled"]
     assert f"{unscaled['abs_rel']:.3f}" in answer
     assert f"{unscaled['a3']:.3f}" in answer
-    assert "4 of 4 frames answered" in table
+    assert "4 of 4 frames answered" in shown
     for name in ("constant", "ground_plane", "row_mean", "0-10", "flicker", "rotation degrees"):
-        assert name in table
+        assert name in shown
 
 
 def test_the_page_needs_nothing_but_itself(done: tuple[str, Any, str]) -> None:
@@ -191,21 +196,28 @@ def test_with_depth_or_poses_alone(tmp_path: Path, without: str, kept: set[str])
     assert page.tags.count("html") == 1
 
 
-def test_a_truth_with_boxes_has_the_gates_figures(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """As far as a source knows boxes; the page and the table show them by track."""
-    from test_gate_tally import judged, right
+def test_the_gates_figures_are_shown() -> None:
+    """In the table and on the page; a track's name is text, and a 0 is not a missing figure."""
+    splits: dict[str, Any] = {"train": 0, "validation": 0, "test": 0, "trained_on": {"w": None}}
+    frames = {"answered": 8, "asked": 8, "first": 0, "last": 7, "splits": splits}
 
-    from depth_recog.evaluation.table import table
+    def boxes(frame: int) -> list[Box]:
+        return [at(box, track=f"<i>{box.track}</i>") for box in scene()]
 
     figures = {
-        "frames": {"answered": 8, "asked": 8, "splits": {}},
-        "gate": judged(right),
+        "about": {"source": "x"},
+        "frames": frames,
+        "gate": judged(right, boxes),
     }
     text = table(figures)
     assert re.search(r"auc +1.00 +1.00 to 1.00", text)
+    assert re.search(r"false positive rate +0.00 +0.00 to 0.00", text)
     assert "2 moving tracks, 2 parked" in text
+    page = Page(write_html(Evaluation(figures, [], [], [], None, None, None)))
+    assert "<i>m0</i> (moving)" in page.text
+    assert "i" not in page.tags
+    assert re.search(r"false positive rate\s*0.000\s*0.000 to 0.000", page.text)
+    assert "w: no list of its training files" in page.text
 
 
 # What is refused.
