@@ -5,7 +5,7 @@ Every mutation is one string replaced by another in a copy of the package; the w
 touched. Run from the repository's root:
 
     python benchmarks/mutants.py              # all of them, as a Markdown table
-    python benchmarks/mutants.py "hat: sign"  # those whose names contain a text
+    python benchmarks/mutants.py "hat: sign"  # those whose names or files contain a text
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ def method(name: str, module: str, old: str, new: str, *tests: str) -> Mutant:
 def bags(name: str, module: str, old: str, new: str, *tests: str) -> Mutant:
     """A mutant of the reader of bags."""
     return Mutant(name, f"datasets/bags/{module}.py", old, new, tests or ("rosbag",))
+
+
+def evaluation(name: str, module: str, old: str, new: str, test: str) -> Mutant:
+    """A mutant of a module of the evaluation, with the test that should catch it."""
+    return Mutant(name, f"evaluation/{module}.py", old, new, (test,))
 
 
 MUTANTS = (
@@ -709,6 +714,299 @@ MUTANTS = (
         "2 * (x * y + z * w), 2 * (x * z - y * w)]",
         ("rosbag",),
     ),
+    # The evaluation.
+    evaluation(
+        "figures: relative to the answer",
+        "depth_errors",
+        "np.abs(difference) / truth,",
+        "np.abs(difference) / depth,",
+        "depth_errors",
+    ),
+    evaluation(
+        "figures: rmse of log without its square",
+        "depth_errors",
+        "log**2, log\n",
+        "abs(log), log\n",
+        "depth_errors",
+    ),
+    evaluation(
+        "figures: silog without the mean",
+        "depth_errors",
+        "mean[3] - mean[4] ** 2",
+        "mean[3]",
+        "depth_errors",
+    ),
+    evaluation(
+        "figures: a factor of 1.25 is within it",
+        "depth_errors",
+        "factor < 1.25**power",
+        "factor <= 1.25**power",
+        "depth_errors",
+    ),
+    evaluation(
+        "figures: one side of the factor",
+        "depth_errors",
+        "np.maximum(ratio, truth / depth)",
+        "ratio",
+        "depth_errors",
+    ),
+    evaluation(
+        "scale: mean instead of median",
+        "depth_errors",
+        "float(np.median(truth) / np.median(depth))",
+        "float(np.mean(truth) / np.mean(depth))",
+        "depth_errors",
+    ),
+    evaluation(
+        "scale: upside down",
+        "depth_errors",
+        "float(np.median(truth) / np.median(depth))",
+        "float(np.median(depth) / np.median(truth))",
+        "depth_errors",
+    ),
+    evaluation(
+        "crop: rows and columns exchanged",
+        "depth_errors",
+        "top, bottom, left, right = _GARG",
+        "left, right, top, bottom = _GARG",
+        "depth_errors",
+    ),
+    evaluation(
+        "no answer: left to shine",
+        "depth_errors",
+        "np.where(answered, np.maximum(depth, NEAREST), self.cap)",
+        "np.where(answered, np.maximum(depth, NEAREST), 15.0)",
+        "depth_errors",
+    ),
+    evaluation(
+        "spread: of the mean",
+        "depth_tally",
+        "median = float(np.median(scales))",
+        "median = float(np.mean(scales))",
+        "depth_errors",
+    ),
+    evaluation(
+        "groups: scaled by their own factor",
+        "depth_tally",
+        "terms(values, truth))",
+        "terms(values, truth) * np.where(values > 15, 1.1, 1.0))",
+        "depth_groups",
+    ),
+    evaluation(
+        "range: its end belongs to it",
+        "depth_tally",
+        "(truth >= low) & (truth < high)",
+        "(truth > low) & (truth <= high)",
+        "depth_groups",
+    ),
+    evaluation(
+        "motion: rows and columns exchanged",
+        "depth_tally",
+        "((columns - camera.cx) * z / camera.fx, (rows - camera.cy) * z / camera.fy, z), -1",
+        "((rows - camera.cx) * z / camera.fx, (columns - camera.cy) * z / camera.fy, z), -1",
+        "depth_groups",
+    ),
+    evaluation(
+        "motion: parked wins over moving",
+        "depth_tally",
+        "key=lambda b: motion_of(b) == MOVING",
+        "key=lambda b: motion_of(b) != MOVING",
+        "depth_groups",
+    ),
+    evaluation(
+        "motion: lifted the wrong way",
+        "depth_tally",
+        "lift[2, 3] = _MARGIN_M",
+        "lift[2, 3] = -_MARGIN_M",
+        "depth_groups",
+    ),
+    evaluation(
+        "flicker: inverse motion",
+        "evaluate",
+        "relative(before.world_from_camera, truth.world_from_camera)",
+        "relative(truth.world_from_camera, before.world_from_camera)",
+        "flicker",
+    ),
+    evaluation(
+        "flicker: rotation transposed",
+        "flicker",
+        "T_second_from_first[:3, :3] @ np",
+        "T_second_from_first[:3, :3].T @ np",
+        "flicker",
+    ),
+    evaluation(
+        "flicker: scaled by each image too",
+        "evaluate",
+        "without_movers(answer.depth, truth, camera)",
+        "without_movers(answer.depth * np.float32(scale), truth, camera)",
+        "flicker",
+    ),
+    evaluation(
+        "flicker: the later frame's movers stay",
+        "evaluate",
+        "        self.flicker.add(\n            before.depth,\n            depth,",
+        "        self.flicker.add(\n            before.depth,\n            answer.depth,",
+        "flicker",
+    ),
+    evaluation(
+        "flicker: mean for median",
+        "flicker",
+        "float(np.median(clipped))",
+        "float(np.mean(clipped))",
+        "flicker",
+    ),
+    evaluation(
+        "flicker: frames between",
+        "evaluate",
+        "before.index != index - 1",
+        "before.index > index - 1",
+        "flicker",
+    ),
+    evaluation(
+        "pose: frames of a pair exchanged",
+        "evaluate",
+        "relative(first, world_from_camera), index - before",
+        "relative(world_from_camera, first), index - before",
+        "odometry_figures",
+    ),
+    evaluation(
+        "pose: rotation not transposed",
+        "odometry",
+        "estimated[:3, :3] @ true[:3, :3].T",
+        "estimated[:3, :3] @ true[:3, :3]",
+        "odometry_figures",
+    ),
+    evaluation(
+        "pose: segments seen from their end",
+        "odometry",
+        "true = relative(self._true[j], self._true[i])\n"
+        "                estimated = relative(self._estimated[j], self._estimated[i])",
+        "true = relative(self._true[i], self._true[j])\n"
+        "                estimated = relative(self._estimated[i], self._estimated[j])",
+        "odometry_figures",
+    ),
+    evaluation(
+        "pose: scale multiplied",
+        "odometry",
+        "1 / factor if factor else 1.0",
+        "factor",
+        "odometry_figures",
+    ),
+    evaluation(
+        "pose: drift's sign",
+        "odometry",
+        "np.polyfit(travelled, np.log(ratio), 1)[0]",
+        "-np.polyfit(travelled, np.log(ratio), 1)[0]",
+        "odometry_figures",
+    ),
+    evaluation(
+        "pose: drift linear",
+        "odometry",
+        "100 * np.expm1(100 * slope)",
+        "100 * 100 * slope",
+        "odometry_figures",
+    ),
+    evaluation(
+        "gate by track: undecided is moving",
+        "gate",
+        "+ 0.5 * counts[Motion.UNDECIDED]",
+        "+ counts[Motion.UNDECIDED]",
+        "gate_tally",
+    ),
+    evaluation(
+        "gate by track: ties are won",
+        "gate",
+        "0.5 * (difference == 0)",
+        "1.0 * (difference == 0)",
+        "gate_tally",
+    ),
+    evaluation(
+        "gate by track: frames weigh",
+        "gate",
+        "np.mean([np.mean(m.moving) for m in movers])",
+        "np.mean(np.concatenate([m.moving for m in movers]))",
+        "gate_tally",
+    ),
+    evaluation(
+        "gate by track: farther things hide nearer ones",
+        "gate",
+        "key=lambda b: float(b.T_camera_from_box[2, 3])",
+        "key=lambda b: -float(b.T_camera_from_box[2, 3])",
+        "gate_tally",
+    ),
+    evaluation(
+        "gate by track: one track for both states",
+        "gate",
+        "self._tracks[box.track, state]",
+        "self._tracks[box.track, MOVING]",
+        "gate_tally",
+    ),
+    evaluation(
+        "gate by track: time from the epoch in floats",
+        "gate",
+        "(stamp_ns - track.stamps_ns[0]) / 1e9",
+        "stamp_ns / 1e9 - track.stamps_ns[0] / 1e9",
+        "gate_tally",
+    ),
+    evaluation(
+        "gate by track: resampled by frames' number",
+        "gate",
+        "[tracks[i] for i in rng.integers(len(tracks), size=len(tracks))]",
+        "[tracks[i] for i in rng.integers(len(tracks), size=4 * len(tracks))]",
+        "gate_tally",
+    ),
+    evaluation(
+        "baselines: horizon at the image's middle",
+        "baselines",
+        "below = (np.arange(camera.height) - camera.cy) / camera.fy",
+        "below = (np.arange(camera.height) - camera.height / 2) / camera.fy",
+        "baselines",
+    ),
+    evaluation(
+        "baselines: row mean by row",
+        "baselines",
+        "key = round((row - camera.cy) / camera.fy, _DECIMALS)",
+        "key = round((row - 15) / 50, _DECIMALS)",
+        "baselines",
+    ),
+    evaluation(
+        "baselines: mean of depth, not of its log",
+        "baselines",
+        "rows = np.exp(np.interp(slopes, self._slopes, self._logs))",
+        "rows = np.interp(slopes, self._slopes, np.exp(self._logs))",
+        "baselines",
+    ),
+    evaluation(
+        "baselines: fitted with the distortion",
+        "baselines",
+        "truth = rectify_nearest(truth, camera, np.nan)",
+        "truth = truth.copy()",
+        "baselines",
+    ),
+    evaluation(
+        "run folder: frames by the alphabet",
+        "run_folder",
+        '[file.stem for file in list_images(folder / "depth")]',
+        'sorted(file.stem for file in list_images(folder / "depth"))',
+        "run_folder",
+    ),
+    evaluation(
+        "splits: test weights judged on test",
+        "splits",
+        "if listed is None or not judges_test or test.isdisjoint(listed):",
+        "if listed is None or not judges_test or not set(hashes) & set(listed):",
+        "splits",
+    ),
+    evaluation(
+        "splits: refused on any split",
+        "splits",
+        "if listed is None or not judges_test or test.isdisjoint(listed):",
+        "if listed is None or test.isdisjoint(listed):",
+        "splits",
+    ),
+    method(
+        "rectified maps: half a pixel off", "viewport", "None, cv2.CV_32FC1", "None, cv2.CV_16SC2"
+    ),
 )
 
 
@@ -749,10 +1047,10 @@ def try_mutant(mutant: Mutant, copy: Path) -> str | None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "names", nargs="?", default="", help="only mutants whose names contain this"
+        "names", nargs="?", default="", help="only mutants whose names or files contain this"
     )
     only = parser.parse_args().names
-    chosen = [m for m in MUTANTS if only in m.name]
+    chosen = [m for m in MUTANTS if only in m.name or only in m.file]
     survivors = 0
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)

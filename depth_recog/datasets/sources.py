@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -111,9 +112,9 @@ def recognise(text: str) -> str:
     if text.startswith("/dev/video"):
         return "v4l2"
     path = Path(text).expanduser()
-    if not path.exists():  # what follows a question mark is the reader's
+    if not os.path.exists(path):  # what follows a question mark is the reader's
         path = Path(text.partition("?")[0]).expanduser()
-    if not path.exists():
+    if not os.path.exists(path):  # Path.exists raises where a name is too long
         raise SourceError(f"{text} does not exist: check the spelling")
     if path.is_dir():
         return _recognise_folder(path)

@@ -16,6 +16,9 @@ from depth_recog.method.camera import Camera
 
 T = TypeVar("T", np.float32, np.uint8)
 
+NEAREST, FARTHEST = 0.1, 80.0
+"""Range of the depth that the commands give, metres; the depth node's is a parameter."""
+
 LONGEST = 8
 STRIDE = 32
 """Widths and heights of the networks' inputs are multiples of this."""

@@ -23,6 +23,8 @@ from torch.nn.functional import interpolate, max_pool2d
 
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import open_source
+from depth_recog.evaluation.depth_errors import Protocol
+from depth_recog.evaluation.depth_tally import DepthTally, Groups
 from depth_recog.method.loss import minimum_over_neighbours, pair_error, still_pixels
 from depth_recog.method.masking import SKY
 from depth_recog.method.photometric import masked_mean
@@ -40,7 +42,6 @@ from depth_recog.training.clip import (
     to_tensor,
     update_average,
 )
-from depth_recog.training.judge import depth_errors, summary
 
 # People and cycles: of what can move, what seldom stands still.
 RESTLESS = (11, 12, 17, 18)
@@ -187,12 +188,25 @@ def validate(
     """Errors against a drive's true depth, on frames that are not trained on."""
     network.eval()
     focal = torch.tensor([clip.intrinsics[1, 1]], dtype=torch.float32)
-    rows = []
+    protocol = Protocol()
+    tally = DepthTally(protocol)
     for i in frames:
-        depth = network(to_tensor(clip.images[i])[None], focal)[0, 0].numpy()
-        rows.append(depth_errors(depth, np.asarray(drive.truth(i).depth)))
+        truth = np.asarray(drive.truth(i).depth, np.float32)
+        judged = protocol.judged(truth)
+        small = network(to_tensor(clip.images[i])[None], focal)[0, 0].numpy()
+        depth = cv2.resize(small, truth.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        if judged.any():
+            values = truth[judged].astype(np.float64)
+            tally.add(str(i), depth[judged].astype(np.float64), values, Groups(values, None, None))
     network.train()
-    return summary(rows)
+    figures = tally.result()
+    return {
+        "abs_rel": figures["unscaled"]["abs_rel"],
+        "abs_rel_median_scaled": figures["median_scaled"]["abs_rel"],
+        "a1_median_scaled": figures["median_scaled"]["a1"],
+        "scale_median": figures["scale"]["median"],
+        "scale_spread": figures["scale"]["spread"],
+    }
 
 
 def main() -> None:
