@@ -1005,7 +1005,10 @@ MUTANTS = (
         "splits",
     ),
     method(
-        "rectified maps: half a pixel off", "viewport", "None, cv2.CV_32FC1", "None, cv2.CV_16SC2"
+        "rectified maps: to a 32nd of a pixel",
+        "viewport",
+        "None, cv2.CV_32FC1",
+        "None, cv2.CV_16SC2",
     ),
 )
 

@@ -170,7 +170,7 @@ def rectify_nearest(values: NDArray[T], camera: Camera, fill: float) -> NDArray[
 
 @lru_cache(maxsize=2)
 def _exact_maps(camera: Camera) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
-    # The fixed-point maps of `Viewport` hold whole pixels rounded down: half a pixel off here.
+    # The fixed-point maps of `Viewport` hold 32nds of a pixel: the nearest may be another one.
     return _rectification(camera, camera.rectified(), None, cv2.CV_32FC1)
 
 
