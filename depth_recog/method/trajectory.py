@@ -60,7 +60,7 @@ class Trajectory:
 
     def _begin(self) -> None:
         self._places: dict[str, Place] = {}
-        self._last = self._seen = _at_the_origin()
+        self._seen = _at_the_origin()
         self._stamp_ns = self._seen_ns = 0
 
     def add(self, step: Step) -> Place:
@@ -70,41 +70,34 @@ class Trajectory:
         if self._places and (now - self._stamp_ns) / 1e9 < -HORIZON_S:
             self._begin()
         if not self._places:
-            place = self._last
-            self._seen_ns = now
+            place, self._seen_ns = self._seen, now
         elif pair is not None and pair.static.ok and pair.first.name in self._places:
             place = _continued(self._places[pair.first.name], pair)
             self._seen, self._seen_ns = place, now
         else:
             place = self._unseen(now)
-        self._last, self._stamp_ns = place, now
+        self._stamp_ns = now
         self._places[step.frame.name] = place
         while len(self._places) > _KEPT:
             del self._places[next(iter(self._places))]
         return place
 
     def _unseen(self, now: int) -> Place:
-        before = max(0.0, (self._stamp_ns - self._seen_ns) / 1e9)
-        gap = max(before, (now - self._seen_ns) / 1e9)
-        believed = min(gap, HORIZON_S) - min(before, HORIZON_S)
-        pose, covariance = _moved(self._last, exp_twist(self._seen.twist * believed))
-        grown = _drift(self._seen, gap) ** 2 - _drift(self._seen, before) ** 2
+        seen = self._seen
+        gap = max(0.0, (now - self._seen_ns) / 1e9)
+        believed = min(gap, HORIZON_S)
+        pose, covariance = _moved(seen, exp_twist(seen.twist * believed))
+        # Unseen acceleration; and whatever was not believed may have happened nevertheless.
+        spread = _ACCELERATION * gap**2 / 2 + np.abs(seen.twist) * (gap - believed)
+        doubt = _ACCELERATION * gap + (np.abs(seen.twist) if gap > believed else 0.0)
         turn = np.kron(np.eye(2), pose[:3, :3])
-        known = (gap**2 - before**2) * self._seen.twist_covariance
-        covariance = covariance + turn @ (np.diag(grown) + known) @ turn.T
-        going = gap <= HORIZON_S
-        doubt = _ACCELERATION * gap + (0.0 if going else np.abs(self._seen.twist))
+        local = np.diag(spread**2) + gap**2 * seen.twist_covariance
         return Place(
             pose,
-            covariance,
-            self._seen.twist if going else np.zeros(6),
-            self._seen.twist_covariance + np.diag(doubt**2),
+            covariance + turn @ local @ turn.T,
+            np.zeros(6) if gap > believed else seen.twist,
+            seen.twist_covariance + np.diag(doubt**2),
         )
-
-
-def _drift(seen: Place, gap: float) -> NDArray[np.float64]:
-    """(6,) deviations after so many seconds without a pose: unseen acceleration; a wrong end."""
-    return _ACCELERATION * gap**2 / 2 + np.abs(seen.twist) * max(0.0, gap - HORIZON_S)
 
 
 def _moved(place: Place, motion: Matrix) -> tuple[Matrix, NDArray[np.float64]]:

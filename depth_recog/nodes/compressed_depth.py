@@ -49,7 +49,8 @@ def compressed_depth(
     a, b = 0.0, 0.0
     if encoding == "32FC1":
         a, b = quantisation(nearest, farthest)
-        inverse = np.float32(a) / np.where(np.isfinite(depth), depth, np.float32(np.inf))
+        with np.errstate(divide="ignore"):
+            inverse = np.float32(a) / np.where(np.isfinite(depth), depth, np.float32(np.inf))
         steps = np.clip(np.rint(inverse + np.float32(b)), 1, _STEPS).astype(np.uint16)
         steps[inverse == 0] = 0
     else:
