@@ -53,5 +53,8 @@ def paired(first_ns: int, second_ns: int, static: PoseEstimate) -> Step:
     return Step(second, pair)
 
 
-def estimate(T_second_from_first: Float, covariance: Float | None = None) -> PoseEstimate:
-    return PoseEstimate(T_second_from_first, True, "", 99, 99, covariance)
+def estimate(
+    T_second_from_first: Float, covariance: Float | None = None, inliers: int = 12
+) -> PoseEstimate:
+    """A pose that was found, by default from so few points that their errors are independent."""
+    return PoseEstimate(T_second_from_first, True, "", 99, inliers, covariance)

@@ -12,7 +12,14 @@ from steps import Float, alone, estimate, paired, rigid
 
 from depth_recog.method.pose import PoseEstimate
 from depth_recog.method.se3 import exp_twist, log_twist
-from depth_recog.method.trajectory import HORIZON_S, Place, Trajectory
+from depth_recog.method.trajectory import (
+    AGREEING_PAIRS,
+    DEPTH_SHARE,
+    HORIZON_S,
+    INDEPENDENT_POINTS,
+    Place,
+    Trajectory,
+)
 
 PROPERTY = settings(deadline=None, max_examples=40, derandomize=True, database=None)
 SECOND = 10**9
@@ -231,14 +238,32 @@ def test_the_covariance_is_that_of_many_draws() -> None:
     for i, (k, covariance) in enumerate(zip(PARTNERS, covariances, strict=True), 1):
         T = between(poses, k, i)
         place = exact.add(paired(k * TENTH, i * TENTH, estimate(T, covariance)))
+    position, speed = place.T_first_from_frame[:3, 3], place.twist[3:]
+    path, twist = place.covariance.copy(), place.twist_covariance.copy()
+    # A scale that is wrong everywhere moves the place along the line to the origin.
+    path[3:, 3:] -= DEPTH_SHARE**2 * np.outer(position, position)
+    twist[3:, 3:] -= DEPTH_SHARE**2 * np.outer(speed, speed)
     # Against the drawn spread, in units of the claimed deviations: 3000 draws leave 4 %. The
     # twist's is for small turns, and the last one is of 0.1 rad.
     for claimed, drawn, within in (
-        (place.covariance, np.cov(np.array(off).T), 0.13),
-        (place.twist_covariance, np.cov(np.array(twists).T), 0.25),
+        (path / AGREEING_PAIRS, np.cov(np.array(off).T), 0.13),
+        (twist, np.cov(np.array(twists).T), 0.25),
     ):
         root = np.linalg.inv(np.linalg.cholesky(claimed))
         np.testing.assert_allclose(root @ drawn @ root.T, np.eye(6), atol=within)
+
+
+def test_many_points_say_no_more_than_some() -> None:
+    """Five times as many inliers have a fifth of the covariance, and make the same of the path."""
+    motion = rigid((0, 0.01, 0), (0.1, 0, -1))
+    got = []
+    for times in (1, 5):
+        trajectory = Trajectory()
+        trajectory.add(alone(0))
+        pose = estimate(motion, np.eye(6) / times, INDEPENDENT_POINTS * times)
+        got.append(trajectory.add(paired(0, TENTH, pose)))
+    np.testing.assert_allclose(got[0].covariance, got[1].covariance)
+    np.testing.assert_allclose(got[0].twist_covariance, got[1].twist_covariance)
 
 
 def test_a_pose_that_knows_no_covariance_makes_it_unknown() -> None:

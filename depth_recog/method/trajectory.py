@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,14 @@ from depth_recog.method.se3 import Matrix, cross_matrix, exp_twist, inverse_matr
 
 HORIZON_S = 0.5
 """So long a motion is believed to go on when nothing more is seen of it."""
+
+# Measured, by benchmarks/odometry.py (docs/results.md): the reprojection alone claims far too much.
+INDEPENDENT_POINTS = 20
+"""A pair's inliers say as much as so many with errors of their own: neighbours share theirs."""
+AGREEING_PAIRS = 10
+"""Pairs in a row whose errors agree, since what is wrong with the depth stays wrong."""
+DEPTH_SHARE = 0.08
+"""Deviation of the depth's scale, shared by all that was seen along the path."""
 
 # Assumptions, not measurements: what the camera may do while its motion is not seen, and how fast
 # it may be before any of it was.
@@ -39,6 +47,16 @@ class Place:
     covariance: NDArray[np.float64]
     twist: NDArray[np.float64]
     twist_covariance: NDArray[np.float64]
+
+    def with_depth_error(self) -> Place:
+        """The same place; its covariances contain a scale that is wrong all along the path."""
+        there = np.concatenate((np.zeros(3), self.T_first_from_frame[:3, 3]))
+        speed = np.concatenate((np.zeros(3), self.twist[3:]))
+        return replace(
+            self,
+            covariance=self.covariance + DEPTH_SHARE**2 * np.outer(there, there),
+            twist_covariance=self.twist_covariance + DEPTH_SHARE**2 * np.outer(speed, speed),
+        )
 
 
 def _at_the_origin() -> Place:
@@ -80,7 +98,7 @@ class Trajectory:
         self._places[step.frame.name] = place
         while len(self._places) > _KEPT:
             del self._places[next(iter(self._places))]
-        return place
+        return place.with_depth_error()
 
     def _unseen(self, now: int) -> Place:
         seen = self._seen
@@ -117,11 +135,12 @@ def _continued(place: Place, pair: Pair) -> Place:
     own = pair.static.covariance
     if own is None:
         own = np.full((6, 6), np.nan)
+    own = own * max(1.0, pair.static.inliers / INDEPENDENT_POINTS)
     # T perturbed as exp(r) R, t + d is, seen from the first frame, exp(-r) behind its rotation and
     # -R^T (d + t x r) beside its translation.
     R = pose[:3, :3]
     by_motion = np.block([[-R, np.zeros((3, 3))], [-R @ cross_matrix(T[:3, 3]), -R]])
-    covariance = covariance + by_motion @ own @ by_motion.T
+    covariance = covariance + AGREEING_PAIRS * by_motion @ own @ by_motion.T
     # The same in the second frame's axes, where half of the turn belongs to the way there.
     by_twist = np.block([[-np.eye(3), np.zeros((3, 3))], [-cross_matrix(T[:3, 3]) / 2, -np.eye(3)]])
     return Place(

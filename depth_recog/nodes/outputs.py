@@ -18,6 +18,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Float64MultiArray, Header
 
+from depth_recog.method.camera import Camera
 from depth_recog.method.masking import SKY, dynamic_image, static_image
 from depth_recog.method.observation import Pair, Step
 from depth_recog.method.pose import PoseEstimate
@@ -142,11 +143,11 @@ class Outputs:
         """Everything that was made of one image, with that image's stamp and frame."""
         full = self._parameter("output_size") == "input"
         depth = cache(lambda: self.depth(step, view, full))
-        image = rectified if full else step.frame.image
+        image, camera = (rectified, view.rectified) if full else (step.frame.image, view.network)
         # In TOPICS' order: the depth first, and alike in every run.
         for topic in (t for t in TOPICS if t in wanted):
             if topic in (DEPTH, COMPRESSED, POINTS):
-                message = self._depth_message(topic, depth(), image, view, header)
+                message = self._depth_message(topic, depth(), image, camera, header)
             elif topic == ODOM:
                 message = self._odometry_message(step, header)
             else:
@@ -159,7 +160,7 @@ class Outputs:
         topic: str,
         depth: NDArray[np.float32],
         image: NDArray[np.uint8],
-        view: Viewport,
+        camera: Camera,
         header: Header,
     ) -> Any:
         p = self._parameter
@@ -169,7 +170,6 @@ class Outputs:
             return compressed_depth(
                 depth, p("depth_encoding"), p("min_depth"), p("max_depth"), header
             )
-        camera = view.rectified if depth.shape[::-1] == view.rectified.size else view.network
         return cloud(depth, image, camera, p("points_step"), header)
 
     def _odometry_message(self, step: Step, header: Header) -> OdometryMessage:
