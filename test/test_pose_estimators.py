@@ -385,6 +385,14 @@ def test_the_network_sees_both_images_in_order_and_its_six_numbers_are_the_motio
     np.testing.assert_allclose(seen[1], 0.2, rtol=1e-6)
 
 
+def test_the_networks_translation_is_in_the_scaled_depths_unit() -> None:
+    pair, _ = scene()
+    estimator = NetworkEstimator(lambda *_: torch.tensor([MOTION]), torch.device("cpu"), 2.5)
+    found = estimator.estimate(pair).T_second_from_first
+    np.testing.assert_allclose(found[:3, :3], matrix(MOTION)[:3, :3], atol=1e-6)
+    np.testing.assert_allclose(found[:3, 3], 2.5 * matrix(MOTION)[:3, 3], atol=1e-6)
+
+
 def test_a_black_first_image_has_no_motion() -> None:
     pair, _ = scene()
     black = PosePair(PICTURE * 0, PICTURE, pair.matches, pair.depth, CAMERA)
