@@ -21,15 +21,13 @@ class NetworkEstimator:
     Args:
         model: (1, 3, H, W) float 0..1 twice, to (1, 6): rotation vector in radians, translation.
         device: where the model lives.
-        scale: factor on its translations: what the depth is multiplied with.
     """
 
     name = "network"
 
-    def __init__(self, model: PoseModel, device: torch.device, scale: float = 1.0) -> None:
+    def __init__(self, model: PoseModel, device: torch.device) -> None:
         self._model = model
         self._device = device
-        self._scale = scale
 
     def estimate(self, pair: PosePair) -> PoseEstimate:
         """See `PoseEstimator.estimate`."""
@@ -43,7 +41,8 @@ class NetworkEstimator:
         with torch.inference_mode():
             vector = self._model(*frames)[0].double().cpu()
         matrix = se3.from_vector(vector).numpy()
-        matrix[:3, 3] *= self._scale
+        # It learned its unit together with the depth network.
+        matrix[:3, 3] *= pair.scale
         if not np.isfinite(matrix).all():
             return PoseEstimate(why="the pose network's answer is not finite", points=seen)
         return PoseEstimate(matrix, True, "", seen, seen)

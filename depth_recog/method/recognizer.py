@@ -241,5 +241,6 @@ class Recognizer:
             matches.within(keep_first, keep_second),
             first.depth,
             first.camera,
+            self._settings.depth_scale,
         )
         return self._estimator.estimate(pair)

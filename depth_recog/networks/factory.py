@@ -85,21 +85,20 @@ def assemble(
             f"{mask_header.path}: knows {classes} classes, the preset rules name "
             f"{len(settings.rules.classes)}"
         )
-    poses = make_estimator(estimator, pose_weights, place, settings.depth_scale)
-    recognizer = Recognizer(depth, masks, poses, settings, place)
+    recognizer = Recognizer(
+        depth, masks, make_estimator(estimator, pose_weights, place), settings, place
+    )
     return Assembly(recognizer, depth_header, mask_header, place)
 
 
-def make_estimator(
-    name: str, pose_weights: str, device: torch.device, scale: float = 1.0
-) -> PoseEstimator:
-    """A pose estimator by name; `scale` is the depth's. Raises as `assemble` does."""
+def make_estimator(name: str, pose_weights: str, device: torch.device) -> PoseEstimator:
+    """A pose estimator by name. Raises as `assemble` does."""
     if name == "pnp":
         return PnpEstimator()
     if name == "epipolar":
         return EpipolarEstimator()
     if name == "network":
-        return NetworkEstimator(load_network(pose_weights, "pose", device)[0], device, scale)
+        return NetworkEstimator(load_network(pose_weights, "pose", device)[0], device)
     raise ConfigurationError(f"pose estimator {name!r} is unknown: {', '.join(ESTIMATORS)}")
 
 
