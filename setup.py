@@ -28,7 +28,15 @@ setup(
     license="Apache-2.0 AND CC-BY-NC-SA-3.0",
     python_requires=">=3.10",
     packages=find_packages(exclude=["test", "test.*", "benchmarks"]),
-    package_data={PACKAGE: ["networks/shipped/*", "nodes/fastdds.xml", "py.typed"]},
+    package_data={
+        PACKAGE: [
+            "evaluation/manifests/*",
+            "evaluation/report.html.j2",
+            "networks/shipped/*",
+            "nodes/fastdds.xml",
+            "py.typed",
+        ]
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
@@ -37,21 +45,29 @@ setup(
     ],
     install_requires=[
         "setuptools",
+        "apsw>=3.40",
+        "backports.zstd>=1; python_version < '3.14'",
+        "lz4>=4",
         "numpy>=1.26",
         "opencv-python-headless>=4.8,<5",
+        "Pillow>=10",
         "PyYAML>=6",
+        "rosbags>=0.11",
         "safetensors>=0.4.3",
         "torch>=2.4",
         "tqdm>=4.60",
     ],
     extras_require={
         "ros": [f"ros-jazzy-{name}" for name in ROS],
+        "report": ["jinja2>=3", "matplotlib>=3.7"],
         "teacher": ["ai-edge-litert>=2.0"],
         "test": [
             "pytest>=7.4,<9",
             "pytest-timeout>=2.2",
             "hypothesis>=6.90",
             "kornia>=0.7.3",
+            "mcap>=1.2",
+            "mcap-ros2-support>=0.5.5",
             "ruff",
             "mypy",
             "types-PyYAML",

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from depth_recog.errors import EncodingError
-from depth_recog.nodes.image_codec import ENCODINGS, to_rgb
+from depth_recog.interfaces.image_codec import ENCODINGS, to_rgb
 
 RGB = NDArray[np.uint8]
 BAYER = ("rggb", "bggr", "gbrg", "grbg")

@@ -21,7 +21,8 @@ from std_msgs.msg import Header
 from depth_recog.datasets.sequence import Frame, Sequence
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import ConfigurationError, DepthRecogError
-from depth_recog.nodes import camera_info, compressed_image, messages, process
+from depth_recog.interfaces import compressed_image
+from depth_recog.nodes import camera_info, messages, process
 from depth_recog.nodes.managed import LifecycleState, ManagedNode, TransitionCallbackReturn
 from depth_recog.nodes.parameters import Parameters, Spec
 

@@ -21,9 +21,10 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_recog.errors import DepthRecogError
+from depth_recog.interfaces import compressed_image
 from depth_recog.method.viewport import Viewport
 from depth_recog.networks.factory import Assembly, assemble
-from depth_recog.nodes import camera_info, compressed_image, diagnostics, messages
+from depth_recog.nodes import camera_info, diagnostics, messages
 from depth_recog.nodes.depth_parameters import SPECS, check, settings_of
 from depth_recog.nodes.managed import LifecycleState, ManagedNode, TransitionCallbackReturn
 from depth_recog.nodes.matching import CameraMatcher, LatestSlot

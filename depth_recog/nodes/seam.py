@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.errors import ConfigurationError
-from depth_recog.nodes import image_codec
+from depth_recog.interfaces import image_codec
 
 try:
     from cv_bridge import CvBridge

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from urllib.parse import parse_qsl
 
 import numpy as np
@@ -48,6 +49,11 @@ class SyntheticStreet:
     camera, and everywhere in the last frame. `moving` marks the pixels of things whose speed in the
     world is above zero at the frame's time. The labels are those of road, sidewalk, building, pole,
     traffic sign, vegetation, terrain, sky, person and car; no pixel is unlabelled.
+
+    `boxes` has one for each car and person of which the image shows a pixel or more, parked cars
+    too. A box is exact: nothing above the ground is outside it, in any phase of a walker's steps.
+    Its speed is that over the second around the frame: a car that starts in less than half a second
+    has one, and is not moving.
 
     Args:
         scene: a name in `SCENES`.
@@ -114,6 +120,11 @@ class SyntheticStreet:
         if index + 1 < self._frames:
             following = self._drive.world_from_camera(self._time(index + 1))
         return truth_of(self.camera, view, self._drive.bend, following)
+
+    def file(self, index: int) -> Path | None:
+        """None: the frames are made. Raises IndexError beyond the end."""
+        self._check(index)
+        return None
 
     def view(self, index: int) -> View:
         """The surfaces and the rigid motions behind a frame. Raises IndexError beyond the end.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sensor_msgs/CompressedImage's JPEG and PNG to RGB and back, as image_transport has them. No ROS.
+"""sensor_msgs/CompressedImage's JPEG and PNG to RGB and back, as image_transport has them.
 
 `format` is "jpeg", "png", or "ENCODING; jpeg compressed CHANNELS": the image's encoding before it
 was compressed, and the order of the channels that were handed to the compressor.
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.errors import EncodingError
-from depth_recog.nodes import image_codec
+from depth_recog.interfaces import image_codec
 
 FORMAT = "rgb8; jpeg compressed bgr8"
 """What `to_jpeg` writes."""
@@ -50,7 +50,7 @@ def to_rgb(form: str, data: object) -> NDArray[np.uint8]:
             "camera"
         )
     if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
+        pixels = np.right_shift(pixels, 8).astype(np.uint8)
     encoding, _, compression = form.partition(";")
     if pixels.ndim == 2:
         # A PNG of a Bayer image is the mosaic itself; a JPEG of one was made grey before.
@@ -58,8 +58,8 @@ def to_rgb(form: str, data: object) -> NDArray[np.uint8]:
         name = encoding.replace("16", "8") if mosaic else "mono8"
         height, width = pixels.shape
         return image_codec.to_rgb(name, height, width, width, np.ascontiguousarray(pixels))
-    if "compressed rgb" in compression:
-        # RGB was handed to a compressor that takes BGR, so the file has them swapped.
+    if encoding.startswith(("rgb", "bgr")) and compression and "compressed bgr" not in compression:
+        # RGB was handed to a compressor that takes BGR: so image_transport understands it.
         return np.ascontiguousarray(pixels[..., :3])
     code = cv2.COLOR_BGRA2RGB if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB
     return np.asarray(cv2.cvtColor(pixels, code), np.uint8)
@@ -87,5 +87,5 @@ def to_jpeg(rgb: NDArray[np.uint8]) -> array.array[int]:
     options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
     file = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)[1]
     data = array.array("B")
-    data.frombytes(memoryview(file).cast("B"))
+    data.frombytes(file.tobytes())
     return data
