@@ -13,6 +13,7 @@ ROS = [
     "diagnostic-msgs",
     "geometry-msgs",
     "lifecycle-msgs",
+    "nav-msgs",
     "rcl-interfaces",
     "rosgraph-msgs",
     "sensor-msgs",

@@ -16,7 +16,7 @@ pytest.importorskip("rclpy")
 import bags
 import ros_processes as rp
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_recog.datasets.camera_yaml import write_camera_yaml
 from depth_recog.method.camera import Camera
@@ -98,6 +98,29 @@ def test_a_folder_is_played_once(camera: Any, clip: Path) -> None:
         assert info.distortion_model == "plumb_bob"
     assert stamps(peer) == sorted(set(stamps(peer)))
     assert "played 5 frames" in process.stderr
+
+
+def test_compressed_images_where_somebody_listens(camera: Any, clip: Path) -> None:
+    """Nobody listens to the raw image; names follow image_transport: `image` is remapped first."""
+    process, peer = camera(
+        "packed",
+        {"source": clip, "rate": 50.0, "wait_for_subscribers": 1},
+        ("-r", "image:=left/image_raw"),
+        listen=False,
+    )
+    peer.listen({"left/image_raw/compressed": CompressedImage, "camera_info": CameraInfo})
+    process.wait_for_line("played 5 frames")
+    peer.process = None
+    peer.drain()
+    assert process.wait() == 0, process.story()
+    messages, infos = peer.heard["left/image_raw/compressed"], peer.heard["camera_info"]
+    assert [m.header for m in messages] == [m.header for m in infos]
+    assert len(messages) == 5
+    for i, message in enumerate(messages):
+        assert message.format == "rgb8; jpeg compressed bgr8"
+        bgr = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
+        assert bgr.shape == (48, 64, 3)
+        assert np.abs(bgr.astype(int) - (10 * i, 100, 200)).max() <= 3
 
 
 def test_a_bag_is_played_with_its_stamps(camera: Any, tmp_path: Path) -> None:

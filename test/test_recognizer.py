@@ -95,6 +95,7 @@ def recognizer(
     gate: str = "image",
     estimator: object = None,
     thresholds: Thresholds = THRESHOLDS,
+    depth_scale: float = 1.0,
 ) -> Recognizer:
     """The thresholds are given: what the tests say does not hang on the defaults."""
     oracle = Oracle()
@@ -105,7 +106,7 @@ def recognizer(
         oracle.depth,
         oracle.scores,
         PnpEstimator() if estimator is None else estimator,  # type: ignore[arg-type]
-        Settings(gate=gate, thresholds=thresholds),
+        Settings(gate=gate, thresholds=thresholds, depth_scale=depth_scale),
         CPU,
     )
 
@@ -183,6 +184,19 @@ def test_static_pose_is_the_cameras_motion_from_first_to_second(
         backward = np.linalg.inv(T)
         assert np.linalg.norm(got[:3, 3] - backward[:3, 3]) > 1.2
         assert got[2, 3] < -0.6, "the camera drives forward: points come nearer"
+
+
+def test_a_scale_is_one_for_depth_poses_and_gate(clips: dict[str, Clip]) -> None:
+    """Half the scale halves depth and translations, which meet the same thresholds."""
+    clip = clips["lead_car"]
+    plain, halved = (play(recognizer(clip, depth_scale=s), clip.frames)[1:] for s in (1.0, 0.5))
+    for one, half in zip(plain, halved, strict=True):
+        np.testing.assert_allclose(half.frame.depth, one.frame.depth / 2)
+        assert one.pair is not None
+        assert half.pair is not None
+        t, scaled = (s.pair.static.T_second_from_first[:3, 3] for s in (one, half))
+        np.testing.assert_allclose(scaled, t / 2, atol=0.01)
+        np.testing.assert_array_equal(half.pair.thresholds, one.pair.thresholds)
 
 
 def test_thresholds_are_those_of_the_pairs_own_time(clips: dict[str, Clip]) -> None:

@@ -52,6 +52,8 @@ class Settings:
         thresholds: of the literal gate, per second.
         mask_margin: how far masks are grown before features are chosen, pixels at network size.
         longest_gap_s: frames further apart make no pair, seconds.
+        depth_scale: factor on the networks' depth and translations, before anything is made of
+            them: depth, poses and the gate's thresholds are in one unit.
 
     Raises:
         ConfigurationError: an unknown gate.
@@ -62,6 +64,7 @@ class Settings:
     thresholds: Thresholds = field(default_factory=lambda: Thresholds(0.1, 3.5))
     mask_margin: int = 2
     longest_gap_s: float = 0.5
+    depth_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.gate not in GATES:
@@ -175,7 +178,8 @@ class Recognizer:
         with torch.inference_mode():
             tensor = image_tensor(image, self._device)
             focal = torch.tensor([camera.fy], dtype=tensor.dtype, device=self._device)
-            depth = self._depth(tensor, focal)[0, 0].float().cpu().numpy()
+            scaled = self._depth(tensor, focal)[0, 0].float() * self._settings.depth_scale
+            depth = scaled.cpu().numpy()
             watch.lap("depth network")
             # The largest probability is the largest score: the softmax changes no order.
             labels = self._scores(tensor).argmax(1)[0].to(torch.uint8).cpu().numpy()
@@ -237,5 +241,6 @@ class Recognizer:
             matches.within(keep_first, keep_second),
             first.depth,
             first.camera,
+            self._settings.depth_scale,
         )
         return self._estimator.estimate(pair)

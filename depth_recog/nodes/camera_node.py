@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The camera node: any source of frames as `image` and `camera_info`."""
+"""The camera node: any source of frames as `image`, `image/compressed` and `camera_info`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from depth_recog.datasets.sequence import Frame, Sequence
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import ConfigurationError, DepthRecogError
+from depth_recog.interfaces import compressed_image
 from depth_recog.nodes import camera_info, messages, process
 from depth_recog.nodes.managed import LifecycleState, ManagedNode, TransitionCallbackReturn
 from depth_recog.nodes.parameters import Parameters, Spec
@@ -98,7 +99,14 @@ class CameraNode(ManagedNode):
         self._infos = self.create_publisher(
             CameraInfo, "camera_info", qos, qos_overriding_options=options
         )
-        self._entities = [self._images, self._infos]
+        # As image_transport names it: below the name that `image` is remapped to.
+        self._compressed = self.create_publisher(
+            CompressedImage,
+            f"{self.resolve_topic_name('image')}/compressed",
+            qos,
+            qos_overriding_options=options,
+        )
+        self._entities = [self._images, self._infos, self._compressed]
         self._clock_publisher = None
         if p["publish_clock"]:
             self._clock_publisher = self.create_publisher(Clock, "/clock", 10)
@@ -159,7 +167,10 @@ class CameraNode(ManagedNode):
 
     def _wait_for_subscribers(self) -> None:
         wanted = self._params["wait_for_subscribers"]
-        while self._images.get_subscription_count() < wanted and not self._halt.is_set():
+        images = (self._images, self._compressed)
+        while not self._halt.is_set():
+            if sum(publisher.get_subscription_count() for publisher in images) >= wanted:
+                break
             self._halt.wait(_POLL_S)
         if wanted:
             self._halt.wait(_GRACE_S)
@@ -180,7 +191,7 @@ class CameraNode(ManagedNode):
                 return
             self._publish(frame)
         # The process ends now, and with it whatever a reliable subscriber has not got yet.
-        for publisher in (self._infos, self._images):
+        for publisher in (self._infos, self._images, self._compressed):
             publisher.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGE_S))
 
     def _frames(self) -> Iterator[Frame]:
@@ -203,10 +214,16 @@ class CameraNode(ManagedNode):
     def _publish(self, frame: Frame) -> None:
         header = Header(frame_id=self._params["frame_id"], stamp=self._stamp(frame))
         message = messages.image(frame.image, "rgb8", header)
+        compressed = None
+        if self._compressed.get_subscription_count() > 0:
+            data = compressed_image.to_jpeg(frame.image)
+            compressed = CompressedImage(header=header, format=compressed_image.FORMAT, data=data)
         if self._clock_publisher is not None:
             self._clock_publisher.publish(Clock(clock=header.stamp))
         self._infos.publish(camera_info.to_message(frame.camera, header))
         self._images.publish(message)
+        if compressed is not None:
+            self._compressed.publish(compressed)
         self.published += 1
 
     def _stamp(self, frame: Frame) -> TimeMessage:

@@ -12,13 +12,16 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from numpy.typing import NDArray
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_recog.errors import DepthRecogError
+from depth_recog.interfaces import compressed_image
 from depth_recog.method.viewport import Viewport
 from depth_recog.networks.factory import Assembly, assemble
 from depth_recog.nodes import camera_info, diagnostics, messages
@@ -27,14 +30,14 @@ from depth_recog.nodes.managed import LifecycleState, ManagedNode, TransitionCal
 from depth_recog.nodes.matching import CameraMatcher, LatestSlot
 from depth_recog.nodes.outputs import Outputs
 from depth_recog.nodes.parameters import Parameters
-from depth_recog.nodes.seam import image_to_rgb
+from depth_recog.nodes.seam import image_to_rgb, transform_broadcaster
 
 
 @dataclass(frozen=True)
 class _Job:
     """An image, its CameraInfo, and when it arrived (monotonic seconds)."""
 
-    image: Image
+    image: Image | CompressedImage
     info: CameraInfo
     arrived: float
 
@@ -51,6 +54,7 @@ class DepthNode(ManagedNode):
         self._slot: LatestSlot[_Job] = LatestSlot()
         self._thread: threading.Thread | None = None
         self._outputs: Outputs | None = None
+        self._broadcaster: Any = None
         self._inputs: list[Any] = []
         self._view_key: tuple[Any, ...] | None = None
         self._view: Viewport | None = None
@@ -72,6 +76,8 @@ class DepthNode(ManagedNode):
         p = self._params
         if p["threads"]:
             torch.set_num_threads(p["threads"])
+        if p["publish_tf"] and self._broadcaster is None:
+            self._broadcaster = transform_broadcaster(self)
         self._assembly = assemble(
             p["device"],
             p["weights"],
@@ -96,7 +102,7 @@ class DepthNode(ManagedNode):
         self._slot = LatestSlot()
         self._matcher = CameraMatcher()
         self._view_key = None
-        self._outputs = Outputs(self, p.__getitem__)
+        self._outputs = Outputs(self, p.__getitem__, self._broadcaster if p["publish_tf"] else None)
         reliability = ReliabilityPolicy[p["image_reliability"].upper()]
         qos = QoSProfile(depth=5, reliability=reliability)
         options = QoSOverridingOptions.with_default_policies()
@@ -105,12 +111,18 @@ class DepthNode(ManagedNode):
                 CameraInfo, "camera_info", self._on_info, qos, qos_overriding_options=options
             ),
             self.create_subscription(
-                Image, "image", self._on_image, qos, qos_overriding_options=options
+                *self._image_topic(), self._on_image, qos, qos_overriding_options=options
             ),
         ]
         self._thread = threading.Thread(target=self._infer, name="inference", daemon=True)
         self._thread.start()
         self.active = True
+
+    def _image_topic(self) -> tuple[type, str]:
+        if self._params["image_transport"] == "raw":
+            return Image, "image"
+        # image_transport's rule: the base topic is remapped first, then the transport is appended.
+        return CompressedImage, f"{self.resolve_topic_name('image')}/compressed"
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Close the topics and end the inference thread."""
@@ -158,7 +170,7 @@ class DepthNode(ManagedNode):
 
     # The executor's thread: hand over the newest image
 
-    def _on_image(self, message: Image) -> None:
+    def _on_image(self, message: Image | CompressedImage) -> None:
         self._ledger.count("received")
         stamp = messages.stamp_ns(message.header)
         was_loose = self._matcher.loose
@@ -203,7 +215,7 @@ class DepthNode(ManagedNode):
             return
         start = time.perf_counter()
         view = self._viewport(job.info)
-        rectified = view.rectify(image_to_rgb(job.image))
+        rectified = view.rectify(_pixels(job.image))
         image = view.shrink(rectified)
         prepared = time.perf_counter()
         header = job.image.header
@@ -213,7 +225,7 @@ class DepthNode(ManagedNode):
             str(stamp), stamp, image, view.network, self._outputs.need_pair(wanted)
         )
         recognized = time.perf_counter()
-        self._outputs.publish(wanted, step, view, header)
+        self._outputs.publish(wanted, step, view, header, rectified)
         parts = {
             "conversion and resizing": prepared - start,
             **step.seconds,
@@ -255,9 +267,11 @@ class DepthNode(ManagedNode):
             rows["weights"] = depth.path.stem
             rows["weights sha256"] = depth.sha256
             rows["unit"] = depth.unit
+            scale = self._params["depth_scale"]
+            rows["depth scale"] = f"{scale:g}, declared" if scale else "not declared"
         level, message = DiagnosticStatus.OK, "publishing" if self.active else "inactive"
         if self.active and not self._ledger.counts["received"]:
-            topic = self.resolve_topic_name("image")
+            topic = self.resolve_topic_name(self._image_topic()[1])
             level, message = DiagnosticStatus.WARN, f"no image yet on {topic}"
         rejected = self._ledger.counts["rejected"]
         if rejected > self._rejected_before:
@@ -266,3 +280,10 @@ class DepthNode(ManagedNode):
         stamp = self.get_clock().now().to_msg()
         name = f"{self.get_fully_qualified_name().lstrip('/')}: depth"
         self._diagnostics.publish(diagnostics.status(name, level, message, rows, stamp))
+
+
+def _pixels(message: Image | CompressedImage) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB. Raises EncodingError."""
+    if isinstance(message, CompressedImage):
+        return compressed_image.to_rgb(message.format, message.data)
+    return image_to_rgb(message)

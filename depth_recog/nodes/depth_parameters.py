@@ -58,6 +58,28 @@ SPECS = (
         choices=("input", "network"),
         live=True,
     ),
+    Spec(
+        "depth_scale",
+        0.0,
+        "Factor from the networks' depth to metres; 0: none is known, the depth goes out as it is.",
+        0.0,
+        1000.0,
+    ),
+    Spec("points_step", 4, "Every n-th pixel and row becomes a point.", 1, 64, live=True),
+    Spec("publish_odom", False, "Publish odometry; needs depth_scale and the estimator pnp."),
+    Spec("publish_tf", False, "Send the odometry to tf as well; needs publish_odom and tf2_ros."),
+    Spec("odom_frame", "odom", "Frame of the odometry: the camera's first pose, x forward."),
+    Spec(
+        "odom_child_frame",
+        "camera_link",
+        "Frame that the odometry moves: at the camera, x forward, y left, z up.",
+    ),
+    Spec(
+        "image_transport",
+        "raw",
+        "What is subscribed to: image, or image/compressed.",
+        choices=("raw", "compressed"),
+    ),
     Spec("input_rectified", False, "The images are rectified already: use P and ignore D."),
     Spec(
         "image_reliability",
@@ -75,6 +97,7 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
         gate=values["gate"],
         thresholds=Thresholds(values["gate_rotation"], values["gate_translation"]),
         longest_gap_s=values["longest_gap"],
+        depth_scale=values["depth_scale"] or 1.0,
     )
 
 
@@ -84,4 +107,26 @@ def check(values: Mapping[str, Any]) -> None:
     if not values["min_depth"] < values["max_depth"]:
         raise ConfigurationError(
             f"min_depth {values['min_depth']} must be less than max_depth {values['max_depth']}"
+        )
+    _check_odometry(values)
+
+
+def _check_odometry(values: Mapping[str, Any]) -> None:
+    if values["publish_tf"] and not values["publish_odom"]:
+        raise ConfigurationError("publish_tf sends the odometry: set publish_odom to true as well")
+    if not values["publish_odom"]:
+        return
+    if not values["depth_scale"]:
+        raise ConfigurationError(
+            "publish_odom needs metres: declare depth_scale, the true distance of something "
+            "divided by its depth here (1.0 where the weights' metres are right for your camera)"
+        )
+    if values["pose_estimator"] != "pnp":
+        raise ConfigurationError(
+            f"publish_odom needs pose_estimator pnp: {values['pose_estimator']} knows no covariance"
+        )
+    frames = values["odom_frame"], values["odom_child_frame"]
+    if not all(frames) or frames[0] == frames[1]:
+        raise ConfigurationError(
+            f"odom_frame {frames[0]!r} and odom_child_frame {frames[1]!r}: name two frames"
         )

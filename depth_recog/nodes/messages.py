@@ -52,8 +52,13 @@ def depth_image(depth: NDArray[np.float32], encoding: str, header: Header) -> Im
     """
     if encoding == "32FC1":
         return image(depth, encoding, header)
-    millimetres = np.where(np.isfinite(depth) & (depth < 65.535), depth * 1000, 0)
-    return image(np.rint(millimetres).astype(np.uint16), "16UC1", header)
+    return image(millimetres(depth), "16UC1", header)
+
+
+def millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """(H, W) float32 metres to millimetres, 0 invalid, beyond range or beyond 16 bits."""
+    values = np.where(np.isfinite(depth) & (depth < 65.535), depth * 1000, 0)
+    return np.rint(values).astype(np.uint16)
 
 
 def matrix(values: Matrix) -> Float64MultiArray:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The seam between the two installations: cv_bridge in a workspace, numpy with pip.
+"""The seam between the two installations: cv_bridge and tf2_ros in a workspace, numpy with pip.
 
 Whatever is chosen behaves the same; the contract tests run on whichever is there.
 """
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_recog.errors import ConfigurationError
 from depth_recog.interfaces import image_codec
 
 try:
@@ -66,3 +67,19 @@ CHOSEN = "cv_bridge" if "cv_bridge" in CHOICES else "numpy"
 def image_to_rgb(message: Any) -> NDArray[np.uint8]:
     """A sensor_msgs/Image's pixels, (H, W, 3) uint8 RGB. Raises EncodingError."""
     return CHOICES[CHOSEN](message)
+
+
+def transform_broadcaster(node: Any) -> Any:
+    """A tf2_ros.TransformBroadcaster.
+
+    Raises:
+        ConfigurationError: tf2_ros is not here: the wheels have none.
+    """
+    try:
+        from tf2_ros import TransformBroadcaster
+    except ImportError as error:
+        raise ConfigurationError(
+            f"publish_tf needs tf2_ros ({error}), which is not among the pip wheels: use a ROS "
+            "workspace, or set publish_tf to false and make the transform of the odom topic"
+        ) from error
+    return TransformBroadcaster(node)

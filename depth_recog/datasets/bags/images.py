@@ -8,7 +8,6 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +15,7 @@ from depth_recog.datasets.bags import messages
 from depth_recog.datasets.bags.bag import Bag
 from depth_recog.datasets.bags.storage import DamagedError, Entry
 from depth_recog.datasets.image_files import is_cut_off
-from depth_recog.errors import EncodingError
+from depth_recog.interfaces import compressed_image
 from depth_recog.interfaces.image_codec import to_rgb
 
 _TAIL_BYTES = 64
@@ -125,24 +124,4 @@ def decode(message: Any, compressed: bool) -> NDArray[np.uint8]:
         )
         # A view of the bag's bytes could not be written to, unlike other readers' images.
         return image if image.flags.writeable else image.copy()
-    pixels = cv2.imdecode(message.data, cv2.IMREAD_COLOR)
-    if pixels is None or is_cut_off(message.data.tobytes()):
-        raise EncodingError(
-            f"its {message.data.size} bytes are no image that OpenCV can decode "
-            f"(format {message.format!r})"
-        )
-    image = np.asarray(pixels, np.uint8)
-    if not _is_rgb(message.format):
-        cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
-    return image
-
-
-def _is_rgb(text: str) -> bool:
-    """Whether the file's channels are in the order R, G, B, where all others have B, G, R.
-
-    As compressed_image_transport reads it: "rgb8; jpeg compressed bgr8" was turned before it was
-    compressed, "rgb8; jpeg compressed rgb8" was not.
-    """
-    encoding, semicolon, how = text.partition(";")
-    colour = encoding.strip().startswith(("rgb", "bgr"))
-    return bool(semicolon) and colour and "compressed bgr" not in how
+    return compressed_image.to_rgb(message.format, message.data)
