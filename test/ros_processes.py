@@ -299,7 +299,7 @@ class Peer:
         self.executor.add_node(self.node)
         self.heard: dict[str, list[Any]] = defaultdict(list)
         self.diagnostics: dict[str, str] = {}
-        self.level: Any = None
+        self.statuses: dict[str, Any] = {}
         self._subscriptions: dict[str, Any] = {}
         self._clients: dict[str, Any] = {}
         self._prefix = f"{namespace.strip('/')}/"
@@ -313,10 +313,10 @@ class Peer:
         self.context.try_shutdown()
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            if status.name.startswith(self._prefix):
-                self.diagnostics = {v.key: v.value for v in status.values}
-                self.level = status.level
+        ours = [s for s in message.status if s.name.startswith(self._prefix)]
+        if ours:
+            self.statuses = {status.name.split(": ")[1]: status for status in ours}
+            self.diagnostics = {v.key: v.value for status in ours for v in status.values}
 
     # Waiting
 

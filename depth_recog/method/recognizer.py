@@ -108,6 +108,19 @@ class Recognizer:
         self._device = device
         self._buffer: PartnerBuffer[Observation] = PartnerBuffer(settings.longest_gap_s)
 
+    def changed(self, settings: Settings, estimator: PoseEstimator | None = None) -> Recognizer:
+        """The same networks with other settings, and perhaps another estimator.
+
+        It goes on with the buffered frames, unless what was seen in them depends on the change.
+        """
+        other = Recognizer(
+            self._depth, self._scores, estimator or self._estimator, settings, self._device
+        )
+        was = self._settings
+        if (was.rules, was.longest_gap_s) == (settings.rules, settings.longest_gap_s):
+            other._buffer = self._buffer
+        return other
+
     def reset(self) -> None:
         """Forget the buffered frames: another camera, a jump in time."""
         self._buffer.clear()

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 from geometry_msgs.msg import TransformStamped
 from numpy.typing import NDArray
-from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Float64MultiArray, Header
 
+from depth_recog.errors import ConfigurationError
 from depth_recog.method.masking import SKY, dynamic_image, static_image
 from depth_recog.method.observation import Pair, Step
 from depth_recog.method.pose import PoseEstimate
 from depth_recog.method.se3 import Matrix
 from depth_recog.method.viewport import Viewport, limit_depth
 from depth_recog.nodes import camera_info, messages
+from depth_recog.nodes.qos import QosWatch
 from depth_recog.pictures import depth_colors
 
 DEPTH = "depth/image_rect"
@@ -70,24 +70,36 @@ class Outputs:
     """The depth node's publishers.
 
     Args:
-        node: their owner.
+        watch: makes the publishers.
         parameters: `depth_encoding`, `output_size`, `min_depth`, `max_depth`, read at every frame.
+        listeners_changed: called when somebody begins or ends to listen.
+
+    Raises:
+        ConfigurationError: a QoS override that cannot be used.
     """
 
-    def __init__(self, node: Node, parameters: Callable[[str], Any]) -> None:
-        self._node = node
+    def __init__(
+        self,
+        watch: QosWatch,
+        parameters: Callable[[str], Any],
+        listeners_changed: Callable[[], None],
+    ) -> None:
+        self._watch = watch
         self._parameter = parameters
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
-        options = QoSOverridingOptions.with_default_policies()
-        self._publishers: dict[str, Publisher] = {
-            topic: node.create_publisher(kind, topic, qos, qos_overriding_options=options)
-            for topic, kind in TOPICS.items()
-        }
+        self._publishers: dict[str, Publisher] = {}
+        try:
+            for topic, kind in TOPICS.items():
+                publisher = watch.publisher(kind, topic, qos, listeners_changed)
+                self._publishers[topic] = publisher
+        except ConfigurationError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Destroy the publishers."""
         for publisher in self._publishers.values():
-            self._node.destroy_publisher(publisher)
+            self._watch.destroy(publisher)
         self._publishers = {}
 
     def wanted(self) -> set[str]:
