@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,53 +18,23 @@ pytest.importorskip("rclpy")
 import ros_processes as rp
 from geometry_msgs.msg import TransformStamped
 from rclpy.qos import ReliabilityPolicy
+from robot import (
+    DEPTH,
+    HEIGHT,
+    INFO,
+    MASKS,
+    MATRICES,
+    PARAMETERS,
+    TOPICS,
+    TRANSFORMS,
+    WIDTH,
+    Robot,
+    fleet,
+    street,
+)
 from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import Float64MultiArray
 
 pytestmark = pytest.mark.ros
-
-DEPTH, INFO = "depth/image_rect", "depth/camera_info"
-MASKS = ("mask/labels", "mask/dynamic", "mask/moving")
-TRANSFORMS = ("pose/target", "pose/static")
-MATRICES = (
-    "pose/target_matrix",
-    "pose/static_matrix",
-    "pose/dynamic_matrix",
-    "pose/absolute_difference",
-)
-TOPICS: dict[str, type] = {
-    DEPTH: Image,
-    INFO: CameraInfo,
-    **dict.fromkeys(MASKS, Image),
-    **dict.fromkeys(TRANSFORMS, TransformStamped),
-    **dict.fromkeys(MATRICES, Float64MultiArray),
-}
-PARAMETERS: dict[str, Any] = {"threads": 1, "device": "cpu"}
-WIDTH, HEIGHT = 416, 128
-
-
-@cache
-def street(index: int) -> NDArray[np.uint8]:
-    """Frame of a drive in which cars are in sight."""
-    from depth_recog.datasets.synthetic import SyntheticStreet
-
-    return SyntheticStreet(seed=0)[index].image
-
-
-class Robot(rp.Peer):
-    """A peer that listens to everything of a running depth node."""
-
-    def image(self, index: int = 0, **arguments: Any) -> int:
-        return self.send(street(index), **arguments)
-
-    def depth_of(self, stamp: int) -> Any:
-        return self.wait(lambda: self.of_stamp(DEPTH, stamp), f"depth of {stamp}")
-
-    def all_of(self, stamp: int, topics: tuple[str, ...] = (DEPTH, INFO, *MASKS)) -> dict[str, Any]:
-        return {
-            topic: self.wait(lambda t=topic: self.of_stamp(t, stamp), f"{topic} of {stamp}")
-            for topic in topics
-        }
 
 
 @pytest.fixture(scope="module")
@@ -483,23 +452,10 @@ def test_a_jump_back_in_time_starts_anew(robot: Robot) -> None:
 
 
 @pytest.fixture
-def other(request: pytest.FixtureRequest) -> Iterator[Any]:
+def other() -> Iterator[Any]:
     """Starts further nodes; they are killed at the end."""
-    running: list[Any] = []
-
-    def start(
-        namespace: str, parameters: dict[str, Any] | None = None, ros_args: tuple[str, ...] = ()
-    ) -> tuple[rp.Process, Robot]:
-        values = PARAMETERS | (parameters or {})
-        process = rp.start_node("depth_node", namespace, values, ros_args)
-        running.append(process)
-        peer = Robot(namespace, process)
-        running.append(peer)
-        return process, peer
-
-    yield start
-    for thing in reversed(running):
-        thing.kill() if isinstance(thing, rp.Process) else thing.close()
+    with fleet() as start:
+        yield start
 
 
 def test_camera_info_of_other_stamps(other: Any) -> None:

@@ -8,6 +8,7 @@ with the remedy, and a problem that stands in the diagnostics for as long as the
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -82,7 +83,8 @@ class QosWatch:
             incompatible_qos=lambda event: self._mismatch(name, "publisher", event),
             matched=None if matched is None else lambda event: matched(),
         )
-        return self._make(self._node.create_publisher, name, events, kind, topic, qos)
+        # A copy: rclpy writes the overrides of this topic into the profile that it is given.
+        return self._make(self._node.create_publisher, name, events, kind, topic, copy(qos))
 
     def subscription(
         self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile
@@ -94,7 +96,7 @@ class QosWatch:
             message_lost=lambda event: self._loss(name, event),
         )
         create = self._node.create_subscription
-        return self._make(create, name, events, kind, topic, callback, qos)
+        return self._make(create, name, events, kind, topic, callback, copy(qos))
 
     def _make(self, create: Any, name: str, events: Any, *arguments: Any) -> Any:
         options = QoSOverridingOptions(_POLICIES)
