@@ -18,7 +18,7 @@ os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
 
 import ros_processes as rp
 from robot import DEPTH, Robot, fleet
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 
 NODE = "depth_node"
 
@@ -43,10 +43,10 @@ def share_of_a_core(process: rp.Process, peer: Robot, seconds: float) -> float:
     return 100 * (cpu_seconds(process) - before) / (time.monotonic() - start)
 
 
-def camera(namespace: str, size: str, hz: float, reliability: str, count: int = 0) -> rp.Process:
+def camera(namespace: str, size: str, hz: float, reliability: str, *limits: int) -> rp.Process:
     """A driver in another process, with the shipped Fast DDS profile."""
     command = [sys.executable, str(rp.FOREIGN / "camera.py"), namespace, size, str(hz), reliability]
-    return rp.Process([*command, str(count)] if count else command)
+    return rp.Process([*command, *map(str, limits)])
 
 
 def idle(seconds: float, threads: int) -> None:
@@ -112,11 +112,10 @@ def one_in_one_out(frames: int, threads: int) -> None:
     """Stamps that came in, and stamps that went out."""
     with fleet() as start:
         _, peer = start("stream", {"threads": threads})
-        peer.listen({DEPTH: Image, "image": Image})
-        peer.wait(lambda: peer.node.count_subscribers("/stream/image") == 2, "the node")
-        driver = camera("stream", "640x480", 10, "reliable", frames)
+        peer.listen({DEPTH: Image, "image": Image, "camera_info": CameraInfo})
+        driver = camera("stream", "640x480", 10, "reliable", frames, 2)
         try:
-            driver.wait_for_line(f"sent {frames}", limit=60 + frames / 5)
+            peer.wait(lambda: "sent" in driver.stdout, "all images", 60 + frames / 5)
             counts = peer.settled()
             peer.drain(1.0)
         finally:

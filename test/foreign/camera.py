@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A camera at full rate that knows nothing of the package under test: plain rclpy.
 
-python camera.py NAMESPACE WIDTHxHEIGHT HZ RELIABILITY [COUNT]
-Publishes grey images with camera_info of the same stamps from the start on, whoever listens; after
-COUNT of them (or at SIGINT) it prints `sent N` and stays until it is interrupted.
+python camera.py NAMESPACE WIDTHxHEIGHT HZ RELIABILITY [COUNT LISTENERS]
+Publishes images with camera_info of the same stamps from the start on, whoever listens; with COUNT,
+so many from the moment on at which LISTENERS listen, then a line `sent COUNT`, and it stays.
 """
 
 import array
@@ -18,7 +18,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 def main() -> None:
     namespace, size, hz, reliability = sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4]
-    count = int(sys.argv[5]) if len(sys.argv) > 5 else 10**9
+    count, listeners = map(int, sys.argv[5:7]) if len(sys.argv) > 5 else (10**9, 0)
     width, height = map(int, size.split("x"))
     rclpy.init()
     node = rclpy.create_node("fast_driver", namespace=namespace)
@@ -35,8 +35,10 @@ def main() -> None:
     info.p = [f, 0.0, width / 2, 0.0, 0.0, f, height / 2, 0.0, 0.0, 0.0, 1.0, 0.0]
     image.header.frame_id = info.header.frame_id = "fast_camera_optical"
     print("ready", flush=True)
+    while min(p.get_subscription_count() for p in (images, infos)) < listeners:
+        rclpy.spin_once(node, timeout_sec=0.05)
     sent = 0
-    start = time.monotonic()
+    start = time.monotonic() + 0.5  # we know of them before they know of us
     with contextlib.suppress(KeyboardInterrupt):
         while sent < count:
             time.sleep(max(0.0, start + sent / hz - time.monotonic()))
