@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 pytest.importorskip("rclpy")
 
 import ros_processes as rp
+from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import TransformStamped
 from rclpy.qos import ReliabilityPolicy
 from robot import (
@@ -428,6 +429,55 @@ def test_camera_info_changes_the_size_in_mid_stream(robot: Robot) -> None:
         height, width = pixels.shape[:2]
         assert {(m.width, m.height) for m in got.values()} == {(width, height)}
         assert got[INFO].k[0] == pytest.approx(0.58 * width)
+
+
+def test_camera_info_changes_its_k_in_mid_stream(robot: Robot) -> None:
+    """A zoom: the depth follows at once, and no pair spans it."""
+    focal = 0.58 * WIDTH
+    robot.depth_of(robot.image(0))
+    for factor in (1.5, 1.0):
+        robot.settled()
+        robot.heard["pose/target_matrix"].clear()
+        stamp = robot.new_stamp()
+        robot.infos.publish(rp.info_message((WIDTH, HEIGHT), stamp, factor * focal))
+        robot.images.publish(rp.image_message(street(1), "rgb8", stamp))
+        assert robot.all_of(stamp)[INFO].k[0] == pytest.approx(factor * focal)
+        robot.settled()
+        assert not robot.heard["pose/target_matrix"]
+
+
+def test_a_recording_in_a_loop_with_its_own_clock(other: Any) -> None:
+    """/clock and the stamps jump back again and again: the node goes on, without a pair there."""
+    process, peer = other("looped", {"use_sim_time": True})
+    peer.listen(TOPICS)
+    camera = rp.start_node(
+        "camera_node",
+        "looped",
+        {
+            "source": "synthetic:street?frames=6&width=96&height=32&rate=20",
+            "rate": 5.0,
+            "loop": True,
+            "stamps": "recorded",
+            "publish_clock": True,
+            "use_sim_time": True,
+        },
+    )
+    try:
+        peer.wait(
+            lambda: [rp.stamp_ns(m) for m in peer.heard[DEPTH]].count(0) >= 3, "three beginnings"
+        )
+        for topic in TRANSFORMS:
+            peer.wait(lambda t=topic: peer.heard[t], topic)
+            assert not {rp.stamp_ns(m) for m in peer.heard[topic]} & {0}
+        counts = peer.counts()
+        assert counts["rejected"] == counts["unmatched"] == 0
+    finally:
+        camera.interrupt()
+        camera.kill()
+    # The clock stands still now, and the camera is gone: that is told nevertheless.
+    peer.status("input", DiagnosticStatus.STALE, "no image for")
+    assert process.interrupt() == 0, process.story()
+    assert "Traceback" not in process.stderr, process.story()
 
 
 def test_a_jump_back_in_time_starts_anew(robot: Robot) -> None:

@@ -81,12 +81,19 @@ class Assembler:
                 self.why = ", ".join(str(values[n]) for n in sorted(names & FROM_FILES))
                 self._wishes.put(self._wish)
 
-    def release(self) -> None:
-        """Forget the networks and give their memory back."""
+    def stop(self, patience: float | None = None) -> bool:
+        """Load nothing more; False where that takes longer than `patience` seconds."""
         self._wishes.close()
         if self._worker is not None:
-            self._worker.join()
+            self._worker.join(patience)
+            if self._worker.is_alive():
+                return False
             self._worker = None
+        return True
+
+    def release(self) -> None:
+        """Forget the networks and give their memory back."""
+        self.stop()
         self.current, self.state, self.why = None, "", ""
         memory.give_back()
 

@@ -109,8 +109,9 @@ class DepthNode(ManagedNode):
         self._assembler.release()
 
     def stop(self) -> bool:
-        """End before the process does; False where the inference thread would not come back."""
-        idle = self._deactivate(patience=3.0)
+        """End before the process does; False where one of the threads would not come back."""
+        idle = self._deactivate(patience=2.5)
+        idle = self._assembler.stop(patience=0.5) and idle
         counts = self._ledger.counts
         if counts["received"]:
             told = ", ".join(f"{k} {counts[k]}" for k in ("received", *diagnostics.OUTCOMES))
