@@ -224,6 +224,8 @@ def test_qos_overrides_are_taken(start: Any) -> None:
 
     at = peer.node.get_subscriptions_info_by_topic
     assert only(at("/mine/image")).reliability == ReliabilityPolicy.RELIABLE
+    # An override is for its own topic alone.
+    assert only(at("/mine/image")).durability == DurabilityPolicy.VOLATILE
     assert only(at("/mine/camera_info")).durability == DurabilityPolicy.TRANSIENT_LOCAL
     at = peer.node.get_publishers_info_by_topic
     assert only(at("/mine/depth/image_rect")).reliability == ReliabilityPolicy.BEST_EFFORT

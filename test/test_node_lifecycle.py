@@ -103,15 +103,18 @@ def test_an_exception_in_a_transition(start: Any, tmp_path: Path) -> None:
 
 
 def test_a_failed_activation_leaves_nothing_open(start: Any) -> None:
-    bad = "qos_overrides./halfway/camera_info.subscription.reliability:=nonsense"
+    # The image is the last to be opened.
+    bad = "qos_overrides./halfway/image.subscription.reliability:=nonsense"
     process, peer = start("halfway", {"autostart": False}, ("-p", bad))
     assert peer.change_state(NODE, "configure")
     for _ in range(2):
         assert not peer.change_state(NODE, "activate")
         assert peer.state(NODE) == "inactive"
-        process.wait_for_line("QoS of /halfway/camera_info: .*nonsense")
+        process.wait_for_line("QoS of /halfway/image: .*nonsense")
     depth = "/halfway/depth/image_rect"
     peer.wait(lambda: not peer.node.count_publishers(depth), "the publishers to be gone")
+    info = "/halfway/camera_info"
+    peer.wait(lambda: not peer.node.count_subscribers(info), "the subscription to be gone")
     assert peer.change_state(NODE, "cleanup")
     process.assert_alive()
 

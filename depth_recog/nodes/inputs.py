@@ -17,6 +17,7 @@ from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image
 
+from depth_recog.errors import ConfigurationError
 from depth_recog.nodes import messages
 from depth_recog.nodes.diagnostics import Ledger
 from depth_recog.nodes.matching import CameraMatcher
@@ -65,9 +66,15 @@ class Inputs:
         self._images: Subscription | None = None
         self._infos: Subscription | None = None
         self._since = 0.0
+        self.topic = node.resolve_topic_name(IMAGE)
+        self.info_topic = node.resolve_topic_name(INFO)
         self.heard = False
         """Whether an image has come since the subscription."""
-        self.open()
+        try:
+            self.open()
+        except ConfigurationError:
+            self.close()
+            raise
 
     @property
     def listening(self) -> bool:
@@ -83,10 +90,12 @@ class Inputs:
         """Subscribe, where that is not so already."""
         # First the camera_info: an image that comes without it must wait.
         if self._infos is None:
-            self._infos = self._watch.subscription(CameraInfo, INFO, self._on_info, self._qos)
+            self._infos = self._watch.subscription(
+                CameraInfo, self.info_topic, self._on_info, self._qos
+            )
         if self._images is None:
             self._since, self.heard = time.monotonic(), False
-            self._images = self._watch.subscription(Image, IMAGE, self._on_image, self._qos)
+            self._images = self._watch.subscription(Image, self.topic, self._on_image, self._qos)
 
     def rest(self) -> None:
         """Take no images. A driver may send its camera_info only once: one is waited for."""

@@ -58,7 +58,7 @@ class QosWatch:
     """
 
     def __init__(self, node: Node) -> None:
-        self._node = node
+        self.node = node
         self._endpoints: dict[str, Publisher | Subscription] = {}
         self._mismatches: dict[tuple[str, str], str] = {}
         self.incompatible = 0
@@ -78,24 +78,24 @@ class QosWatch:
         Raises:
             ConfigurationError: a QoS override that cannot be used.
         """
-        name = self._node.resolve_topic_name(topic)
+        name = self.node.resolve_topic_name(topic)
         events = PublisherEventCallbacks(
             incompatible_qos=lambda event: self._mismatch(name, "publisher", event),
             matched=None if matched is None else lambda event: matched(),
         )
         # A copy: rclpy writes the overrides of this topic into the profile that it is given.
-        return self._make(self._node.create_publisher, name, events, kind, topic, copy(qos))
+        return self._make(self.node.create_publisher, name, events, kind, topic, copy(qos))
 
     def subscription(
         self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile
     ) -> Subscription:
         """A subscription. Raises as `publisher` does."""
-        name = self._node.resolve_topic_name(topic)
+        name = self.node.resolve_topic_name(topic)
         events = SubscriptionEventCallbacks(
             incompatible_qos=lambda event: self._mismatch(name, "subscription", event),
             message_lost=lambda event: self._loss(name, event),
         )
-        create = self._node.create_subscription
+        create = self.node.create_subscription
         return self._make(create, name, events, kind, topic, callback, copy(qos))
 
     def _make(self, create: Any, name: str, events: Any, *arguments: Any) -> Any:
@@ -111,9 +111,9 @@ class QosWatch:
         """Close an endpoint that was made here."""
         self._endpoints.pop(endpoint.topic_name, None)
         if isinstance(endpoint, Publisher):
-            self._node.destroy_publisher(endpoint)
+            self.node.destroy_publisher(endpoint)
         else:
-            self._node.destroy_subscription(endpoint)
+            self.node.destroy_subscription(endpoint)
 
     def mismatches(self, side: str) -> list[str]:
         """What does not fit our publishers or subscriptions at present, and how to cure it.
@@ -137,10 +137,10 @@ class QosWatch:
     def _others_that_do_not_fit(self, endpoint: Publisher | Subscription) -> bool:
         own, name = endpoint.qos_profile, endpoint.topic_name
         if isinstance(endpoint, Publisher):
-            others = self._node.get_subscriptions_info_by_topic(name)
+            others = self.node.get_subscriptions_info_by_topic(name)
             pairs = [(own, other.qos_profile) for other in others]
         else:
-            others = self._node.get_publishers_info_by_topic(name)
+            others = self.node.get_publishers_info_by_topic(name)
             pairs = [(other.qos_profile, own) for other in others]
         return any(qos_check_compatible(*pair)[0] == QoSCompatibility.ERROR for pair in pairs)
 
@@ -156,13 +156,13 @@ class QosWatch:
         cure = f"change it there, or set qos_overrides.{name}.{side}.{policy.lower()}"
         text += f": {cure} to {value} here" if value else ": change it there"
         self._mismatches[name, side] = text
-        self._node.get_logger().warning(text)
+        self.node.get_logger().warning(text)
 
     def _loss(self, name: str, event: Any) -> None:
         first = not self.lost
         self.lost += event.total_count_change
         if first:
-            self._node.get_logger().warning(
+            self.node.get_logger().warning(
                 f"{name}: messages get lost before they are taken: for large images set "
                 "FASTRTPS_DEFAULT_PROFILES_FILE to depth_recog's fastdds.xml in the publisher's "
                 "process, or use reliable QoS on both sides; the diagnostics count them"

@@ -15,7 +15,7 @@ from depth_recog.nodes import health, memory
 from depth_recog.nodes.assembler import Assembler
 from depth_recog.nodes.diagnostics import Ledger, status
 from depth_recog.nodes.health import OK, Recent, Verdict
-from depth_recog.nodes.inputs import IMAGE, INFO, Inputs
+from depth_recog.nodes.inputs import Inputs
 from depth_recog.nodes.qos import QosWatch
 
 
@@ -74,11 +74,10 @@ class Reporter:
 
     def _verdicts(self, values: Mapping[str, Any], running: Running) -> dict[str, Verdict]:
         inputs = running.inputs
-        topic = self._node.resolve_topic_name(IMAGE)
         known = health.Input(
-            topic=topic,
-            info_topic=self._node.resolve_topic_name(INFO),
-            publishers=self._node.count_publishers(topic),
+            topic=inputs.topic,
+            info_topic=inputs.info_topic,
+            publishers=self._node.count_publishers(inputs.topic),
             listening=inputs.listening,
             heard=inputs.heard,
             silence=inputs.silence,
