@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from depth_recog.method import photometric, se3
 from depth_recog.method.camera import Camera
 from depth_recog.method.epipolar import EpipolarEstimator
 from depth_recog.method.gate_image import Motion, Thresholds
+from depth_recog.method.masking import PresetRules
 from depth_recog.method.observation import Step, moving_map
 from depth_recog.method.pnp import PnpEstimator
 from depth_recog.method.pose import PoseEstimate, PosePair
@@ -600,3 +602,24 @@ def test_no_pair_when_none_is_wanted(clips: dict[str, Clip]) -> None:
     step = subject.step(third.name, third.stamp_ns, third.image, third.camera)
     assert step.pair is not None
     assert step.pair.first is alone.frame
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({"gate": "all"}, True),
+        ({"mask_margin": 5}, True),
+        ({"thresholds": Thresholds(1.0, 1.0)}, True),
+        ({"rules": PresetRules(dynamic=("person",))}, False),
+        ({"longest_gap_s": 2.0}, False),
+    ],
+)
+def test_changed_settings_keep_the_frames_that_they_leave_valid(
+    clips: dict[str, Clip], changes: dict[str, Any], kept: bool
+) -> None:
+    clip = clips["parked"]
+    before = recognizer(clip)
+    play(before, clip.frames[:3])
+    settings = Settings(**{"gate": "image", "thresholds": THRESHOLDS, **changes})
+    step = play(before.changed(settings), clip.frames[3:4])[0]
+    assert (step.pair is not None) == kept

@@ -28,6 +28,23 @@ class Calibration:
     rotation: NDArray[np.float64]
 
 
+def identity(info: Any) -> tuple[object, ...]:
+    """All that `from_message` reads: equal for messages of one calibration."""
+    roi = info.roi
+    return (
+        info.width,
+        info.height,
+        tuple(info.k),
+        tuple(info.d),
+        tuple(info.r),
+        tuple(info.p),
+        info.distortion_model,
+        info.binning_x,
+        info.binning_y,
+        (roi.x_offset, roi.y_offset, roi.width, roi.height),
+    )
+
+
 def from_message(info: Any, image_is_rectified: bool = False) -> Calibration:
     """Read a CameraInfo: region of interest and binning applied.
 

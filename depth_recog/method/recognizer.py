@@ -85,6 +85,11 @@ class Stopwatch:
         self._last = now
 
 
+def _seen_by(settings: Settings) -> tuple[object, ...]:
+    """What a buffered frame depends on."""
+    return settings.rules, settings.longest_gap_s, settings.depth_scale
+
+
 class Recognizer:
     """Frames in, depth, masks, poses and decisions out.
 
@@ -110,6 +115,18 @@ class Recognizer:
         self._settings = settings
         self._device = device
         self._buffer: PartnerBuffer[Observation] = PartnerBuffer(settings.longest_gap_s)
+
+    def changed(self, settings: Settings, estimator: PoseEstimator | None = None) -> Recognizer:
+        """The same networks with other settings, and perhaps another estimator.
+
+        It goes on with the buffered frames, unless what was seen in them depends on the change.
+        """
+        other = Recognizer(
+            self._depth, self._scores, estimator or self._estimator, settings, self._device
+        )
+        if _seen_by(self._settings) == _seen_by(settings):
+            other._buffer = self._buffer
+        return other
 
     def reset(self) -> None:
         """Forget the buffered frames: another camera, a jump in time."""

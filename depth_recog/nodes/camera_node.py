@@ -11,8 +11,8 @@ from typing import Any
 
 from builtin_interfaces.msg import Time as TimeMessage
 from rclpy.duration import Duration
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -25,6 +25,7 @@ from depth_recog.interfaces import compressed_image
 from depth_recog.nodes import camera_info, messages, process
 from depth_recog.nodes.managed import LifecycleState, ManagedNode, TransitionCallbackReturn
 from depth_recog.nodes.parameters import Parameters, Spec
+from depth_recog.nodes.qos import QosWatch
 
 SPECS = (
     Spec("autostart", True, "Configure and activate at the start."),
@@ -72,6 +73,7 @@ class CameraNode(ManagedNode):
         self._thread: threading.Thread | None = None
         self._halt = threading.Event()
         self._entities: list[Any] = []
+        self._qos = QosWatch(self)
         self.published = 0
 
     def autostart(self) -> None:
@@ -80,7 +82,7 @@ class CameraNode(ManagedNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open the source."""
-        return self.guarded(self._configure)
+        return self.guarded(self._configure, self.release)
 
     def _configure(self) -> None:
         self._sequence = open_source(self._params["source"])
@@ -89,32 +91,27 @@ class CameraNode(ManagedNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open the topics and start to play."""
-        return self.guarded(self._activate)
+        return self.guarded(self._activate, self._deactivate)
 
     def _activate(self) -> None:
         p = self._params
         qos = QoSProfile(depth=10, reliability=ReliabilityPolicy[p["reliability"].upper()])
-        options = QoSOverridingOptions.with_default_policies()
-        self._images = self.create_publisher(Image, "image", qos, qos_overriding_options=options)
-        self._infos = self.create_publisher(
-            CameraInfo, "camera_info", qos, qos_overriding_options=options
-        )
+        self._images = self._publisher(Image, "image", qos)
+        self._infos = self._publisher(CameraInfo, "camera_info", qos)
         # As image_transport names it: below the name that `image` is remapped to.
-        self._compressed = self.create_publisher(
-            CompressedImage,
-            f"{self.resolve_topic_name('image')}/compressed",
-            qos,
-            qos_overriding_options=options,
-        )
-        self._entities = [self._images, self._infos, self._compressed]
+        below = f"{self.resolve_topic_name('image')}/compressed"
+        self._compressed = self._publisher(CompressedImage, below, qos)
         self._clock_publisher = None
         if p["publish_clock"]:
-            self._clock_publisher = self.create_publisher(Clock, "/clock", 10)
-            self._entities.append(self._clock_publisher)
+            self._clock_publisher = self._publisher(Clock, "/clock", QoSProfile(depth=10))
         self._halt.clear()
         self._thread = threading.Thread(target=self._play, name="play", daemon=True)
         self._thread.start()
         self.active = True
+
+    def _publisher(self, kind: type, topic: str, qos: QoSProfile) -> Publisher:
+        self._entities.append(self._qos.publisher(kind, topic, qos))
+        return self._entities[-1]
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop playing and close the topics."""
@@ -131,19 +128,14 @@ class CameraNode(ManagedNode):
             self._thread = None
         if idle:
             for entity in self._entities:
-                self.destroy_publisher(entity)
+                self._qos.destroy(entity)
             self._entities = []
         return idle
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Forget the source."""
-        self._sequence = None
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Close whatever is open."""
+    def release(self) -> None:
+        """Close the topics and forget the source."""
         self._deactivate()
-        return TransitionCallbackReturn.SUCCESS
+        self._sequence = None
 
     def stop(self) -> bool:
         """End before the process does; False where the source would not come back."""

@@ -16,23 +16,33 @@ _DEFAULTS = Settings()
 SPECS = (
     Spec("autostart", True, "Configure and activate at the start."),
     Spec("device", "auto", "Where the networks run: auto, cpu, cuda or cuda:N."),
-    Spec("weights", "", "Depth weights: a shipped name or a path; empty for the default."),
-    Spec("mask_weights", "", "Segmentation weights: a shipped name or a path."),
-    Spec("pose_weights", "", "Pose weights, for the pose estimator `network`."),
-    Spec("pose_estimator", "pnp", "Estimator of the three poses.", choices=ESTIMATORS),
+    Spec(
+        "weights", "", "Depth weights: a shipped name or a path; empty for the default.", live=True
+    ),
+    Spec("mask_weights", "", "Segmentation weights: a shipped name or a path.", live=True),
+    Spec("pose_weights", "", "Pose weights, for the pose estimator `network`.", live=True),
+    Spec("pose_estimator", "pnp", "Estimator of the three poses.", choices=ESTIMATORS, live=True),
     Spec("threads", 0, "CPU threads of the networks; 0 for torch's own choice.", 0, 256),
     Spec(
         "dynamic_classes",
         list(_DEFAULTS.rules.dynamic),
         "Names of the preset objects that can move (Cityscapes classes).",
+        live=True,
     ),
-    Spec("gate", "image", "How it is decided whether dynamic objects move.", choices=GATES),
+    Spec(
+        "gate",
+        "image",
+        "How it is decided whether dynamic objects move.",
+        choices=GATES,
+        live=True,
+    ),
     Spec(
         "gate_rotation",
         _DEFAULTS.thresholds.rotation,
         "Gate threshold for the elements of R, per second.",
         1e-6,
         1e6,
+        live=True,
     ),
     Spec(
         "gate_translation",
@@ -40,8 +50,17 @@ SPECS = (
         "Gate threshold for the elements of t, metres per second.",
         1e-6,
         1e6,
+        live=True,
     ),
-    Spec("longest_gap", 0.5, "Frames further apart make no pair, seconds.", 0.01, 10.0),
+    Spec(
+        "mask_margin",
+        _DEFAULTS.mask_margin,
+        "How far masks are grown before features are chosen, pixels at the network's size.",
+        0,
+        50,
+        live=True,
+    ),
+    Spec("longest_gap", 0.5, "Frames further apart make no pair, seconds.", 0.01, 10.0, live=True),
     Spec("min_depth", 0.1, "Nearer than this is NaN, metres.", 0.0, 1000.0, live=True),
     Spec("max_depth", 80.0, "Farther than this is +inf, metres.", 0.1, 1e6, live=True),
     Spec(
@@ -64,6 +83,7 @@ SPECS = (
         "Factor from the networks' depth to metres; 0: none is known, the depth goes out as it is.",
         0.0,
         1000.0,
+        live=True,
     ),
     Spec("points_step", 4, "Every n-th pixel and row becomes a point.", 1, 64, live=True),
     Spec("publish_odom", False, "Publish odometry; needs depth_scale and the estimator pnp."),
@@ -80,12 +100,25 @@ SPECS = (
         "What is subscribed to: image, or image/compressed.",
         choices=("raw", "compressed"),
     ),
-    Spec("input_rectified", False, "The images are rectified already: use P and ignore D."),
+    Spec(
+        "input_rectified",
+        False,
+        "The images are rectified already: use P and ignore D.",
+        live=True,
+    ),
     Spec(
         "image_reliability",
         "best_effort",
         "Reliability asked of the camera; best_effort takes both kinds.",
         choices=("best_effort", "reliable"),
+    ),
+    Spec(
+        "image_timeout",
+        2.0,
+        "Without an image for so long the camera counts as gone (diagnostics), seconds.",
+        0.1,
+        3600.0,
+        live=True,
     ),
 )
 
@@ -96,6 +129,7 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
         rules=preset_rules(list(values["dynamic_classes"])),
         gate=values["gate"],
         thresholds=Thresholds(values["gate_rotation"], values["gate_translation"]),
+        mask_margin=values["mask_margin"],
         longest_gap_s=values["longest_gap"],
         depth_scale=values["depth_scale"] or 1.0,
     )

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Float64MultiArray, Header
 
+from depth_recog.errors import ConfigurationError
 from depth_recog.method.camera import Camera
 from depth_recog.method.masking import SKY, dynamic_image, static_image
 from depth_recog.method.observation import Pair, Step
@@ -27,6 +27,7 @@ from depth_recog.method.viewport import Viewport, limit_depth
 from depth_recog.nodes import camera_info, messages, odometry
 from depth_recog.nodes.compressed_depth import compressed_depth
 from depth_recog.nodes.points import cloud
+from depth_recog.nodes.qos import QosWatch
 from depth_recog.pictures import depth_colors
 
 DEPTH = "depth/image_rect"
@@ -89,16 +90,24 @@ class Outputs:
     """The depth node's publishers.
 
     Args:
-        node: their owner.
+        watch: makes the publishers.
         parameters: the node's; `depth_encoding`, `output_size`, `min_depth`, `max_depth` and
             `points_step` are read at every frame.
+        listeners_changed: called when somebody begins or ends to listen.
         broadcaster: sends the odometry's transforms; None to send none.
+
+    Raises:
+        ConfigurationError: a QoS override that cannot be used.
     """
 
     def __init__(
-        self, node: Node, parameters: Callable[[str], Any], broadcaster: Any = None
+        self,
+        watch: QosWatch,
+        parameters: Callable[[str], Any],
+        listeners_changed: Callable[[], None],
+        broadcaster: Any = None,
     ) -> None:
-        self._node = node
+        self._watch = watch
         self._parameter = parameters
         self._broadcaster = broadcaster
         self._odometry = None
@@ -107,19 +116,21 @@ class Outputs:
                 parameters("odom_frame"), parameters("odom_child_frame")
             )
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
-        options = QoSOverridingOptions.with_default_policies()
-        self._publishers: dict[str, Publisher] = {
-            topic: node.create_publisher(
-                kind, _name(node, topic), qos, qos_overriding_options=options
-            )
-            for topic, kind in TOPICS.items()
-            if topic != ODOM or self._odometry is not None
-        }
+        self._publishers: dict[str, Publisher] = {}
+        try:
+            for topic, kind in TOPICS.items():
+                if topic != ODOM or self._odometry is not None:
+                    name = _name(watch.node, topic)
+                    publisher = watch.publisher(kind, name, qos, listeners_changed)
+                    self._publishers[topic] = publisher
+        except ConfigurationError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Destroy the publishers."""
         for publisher in self._publishers.values():
-            self._node.destroy_publisher(publisher)
+            self._watch.destroy(publisher)
         self._publishers = {}
 
     def wanted(self) -> set[str]:
