@@ -113,6 +113,8 @@ LIVE: dict[str, tuple[Any, Any]] = {
     "max_depth": (50.0, 80.0),
     "depth_encoding": ("16UC1", "32FC1"),
     "output_size": ("network", "input"),
+    "depth_scale": (2.0, 0.0),
+    "points_step": (2, 4),
     "pose_estimator": ("epipolar", "pnp"),
     "dynamic_classes": (["person"], None),
     "input_rectified": (True, False),

@@ -44,14 +44,14 @@ def pose_of(message: Any) -> Float:
 def driven(child: str, turn: Float, move: Float) -> Any:
     """Two frames, a tenth of a second apart; `turn` and `move` of the camera in optical axes."""
     odometry = Odometry("odom", child)
-    odometry.message(alone(0), header(0))
+    odometry.message(alone(0), header(0), 1.0)
     T_second_from_first = np.linalg.inv(rigid(turn, move))
     step = paired(0, TENTH, estimate(T_second_from_first, np.eye(6) * 1e-4))
-    return odometry.message(step, header(TENTH))
+    return odometry.message(step, header(TENTH), 1.0)
 
 
 def test_the_first_image_is_the_origin() -> None:
-    message = Odometry("map_less", "camera_link").message(alone(5), header(5))
+    message = Odometry("map_less", "camera_link").message(alone(5), header(5), 1.0)
     assert (message.header.frame_id, message.child_frame_id) == ("map_less", "camera_link")
     assert message.header.stamp.nanosec == 5
     np.testing.assert_allclose(pose_of(message), np.eye(4), atol=1e-9)
@@ -93,12 +93,12 @@ def test_axes_are_forward_left_and_up(
 def test_the_velocity_is_in_the_axes_of_the_child() -> None:
     """After a quarter turn to the left the camera drives on straight ahead."""
     odometry = Odometry("odom", "camera_link")
-    odometry.message(alone(0), header(0))
+    odometry.message(alone(0), header(0), 1.0)
     quarter = np.linalg.inv(rigid((0, -np.pi / 2, 0), (0, 0, 0)))
     odometry.message(paired(0, TENTH, estimate(quarter, np.eye(6))), header(TENTH))
     ahead = np.linalg.inv(rigid((0, 0, 0), (0, 0, 2)))
     step = paired(TENTH, 2 * TENTH, estimate(ahead, np.eye(6)))
-    message = odometry.message(step, header(2 * TENTH))
+    message = odometry.message(step, header(2 * TENTH), 1.0)
     np.testing.assert_allclose(pose_of(message)[:3, 3], (0, 2, 0), atol=1e-9)
     assert message.twist.twist.linear.x == pytest.approx(20)
     assert message.twist.twist.linear.y == pytest.approx(0, abs=1e-9)
@@ -155,3 +155,14 @@ def test_the_transform_is_the_pose() -> None:
     p, t = message.pose.pose.position, got.transform.translation
     assert (t.x, t.y, t.z) == (p.x, p.y, p.z)
     assert got.transform.rotation == message.pose.pose.orientation
+
+
+def test_another_scale_starts_another_path() -> None:
+    odometry = Odometry("odom", "camera_link")
+    ahead = np.linalg.inv(rigid((0, 0, 0), (0, 0, 2)))
+    odometry.message(alone(0), header(0), 1.0)
+    gone = odometry.message(paired(0, TENTH, estimate(ahead, np.eye(6))), header(TENTH), 1.0)
+    assert pose_of(gone)[0, 3] == pytest.approx(2)
+    step = paired(TENTH, 2 * TENTH, estimate(ahead, np.eye(6)))
+    again = odometry.message(step, header(2 * TENTH), 2.0)
+    np.testing.assert_allclose(pose_of(again), np.eye(4), atol=1e-9)

@@ -34,9 +34,15 @@ class Odometry:
         self._frame = frame
         self._child = child
         self._trajectory = Trajectory()
+        self._scale: float | None = None
 
-    def message(self, step: Step, header: Header) -> OdometryMessage:
-        """Of the newest frame; every frame of the stream is to be given, in order."""
+    def message(self, step: Step, header: Header, scale: float) -> OdometryMessage:
+        """Of the newest frame; every frame of the stream is to be given, in order.
+
+        A path cannot go on in another unit: with another scale a new one starts at the origin.
+        """
+        if scale != self._scale:
+            self._trajectory, self._scale = Trajectory(), scale
         optical = self._child == header.frame_id
         axes = np.eye(3) if optical else _FORWARD_FROM_OPTICAL
         return to_message(self._trajectory.add(step), axes, header, self._frame, self._child)

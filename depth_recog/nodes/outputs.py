@@ -185,7 +185,7 @@ class Outputs:
 
     def _odometry_message(self, step: Step, header: Header) -> OdometryMessage:
         assert self._odometry is not None
-        message = self._odometry.message(step, header)
+        message = self._odometry.message(step, header, self._parameter("depth_scale"))
         if self._broadcaster is not None:
             self._broadcaster.sendTransform(odometry.transform(message))
         return message
