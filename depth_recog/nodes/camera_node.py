@@ -46,6 +46,7 @@ SPECS = (
         0,
         1000,
     ),
+    Spec("wait_for_node", "", "Begin when a node of this name listens to the images."),
     Spec(
         "reliability",
         "reliable",
@@ -158,11 +159,17 @@ class CameraNode(ManagedNode):
             process.request_stop()
 
     def _wait_for_subscribers(self) -> None:
-        wanted = self._params["wait_for_subscribers"]
-        while self._images.get_subscription_count() < wanted and not self._halt.is_set():
+        wanted, name = self._params["wait_for_subscribers"], self._params["wait_for_node"]
+        while not self._heard_by(wanted, name) and not self._halt.is_set():
             self._halt.wait(_POLL_S)
-        if wanted:
+        if wanted or name:
             self._halt.wait(_GRACE_S)
+
+    def _heard_by(self, wanted: int, name: str) -> bool:
+        if self._images.get_subscription_count() < wanted:
+            return False
+        listeners = self.get_subscriptions_info_by_topic(self._images.topic_name) if name else ()
+        return not name or any(listener.node_name == name for listener in listeners)
 
     def _play_frames(self) -> None:
         assert self._sequence is not None
