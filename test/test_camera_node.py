@@ -168,6 +168,26 @@ def test_waits_for_subscribers(camera: Any, clip: Path) -> None:
     assert len(peer.heard["image"]) == len(second) == 5
 
 
+def test_waits_for_a_node(camera: Any, clip: Path) -> None:
+    """Not for whoever comes first: a recorder, RViz."""
+    second = rp.Peer("particular")
+    try:
+        name = second.node.get_name()
+        parameters = {"source": clip, "rate": 100.0, "wait_for_node": name}
+        process, peer = camera("particular", parameters)
+        process.wait_for_line("folder: clip")
+        peer.wait(lambda: peer.node.count_publishers("image"), "the publisher")
+        peer.drain()
+        assert not peer.heard["image"]
+        second.listen(TOPICS)
+        hear_all(process, peer)
+        assert len(peer.heard["image"]) == 5
+        second.drain()
+        assert len(second.heard["image"]) == 5
+    finally:
+        second.close()
+
+
 def test_a_damaged_frame_ends_the_play_with_the_reason(camera: Any, clip: Path) -> None:
     bad = clip / "frame3.png"
     bad.write_bytes(bad.read_bytes()[:40])
