@@ -46,7 +46,7 @@ SPECS = (
         0,
         1000,
     ),
-    Spec("wait_for_node", "", "Begin when a node of this name listens to the images."),
+    Spec("wait_for_node", "", "Begin when a node of this name listens to camera_info."),
     Spec(
         "reliability",
         "reliable",
@@ -168,7 +168,9 @@ class CameraNode(ManagedNode):
     def _heard_by(self, wanted: int, name: str) -> bool:
         if self._images.get_subscription_count() < wanted:
             return False
-        listeners = self.get_subscriptions_info_by_topic(self._images.topic_name) if name else ()
+        # camera_info: whatever the images' transport is, and also where a node takes no images
+        # while nobody wants its results.
+        listeners = self.get_subscriptions_info_by_topic(self._infos.topic_name) if name else ()
         return not name or any(listener.node_name == name for listener in listeners)
 
     def _play_frames(self) -> None:
