@@ -27,7 +27,15 @@ setup(
     license="Apache-2.0 AND CC-BY-NC-SA-3.0",
     python_requires=">=3.10",
     packages=find_packages(exclude=["test", "test.*", "benchmarks"]),
-    package_data={PACKAGE: ["networks/shipped/*", "nodes/fastdds.xml", "py.typed"]},
+    package_data={
+        PACKAGE: [
+            "evaluation/manifests/*",
+            "evaluation/report.html.j2",
+            "networks/shipped/*",
+            "nodes/fastdds.xml",
+            "py.typed",
+        ]
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
@@ -45,6 +53,7 @@ setup(
     ],
     extras_require={
         "ros": [f"ros-jazzy-{name}" for name in ROS],
+        "report": ["jinja2>=3", "matplotlib>=3.7"],
         "teacher": ["ai-edge-litert>=2.0"],
         "test": [
             "pytest>=7.4,<9",

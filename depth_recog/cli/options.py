@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 
 
 def frame_count(text: str) -> int:
@@ -23,3 +24,22 @@ def rate(text: str) -> float:
     if not 0 <= value <= 1000:
         raise argparse.ArgumentTypeError(f"{text!r} Hz: a number from 0 to 1000 is needed")
     return value
+
+
+def frame_range(text: str) -> range:
+    """Frames A to B - 1 of "A:B"; an empty A is the first, an empty B the last."""
+    match = re.fullmatch(r"(\d*):(\d*)", text)
+    frames = range(0)
+    if match:
+        frames = range(int(match[1] or 0), int(match[2]) if match[2] else 2**31)
+    if not frames:
+        raise argparse.ArgumentTypeError(f"{text!r}: frames as A:B, A below B, are needed")
+    return frames
+
+
+def part_of_source(text: str) -> tuple[str, range | None]:
+    """A source, and which of its frames where "@A:B" follows."""
+    source, at, part = text.rpartition("@")
+    if not at or not re.fullmatch(r"\d*:\d*", part):
+        return text, None
+    return source, frame_range(part)

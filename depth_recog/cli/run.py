@@ -23,15 +23,16 @@ from tqdm import tqdm
 
 from depth_recog import __version__
 from depth_recog.cli.options import frame_count
+from depth_recog.cli.pipeline_options import add_pipeline_arguments, assembly_of
 from depth_recog.datasets.sequence import Frame, Recording, Sequence
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import OutputError
 from depth_recog.method.masking import SKY
 from depth_recog.method.observation import Pair, Step
-from depth_recog.method.recognizer import GATES, Settings
 from depth_recog.method.se3 import inverse_matrix
 from depth_recog.method.viewport import Viewport, limit_depth
-from depth_recog.networks.factory import ESTIMATORS, Assembly, assemble
+from depth_recog.networks.factory import Assembly
+from depth_recog.networks.weights import SHIPPED, Header
 
 _NEAREST, _FARTHEST = 0.1, 80.0
 # KITTI's depth format: 16 bits, 1/256 metre a step.
@@ -43,11 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = KINDS
     parser.add_argument("source", metavar="SOURCE", help="a path, a device, or kind:path")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--weights", default="", help="depth weights: a shipped name or a path")
-    parser.add_argument("--mask-weights", default="", help="segmentation weights, likewise")
-    parser.add_argument("--pose", default="pnp", choices=ESTIMATORS, help="pose estimator")
-    parser.add_argument("--gate", default="image", choices=GATES, help="what is masked as moving")
+    add_pipeline_arguments(parser)
     parser.add_argument("--limit", type=frame_count, metavar="N", help="end after N frames")
 
 
@@ -190,13 +187,7 @@ def main(options: argparse.Namespace) -> int:
     """Run the pipeline over a source."""
     with _Interrupt() as interrupt:
         sequence = open_source(options.source)
-        assembly = assemble(
-            options.device,
-            options.weights,
-            options.mask_weights,
-            estimator=options.pose,
-            settings=Settings(gate=options.gate),
-        )
+        assembly = assembly_of(options)
         counts: Counter[str] = Counter()
         start = time.perf_counter()
         failure: Exception | None = None
@@ -264,8 +255,8 @@ def _report(
         "source": options.source,
         "kind": sequence.kind,
         "device": str(assembly.device),
-        "weights": {"name": assembly.depth.path.stem, "sha256": assembly.depth.sha256},
-        "mask_weights": {"name": assembly.masks.path.stem, "sha256": assembly.masks.sha256},
+        "weights": _weights(assembly.depth),
+        "mask_weights": _weights(assembly.masks),
         "unit": assembly.depth.unit,
         "pose": options.pose,
         "gate": options.gate,
@@ -277,3 +268,9 @@ def _report(
         },
         "seconds": round(seconds, 3),
     }
+
+
+def _weights(header: Header) -> dict[str, str]:
+    shipped = header.path.parent == SHIPPED
+    place = header.path.stem if shipped else str(header.path.absolute())
+    return {"name": header.path.stem, "path": place, "sha256": header.sha256}

@@ -93,6 +93,10 @@ class Folder:
         self._files[index]
         return Truth()
 
+    def file(self, index: int) -> Path | None:
+        """The image's file. Raises IndexError beyond the end."""
+        return self._files[index]
+
 
 def find_images(folder: Path) -> list[Path]:
     """The images in `folder`, or in its only sub-folder that has any.

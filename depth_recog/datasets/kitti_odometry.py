@@ -102,6 +102,10 @@ class KittiOdometry:
         world_from_camera0[:3] = self._poses[line].reshape(3, 4)
         return Truth(world_from_camera=world_from_camera0 @ np.linalg.inv(camera_offset(self._p2)))
 
+    def file(self, index: int) -> Path | None:
+        """The image's file. Raises IndexError beyond the end."""
+        return self._files[index]
+
     @property
     def _poses_file(self) -> Path:
         return self._folder.parent.parent / "poses" / f"{self._folder.name}.txt"

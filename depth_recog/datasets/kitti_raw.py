@@ -133,6 +133,10 @@ class KittiRaw:
             pose = self._world_from_mercator @ self._mercator_from_camera(oxts_file)
         return Truth(depth=depth, world_from_camera=pose)
 
+    def file(self, index: int) -> Path | None:
+        """The image's file. Raises IndexError beyond the end."""
+        return self._files[index]
+
     @cached_property
     def _size(self) -> tuple[int, int]:
         """(width, height) of the images: all of a drive have one."""

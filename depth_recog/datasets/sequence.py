@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_recog.datasets.boxes import Box
 from depth_recog.method.camera import Camera
 
 
@@ -41,6 +43,7 @@ class Truth:
         moving: (H, W) bool, pixels of things that move in the world.
         flow: (H, W, 2) float32, pixels: where a pixel's surface point goes in the next frame's
             image, minus the pixel; NaN where it has no image there or there is no next frame.
+        boxes: the things that can move; empty where all of them are known and there is none.
     """
 
     depth: NDArray[np.float32] | None = None
@@ -48,6 +51,7 @@ class Truth:
     labels: NDArray[np.uint8] | None = None
     moving: NDArray[np.bool_] | None = None
     flow: NDArray[np.float32] | None = None
+    boxes: tuple[Box, ...] | None = None
 
 
 @runtime_checkable
@@ -85,4 +89,11 @@ class Recording(Sequence, Protocol):
 
     def truth(self, index: int) -> Truth:
         """What is known of frame `index`."""
+        ...
+
+    def file(self, index: int) -> Path | None:
+        """The file that frame `index` is read from; None for frames that are made, not read.
+
+        It tells whether a frame was trained on. Raises IndexError beyond the end.
+        """
         ...

@@ -123,6 +123,10 @@ class SevenScenes:
                 pose = None
         return Truth(depth=depth, world_from_camera=pose)
 
+    def file(self, index: int) -> Path | None:
+        """The image's file. Raises IndexError beyond the end."""
+        return self._files[index]
+
     @cached_property
     def _size(self) -> tuple[int, int]:
         """(width, height) of the images: all of a recording have one."""

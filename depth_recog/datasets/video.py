@@ -114,6 +114,11 @@ class Video:
         range(len(self))[index]
         return Truth()
 
+    def file(self, index: int) -> Path | None:
+        """The video's file. Raises IndexError beyond the end."""
+        range(len(self))[index]
+        return self._file
+
     def _cut_off(self, index: int) -> SourceError:
         return SourceError(
             f"{self._file} ends at frame {index} of {len(self)}: it is cut off or damaged; copy "

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -102,3 +103,44 @@ def rotation_angle(matrix: Matrix) -> float:
     # atan2 of sine and cosine: arccos alone loses small angles to rounding.
     sine = 0.5 * np.linalg.norm((r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]))
     return float(np.arctan2(sine, 0.5 * (np.trace(r) - 1)))
+
+
+def exp_twist(twist: NDArray[np.float64]) -> Matrix:
+    """The motion of a frame that turns and moves steadily, seen from where it was.
+
+    Args:
+        twist: (6,) rotation vector in radians, then translation, both in the moving frame's axes.
+
+    Returns:
+        (4, 4) T_before_from_after.
+    """
+    result = np.eye(4)
+    rotation, along = _turned(twist[:3])
+    result[:3, :3] = rotation
+    result[:3, 3] = along @ twist[3:]
+    return result
+
+
+def log_twist(T_before_from_after: Matrix) -> NDArray[np.float64]:
+    """The steady motion that leads there, (6,): inverse of `exp_twist` up to half a turn."""
+    vector = np.asarray(cv2.Rodrigues(T_before_from_after[:3, :3])[0][:, 0], np.float64)
+    along = np.linalg.solve(_turned(vector)[1], T_before_from_after[:3, 3])
+    return np.concatenate((vector, along))
+
+
+def cross_matrix(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3, 3) float64: times b it gives a x b. `hat` for numpy."""
+    x, y, z = vector
+    return np.array(((0.0, -z, y), (z, 0.0, -x), (-y, x, 0.0)))
+
+
+def _turned(vector: NDArray[np.float64]) -> tuple[Matrix, Matrix]:
+    """exp(hat(v)), and its mean over the way there, which takes a twist's translation to t."""
+    angle = float(np.linalg.norm(vector))
+    k = cross_matrix(vector)
+    if angle < 1e-6:
+        return np.eye(3) + k + k @ k / 2, np.eye(3) + k / 2 + k @ k / 6
+    a = np.sin(angle) / angle
+    b = (1 - np.cos(angle)) / angle**2
+    c = (1 - a) / angle**2
+    return np.eye(3) + a * k + b * k @ k, np.eye(3) + b * k + c * k @ k

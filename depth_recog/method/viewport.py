@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -11,6 +13,8 @@ from numpy.typing import NDArray
 
 from depth_recog.errors import CalibrationError
 from depth_recog.method.camera import Camera
+
+T = TypeVar("T", np.float32, np.uint8)
 
 LONGEST = 8
 STRIDE = 32
@@ -126,17 +130,45 @@ class Viewport:
 
 
 def _rectification(
-    camera: Camera, target: Camera, rotation: NDArray[np.float64] | None
+    camera: Camera, target: Camera, rotation: NDArray[np.float64] | None, kind: int = cv2.CV_16SC2
 ) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
     coefficients = np.asarray(camera.distortion, dtype=np.float64)
     turn = np.eye(3) if rotation is None else rotation
     if camera.distortion_model == "equidistant":
         return cv2.fisheye.initUndistortRectifyMap(  # type: ignore[return-value]
-            camera.matrix, coefficients, turn, target.matrix, target.size, cv2.CV_16SC2
+            camera.matrix, coefficients, turn, target.matrix, target.size, kind
         )
     return cv2.initUndistortRectifyMap(  # type: ignore[return-value]
-        camera.matrix, coefficients, turn, target.matrix, target.size, cv2.CV_16SC2
+        camera.matrix, coefficients, turn, target.matrix, target.size, kind
     )
+
+
+def rectify_nearest(values: NDArray[T], camera: Camera, fill: float) -> NDArray[T]:
+    """A map that belongs to a camera's image (sparse depth, labels) without distortion.
+
+    Every pixel takes the nearest one's value: means of depths on both sides of an edge lie on
+    neither.
+
+    Args:
+        values: (H, W) float32 or uint8.
+        camera: of the image.
+        fill: for pixels that the image does not show.
+
+    Returns:
+        (H, W); the map itself where there is no distortion.
+    """
+    if not camera.distorted:
+        return values
+    maps = _exact_maps(camera)
+    border = cv2.BORDER_CONSTANT
+    turned = cv2.remap(values, *maps, cv2.INTER_NEAREST, borderMode=border, borderValue=fill)
+    return np.asarray(turned, values.dtype)
+
+
+@lru_cache(maxsize=2)
+def _exact_maps(camera: Camera) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
+    # The fixed-point maps of `Viewport` hold whole pixels rounded down: half a pixel off here.
+    return _rectification(camera, camera.rectified(), None, cv2.CV_32FC1)
 
 
 def limit_depth(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from urllib.parse import parse_qsl
 
 import numpy as np
@@ -114,6 +115,11 @@ class SyntheticStreet:
         if index + 1 < self._frames:
             following = self._drive.world_from_camera(self._time(index + 1))
         return truth_of(self.camera, view, self._drive.bend, following)
+
+    def file(self, index: int) -> Path | None:
+        """None: the frames are made. Raises IndexError beyond the end."""
+        self._check(index)
+        return None
 
     def view(self, index: int) -> View:
         """The surfaces and the rigid motions behind a frame. Raises IndexError beyond the end.

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`depth-recog evaluate`: how far depth, poses and gate are from the truth."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from depth_recog import __version__
+from depth_recog.cli.options import frame_range, part_of_source
+from depth_recog.cli.pipeline_options import add_pipeline_arguments, assembly_of
+from depth_recog.datasets.sequence import Recording
+from depth_recog.datasets.sources import KINDS, open_source
+from depth_recog.errors import OutputError, SourceError, WeightsError
+from depth_recog.evaluation import splits
+from depth_recog.evaluation.answer import Answers
+from depth_recog.evaluation.baselines import (
+    Baseline,
+    Constant,
+    GroundPlane,
+    fit_row_mean,
+)
+from depth_recog.evaluation.depth_errors import CROPS, Protocol
+from depth_recog.evaluation.evaluate import Evaluation, evaluate
+from depth_recog.evaluation.html import write_html
+from depth_recog.evaluation.pipeline import Pipeline
+from depth_recog.evaluation.run_folder import RunFolder, is_run_folder
+from depth_recog.evaluation.table import table
+from depth_recog.networks.weights import Header, read_header, resolve
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.epilog = KINDS
+    parser.add_argument(
+        "source", metavar="SOURCE", help="a recording with truth, or a folder that run wrote"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a report there")
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--frames", type=frame_range, metavar="A:B", help="judge A to B - 1 only")
+    part.add_argument("--split", choices=splits.SPLITS, help="judge the frames of a split only")
+    parser.add_argument("--crop", choices=CROPS, default="garg", help="default: garg")
+    parser.add_argument("--cap", type=float, default=80.0, metavar="M", help="default: 80 m")
+    parser.add_argument(
+        "--fit",
+        type=part_of_source,
+        metavar="SOURCE[@A:B]",
+        help="fit the row mean there; default: on the judged frames, in the row mean's favour",
+    )
+    parser.add_argument(
+        "--camera-height",
+        type=float,
+        default=1.65,
+        metavar="M",
+        help="for the ground plane; default: 1.65 m",
+    )
+    add_pipeline_arguments(parser)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Judge a recording or a run."""
+    protocol = Protocol(options.crop, options.cap)
+    for path in (options.json, options.html):
+        _check_writable(path)
+    folder = RunFolder(Path(options.source)) if is_run_folder(Path(options.source)) else None
+    source = folder.source if folder else options.source
+    sequence = _recording(source)
+    frames = _frames(options, sequence)
+    answers, headers = _answers(options, folder)
+    files = [sequence.file(i) for i in frames]
+    examined = splits.examine(files, headers)
+    baselines = _baselines(options, sequence, frames, source, protocol.cap)
+    with tqdm(total=len(frames), unit="frame", disable=None, file=sys.stderr) as bar:
+        evaluation = evaluate(sequence, frames, answers, protocol, baselines, bar.update)
+    if not evaluation.figures["frames"]["answered"]:
+        raise SourceError(f"{options.source}: the run has none of these frames")
+    _complete(evaluation, options, source, sequence, frames, answers, examined)
+    print(table(evaluation.figures))
+    if options.json:
+        _write(options.json, json.dumps(_json(evaluation.figures), indent=2, allow_nan=False))
+    if options.html:
+        _write(options.html, write_html(evaluation))
+    return 0
+
+
+def _recording(source: str) -> Recording:
+    sequence = open_source(source)
+    if not isinstance(sequence, Recording):
+        raise SourceError(f"{source}: a live source has no truth; give a recording")
+    return sequence
+
+
+def _frames(options: argparse.Namespace, sequence: Recording) -> range:
+    count = len(sequence)
+    if options.split:
+        indices = splits.frames_of([sequence.file(i) for i in range(count)], options.split)
+        if not indices:
+            raise SourceError(f"{options.source}: none of its files is in split {options.split}")
+        if indices != list(range(indices[0], indices[-1] + 1)):
+            raise SourceError(f"{options.source}: its files of {options.split} are not in a row")
+        return range(indices[0], indices[-1] + 1)
+    if options.frames is None:
+        return range(count)
+    frames: range = options.frames
+    if frames.start >= count:
+        raise SourceError(f"{options.source}: frames {frames.start}:... of {count}")
+    return range(frames.start, min(frames.stop, count))
+
+
+def _answers(options: argparse.Namespace, folder: RunFolder | None) -> tuple[Answers, list[Header]]:
+    if folder is None:
+        assembly = assembly_of(options)
+        headers = [assembly.depth, assembly.masks]
+        if options.pose == "network":
+            headers.append(read_header(resolve("", "pose")))
+        about = {
+            "weights": assembly.depth.path.stem,
+            "weights sha256": assembly.depth.sha256,
+            "mask weights": assembly.masks.path.stem,
+            "pose": options.pose,
+            "gate": options.gate,
+        }
+        return Pipeline(assembly, about, options.cap), headers
+    headers = []
+    for key, network in (("weights", "depth"), ("mask_weights", "masks")):
+        recorded = folder.report.get(key, {})
+        try:
+            header = read_header(resolve(str(recorded.get("path") or recorded["name"]), network))
+        except (WeightsError, KeyError):
+            continue  # not here any more: what it was trained on cannot be said
+        if header.sha256 == recorded.get("sha256"):
+            headers.append(header)
+    return folder, headers
+
+
+def _baselines(
+    options: argparse.Namespace, judged: Recording, frames: range, source: str, cap: float
+) -> dict[str, Baseline]:
+    baselines: dict[str, Baseline] = {
+        "constant": Constant(),
+        "ground_plane": GroundPlane(options.camera_height, cap),
+    }
+    if options.fit:
+        text, part = options.fit
+        sequence = _recording(text)
+        chosen = range(len(sequence)) if part is None else part
+        chosen = range(chosen.start, min(chosen.stop, len(sequence)))
+        name = text if part is None else f"frames {chosen.start} to {chosen.stop - 1} of {text}"
+        rows = fit_row_mean(sequence, chosen, name, cap)
+        if rows is None:
+            raise SourceError(f"--fit {text}: no true depth there to fit on")
+    else:
+        rows = fit_row_mean(judged, frames, "the judged frames themselves", cap)
+    if rows is not None:
+        baselines["row_mean"] = rows
+    return baselines
+
+
+def _complete(
+    evaluation: Evaluation,
+    options: argparse.Namespace,
+    source: str,
+    sequence: Recording,
+    frames: range,
+    answers: Answers,
+    examined: dict[str, Any],
+) -> None:
+    """Say in the figures what was judged, and how."""
+    figures = evaluation.figures
+    figures["frames"] |= {"first": frames.start, "last": frames.stop - 1, "splits": examined}
+    if "pose" not in figures and "depth" not in figures and "gate" not in figures:
+        raise SourceError(f"{source}: it has no truth to judge by (no depth, no poses, no boxes)")
+    figures["about"] = {
+        "depth_recog": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "source": source,
+        "kind": sequence.kind,
+        "crop": options.crop,
+        "cap": options.cap,
+        **answers.about,
+    }
+
+
+def _json(value: Any) -> Any:
+    """NaN is no JSON: null."""
+    if isinstance(value, dict):
+        return {key: _json(item) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _check_writable(path: Path | None) -> None:
+    """Before the work, not after it."""
+    if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+        raise OutputError(f"{path}: no file can be written there: check the folder")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of the verbs that run the pipeline."""
+
+from __future__ import annotations
+
+import argparse
+
+from depth_recog.method.recognizer import GATES, Settings
+from depth_recog.networks.factory import ESTIMATORS, Assembly, assemble
+
+
+def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the verbs that run the pipeline take."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--weights", default="", help="depth weights: a shipped name or a path")
+    parser.add_argument("--mask-weights", default="", help="segmentation weights, likewise")
+    parser.add_argument("--pose", default="pnp", choices=ESTIMATORS, help="pose estimator")
+    parser.add_argument("--gate", default="image", choices=GATES, help="what is masked as moving")
+
+
+def assembly_of(options: argparse.Namespace) -> Assembly:
+    """The pipeline of these arguments. Raises DepthRecogError."""
+    return assemble(
+        options.device,
+        options.weights,
+        options.mask_weights,
+        estimator=options.pose,
+        settings=Settings(gate=options.gate),
+    )

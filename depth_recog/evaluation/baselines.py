@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Depth without looking: what a network has to beat."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.datasets.sequence import Recording
+from depth_recog.errors import SourceError
+from depth_recog.evaluation.depth_errors import NEAREST
+from depth_recog.method.camera import Camera
+
+CONSTANT_M = 15.0
+_BINS_PER_UNIT = 200
+
+Depth = NDArray[np.float32]
+
+
+class Baseline(Protocol):
+    """Depth of a camera's every image.
+
+    Attributes:
+        about: one line for people.
+    """
+
+    about: str
+
+    def depth(self, camera: Camera) -> Depth:
+        """(H, W) float32 metres, for a camera without distortion."""
+        ...
+
+
+class Constant:
+    """The same depth everywhere."""
+
+    about = f"{CONSTANT_M:.0f} m everywhere"
+
+    def depth(self, camera: Camera) -> Depth:
+        """(H, W) float32 metres."""
+        return np.full((camera.height, camera.width), CONSTANT_M, np.float32)
+
+
+class GroundPlane:
+    """A level road under a level camera; at the horizon and above, the cap.
+
+    Args:
+        height: of the camera above the road, metres.
+        cap: metres.
+    """
+
+    def __init__(self, height: float, cap: float) -> None:
+        self.about = f"level road {height:g} m below a level camera"
+        self._height, self._cap = height, cap
+
+    def depth(self, camera: Camera) -> Depth:
+        """(H, W) float32 metres."""
+        below = (np.arange(camera.height) - camera.cy) / camera.fy
+        depth = np.full(camera.height, self._cap)
+        road = below > self._height / self._cap
+        depth[road] = self._height / below[road]
+        return np.repeat(depth[:, None], camera.width, 1).astype(np.float32)
+
+
+class RowMean:
+    """The mean log depth at each angle below the horizon, as fitted on a recording.
+
+    By angle, not by row, so that it may be fitted with one camera and judged with another.
+
+    Args:
+        slopes: (N,) rising; y / z of the rows.
+        logs: (N,) mean log depth there, metres.
+        about: what it was fitted on.
+    """
+
+    def __init__(self, slopes: NDArray[np.float64], logs: NDArray[np.float64], about: str) -> None:
+        self.about = f"mean of each row, fitted on {about}"
+        self._slopes, self._logs = slopes, logs
+
+    def depth(self, camera: Camera) -> Depth:
+        """(H, W) float32 metres; rows beyond those fitted take the nearest one's."""
+        slopes = (np.arange(camera.height) - camera.cy) / camera.fy
+        rows = np.exp(np.interp(slopes, self._slopes, self._logs))
+        return np.repeat(rows[:, None], camera.width, 1).astype(np.float32)
+
+
+def fit_row_mean(sequence: Recording, frames: range, about: str, cap: float) -> RowMean | None:
+    """Fit on frames with true depth; None where none of them has any.
+
+    Raises:
+        SourceError: the frames lie beyond the recording's end.
+    """
+    if len(frames) == 0 or frames[-1] >= len(sequence):
+        raise SourceError(f"{about}: frames {frames.start}:{frames.stop} of {len(sequence)}")
+    sums: dict[int, float] = {}
+    counts: dict[int, int] = {}
+    for index in frames:
+        truth = sequence.truth(index).depth
+        if truth is None:
+            continue
+        camera = sequence[index].camera
+        known = (truth > NEAREST) & (truth < cap)
+        logs = np.log(np.where(known, truth, 1)).sum(1)
+        for row in np.flatnonzero(known.any(1)):
+            key = round((row - camera.cy) / camera.fy * _BINS_PER_UNIT)
+            sums[key] = sums.get(key, 0.0) + float(logs[row])
+            counts[key] = counts.get(key, 0) + int(known[row].sum())
+    if not sums:
+        return None
+    keys = sorted(sums)
+    return RowMean(
+        np.array(keys) / _BINS_PER_UNIT, np.array([sums[k] / counts[k] for k in keys]), about
+    )

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures that papers on monocular depth give, of one image or of many pixels.
+
+Source: Eigen et al., "Depth Map Prediction from a Single Image", 2014 (abs_rel to a3, silog); the
+crop is Garg et al.'s, "Unsupervised CNN for Single View Depth Estimation", 2016.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.errors import ConfigurationError
+
+METRICS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "silog", "a1", "a2", "a3")
+CROPS = ("garg", "none")
+NEAREST = 1e-3
+_GARG = (0.40810811, 0.99189189, 0.03594771, 0.96405229)
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Which pixels are judged.
+
+    Attributes:
+        crop: one of `CROPS`; Garg's leaves out the sky, the bonnet and the sides of KITTI's images.
+        cap: true depths from here on are left out, metres.
+
+    Raises:
+        ConfigurationError: an unknown crop, or a cap that is not positive.
+    """
+
+    crop: str = "garg"
+    cap: float = 80.0
+
+    def __post_init__(self) -> None:
+        if self.crop not in CROPS:
+            raise ConfigurationError(f"crop {self.crop!r} is unknown: {', '.join(CROPS)}")
+        if not NEAREST < self.cap < np.inf:
+            raise ConfigurationError(f"a cap of {self.cap} m: a positive number is needed")
+
+    def judged(self, truth: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """(H, W) bool: pixels of a (H, W) true depth that count."""
+        height, width = truth.shape
+        known: NDArray[np.bool_] = (truth > NEAREST) & (truth < self.cap)
+        if self.crop == "garg":
+            top, bottom, left, right = _GARG
+            inside = np.zeros_like(known)
+            rows = slice(int(top * height), int(bottom * height))
+            inside[rows, int(left * width) : int(right * width)] = True
+            known &= inside
+        return known
+
+    def usable(self, depth: Values) -> Values:
+        """Answers as they are judged: where there is none, or infinity, the cap.
+
+        A pixel without an answer is not left out, or a method could shine by keeping silent. A
+        finite answer beyond the cap stays as it is; KITTI's own scripts would clip it, which can
+        only make a method look better.
+        """
+        answered = np.isfinite(depth) & (depth > 0)
+        return np.where(answered, np.maximum(depth, NEAREST), self.cap)
+
+
+def median_scale(depth: Values, truth: Values) -> float:
+    """Ratio of the medians, truth over depth; both (N,), N > 0."""
+    return float(np.median(truth) / np.median(depth))
+
+
+def sums(depth: Values, truth: Values) -> Values:
+    """Per-pixel terms of every metric, summed.
+
+    Args:
+        depth: (N,) metres, positive.
+        truth: (N,) metres, positive.
+
+    Returns:
+        (9,): the sums of |d - t| / t, (d - t)^2 / t, (d - t)^2, log^2(d / t), log(d / t), the
+        numbers within a factor of 1.25, 1.25^2, 1.25^3, and N.
+    """
+    difference = depth - truth
+    log = np.log(depth) - np.log(truth)
+    factor = np.exp(np.abs(log))
+    return np.array(
+        (
+            np.sum(np.abs(difference) / truth),
+            np.sum(difference**2 / truth),
+            np.sum(difference**2),
+            np.sum(log**2),
+            np.sum(log),
+            *(np.sum(factor < 1.25**power) for power in (1, 2, 3)),
+            len(truth),
+        ),
+        np.float64,
+    )
+
+
+def figures(total: Values) -> dict[str, float]:
+    """`METRICS` of what `sums` gave; NaN where there was no pixel.
+
+    silog is 100 times the root of the variance of log(d / t), as KITTI's benchmark has it.
+    """
+    count = total[8]
+    if count == 0:
+        return dict.fromkeys(METRICS, np.nan)
+    mean = total[:8] / count
+    values = (
+        mean[0],
+        mean[1],
+        np.sqrt(mean[2]),
+        np.sqrt(mean[3]),
+        100 * np.sqrt(max(mean[3] - mean[4] ** 2, 0.0)),
+        *mean[5:8],
+    )
+    return dict(zip(METRICS, (float(v) for v in values), strict=True))

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Collects the depth errors of one method over a recording: whole, by range, class and motion."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.datasets.boxes import Box
+from depth_recog.evaluation.depth_errors import (
+    METRICS,
+    Protocol,
+    Values,
+    figures,
+    median_scale,
+    sums,
+)
+from depth_recog.evaluation.motion import MOVING, PARKED, motion_of
+from depth_recog.method.camera import Camera
+from depth_recog.method.masking import CITYSCAPES
+
+RANGES = ((0, 10), (10, 20), (20, 40), (40, 80))
+"""Metres."""
+
+MOTIONS = ("moving", "parked", "background")
+
+# LiDAR points on a car's skin lie on, and by calibration a little outside, its box.
+_MARGIN_M = 0.15
+
+
+class Groups:
+    """Which of an image's judged pixels belong to which group.
+
+    Args:
+        truth: (N,) metres.
+        labels: (N,) uint8 train ids, or None.
+        motions: (N,) index into `MOTIONS`, -1 for things whose motion is not known; or None.
+    """
+
+    def __init__(
+        self, truth: Values, labels: NDArray[np.uint8] | None, motions: NDArray[np.int8] | None
+    ) -> None:
+        self.by_range = {f"{low}-{high}": (truth >= low) & (truth < high) for low, high in RANGES}
+        self.by_class: dict[str, NDArray[np.bool_]] = {}
+        if labels is not None:
+            self.by_class = {
+                CITYSCAPES[i]: labels == i for i in np.unique(labels) if i < len(CITYSCAPES)
+            }
+        self.by_motion: dict[str, NDArray[np.bool_]] = {}
+        if motions is not None:
+            self.by_motion = {name: motions == i for i, name in enumerate(MOTIONS)}
+
+
+class DepthTally:
+    """One method's errors.
+
+    The figures of whole images are means over the images, as papers give them; those of groups are
+    taken over all pixels of the group in all images, since an image may have few of them. What is
+    median-scaled is scaled by the whole image's factor, in the groups too.
+
+    Args:
+        protocol: which pixels are judged.
+    """
+
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+        self.names: list[str] = []
+        self._images: dict[str, list[list[float]]] = {"unscaled": [], "median_scaled": []}
+        self._scales: list[float] = []
+        self._answered = [0, 0]
+        self._groups: dict[tuple[str, str, str], Values] = {}
+
+    def add(self, name: str, depth: Values, truth: Values, groups: Groups) -> None:
+        """One image.
+
+        Args:
+            name: the frame's.
+            depth: (N,) the method's answers at the judged pixels, N > 0.
+            truth: (N,) metres.
+            groups: of these pixels.
+        """
+        self._answered[0] += int((np.isfinite(depth) & (depth > 0)).sum())
+        self._answered[1] += len(depth)
+        depth = self._protocol.usable(depth)
+        scale = median_scale(depth, truth)
+        self.names.append(name)
+        self._scales.append(scale)
+        for kind, values in (("unscaled", depth), ("median_scaled", depth * scale)):
+            self._images[kind].append(list(figures(sums(values, truth)).values()))
+            for axis in ("by_range", "by_class", "by_motion"):
+                for group, chosen in getattr(groups, axis).items():
+                    key = kind, axis, group
+                    total = self._groups.setdefault(key, np.zeros(9))
+                    total += sums(values[chosen], truth[chosen])
+
+    @property
+    def images(self) -> int:
+        """How many images were judged."""
+        return len(self.names)
+
+    def per_image(self, kind: str = "median_scaled", metric: str = "abs_rel") -> list[float]:
+        """One metric, image by image, in the order in which they came."""
+        return [row[METRICS.index(metric)] for row in self._images[kind]]
+
+    @property
+    def latest_abs_rel(self) -> float:
+        """Median-scaled abs_rel of the image that was added last."""
+        return self._images["median_scaled"][-1][METRICS.index("abs_rel")]
+
+    @property
+    def scales(self) -> list[float]:
+        """Truth over depth, ratio of the medians, image by image."""
+        return self._scales
+
+    def result(self) -> dict[str, Any]:
+        """The figures, nested as docs/evaluation.md describes."""
+        if not self.names:
+            return {"images": 0}
+        answer: dict[str, Any] = {
+            "images": self.images,
+            "pixels": self._answered[1],
+            "coverage": self._answered[0] / self._answered[1],
+        }
+        for kind, rows in self._images.items():
+            answer[kind] = dict(zip(METRICS, np.mean(rows, 0).tolist(), strict=True))
+        scales = np.array(self._scales)
+        median = float(np.median(scales))
+        answer["scale"] = {
+            "median": median,
+            "spread": float(scales.std()) / median,
+            "lowest": float(scales.min()),
+            "highest": float(scales.max()),
+        }
+        for (kind, axis, group), total in self._groups.items():
+            if total[8]:
+                place = answer.setdefault(axis, {}).setdefault(group, {"pixels": int(total[8])})
+                place[kind] = figures(total)
+        return answer
+
+
+def motions(
+    truth: NDArray[np.float32], judged: NDArray[np.bool_], boxes: tuple[Box, ...], camera: Camera
+) -> NDArray[np.int8]:
+    """For each judged pixel the index into `MOTIONS` of what its true point lies in.
+
+    Args:
+        truth: (H, W) metres along the optical axis.
+        judged: (H, W) bool, N of them true.
+        boxes: of the frame.
+        camera: intrinsics of the depth image, without distortion.
+
+    Returns:
+        (N,) int8; -1 within boxes whose motion is not known, or is neither.
+    """
+    rows, columns = np.nonzero(judged)
+    z = truth[rows, columns].astype(np.float64)
+    points = np.stack(
+        ((columns - camera.cx) * z / camera.fx, (rows - camera.cy) * z / camera.fy, z), -1
+    )
+    answer = np.full(len(z), MOTIONS.index("background"), np.int8)
+    codes = {MOVING: MOTIONS.index("moving"), PARKED: MOTIONS.index("parked")}
+    # A thing that moves wins over a parked one where their boxes touch.
+    for box in sorted(boxes, key=lambda b: motion_of(b) == MOVING):
+        answer[_skin(box).contains(points)] = codes.get(motion_of(box), -1)
+    return answer
+
+
+def _skin(box: Box) -> Box:
+    """The box as points on its thing see it: wider, and lifted off the road's own points."""
+    length, width, height = box.size
+    lift = np.eye(4)
+    lift[2, 3] = _MARGIN_M
+    pose = box.T_camera_from_box @ lift
+    size = (length + 2 * _MARGIN_M, width + 2 * _MARGIN_M, height)
+    return replace(box, T_camera_from_box=pose, size=size)

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One pass over a recording: every method is asked, and every figure taken, on the same frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.datasets.sequence import Frame, Recording, Truth
+from depth_recog.evaluation.answer import Answer, Answers
+from depth_recog.evaluation.baselines import Baseline
+from depth_recog.evaluation.depth_errors import Protocol
+from depth_recog.evaluation.depth_tally import DepthTally, Groups, motions
+from depth_recog.evaluation.flicker import Flicker
+from depth_recog.evaluation.gate import GateTally
+from depth_recog.evaluation.motion import MOVING, motion_of
+from depth_recog.evaluation.odometry import PoseTally
+from depth_recog.method.masking import PresetRules
+from depth_recog.method.se3 import inverse_matrix, relative
+from depth_recog.method.viewport import rectify_nearest
+
+ANSWER = "answer"
+"""The name under which the method that is judged stands beside the baselines."""
+
+LEAST_GAIN = 1 / 3
+"""A network whose abs_rel is not at least this much below the row mean's is no depth network."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A frame to be shown.
+
+    Attributes:
+        name: the frame's.
+        abs_rel: median-scaled.
+        scale: truth over depth, ratio of the medians.
+        image: (H, W, 3) uint8 RGB.
+        depth: (H, W) float32, as answered.
+        truth: (H, W) float32 metres.
+    """
+
+    name: str
+    abs_rel: float
+    scale: float
+    image: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+    truth: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came out.
+
+    Attributes:
+        figures: nested as docs/evaluation.md describes; only what JSON knows.
+        frames: names of the frames with true depth, in order.
+        abs_rel: median-scaled, of each of them.
+        scales: of each of them.
+        best: the frame with the least abs_rel, None without true depth.
+        worst: the one with the largest.
+        paths: estimated and true camera positions, (N, 3) metres; None without poses.
+    """
+
+    figures: dict[str, Any]
+    frames: list[str]
+    abs_rel: list[float]
+    scales: list[float]
+    best: Example | None
+    worst: Example | None
+    paths: tuple[NDArray[np.float64], NDArray[np.float64]] | None
+
+
+class _Collector:
+    """Everything that is counted during the pass."""
+
+    def __init__(self, protocol: Protocol, baselines: dict[str, Baseline]) -> None:
+        self.protocol = protocol
+        self.baselines = baselines
+        self.depths = {name: DepthTally(protocol) for name in (ANSWER, *baselines)}
+        self.flicker = Flicker(protocol.cap)
+        self.poses = PoseTally()
+        self.gate = GateTally()
+        self.gate_asked = False
+        self.best: Example | None = None
+        self.worst: Example | None = None
+        self.paths: tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]] = ([], [])
+        self.labels = "none"
+        self._rules = PresetRules()
+        self._before: tuple[Answer, Truth, float] | None = None
+        self._known: dict[str, tuple[int, NDArray[np.float64]]] = {}
+        self._flat: dict[str, NDArray[np.float32]] = {}
+        self._flat_camera: object = None
+
+    def add(self, index: int, frame: Frame, truth: Truth, answer: Answer) -> None:
+        """One frame; its truth is rectified already."""
+        scale = 1.0
+        if truth.depth is not None:
+            scale = self._depth(frame, truth, truth.depth, answer)
+        if truth.world_from_camera is not None:
+            self._motion(index, frame.name, truth.world_from_camera, answer)
+            self._compare_with_last(frame, truth, answer, scale)
+        if truth.boxes is not None and answer.moving is not None and answer.labels is not None:
+            self.gate_asked = True
+            dynamic = self._rules.dynamic_pixels(answer.labels)
+            camera = frame.camera.rectified()
+            self.gate.add(frame.stamp_ns, answer.moving, dynamic, truth.boxes, camera)
+        self._before = answer, truth, scale
+
+    def _depth(
+        self, frame: Frame, truth: Truth, depth: NDArray[np.float32], answer: Answer
+    ) -> float:
+        judged = self.protocol.judged(depth)
+        if not judged.any():
+            return 1.0
+        camera = frame.camera.rectified()
+        labels = truth.labels if truth.labels is not None else answer.labels
+        if labels is not None:
+            self.labels = "truth" if truth.labels is not None else "the method's own"
+        values = depth[judged].astype(np.float64)
+        groups = Groups(
+            values,
+            None if labels is None else labels[judged],
+            None if truth.boxes is None else motions(depth, judged, truth.boxes, camera),
+        )
+        if self._flat_camera != camera:
+            self._flat = {name: b.depth(camera) for name, b in self.baselines.items()}
+            self._flat_camera = camera
+        for name, image in {ANSWER: answer.depth, **self._flat}.items():
+            self.depths[name].add(frame.name, image[judged].astype(np.float64), values, groups)
+        self._keep_example(frame, depth, answer)
+        return self.depths[ANSWER].scales[-1]
+
+    def _keep_example(self, frame: Frame, truth: NDArray[np.float32], answer: Answer) -> None:
+        tally = self.depths[ANSWER]
+        abs_rel = tally.latest_abs_rel
+        example = Example(frame.name, abs_rel, tally.scales[-1], frame.image, answer.depth, truth)
+        if self.best is None or abs_rel < self.best.abs_rel:
+            self.best = example
+        if self.worst is None or abs_rel > self.worst.abs_rel:
+            self.worst = example
+
+    def _motion(
+        self, index: int, name: str, world_from_camera: NDArray[np.float64], answer: Answer
+    ) -> None:
+        if answer.world_from_camera is not None:
+            self.poses.frame(answer.world_from_camera, world_from_camera)
+            for path, pose in zip(
+                self.paths, (answer.world_from_camera, world_from_camera), strict=True
+            ):
+                path.append(pose)
+        pair = answer.motion
+        if pair is not None and pair.first in self._known:
+            before, first = self._known[pair.first]
+            self.poses.pair(
+                pair.T_second_from_first, relative(first, world_from_camera), index - before
+            )
+        self._known[name] = index, world_from_camera
+        while len(self._known) > 64:
+            del self._known[next(iter(self._known))]
+
+    def _compare_with_last(self, frame: Frame, truth: Truth, answer: Answer, scale: float) -> None:
+        if self._before is None:
+            return
+        earlier, known, earlier_scale = self._before
+        if known.world_from_camera is None or earlier.depth.shape != answer.depth.shape:
+            return
+        assert truth.world_from_camera is not None
+        camera = frame.camera.rectified()
+        keep = known.moving
+        if keep is not None:
+            keep = ~keep
+        elif known.boxes:
+            keep = np.ones(earlier.depth.shape, np.bool_)
+            for box in known.boxes:
+                outline = box.outline(camera) if motion_of(box) == MOVING else None
+                if outline is not None:
+                    left, top, right, bottom = (round(v) for v in outline)
+                    keep[max(top, 0) : bottom + 1, max(left, 0) : right + 1] = False
+        self.flicker.add(
+            earlier.depth,
+            answer.depth,
+            float(np.sqrt(scale * earlier_scale)),
+            relative(known.world_from_camera, truth.world_from_camera),
+            camera,
+            keep,
+        )
+
+
+def evaluate(
+    sequence: Recording,
+    frames: range,
+    answers: Answers,
+    protocol: Protocol,
+    baselines: dict[str, Baseline],
+    progress: Callable[[], object] = lambda: None,
+) -> Evaluation:
+    """Judge a method on frames of a recording, and the baselines beside it.
+
+    Args:
+        sequence: with some truth.
+        frames: which of its frames, in order.
+        answers: the method.
+        protocol: which pixels are judged.
+        baselines: by name.
+        progress: called after every frame.
+
+    Raises:
+        DepthRecogError: a frame, its truth or its answer cannot be read.
+    """
+    collector = _Collector(protocol, baselines)
+    numbers: dict[str, int] = {}
+
+    def read() -> Iterator[Frame]:
+        for index in frames:
+            frame = sequence[index]
+            numbers[frame.name] = index
+            yield frame
+
+    answered = 0
+    for frame, answer in answers.of(read()):
+        index = numbers.pop(frame.name)
+        collector.add(index, frame, rectified(sequence.truth(index), frame), answer)
+        answered += 1
+        progress()
+    return _evaluation(collector, len(frames), answered)
+
+
+def rectified(truth: Truth, frame: Frame) -> Truth:
+    """The truth as it lies in the image without distortion; flow is left out there."""
+    camera = frame.camera
+    if not camera.distorted:
+        return truth
+    depth, labels, moving = truth.depth, truth.labels, truth.moving
+    if depth is not None:
+        depth = rectify_nearest(depth, camera, np.nan)
+    if labels is not None:
+        labels = rectify_nearest(labels, camera, 255)
+    if moving is not None:
+        moving = rectify_nearest(moving.astype(np.uint8), camera, 0).astype(np.bool_)
+    return Truth(depth, truth.world_from_camera, labels, moving, None, truth.boxes)
+
+
+def _evaluation(collector: _Collector, asked: int, answered: int) -> Evaluation:
+    tally = collector.depths[ANSWER]
+    figures: dict[str, Any] = {"frames": {"asked": asked, "answered": answered}}
+    if tally.images:
+        figures["depth"] = tally.result() | {"labels": collector.labels}
+        figures["baselines"] = {
+            name: {"about": baseline.about} | collector.depths[name].result()
+            for name, baseline in collector.baselines.items()
+        }
+        figures["verdict"] = verdict(figures)
+        figures["flicker"] = collector.flicker.result()
+    poses = collector.poses.result()
+    if poses["pairs"] or "trajectory" in poses:
+        figures["pose"] = poses
+    if collector.gate_asked:
+        figures["gate"] = collector.gate.result()
+    paths = None
+    if len(collector.paths[0]) > 1:
+        paths = _aligned(*collector.paths)
+    return Evaluation(
+        figures,
+        tally.names,
+        tally.per_image(),
+        tally.scales,
+        collector.best,
+        collector.worst,
+        paths,
+    )
+
+
+def _aligned(
+    estimated: list[NDArray[np.float64]], true: list[NDArray[np.float64]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Positions of both, the estimated way moved to begin as the true one does; not scaled."""
+    start = true[0] @ inverse_matrix(estimated[0])
+    moved = np.array([(start @ pose)[:3, 3] for pose in estimated])
+    return moved, np.array([pose[:3, 3] for pose in true])
+
+
+def verdict(figures: dict[str, Any]) -> dict[str, Any]:
+    """Whether the method beats the row mean by a third, by median-scaled abs_rel."""
+    rows = figures["baselines"].get("row_mean")
+    if rows is None or not rows.get("images"):
+        return {"beats_row_mean": None, "gain": None}
+    own = figures["depth"]["median_scaled"]["abs_rel"]
+    gain = 1 - own / rows["median_scaled"]["abs_rel"]
+    return {"beats_row_mean": bool(gain >= LEAST_GAIN), "gain": float(gain)}

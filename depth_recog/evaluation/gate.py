@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does the gate say "moving" of what moves, and of nothing else: by track, never by frame.
+
+A thing's track counts once however long it is seen. Where a thing starts or stops, the part in
+which it moves and the part in which it stands are two tracks; while it does neither clearly
+(`motion`), it is not judged.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.datasets.boxes import Box
+from depth_recog.evaluation.motion import MOVING, PARKED, motion_of
+from depth_recog.method.camera import Camera
+from depth_recog.method.gate_image import Motion
+
+PROMPT_S = 0.3
+"""Seconds from a mover's being visible within which it should be found."""
+
+_LEAST_PIXELS = 200
+_DRAWS = 1000
+_LEAST_FRAMES = 3
+
+
+@dataclass
+class _Track:
+    """Frames in which one thing moves, or in which it is parked.
+
+    Attributes:
+        seconds: stamps.
+        scores: share of the thing's pixels that are called moving; undecided ones count half.
+        moving: whether more pixels are called moving than anything else.
+        undecided: likewise.
+        seen: whether the masks show anything that can move there.
+    """
+
+    seconds: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    moving: list[bool] = field(default_factory=list)
+    undecided: list[bool] = field(default_factory=list)
+    seen: list[bool] = field(default_factory=list)
+
+
+class GateTally:
+    """Collects the gate's decisions at the boxes of the truth."""
+
+    def __init__(self) -> None:
+        self._tracks: dict[tuple[str, str], _Track] = defaultdict(_Track)
+
+    def add(
+        self,
+        stamp_ns: int,
+        moving: NDArray[np.uint8],
+        dynamic: NDArray[np.bool_],
+        boxes: tuple[Box, ...],
+        camera: Camera,
+    ) -> None:
+        """One frame.
+
+        Args:
+            stamp_ns: of the frame.
+            moving: (H, W) uint8, 0 still, 1 undecided, 2 moving.
+            dynamic: (H, W) bool, what the masks say can move.
+            boxes: of the frame.
+            camera: intrinsics of these images, without distortion.
+        """
+        for box, region in visible_regions(boxes, camera):
+            state = motion_of(box)
+            if state not in (MOVING, PARKED) or box.truncated:
+                continue
+            rows, columns = region
+            here = dynamic[rows, columns]
+            codes = moving[rows, columns][here]
+            counts = np.bincount(codes, minlength=3)[:3]
+            seen = codes.size >= 0.1 * here.size
+            track = self._tracks[box.track, state]
+            track.seconds.append(stamp_ns / 1e9)
+            track.seen.append(seen)
+            share = (counts[Motion.MOVING] + 0.5 * counts[Motion.UNDECIDED]) / max(codes.size, 1)
+            track.scores.append(float(share) if seen else 0.0)
+            winner = int(counts.argmax()) if seen else int(Motion.STILL)
+            track.moving.append(winner == Motion.MOVING)
+            track.undecided.append(winner == Motion.UNDECIDED)
+
+    def result(self) -> dict[str, Any]:
+        """The figures, nested as docs/evaluation.md describes; with 95 % intervals over tracks."""
+        movers = self._of(MOVING)
+        parked = self._of(PARKED)
+        answer: dict[str, Any] = {"moving_tracks": len(movers), "parked_tracks": len(parked)}
+        point = _figures(movers, parked)
+        rng = np.random.default_rng(0)
+        draws: dict[str, list[float]] = defaultdict(list)
+        for _ in range(_DRAWS if movers or parked else 0):
+            again = _figures(_resampled(rng, movers), _resampled(rng, parked))
+            for name, value in again.items():
+                draws[name].append(value)
+        for name, value in point.items():
+            low, high = np.percentile(draws[name], (2.5, 97.5))
+            answer[name] = {"value": value, "low": float(low), "high": float(high)}
+        answer["tracks"] = {
+            f"{name} ({state})": {
+                "frames": len(track.scores),
+                "called_moving": float(np.mean(track.moving)),
+                "undecided": float(np.mean(track.undecided)),
+                "in_the_masks": float(np.mean(track.seen)),
+                "seconds_to_detect": _seconds_to_detect(track) if state == MOVING else None,
+            }
+            for (name, state), track in sorted(self._tracks.items())
+            if len(track.scores) >= _LEAST_FRAMES
+        }
+        return answer
+
+    def _of(self, state: str) -> list[_Track]:
+        return [
+            track
+            for (_, s), track in sorted(self._tracks.items())
+            if s == state and len(track.scores) >= _LEAST_FRAMES
+        ]
+
+
+def visible_regions(
+    boxes: tuple[Box, ...], camera: Camera
+) -> list[tuple[Box, tuple[NDArray[np.intp], NDArray[np.intp]]]]:
+    """Each box with the pixels (rows, columns) of its outline that no nearer outline covers.
+
+    Boxes of which fewer than 200 pixels, or less than half, are left are left out.
+    """
+    taken = np.zeros((camera.height, camera.width), np.bool_)
+    answer = []
+    for box in sorted(boxes, key=lambda b: float(b.T_camera_from_box[2, 3])):
+        outline = box.outline(camera)
+        if outline is None:
+            continue
+        left, top, right, bottom = (round(v) for v in outline)
+        window = np.zeros_like(taken)
+        window[max(top, 0) : bottom + 1, max(left, 0) : right + 1] = True
+        free = window & ~taken
+        taken |= window
+        if free.sum() >= max(_LEAST_PIXELS, window.sum() / 2):
+            rows, columns = np.nonzero(free)
+            answer.append((box, (rows, columns)))
+    return answer
+
+
+def _figures(movers: list[_Track], parked: list[_Track]) -> dict[str, float]:
+    """Every track weighs the same, however long it is."""
+    answer: dict[str, float] = {}
+    if movers and parked:
+        answer["auc"] = float(
+            np.mean(
+                [_beats(np.array(m.scores), np.array(p.scores)) for m in movers for p in parked]
+            )
+        )
+    if movers:
+        answer["recall"] = float(np.mean([np.mean(m.moving) for m in movers]))
+        delays = [_seconds_to_detect(m) for m in movers]
+        prompt = [d is not None and d <= PROMPT_S for d in delays]
+        answer["recall_prompt"] = float(np.mean(prompt))
+        found = [d for d in delays if d is not None]
+        if found:
+            answer["seconds_to_detect"] = float(np.median(found))
+    if parked:
+        answer["false_positive_rate"] = float(np.mean([np.mean(p.moving) for p in parked]))
+    if movers or parked:
+        answer["undecided"] = float(np.mean([np.mean(t.undecided) for t in movers + parked]))
+    return answer
+
+
+def _beats(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Probability that a score of the first is above one of the second, ties counted half."""
+    difference = first[:, None] - second[None]
+    return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
+
+
+def _seconds_to_detect(track: _Track) -> float | None:
+    """From the first frame to the first that is called moving; None where there is none."""
+    for seconds, moving in zip(track.seconds, track.moving, strict=True):
+        if moving:
+            return seconds - track.seconds[0]
+    return None
+
+
+def _resampled(rng: np.random.Generator, tracks: list[_Track]) -> list[_Track]:
+    return [tracks[i] for i in rng.integers(len(tracks), size=len(tracks))] if tracks else []

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far the camera's estimated motion is from the true one.
+
+Source: KITTI's odometry benchmark (Geiger et al., 2012) for the error over a distance.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.method.se3 import Matrix, inverse_matrix, relative, rotation_angle
+
+SEGMENT_M = 100.0
+_LEAST_MOTION_M = 0.05
+
+
+class PoseTally:
+    """Collects pairs and the trajectory.
+
+    `frame` takes the trajectory, `pair` the estimated motion between the newest frame and an
+    earlier one. Translations in percent are of the true length; pairs that moved less than 5 cm
+    count for the rotation only.
+    """
+
+    def __init__(self) -> None:
+        self._rotation: list[float] = []
+        self._translation: list[float] = []
+        self._direction: list[float] = []
+        self._ratio: list[float] = []
+        self._travelled: list[float] = []
+        self._unanswered = 0
+        self._true: list[Matrix] = []
+        self._way: list[float] = []
+        self._estimated: list[Matrix] = []
+        self._gaps: list[int] = []
+
+    def pair(self, estimated: Matrix | None, true: Matrix, frames: int) -> None:
+        """One pair: T_second_from_first, (4, 4) each; `frames` apart."""
+        self._gaps.append(frames)
+        if estimated is None:
+            self._unanswered += 1
+            return
+        self._rotation.append(_degrees(estimated[:3, :3] @ true[:3, :3].T))
+        length = float(np.linalg.norm(true[:3, 3]))
+        if length < _LEAST_MOTION_M:
+            return
+        found = float(np.linalg.norm(estimated[:3, 3]))
+        self._translation.append(
+            100 * float(np.linalg.norm(estimated[:3, 3] - true[:3, 3])) / length
+        )
+        if found > 0:
+            cosine = estimated[:3, 3] @ true[:3, 3] / (found * length)
+            self._direction.append(float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))))
+            self._ratio.append(found / length)
+            self._travelled.append(self._way[-1])
+
+    def frame(self, estimated: Matrix, true: Matrix) -> None:
+        """The next frame's world_from_camera, (4, 4) each; each world may be any."""
+        step = np.linalg.norm(true[:3, 3] - self._true[-1][:3, 3]) if self._true else 0.0
+        self._way.append(float(step) + (self._way[-1] if self._way else 0.0))
+        self._estimated.append(estimated)
+        self._true.append(true)
+
+    def result(self) -> dict[str, Any]:
+        """The figures, nested as docs/evaluation.md describes."""
+        answer: dict[str, Any] = {"pairs": len(self._gaps), "unanswered": self._unanswered}
+        if self._gaps:
+            answer["frames_apart"] = float(np.mean(self._gaps))
+        for name, values in (
+            ("rotation_degrees", self._rotation),
+            ("translation_percent", self._translation),
+            ("direction_degrees", self._direction),
+        ):
+            if values:
+                answer[name] = {
+                    "median": float(np.median(values)),
+                    "mean": float(np.mean(values)),
+                    "p90": float(np.percentile(values, 90)),
+                }
+        if len(self._ratio) > 1:
+            ratio = np.array(self._ratio)
+            answer["scale"] = {
+                "median": float(np.median(ratio)),
+                "spread": float(ratio.std() / np.median(ratio)),
+                "drift_percent_per_100m": _drift(np.array(self._travelled), ratio),
+            }
+        if len(self._true) > 1:
+            answer["trajectory"] = self._trajectory()
+        return answer
+
+    def _trajectory(self) -> dict[str, Any]:
+        """Errors over segments, as measured and with the translations scaled by one factor."""
+        path = np.array(self._way)
+        length = min(SEGMENT_M, float(path[-1]) / 2)
+        answer: dict[str, Any] = {"length_m": float(path[-1]), "segment_m": length}
+        if length < 1:
+            return answer
+        factor = float(np.median(self._ratio)) if self._ratio else 1.0
+        for name, scale in (("unscaled", 1.0), ("median_scaled", 1 / factor if factor else 1.0)):
+            translations, rotations = [], []
+            for i in range(len(path)):
+                j = int(np.searchsorted(path, path[i] + length))
+                if j >= len(path):
+                    break
+                true = relative(self._true[i], self._true[j])
+                estimated = relative(self._estimated[i], self._estimated[j])
+                estimated[:3, 3] *= scale
+                error = inverse_matrix(true) @ estimated
+                distance = path[j] - path[i]
+                translations.append(100 * float(np.linalg.norm(error[:3, 3])) / distance)
+                rotations.append(_degrees(error) / distance * 100)
+            if translations:
+                answer[name] = {
+                    "segments": len(translations),
+                    "translation_percent": float(np.mean(translations)),
+                    "rotation_degrees_per_100m": float(np.mean(rotations)),
+                }
+        return answer
+
+
+def _degrees(matrix: Matrix) -> float:
+    """Angle of the rotation in a (3, 3) or (4, 4) matrix."""
+    return float(np.degrees(rotation_angle(matrix)))
+
+
+def _drift(travelled: NDArray[np.float64], ratio: NDArray[np.float64]) -> float | None:
+    """Slope of the log ratio over the way, in percent per 100 m; None on a way too short."""
+    if travelled[-1] - travelled[0] < 10:
+        return None
+    slope = np.polyfit(travelled, np.log(ratio), 1)[0]
+    return float(100 * np.expm1(100 * slope))

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures as a text for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from depth_recog.evaluation.depth_errors import METRICS
+
+_AXES = {"by_range": "range in metres", "by_class": "class", "by_motion": "motion"}
+
+
+def table(figures: dict[str, Any]) -> str:
+    """Everything of `Evaluation.figures`, as people read it."""
+    parts = [_frames(figures)]
+    if "depth" in figures:
+        parts += [_methods(figures), verdict_sentence(figures)]
+        parts += [_groups(figures["depth"], axis) for axis in _AXES if axis in figures["depth"]]
+        parts.append(_flicker(figures["flicker"]))
+    if "pose" in figures:
+        parts.append(_pose(figures["pose"]))
+    if "gate" in figures:
+        parts.append(_gate(figures["gate"]))
+    return "\n\n".join(part for part in parts if part)
+
+
+def verdict_sentence(figures: dict[str, Any]) -> str:
+    """Whether this is a depth network at all."""
+    verdict = figures["verdict"]
+    if verdict["gain"] is None:
+        return "No row mean to compare with."
+    share = f"{abs(verdict['gain']):.0%} {'below' if verdict['gain'] >= 0 else 'ABOVE'}"
+    compared = f"abs_rel, median-scaled, is {share} the row mean's"
+    if verdict["beats_row_mean"]:
+        return f"{compared}."
+    return f"{compared}: less than a third below, so this is NOT a depth network on these frames."
+
+
+def _columns(rows: list[list[str]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _frames(figures: dict[str, Any]) -> str:
+    frames = figures["frames"]
+    text = f"{frames['answered']} of {frames['asked']} frames answered"
+    splits = frames.get("splits")
+    if splits:
+        inside = [f"{splits[n]} of {n}" for n in ("train", "validation", "test") if splits[n]]
+        text += f"; by the manifests {', '.join(inside) or 'none is in any split'}"
+        for name, count in splits["trained_on"].items():
+            if count is None:
+                text += f"\n{name}: no list of its training files; it may have seen these frames"
+            elif count:
+                text += f"\n{name} was TRAINED ON {count} of these frames"
+    return text
+
+
+def _methods(figures: dict[str, Any]) -> str:
+    methods = {"answer": figures["depth"], **figures["baselines"]}
+    header = ["depth", "", *METRICS, "scale", "spread"]
+    rows = [header]
+    for name, result in methods.items():
+        if not result.get("images"):
+            continue
+        for kind in ("unscaled", "median_scaled"):
+            scale = result["scale"]
+            last = [_number(scale["median"]), _number(scale["spread"])]
+            rows.append(
+                [
+                    name if kind == "unscaled" else "",
+                    kind.replace("_", "-"),
+                    *(_number(result[kind][m], 2 if m == "silog" else 3) for m in METRICS),
+                    *(last if kind == "unscaled" else ["", ""]),
+                ]
+            )
+    depth = figures["depth"]
+    note = f"{depth['images']} images, {depth['pixels']} pixels, {depth['coverage']:.1%} answered"
+    return _columns(rows) + f"\n({note})"
+
+
+def _groups(depth: dict[str, Any], axis: str) -> str:
+    rows = [[_AXES[axis], "pixels", "abs_rel", "a1", "scaled abs_rel", "scaled a1"]]
+    for name, group in depth[axis].items():
+        rows.append(
+            [name, str(group["pixels"])]
+            + [
+                _number(group[kind][metric])
+                for kind in ("unscaled", "median_scaled")
+                for metric in ("abs_rel", "a1")
+            ]
+        )
+    if axis == "by_class":
+        rows[0][0] = f"class (labels: {depth['labels']})"
+    return _columns(rows)
+
+
+def _flicker(flicker: dict[str, Any]) -> str:
+    if not flicker["pairs"]:
+        return ""
+    return (
+        f"flicker, |log ratio| of warped and next depth: median {flicker['median']:.4f}, "
+        f"mean {flicker['mean']:.4f} ({flicker['pairs']} pairs)"
+    )
+
+
+def _pose(pose: dict[str, Any]) -> str:
+    rows = [["pose", "median", "mean", "p90"]]
+    for name in ("rotation_degrees", "translation_percent", "direction_degrees"):
+        if name in pose:
+            values = pose[name]
+            rows.append(
+                [f"{name.replace('_', ' ')} a pair"] + [_number(v) for v in values.values()]
+            )
+    apart = pose.get("frames_apart")
+    text = _columns(rows) + f"\n({pose['pairs']} pairs, {pose['unanswered']} unanswered"
+    text += f", {apart:.1f} frames apart)" if apart else ")"
+    if "scale" in pose:
+        scale = pose["scale"]
+        text += (
+            f"\nlength found / true: median {scale['median']:.3f}, spread {scale['spread']:.3f}, "
+            f"drift {_number(scale['drift_percent_per_100m'], 1)} % per 100 m"
+        )
+    trajectory = pose.get("trajectory", {})
+    for kind in ("unscaled", "median_scaled"):
+        if kind in trajectory:
+            part = trajectory[kind]
+            text += (
+                f"\ntrajectory, {kind.replace('_', '-')}, over {trajectory['segment_m']:.0f} m: "
+                f"{part['translation_percent']:.1f} %, "
+                f"{part['rotation_degrees_per_100m']:.2f} degrees per 100 m"
+            )
+    return text
+
+
+def _gate(gate: dict[str, Any]) -> str:
+    rows = [["gate, by track", "value", "95 % interval"]]
+    for name in (
+        "auc",
+        "recall",
+        "recall_prompt",
+        "seconds_to_detect",
+        "false_positive_rate",
+        "undecided",
+    ):
+        if name in gate:
+            g = gate[name]
+            interval = f"{g['low']:.2f} to {g['high']:.2f}"
+            rows.append([name.replace("_", " "), _number(g["value"], 2), interval])
+    return (
+        _columns(rows)
+        + f"\n({gate['moving_tracks']} moving tracks, {gate['parked_tracks']} parked)"
+    )

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the camera is: the static poses chained, with what is known of their errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.method.observation import Pair, Step
+from depth_recog.method.se3 import Matrix, cross_matrix, exp_twist, inverse_matrix, log_twist
+
+HORIZON_S = 0.5
+"""So long a motion is believed to go on when nothing more is seen of it."""
+
+# Assumptions, not measurements: what the camera may do while its motion is not seen, and how fast
+# it may be before any of it was.
+_ACCELERATION = np.array((0.5,) * 3 + (3.0,) * 3)  # rad/s^2, m/s^2
+_SPEED = np.array((0.5,) * 3 + (10.0,) * 3)  # rad/s, m/s
+_KEPT = 64
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a frame was taken, and how the camera moved then.
+
+    Six numbers are always a rotation (radians) and then a translation (the depth's unit).
+
+    Attributes:
+        T_first_from_frame: (4, 4) float64, in the first frame's camera axes.
+        covariance: (6, 6) float64 of that pose perturbed as exp(r) R, t + dt, in the first frame's
+            axes; NaN once a pose without a covariance went in.
+        twist: (6,) float64, angular and linear velocity in this frame's axes, per second.
+        twist_covariance: (6, 6) float64, in this frame's axes; NaN likewise.
+    """
+
+    T_first_from_frame: Matrix
+    covariance: NDArray[np.float64]
+    twist: NDArray[np.float64]
+    twist_covariance: NDArray[np.float64]
+
+
+def _at_the_origin() -> Place:
+    return Place(np.eye(4), np.zeros((6, 6)), np.zeros(6), np.diag(_SPEED**2))
+
+
+class Trajectory:
+    """Chains static poses, whichever earlier frame each of them is relative to.
+
+    A frame whose partner is k frames back continues from that partner's pose and covariance. Where
+    a pair or its static pose is missing the last motion goes on for `HORIZON_S` and then ends, and
+    the covariance grows by what may have happened unseen. Time that goes back by more than that
+    starts a new trajectory: a recording or a simulation began anew. A clock that is set back by
+    less adds no motion.
+    """
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._places: dict[str, Place] = {}
+        self._last = self._seen = _at_the_origin()
+        self._stamp_ns = self._seen_ns = 0
+
+    def add(self, step: Step) -> Place:
+        """The place of the newest frame; every frame of the stream is to be added, in order."""
+        now = step.frame.stamp_ns
+        pair = step.pair
+        if self._places and (now - self._stamp_ns) / 1e9 < -HORIZON_S:
+            self._begin()
+        if not self._places:
+            place = self._last
+            self._seen_ns = now
+        elif pair is not None and pair.static.ok and pair.first.name in self._places:
+            place = _continued(self._places[pair.first.name], pair)
+            self._seen, self._seen_ns = place, now
+        else:
+            place = self._unseen(now)
+        self._last, self._stamp_ns = place, now
+        self._places[step.frame.name] = place
+        while len(self._places) > _KEPT:
+            del self._places[next(iter(self._places))]
+        return place
+
+    def _unseen(self, now: int) -> Place:
+        before = max(0.0, (self._stamp_ns - self._seen_ns) / 1e9)
+        gap = max(before, (now - self._seen_ns) / 1e9)
+        believed = min(gap, HORIZON_S) - min(before, HORIZON_S)
+        pose, covariance = _moved(self._last, exp_twist(self._seen.twist * believed))
+        grown = _drift(self._seen, gap) ** 2 - _drift(self._seen, before) ** 2
+        turn = np.kron(np.eye(2), pose[:3, :3])
+        known = (gap**2 - before**2) * self._seen.twist_covariance
+        covariance = covariance + turn @ (np.diag(grown) + known) @ turn.T
+        going = gap <= HORIZON_S
+        doubt = _ACCELERATION * gap + (0.0 if going else np.abs(self._seen.twist))
+        return Place(
+            pose,
+            covariance,
+            self._seen.twist if going else np.zeros(6),
+            self._seen.twist_covariance + np.diag(doubt**2),
+        )
+
+
+def _drift(seen: Place, gap: float) -> NDArray[np.float64]:
+    """(6,) deviations after so many seconds without a pose: unseen acceleration; a wrong end."""
+    return _ACCELERATION * gap**2 / 2 + np.abs(seen.twist) * max(0.0, gap - HORIZON_S)
+
+
+def _moved(place: Place, motion: Matrix) -> tuple[Matrix, NDArray[np.float64]]:
+    """A place carried along a motion (T_before_from_after) that is known exactly."""
+    pose = place.T_first_from_frame @ motion
+    by_place = np.eye(6)
+    # A wrong heading moves what lies ahead sideways.
+    by_place[3:, :3] = -cross_matrix(place.T_first_from_frame[:3, :3] @ motion[:3, 3])
+    return pose, by_place @ place.covariance @ by_place.T
+
+
+def _continued(place: Place, pair: Pair) -> Place:
+    """The place of a pair's second frame, from that of its first."""
+    T = pair.static.T_second_from_first
+    motion = inverse_matrix(T)
+    pose, covariance = _moved(place, motion)
+    own = pair.static.covariance
+    if own is None:
+        own = np.full((6, 6), np.nan)
+    # T perturbed as exp(r) R, t + d is, seen from the first frame, exp(-r) behind its rotation and
+    # -R^T (d + t x r) beside its translation.
+    R = pose[:3, :3]
+    by_motion = np.block([[-R, np.zeros((3, 3))], [-R @ cross_matrix(T[:3, 3]), -R]])
+    covariance = covariance + by_motion @ own @ by_motion.T
+    # The same in the second frame's axes, where half of the turn belongs to the way there.
+    by_twist = np.block([[-np.eye(3), np.zeros((3, 3))], [-cross_matrix(T[:3, 3]) / 2, -np.eye(3)]])
+    return Place(
+        pose,
+        covariance,
+        log_twist(motion) / pair.seconds,
+        by_twist @ own @ by_twist.T / pair.seconds**2,
+    )
