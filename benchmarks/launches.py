@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import statistics
 import sys
 import time
@@ -58,6 +59,8 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--source", default=SOURCE)
     options = parser.parse_args()
+    # A shell's background job ignores SIGINT, and so would the launches.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     trials = [trial(options.source) for _ in range(options.times)]
     for _, _, wrong in trials:
         if wrong:
