@@ -22,15 +22,15 @@ import ros_processes as rp
 from sensor_msgs.msg import Image
 
 SOURCE = "synthetic:street?width=160&height=64&rate=10&frames=20"
-NAMESPACE = "launches"
 
 
-def trial(source: str) -> tuple[float, float, str]:
+def trial(source: str, number: int) -> tuple[float, float, str]:
     """One launch: seconds to the third depth image, seconds to its end, what was wrong."""
     command = ["ros2", "launch", "depth_recog", "depth.launch.py"]
-    peer = rp.Peer(NAMESPACE)
+    namespace = f"launch_{os.getpid()}_{number}"
+    peer = rp.Peer(namespace)
     start = time.monotonic()
-    process = rp.Process([*command, f"source:={source}", f"namespace:={NAMESPACE}"])
+    process = rp.Process([*command, f"source:={source}", f"namespace:={namespace}"])
     try:
         peer.listen({"depth/image_rect": Image})
         heard = peer.heard["depth/image_rect"]
@@ -61,7 +61,7 @@ def main() -> int:
     options = parser.parse_args()
     # A shell's background job ignores SIGINT, and so would the launches.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    trials = [trial(options.source) for _ in range(options.times)]
+    trials = [trial(options.source, n) for n in range(options.times)]
     for _, _, wrong in trials:
         if wrong:
             print(wrong, file=sys.stderr)
