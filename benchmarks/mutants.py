@@ -40,6 +40,11 @@ def method(name: str, module: str, old: str, new: str, *tests: str) -> Mutant:
     return Mutant(name, f"method/{module}.py", old, new, tests or (module,))
 
 
+def bags(name: str, module: str, old: str, new: str, *tests: str) -> Mutant:
+    """A mutant of the reader of bags."""
+    return Mutant(name, f"datasets/bags/{module}.py", old, new, tests or ("rosbag",))
+
+
 MUTANTS = (
     # Signs.
     method("hat: sign of one element", "se3", "(zero, -z, y, z,", "(zero, -z, y, -z,"),
@@ -510,16 +515,51 @@ MUTANTS = (
     Mutant(
         "KITTI raw: direction of the pose",
         "datasets/kitti_raw.py",
-        "pose = self._world_from_mercator @ self._mercator_from_camera(oxts_file)",
-        "pose = np.linalg.inv(self._world_from_mercator @ self._mercator_from_camera(oxts_file))",
+        "pose = self._world_from_mercator @ pose",
+        "pose = np.linalg.inv(self._world_from_mercator @ pose)",
         ("kitti",),
     ),
     Mutant(
         "KITTI raw: camera's offset from the IMU",
         "datasets/kitti_raw.py",
-        "np.linalg.inv(offset @ rectify @ camera_from_velo @ velo_from_imu)",
-        "np.linalg.inv(np.linalg.inv(offset) @ rectify @ camera_from_velo @ velo_from_imu)",
+        "return camera_offset(self._p2) @ rectify",
+        "return np.linalg.inv(camera_offset(self._p2)) @ rectify",
         ("kitti",),
+    ),
+    Mutant(
+        "KITTI tracklets: a pose is that of the bottom",
+        "datasets/kitti_tracklets.py",
+        "z + self.size[2] / 2",
+        "z",
+        ("kitti_tracklets",),
+    ),
+    Mutant(
+        "KITTI tracklets: speed in the world, not in the camera's frame",
+        "datasets/kitti_tracklets.py",
+        "place = (pose @ self._camera_from_velo @ transform)[:2, 3]",
+        "place = transform[:2, 3]",
+        ("kitti_tracklets",),
+    ),
+    Mutant(
+        "synthetic boxes: speed over the second after the frame",
+        "datasets/synthetic/things.py",
+        "self.place(time - 0.5), self.place(time + 0.5)",
+        "self.place(time - 0.05), self.place(time + 0.95)",
+        ("synthetic_boxes",),
+    ),
+    Mutant(
+        "synthetic boxes: middle of the box",
+        "datasets/synthetic/things.py",
+        "(self.low + self.high) / 2",
+        "(self.low + self.high) * 0.49",
+        ("synthetic_boxes",),
+    ),
+    Mutant(
+        "synthetic boxes: parked cars of another block",
+        "datasets/synthetic/view.py",
+        "b.thing + offset",
+        "b.thing",
+        ("synthetic_boxes",),
     ),
     Mutant(
         "KITTI odometry: direction of camera 2's offset",
@@ -527,6 +567,147 @@ MUTANTS = (
         "world_from_camera0 @ np.linalg.inv(camera_offset(self._p2))",
         "world_from_camera0 @ camera_offset(self._p2)",
         ("kitti",),
+    ),
+    Mutant(
+        "Virtual KITTI 2: direction of the pose",
+        "datasets/vkitti2.py",
+        "np.linalg.inv(camera_from_world)",
+        "camera_from_world",
+        ("vkitti2",),
+    ),
+    Mutant(
+        "Virtual KITTI 2: the track of a pixel",
+        "datasets/vkitti2.py",
+        ".astype(np.int64) - 1",
+        ".astype(np.int64)",
+        ("vkitti2",),
+    ),
+    Mutant(
+        "Virtual KITTI 2: flow's unit",
+        "datasets/vkitti2_images.py",
+        "np.array(size) - 1",
+        "np.array(size)",
+        ("vkitti2",),
+    ),
+    Mutant(
+        "Virtual KITTI 2: sense of yaw",
+        "datasets/vkitti2_tracks.py",
+        "[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]",
+        "[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]",
+        ("vkitti2",),
+    ),
+    Mutant(
+        "Virtual KITTI 2: a box stands on its place",
+        "datasets/vkitti2_tracks.py",
+        "-height / 2",
+        "height / 2",
+        ("vkitti2",),
+    ),
+    Mutant(
+        "Cityscapes: disparity's offset",
+        "datasets/cityscapes.py",
+        " - np.float32(1 / 256)",
+        "",
+        ("cityscapes",),
+    ),
+    Mutant(
+        "Cityscapes: mounting",
+        "datasets/cityscapes.py",
+        "camera_from_vehicle @ pose @ vehicle_from_camera",
+        "vehicle_from_camera @ pose @ camera_from_vehicle",
+        ("cityscapes",),
+    ),
+    Mutant(
+        "Cityscapes: order of the angles",
+        "datasets/cityscapes_json.py",
+        "rz @ ry @ rx",
+        "rx @ ry @ rz",
+        ("cityscapes",),
+    ),
+    Mutant(
+        "TUM RGB-D: rotation transposed",
+        "datasets/stamped_poses.py",
+        "2 * (x * y - z * w), 2 * (x * z + y * w)",
+        "2 * (x * y + z * w), 2 * (x * z - y * w)",
+        ("tum_rgbd",),
+    ),
+    Mutant(
+        "TUM RGB-D: the longer way round",
+        "datasets/stamped_poses.py",
+        "if cosine < 0:",
+        "if cosine > 0:",
+        ("tum_rgbd",),
+    ),
+    Mutant(
+        "TUM RGB-D: nearest in time",
+        "datasets/tum_rgbd.py",
+        "(after - 1, after)",
+        "(after,)",
+        ("tum_rgbd",),
+    ),
+    Mutant(
+        "box: rotation transposed",
+        "datasets/boxes.py",
+        "(points - centre) @ rotation)",
+        "(points - centre) @ rotation.T)",
+        ("boxes",),
+    ),
+    Mutant(
+        "box: half a size",
+        "datasets/boxes.py",
+        "np.array(self.size) / 2",
+        "np.array(self.size)",
+        ("boxes",),
+    ),
+    Mutant(
+        "box: corners transposed",
+        "datasets/boxes.py",
+        "rotation @ local + centre",
+        "rotation.T @ local + centre",
+        ("boxes",),
+    ),
+    # Bags.
+    bags("bag: the camera_info before", "calibration", "bisect_right(", "bisect_left("),
+    bags("bag: a stamp that stands still", "images", "stamp > kept[-1][0]", "stamp >= kept[-1][0]"),
+    bags("bag: order of a JPEG's channels", "images", "if not _is_rgb(", "if _is_rgb("),
+    bags("bag: nearest message before only", "truth", "at - 1) : at + 1]", "at - 1) : at]"),
+    bags("bag: half a frame", "truth", "int(0.5e9 /", "int(1e9 /"),
+    bags("bag: a chunk's place", "mcap_records", "+ 28 + 4 + len", "+ 28 + 5 + len"),
+    bags(
+        "bag: half a page",
+        "sqlite_file",
+        "whole[:-1] if self._half_a_page else whole",
+        "whole",
+        "rosbag_damage",
+    ),
+    bags(
+        "bag: an image without its end",
+        "images",
+        "        if compressed:\n",
+        "        if False:\n",
+        "rosbag_damage",
+    ),
+    bags("bag: Jazzy's types only", "messages", "    return own", "    return known", "rosbag_ros"),
+    bags(
+        "bag: a log left behind",
+        "sqlite_file",
+        "        if self._logged():",
+        "        if False:",
+        "rosbag_ros",
+    ),
+    Mutant(
+        "quaternion: sign",
+        "interfaces/pose.py",
+        "(-1.0 if q[3] < 0 else 1.0)",
+        "(-1.0 if q[3] > 0 else 1.0)",
+        ("outputs", "rosbag"),
+    ),
+    Mutant(
+        "rotation: transposed",
+        "interfaces/pose.py",
+        "2 * (x * y - z * w), 2 * (x * z + y * w)]",
+        "2 * (x * y + z * w), 2 * (x * z - y * w)]",
+        ("rosbag",),
     ),
 )
 

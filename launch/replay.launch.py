@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A recording through the depth node; ends when it has been played, with status 0.
+"""A recording or bag through the depth node; ends when it has been played, with status 0.
 
 ros2 launch depth_recog replay.launch.py source:=/path/to/drive
-ros2 launch depth_recog replay.launch.py source:=/path/to/drive clock:=true rviz:=true
+ros2 launch depth_recog replay.launch.py source:=/path/to/bag clock:=true rviz:=true
 
 The project's camera node plays it, so rosbag2 is not needed.
 """
@@ -16,7 +16,7 @@ from depth_recog.nodes import launching
 from depth_recog.nodes.launching import YES_OR_NO, Argument, yes
 
 ARGUMENTS = (
-    Argument("source", "synthetic", "the recording: a path, or kind:path"),
+    Argument("source", "synthetic", "the recording: a bag or another path, or kind:path"),
     Argument("rate", "0.0", "frames per second; 0 for the recording's own"),
     Argument("loop", "false", "whether it is played for ever", YES_OR_NO),
     Argument(

@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+import bags
 import ros_processes as rp
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
@@ -97,6 +98,19 @@ def test_a_folder_is_played_once(camera: Any, clip: Path) -> None:
         assert info.distortion_model == "plumb_bob"
     assert stamps(peer) == sorted(set(stamps(peer)))
     assert "played 5 frames" in process.stderr
+
+
+def test_a_bag_is_played_with_its_stamps(camera: Any, tmp_path: Path) -> None:
+    bag = bags.write(tmp_path / "bag", bags.calibrated(4) + bags.calibrated(4, "/other/image"))
+    source = f"{bag}?image=/cam/image_raw"
+    process, peer = camera(
+        "bag", {"source": source, "stamps": "recorded", "wait_for_subscribers": 1}
+    )
+    hear_all(process, peer)
+    assert process.wait(5) == 0, process.story()
+    assert stamps(peer) == [frame.stamp_ns for frame in bags.Drive(4)]
+    info = peer.heard["camera_info"][0]
+    assert (info.k[0], list(info.d)) == (bags.CAMERA.fx, list(bags.CAMERA.distortion))
 
 
 def test_limit_ends_a_loop(camera: Any) -> None:

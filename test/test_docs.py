@@ -78,6 +78,13 @@ def test_nothing_is_left_to_be_filled_in(page):
     assert not re.findall(r"@[A-Z]+@|TODO|TBD", page.read_text(encoding="utf-8"))
 
 
+def test_every_kind_of_source_has_its_row():
+    from depth_recog.datasets.sources import READERS
+
+    text = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.M)) == set(READERS)
+
+
 def test_every_documented_topic_exists():
     pytest.importorskip("rclpy", reason="the topics need rclpy")
     from depth_recog.nodes.outputs import TOPICS

@@ -27,7 +27,7 @@ from image_references import (
 )
 
 from depth_recog.errors import EncodingError
-from depth_recog.nodes.image_codec import ENCODINGS, to_rgb
+from depth_recog.interfaces.image_codec import ENCODINGS, to_rgb
 
 
 def test_every_encoding_has_a_reference() -> None:

@@ -15,6 +15,22 @@ def frame_count(text: str) -> int:
     return int(text)
 
 
+def jpeg_quality(text: str) -> int:
+    """A JPEG's quality, 1 to 100."""
+    if not text.isdigit() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r}: a whole number from 1 to 100 is needed")
+    return int(text)
+
+
+def namespace(text: str) -> str:
+    """A namespace of ROS, such as /camera; / for none."""
+    if text != "/" and not re.fullmatch(r"(/?[A-Za-z_]\w*)(/[A-Za-z_]\w*)*", text, re.ASCII):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no namespace: names of letters, digits and _, as in /camera/left"
+        )
+    return text
+
+
 def rate(text: str) -> float:
     """Frames per second, 0 for the source's own."""
     try:

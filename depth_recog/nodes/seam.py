@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.nodes import image_codec
+from depth_recog.interfaces import image_codec
 
 try:
     from cv_bridge import CvBridge, CvBridgeError
