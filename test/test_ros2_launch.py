@@ -2,6 +2,7 @@
 """`ros2 launch depth_recog ...` from a shell: arguments, mistakes, and how a replay ends."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -69,14 +70,17 @@ def test_a_replay_ends_with_the_recording(launch: Launch) -> None:
         process = launch("replay.launch.py", f"source:={TINY}", "namespace:=played", "rate:=5")
         peer.wait(lambda: process.popen.poll() is not None, "the end of the launch")
         assert process.wait() == 0, process.story()
-        assert len(peer.heard["depth/image_rect"]) == 8, process.story()
+        peer.drain()
     finally:
         peer.close()
     text = everything(process)
     assert "played 8 frames" in text
     assert text.count("process has finished cleanly") == 2, process.story()
     assert "Traceback" not in text
-    assert "received 8, published 8" in text
+    # From the first image to the last; a busy machine may drop some between.
+    counts = {name: int(value) for name, value in re.findall(r"(\w+) (\d+)[,\n]", text)}
+    assert counts["received"] == counts["published"] + counts["dropped"] == 8, process.story()
+    assert len(peer.heard["depth/image_rect"]) == counts["published"] >= 2
 
 
 MISTAKES = {
