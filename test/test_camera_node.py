@@ -13,7 +13,6 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-import bags
 import ros_processes as rp
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
@@ -101,6 +100,7 @@ def test_a_folder_is_played_once(camera: Any, clip: Path) -> None:
 
 
 def test_a_bag_is_played_with_its_stamps(camera: Any, tmp_path: Path) -> None:
+    bags = pytest.importorskip("bags")
     bag = bags.write(tmp_path / "bag", bags.calibrated(4) + bags.calibrated(4, "/other/image"))
     source = f"{bag}?image=/cam/image_raw"
     process, peer = camera(

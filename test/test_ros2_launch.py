@@ -45,6 +45,17 @@ def launch() -> Iterator[Launch]:
             process.interrupt(15)
 
 
+@pytest.mark.parametrize("file", ["test_depth.launch.py", "test_replay.launch.py"])
+def test_a_launched_system(file: str) -> None:
+    """launch_testing's own tests, while it runs and after it has ended."""
+    command = shutil.which("launch_test")
+    if command is None:
+        pytest.skip("no launch_test here")
+    process = rp.Process([command, str(Path(__file__).parent / "launch" / file)])
+    assert process.wait(110) == 0, process.story()
+    assert everything(process).count("\nOK\n") == 2, process.story()
+
+
 def everything(process: rp.Process) -> str:
     return process.stdout + process.stderr
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """depth.launch.py with a source, a namespace, remapped topics and a parameters file.
 
-Run by pytest, by colcon test, and by launch_test FILE; it needs a built and sourced workspace.
+Run by launch_test FILE, and by pytest and colcon test through test_ros2_launch.py.
 """
 
 import sys
@@ -9,9 +9,6 @@ import tempfile
 import unittest
 from pathlib import Path
 
-import pytest
-
-pytest.importorskip("launch_testing", reason="no launch_testing here (it is not on PyPI)")
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import launch_testing
@@ -31,7 +28,6 @@ PARAMETERS = """
 """
 
 
-@pytest.mark.launch_test
 def generate_test_description():
     folder = tempfile.mkdtemp(prefix="depth_recog_launch_")
     file = Path(folder) / "mine.yaml"

@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """replay.launch.py with /clock: recorded stamps, and nodes that live in the recording's time.
 
-Run by pytest, by colcon test, and by launch_test FILE; it needs a built and sourced workspace.
-How a replay ends is tested in test_ros2_launch.py.
+Run by launch_test FILE, and by pytest and colcon test through test_ros2_launch.py.
+How a replay ends is tested there too.
 """
 
 import sys
 import unittest
 from pathlib import Path
 
-import pytest
-
-pytest.importorskip("launch_testing", reason="no launch_testing here (it is not on PyPI)")
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import launch_testing
@@ -27,7 +24,6 @@ from depth_recog.datasets.sources import open_source
 SOURCE = "synthetic:street?width=160&height=64&rate=10&frames=8"
 
 
-@pytest.mark.launch_test
 def generate_test_description():
     arguments = {"source": SOURCE, "clock": "true", "loop": "true", "rate": "5"}
     source = Path(__file__).parents[2] / "launch" / "replay.launch.py"
