@@ -13,7 +13,6 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-import bags
 import ros_processes as rp
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -124,6 +123,7 @@ def test_compressed_images_where_somebody_listens(camera: Any, clip: Path) -> No
 
 
 def test_a_bag_is_played_with_its_stamps(camera: Any, tmp_path: Path) -> None:
+    bags = pytest.importorskip("bags")
     bag = bags.write(tmp_path / "bag", bags.calibrated(4) + bags.calibrated(4, "/other/image"))
     source = f"{bag}?image=/cam/image_raw"
     process, peer = camera(
@@ -203,6 +203,26 @@ def test_waits_for_subscribers(camera: Any, clip: Path) -> None:
     peer.node.create_subscription(Image, "image", second.append, 50)
     hear_all(process, peer)
     assert len(peer.heard["image"]) == len(second) == 5
+
+
+def test_waits_for_a_node(camera: Any, clip: Path) -> None:
+    """Not for whoever comes first: a recorder, RViz."""
+    second = rp.Peer("particular")
+    try:
+        name = second.node.get_name()
+        parameters = {"source": clip, "rate": 100.0, "wait_for_node": name}
+        process, peer = camera("particular", parameters)
+        process.wait_for_line("folder: clip")
+        peer.wait(lambda: peer.node.count_publishers("image"), "the publisher")
+        peer.drain()
+        assert not peer.heard["image"]
+        second.listen(TOPICS)
+        hear_all(process, peer)
+        assert len(peer.heard["image"]) == 5
+        second.drain()
+        assert len(second.heard["image"]) == 5
+    finally:
+        second.close()
 
 
 def test_a_damaged_frame_ends_the_play_with_the_reason(camera: Any, clip: Path) -> None:

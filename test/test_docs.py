@@ -62,7 +62,7 @@ def test_every_default_of_the_parameters_file_is_the_declared_one():
     from depth_recog.nodes import depth_node
 
     file = yaml.safe_load((ROOT / "config" / "depth.yaml").read_text(encoding="utf-8"))
-    written = file["/**/depth_node"]["ros__parameters"]
+    written = file["/**"]["ros__parameters"]
     assert written == {spec.name: spec.default for spec in depth_node.SPECS}
 
 

@@ -95,7 +95,7 @@ def test_the_velocity_is_in_the_axes_of_the_child() -> None:
     odometry = Odometry("odom", "camera_link")
     odometry.message(alone(0), header(0), 1.0)
     quarter = np.linalg.inv(rigid((0, -np.pi / 2, 0), (0, 0, 0)))
-    odometry.message(paired(0, TENTH, estimate(quarter, np.eye(6))), header(TENTH))
+    odometry.message(paired(0, TENTH, estimate(quarter, np.eye(6))), header(TENTH), 1.0)
     ahead = np.linalg.inv(rigid((0, 0, 0), (0, 0, 2)))
     step = paired(TENTH, 2 * TENTH, estimate(ahead, np.eye(6)))
     message = odometry.message(step, header(2 * TENTH), 1.0)

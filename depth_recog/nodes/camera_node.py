@@ -48,6 +48,7 @@ SPECS = (
         0,
         1000,
     ),
+    Spec("wait_for_node", "", "Begin when a node of this name listens to camera_info."),
     Spec(
         "reliability",
         "reliable",
@@ -158,14 +159,20 @@ class CameraNode(ManagedNode):
             process.request_stop()
 
     def _wait_for_subscribers(self) -> None:
-        wanted = self._params["wait_for_subscribers"]
-        images = (self._images, self._compressed)
-        while not self._halt.is_set():
-            if sum(publisher.get_subscription_count() for publisher in images) >= wanted:
-                break
+        wanted, name = self._params["wait_for_subscribers"], self._params["wait_for_node"]
+        while not self._heard_by(wanted, name) and not self._halt.is_set():
             self._halt.wait(_POLL_S)
-        if wanted:
+        if wanted or name:
             self._halt.wait(_GRACE_S)
+
+    def _heard_by(self, wanted: int, name: str) -> bool:
+        images = (self._images, self._compressed)
+        if sum(publisher.get_subscription_count() for publisher in images) < wanted:
+            return False
+        # camera_info: whatever the images' transport is, and also where a node takes no images
+        # while nobody wants its results.
+        listeners = self.get_subscriptions_info_by_topic(self._infos.topic_name) if name else ()
+        return not name or any(listener.node_name == name for listener in listeners)
 
     def _play_frames(self) -> None:
         assert self._sequence is not None
