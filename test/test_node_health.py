@@ -218,19 +218,24 @@ def test_qos_overrides_are_taken(start: Any) -> None:
     peer.listen({DEPTH: Image}, reliable=False)
     peer.wait(lambda: peer.node.count_subscribers("/mine/image"), "the subscription")
 
-    def only(found: list[Any]) -> Any:
-        (one,) = [e for e in found if e.node_name == "depth_node"]
-        return one.qos_profile
+    def only(at: Any, topic: str) -> Any:
+        def ours() -> list[Any]:
+            return [e.qos_profile for e in at(topic) if e.node_name == "depth_node"]
+
+        # An endpoint is known before the name of its node is.
+        peer.wait(ours, f"depth_node's endpoint on {topic}")
+        (one,) = ours()
+        return one
 
     at = peer.node.get_subscriptions_info_by_topic
-    assert only(at("/mine/image")).reliability == ReliabilityPolicy.RELIABLE
+    assert only(at, "/mine/image").reliability == ReliabilityPolicy.RELIABLE
     # An override is for its own topic alone.
-    assert only(at("/mine/image")).durability == DurabilityPolicy.VOLATILE
-    assert only(at("/mine/camera_info")).durability == DurabilityPolicy.TRANSIENT_LOCAL
+    assert only(at, "/mine/image").durability == DurabilityPolicy.VOLATILE
+    assert only(at, "/mine/camera_info").durability == DurabilityPolicy.TRANSIENT_LOCAL
     at = peer.node.get_publishers_info_by_topic
-    assert only(at("/mine/depth/image_rect")).reliability == ReliabilityPolicy.BEST_EFFORT
-    assert only(at("/mine/depth/camera_info")).durability == DurabilityPolicy.TRANSIENT_LOCAL
-    assert only(at("/mine/mask/labels")).reliability == ReliabilityPolicy.RELIABLE
+    assert only(at, "/mine/depth/image_rect").reliability == ReliabilityPolicy.BEST_EFFORT
+    assert only(at, "/mine/depth/camera_info").durability == DurabilityPolicy.TRANSIENT_LOCAL
+    assert only(at, "/mine/mask/labels").reliability == ReliabilityPolicy.RELIABLE
 
 
 @pytest.mark.parametrize("executable", ["depth_node", "camera_node"])

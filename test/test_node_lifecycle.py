@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
@@ -162,8 +163,10 @@ def test_transitions_in_any_order_while_images_stream(start: Any) -> None:
     assert counts["received"] == sum(counts[k] for k in rp.OUTCOMES)
     assert counts["rejected"] == 0
     megabytes, counted = zip(*used, strict=True)
-    # The first cycles fill caches of the code that they run for the first time.
-    assert max(megabytes[5:]) - megabytes[4] < 12, megabytes
+    # The first cycles fill caches of the code that they run for the first time; after them a cycle
+    # ends 10 MB higher or lower than another, as the arenas of the allocator lie. Networks that
+    # stayed behind would add 20 MB each time.
+    assert np.median(megabytes[-5:]) - np.median(megabytes[5:10]) < 20, megabytes
     assert max(counted[5:]) <= max(counted[:5]), counted
     assert process.interrupt() == 0, process.story()
     assert "Traceback" not in process.stderr, process.story()

@@ -62,6 +62,11 @@ def main(arguments: list[str] | None = None) -> int:
         # The reader of our output is gone; without this the interpreter complains at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    finally:
+        if arguments is None:
+            # The process ends now: another Ctrl-C would only make its last callbacks complain.
+            for number in signals:
+                signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":
