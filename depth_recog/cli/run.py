@@ -6,13 +6,11 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import signal
 import sys
 import time
 from collections import Counter
 from itertools import islice
 from pathlib import Path
-from types import FrameType
 from typing import Any, TextIO
 
 import cv2
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from depth_recog import __version__
+from depth_recog.cli.interrupt import Interrupt
 from depth_recog.cli.options import frame_count
 from depth_recog.cli.pipeline_options import add_pipeline_arguments, assembly_of
 from depth_recog.datasets.sequence import Frame, Recording, Sequence
@@ -165,27 +164,9 @@ def write_frame(
         files.line(files.pairs, json.dumps(pair_record(step.pair)))
 
 
-class _Interrupt:
-    """Turns SIGINT and SIGTERM into a wish that is granted between two frames."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def __enter__(self) -> _Interrupt:
-        self._old = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-
-    def __exit__(self, *details: object) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-
-
 def main(options: argparse.Namespace) -> int:
     """Run the pipeline over a source."""
-    with _Interrupt() as interrupt:
+    with Interrupt() as interrupt:
         sequence = open_source(options.source)
         assembly = assembly_of(options)
         counts: Counter[str] = Counter()
@@ -218,7 +199,7 @@ def _frames(
     assembly: Assembly,
     files: _Files,
     counts: Counter[str],
-    interrupt: _Interrupt,
+    interrupt: Interrupt,
 ) -> None:
     view: Viewport | None = None
     trajectory = Trajectory()
