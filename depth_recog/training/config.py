@@ -141,6 +141,11 @@ class Config(Group):
     )
     cache: str = Field(default="", description="folder of prepared frames; the run folder if ''")
 
+    @field_validator("gate", mode="before")
+    @classmethod
+    def _off(cls, gate: object) -> object:
+        return "off" if gate is False else gate  # what YAML makes of the word
+
     @field_validator("dynamic_classes")
     @classmethod
     def _known_classes(cls, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ def box(x: Tensor) -> Tensor:
 
 
 def box_adjoint(x: Tensor) -> Tensor:
-    """Takes gradients back through `box`: the inner products <box(a), b>, <a, box_adjoint(b)> agree."""
+    """Takes gradients back through `box`: its transpose, where both are seen as matrices."""
     return _sum3(_sum3(x, -2, True), -1, True).mul_(1 / 9)
 
 
@@ -83,7 +83,7 @@ class _Error(torch.autograd.Function):
         return error.mean(2)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         image, x, by_my, by_xy, by_yy = ctx.saved_tensors
         g = gradient.unsqueeze(2) / image.shape[2]
@@ -106,5 +106,5 @@ def photometric_errors(reference: Reference, images: Tensor, alpha: float = ALPH
     Returns:
         (G, B, H, W); differentiable in `images`.
     """
-    error: Tensor = _Error.apply(images, *reference, alpha)
+    error: Tensor = _Error.apply(images, *reference, alpha)  # type: ignore[no-untyped-call]
     return error

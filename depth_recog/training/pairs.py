@@ -109,9 +109,9 @@ def motions(
             if not np.array_equal(frames.intrinsics[i], frames.intrinsics[j]):
                 break
             matches = track(np.asarray(grey, np.uint8), np.asarray(greys[j], np.uint8), features)
-            matches = matches.within(static[i], static[j])
             if matches.tried and len(matches) < _LEAST_FOUND * matches.tried:
                 break
+            matches = matches.within(static[i], static[j])
             motion = 0.0
             if len(matches) >= _LEAST_STATIC:
                 motion = _parallax(frames, i, j, matches) / width
