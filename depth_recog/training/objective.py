@@ -134,7 +134,9 @@ def _project(inverse: Tensor, intrinsics: Tensor, motions: Tensor) -> tuple[Tens
     with torch.no_grad():
         seen = front & (u >= -_BORDER) & (u <= width - 1 + _BORDER)
         seen &= (v >= -_BORDER) & (v <= height - 1 + _BORDER)
-    return torch.stack((u, v), -1), seen
+    # Sampling at a place that is not a number ends the process, and what is not seen is left out.
+    pixels = torch.stack((u, v), -1)
+    return torch.where(seen[..., None], pixels, torch.zeros_like(pixels)), seen
 
 
 def _whole_windows(valid: Tensor) -> Tensor:
