@@ -11,19 +11,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from training_runs import SIZE, STREET, blank_start, eyes, part, quick
 
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import ConfigurationError, TrainingError
 from depth_recog.evaluation.splits import sha256_of
 from depth_recog.method.masking import PresetRules
-from depth_recog.training.batches import Lesson, Order, Samples, make_loader
+from depth_recog.training.batches import Lesson, Order, make_loader
 from depth_recog.training.cache import Eyes, Part, prepare
 from depth_recog.training.data import common_size, read_data, read_samples, split_off
 from depth_recog.training.gating import GATES
 from depth_recog.training.pairs import ALONE, LEAST, STILL, USED, choose_samples, motions
 from depth_recog.training.prepared import Prepared
 from depth_recog.training.views import MIRROR, View
-from training_runs import SIZE, STREET, blank_start, eyes, part, quick
 
 RULES = PresetRules()
 
@@ -292,3 +292,14 @@ def test_recorded_motion_is_asked_for_where_there_is_none(
     wanted = config.model_copy(update={"motion": "recorded"})
     with pytest.raises(ConfigurationError, match="8 of its 8 frames have no pose"):
         read_data(wanted, [one], [one], SIZE, looking, folder / "posed", print)
+
+
+def test_the_literal_gate_leaves_out_what_it_cannot_decide(street: Prepared, looking: Eyes) -> None:
+    """A speck of a car has no pose of its own: undecided. Without a pixel that can move: still."""
+    empty = np.zeros((10, *street.labels.shape[1:]), np.uint8)
+    speck = empty.copy()
+    speck[:, 30:33, 60:63] = 13
+    for labels, expected in ((empty, False), (speck, True)):
+        lesson = lesson_of(part_of(street, list(range(10)), labels=labels), "image", looking)
+        assert lesson.moving.size
+        assert (lesson.moving == expected).all()

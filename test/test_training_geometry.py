@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from training_runs import SIZE, STREET, blank_start, eyes, part, quick
 
+from depth_recog.method.masking import PresetRules
 from depth_recog.training.batches import Lesson
 from depth_recog.training.cache import prepare
 from depth_recog.training.data import read_samples
@@ -18,8 +20,6 @@ from depth_recog.training.run_folder import RunFolder
 from depth_recog.training.train import make_fabric
 from depth_recog.training.trainer import Trainer
 from depth_recog.training.validation import Examiner
-from depth_recog.method.masking import PresetRules
-from training_runs import SIZE, STREET, blank_start, eyes, part, quick
 
 STEPS = 20
 RULES = PresetRules()

@@ -13,12 +13,12 @@ import pytest
 import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from training_runs import STREET, blank_start
 
 from depth_recog.cli.main import main
 from depth_recog.evaluation.splits import read_manifest
 from depth_recog.networks.weights import file_sha256, load_network, read_card
 from depth_recog.training import checkpoint
-from training_runs import STREET, blank_start
 
 STEPS = 8
 EVERY = 3
@@ -45,7 +45,15 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def arguments(base: Path, name: str, *more: str) -> list[str]:
-    return ["train", STREET, "--config", str(base / "config.yaml"), "--out", str(base / name), *more]
+    return [
+        "train",
+        STREET,
+        "--config",
+        str(base / "config.yaml"),
+        "--out",
+        str(base / name),
+        *more,
+    ]
 
 
 def start(*given: str) -> subprocess.Popen:

@@ -38,7 +38,7 @@ class Batch:
         intrinsics: (B, 3, 3) float32, pixels.
         motions: (B, 2, 4, 4) float32, T_neighbour_from_frame in metres; NaN where not recorded.
         truth: (B, 1, H, W) float32 metres, NaN where unknown.
-        anchor: (B,) float32, mean log depth of the frame as the start's weights see it.
+        anchor: (B,) float32, mean inverse depth of the frame as the start's weights see it.
         colours: (B, 4) float32, see `views.coloured`.
         plain: (B, 3, 3, H, W) uint8, `frames` before zoom and flip; empty where motion is recorded.
         mirror: (B, 4, 4) float32, identity where the view is not flipped.

@@ -165,7 +165,7 @@ def _write(
 def _look(
     image: NDArray[np.uint8], view: Viewport, labels: NDArray[np.uint8] | None, eyes: Eyes
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Labels, and the anchor's log depth, at the network's size and at a quarter of it."""
+    """Labels, and the anchor's inverse depth, at the network's size and at a quarter of it."""
     tensor = image_tensor(image, eyes.device)
     size = view.network.size
     if labels is not None:
@@ -173,8 +173,8 @@ def _look(
     else:
         found = eyes.scores(tensor).argmax(1)[0].to(torch.uint8).cpu().numpy()
     depth = eyes.anchor(tensor, torch.tensor([view.network.fy], device=eyes.device).float())
-    log = nn.functional.avg_pool2d(depth.float().log(), ANCHOR_STRIDE)[0, 0]
-    return np.asarray(found, np.uint8), np.asarray(log.cpu().numpy(), np.float32)
+    inverse = nn.functional.avg_pool2d(1 / depth.float(), ANCHOR_STRIDE)[0, 0]
+    return np.asarray(found, np.uint8), np.asarray(inverse.cpu().numpy(), np.float32)
 
 
 def _depth(

@@ -53,7 +53,8 @@ class Loss(Group):
     )
     sky: Weight = Field(default=0.5, description="mean inverse depth of the sky")
     scale: Weight = Field(
-        default=1.0, description="squared drift of an image's mean log depth from the start's"
+        default=1.0,
+        description="squared log drift of an image's mean inverse depth from the start's",
     )
 
 

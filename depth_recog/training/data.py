@@ -52,11 +52,6 @@ class Data:
         """Whether the motion of every sample was recorded."""
         return all(lesson.frames.posed for lesson in self.lessons)
 
-    @property
-    def witnessed(self) -> bool:
-        """Whether any sample knows metres: by recorded motion or by exact depth."""
-        return any(lesson.frames.posed or lesson.frames.dense for lesson in self.lessons)
-
 
 def anchor_eyes(config: Config, start: Start, device: torch.device) -> Eyes:
     """The networks that look at the frames while they are prepared.

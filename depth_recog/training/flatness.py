@@ -19,6 +19,7 @@ NEAR, FAR = 3.0, 20.0
 """Metres: the bonnet is nearer, and what is further has too little parallax."""
 
 _LEAST_PIXELS = 200
+_LEAST_RANGE = 1.3
 _ERODED = np.ones((5, 5), np.uint8)
 _ROUNDS = 8
 _STEEPEST = 0.8
@@ -38,13 +39,16 @@ def road_height(
         camera: of both.
 
     Returns:
-        None where too little road is seen, or the plane is not below the camera.
+        None where too little road is seen, near and far, or the plane is not below the camera.
     """
     road = cv2.erode((labels == ROAD).astype(np.uint8), _ERODED) > 0
     rows, columns = np.nonzero(road & (depth > NEAR) & (depth < FAR))
     if len(rows) < _LEAST_PIXELS:
         return None
     z = depth[rows, columns].astype(np.float64)
+    nearest, farthest = np.percentile(z, (10, 90))
+    if farthest < _LEAST_RANGE * nearest:
+        return None
     x, y = (columns - camera.cx) / camera.fx * z, (rows - camera.cy) / camera.fy * z
     # y = a x + b z + c: heights over a plane that is below, never beside, the camera.
     terms = np.stack((x, z, np.ones_like(z)), 1)

@@ -185,7 +185,7 @@ def objective(
     exact, sky = weights.exact * means[-2], weights.sky * means[-1]
     scale = zero
     if weights.scale:
-        scale = weights.scale * scale_drift(log_inverse, batch)
+        scale = weights.scale * scale_drift(fine, batch)
     total = photometric + smooth + exact + sky + scale
     return Terms(total, photometric, smooth, exact, sky, scale), compared
 
@@ -208,12 +208,13 @@ def compare_batch(batch: Batch, predicted: Prediction, alpha: float) -> Compared
     )
 
 
-def scale_drift(log_inverse: Tensor, batch: Batch) -> Tensor:
-    """Squared change of an image's mean log depth since the start, where motion is the network's.
+def scale_drift(inverse: Tensor, batch: Batch) -> Tensor:
+    """Squared log of an image's mean inverse depth over the start's, where motion is the network's.
 
     Depth and motion scaled by the same factor explain the images as well: nothing in the
-    photometric error keeps the scale. This does, and leaves the shape of the depth free.
+    photometric error keeps the scale. This does, and leaves the shape of the depth free. Of inverse
+    depths near surfaces make the mean: the road, where the start is surest; the sky counts nothing.
     """
     unknown = ~torch.isfinite(batch.motions).all((1, 2, 3))
-    drift = -log_inverse.mean((1, 2, 3)) - batch.anchor
+    drift = (inverse.mean((1, 2, 3)) / batch.anchor).log()
     return torch.where(unknown, drift * drift, 0.0).mean()

@@ -98,7 +98,7 @@ def train(
     depth = start_network(config.start.depth, "depth")
     data = _data(fabric, config, parts, held, folder, depth, tell)
     networked = config.motion == "network" or not data.posed
-    unit, why_unit = unit_of(config, data, depth, networked)
+    unit, why_unit = unit_of(config, data, depth)
     pose = start_network(config.start.pose, "pose") if networked else None
     learner = Learner(
         cast(DepthNetwork, depth.network), cast(PoseNetwork, pose.network) if pose else None
@@ -164,7 +164,7 @@ def _data(
     return data or read_data(config, parts, held, start.size, eyes, cache, say)
 
 
-def unit_of(config: Config, data: Data, start: Start, networked: bool) -> tuple[str, str]:
+def unit_of(config: Config, data: Data, start: Start) -> tuple[str, str]:
     """The unit: "metres" where something witnesses the scale, else "relative"; and the reason."""
     recorded = config.motion != "network" and any(one.frames.posed for one in data.lessons)
     exact = config.loss.exact > 0 and any(one.frames.dense for one in data.lessons)

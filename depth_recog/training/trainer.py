@@ -150,6 +150,8 @@ class Trainer:
         config, fabric = self._config, self._fabric
         if self._worn_out:
             return "patience"
+        if not self.progress.step:
+            self._validate(curves)  # the start: what comes out is never worse on held-out frames
         steps = range(self.progress.step, config.steps)
         order = Order(self._samples, steps, config.batch, fabric.global_rank, fabric.world_size)
         loader = make_loader(self._samples, order, config.workers, fabric.device.type == "cuda")
