@@ -3,9 +3,9 @@
 
 python benchmarks/training.py [--size 416 128] [--batch 6] [--rounds 7] [--threads 1]
 
-Plain is what one writes down first: the method's own functions pair by pair and scale by scale, under
-autograd, in torch's default memory layout. Both see the same batch, take turns, and their medians are
-compared; the first round of each warms up. The gradients of both are compared too.
+Plain is what one writes down first: the method's own functions pair by pair and scale by scale,
+under autograd, in torch's default memory layout. Both see the same batch, take turns, and their
+medians are compared; the first round of each warms up. The gradients of both are compared too.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class School:
         fabric = make_fabric(config)
         fabric.launch()
         examiner = Examiner(
-            [self.street], read_samples(config, [self.lesson], False), 6, False, config.loss.alpha
+            [self.street], read_samples(config, [self.lesson], False), 6, False, config.loss
         )
         torch.manual_seed(0)
         learner = Learner(start_network(config.start.depth, "depth").network, None)

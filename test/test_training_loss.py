@@ -169,7 +169,9 @@ def test_the_parts_add_up_and_each_is_what_the_method_says() -> None:
     weights = Loss(smoothness=0.1, exact=0.2, sky=0.3)
     terms, compared = objective(batch_of(scene, sky=sky, truth=truth), answer, weights, itself)
     torch.testing.assert_close(terms.total, sum(terms[1:]))
-    means = [masked_mean(e, v)[0].mean() for e, v in zip(compared.error, compared.valid)]
+    means = [
+        masked_mean(e, v)[0].mean() for e, v in zip(compared.error, compared.valid, strict=True)
+    ]
     torch.testing.assert_close(terms.photometric, means[0] + 0.5 * means[1])
     first = scene.first.mul(255).round().div(255).float()
     gradients = [
@@ -184,24 +186,28 @@ def test_the_parts_add_up_and_each_is_what_the_method_says() -> None:
     assert terms.scale == 0, "recorded motion keeps the scale by itself"
 
 
-def test_only_the_scale_term_sees_a_scale() -> None:
-    """Depth and the network's motion times the same factor: the images are explained as well."""
+def test_only_the_scale_term_sees_the_scale_of_a_depth_without_recorded_motion() -> None:
     scene = Scene(False)
     unknown = torch.full((B, 2, 4, 4), torch.nan)
     motions = scene.motions.transpose(0, 1).float()
-    totals = []
+    anchor = scene.inverses[0].detach().float().mean((1, 2, 3))
+    batch = batch_of(scene, motions=unknown, anchor=anchor)
+    weights = Loss(exact=0, sky=0)
+    found = []
     for factor in (1.0, 1.5):
-        longer = motions.clone()
-        longer[..., :3, 3] *= factor
-        answer = Prediction([i.detach().float() / factor for i in scene.inverses], longer)
-        anchor = answer.inverses[0].mean((1, 2, 3)) * factor
-        batch = batch_of(scene, motions=unknown, anchor=anchor)
-        terms, _ = objective(batch, answer, Loss(exact=0, sky=0), itself)
-        totals.append(terms)
-    torch.testing.assert_close(totals[0].photometric, totals[1].photometric, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(totals[0].smoothness, totals[1].smoothness)
-    assert totals[0].scale < 1e-9
-    torch.testing.assert_close(totals[1].scale, torch.tensor(1.5).log() ** 2)
+        inverses = [(i.detach().float() / factor).requires_grad_() for i in scene.inverses]
+        terms, _ = objective(batch, Prediction(inverses, motions), weights, itself)
+        slopes = torch.autograd.grad(terms.photometric, inverses)
+        along = sum((i * g).sum() for i, g in zip(inverses, slopes, strict=True))
+        across = sum((i * g).abs().sum() for i, g in zip(inverses, slopes, strict=True))
+        assert abs(along) < 1e-4 * across, "the photometric error pulls at the scale"
+        found.append(terms)
+    torch.testing.assert_close(found[0].photometric, found[1].photometric, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found[0].smoothness, found[1].smoothness)
+    assert found[0].scale < 1e-9
+    torch.testing.assert_close(found[1].scale, torch.tensor(1.5).log() ** 2)
+    free, _ = objective(batch, Prediction(inverses, motions), Loss(scale=0), itself)
+    assert not torch.isclose(free.photometric, found[0].photometric, rtol=1e-3)
 
 
 def test_a_mirrored_sample_has_the_loss_of_the_original_with_the_network_s_motion() -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Smaller parts of training: motion's direction, the road's height, the rate, the unit."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -91,8 +92,8 @@ def test_the_rate_rises_then_falls_and_the_encoder_has_its_share() -> None:
     top = int(np.argmax(rates))
     assert rates[top] == pytest.approx(1e-3)
     assert 5 <= top <= 15
-    assert all(a < b for a, b in zip(rates[:top], rates[1 : top + 1], strict=True))
-    assert all(a >= b for a, b in zip(rates[top:], rates[top + 1 :], strict=False))
+    assert all(a < b for a, b in pairwise(rates[: top + 1]))
+    assert all(a >= b for a, b in pairwise(rates[top:]))
     assert rates[-1] < 2e-5
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.4 * rates[-1])
 

@@ -54,7 +54,7 @@ class Loss(Group):
     sky: Weight = Field(default=0.5, description="mean inverse depth of the sky")
     scale: Weight = Field(
         default=1.0,
-        description="squared log drift of an image's mean inverse depth from the start's",
+        description="squared log of a mean inverse depth over the start's; 0: scale is free",
     )
 
 

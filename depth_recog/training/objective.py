@@ -166,7 +166,7 @@ def objective(
         count: see `Count`.
     """
     first = batch.frames[:, 0].float() / 255
-    compared = compare_batch(batch, predicted, weights.alpha)
+    compared = compare_batch(batch, predicted, weights)
     fine = predicted.inverses[0]
     log_inverse = fine.log()
     known = torch.isfinite(batch.truth) & (batch.truth < FARTHEST_EXACT)
@@ -185,36 +185,42 @@ def objective(
     exact, sky = weights.exact * means[-2], weights.sky * means[-1]
     scale = zero
     if weights.scale:
-        scale = weights.scale * scale_drift(fine, batch)
+        scale = weights.scale * scale_ratio(fine, batch).log().square().mean()
     total = photometric + smooth + exact + sky + scale
     return Terms(total, photometric, smooth, exact, sky, scale), compared
 
 
-def compare_batch(batch: Batch, predicted: Prediction, alpha: float) -> Compared:
-    """`compare` on what was read and what was predicted."""
+def compare_batch(batch: Batch, predicted: Prediction, weights: Loss) -> Compared:
+    """`compare` on what was read and what was predicted; with the scale held, if it is to be."""
     images = batch.frames.float() / 255
-    motions = batch.motions
+    motions, inverses = batch.motions, predicted.inverses
+    if weights.scale:
+        held = 1 / scale_ratio(inverses[0], batch).view(-1, 1, 1, 1)
+        inverses = [inverse * held for inverse in inverses]
     if predicted.motions is not None:
         turned = batch.mirror[:, None] @ predicted.motions @ batch.mirror[:, None]
         motions = torch.where(torch.isfinite(motions), motions, turned)
     return compare(
         images[:, 0].contiguous(),
         images[:, 1:].transpose(0, 1).contiguous(),
-        predicted.inverses,
+        inverses,
         batch.intrinsics,
         motions.transpose(0, 1),
         batch.masked.transpose(0, 1),
-        alpha,
+        weights.alpha,
     )
 
 
-def scale_drift(inverse: Tensor, batch: Batch) -> Tensor:
-    """Squared log of an image's mean inverse depth over the start's, where motion is the network's.
+def scale_ratio(inverse: Tensor, batch: Batch) -> Tensor:
+    """(B,) mean inverse depth over the start's where motion is the network's; 1 elsewhere.
 
     Depth and motion scaled by the same factor explain the images as well: nothing in the
-    photometric error keeps the scale. This does, and leaves the shape of the depth free. Of inverse
-    depths near surfaces make the mean: the road, where the start is surest; the sky counts nothing.
+    photometric error keeps the scale, and a pose network whose steps are too short pulls the depth
+    after it. So images are compared at the start's scale, whatever the depth's own is, which leaves
+    it to the pose network to follow, and the depth's own is drawn to the start's by a term of the
+    loss. Of inverse depths near surfaces make the mean: the road, where the start is surest; the
+    sky counts nothing.
     """
     unknown = ~torch.isfinite(batch.motions).all((1, 2, 3))
-    drift = (inverse.mean((1, 2, 3)) / batch.anchor).log()
-    return torch.where(unknown, drift * drift, 0.0).mean()
+    ratio = inverse.mean((1, 2, 3)) / batch.anchor
+    return torch.where(unknown, ratio, torch.ones_like(ratio))

@@ -109,9 +109,7 @@ def train(
         facts = folder.write_facts(facts)
     samples = read_samples(config, data.lessons, networked)
     still = read_samples(config, data.held_lessons, networked)
-    examiner = Examiner(
-        data.held, still, config.validation.frames, unit == "metres", config.loss.alpha
-    )
+    examiner = Examiner(data.held, still, config.validation.frames, unit == "metres", config.loss)
     if not examiner.possible:
         raise TrainingError(
             "the held-out frames have neither true depth nor neighbours with parallax: name others "

@@ -15,6 +15,7 @@ from depth_recog.method.camera import Camera
 from depth_recog.method.photometric import masked_mean
 from depth_recog.pictures import captioned, depth_colors
 from depth_recog.training.batches import Batch, Samples
+from depth_recog.training.config import Loss
 from depth_recog.training.flatness import road_height, spread
 from depth_recog.training.learner import Learner, Prediction
 from depth_recog.training.objective import compare_batch
@@ -49,18 +50,18 @@ class Examiner:
         samples: those of them that have neighbours, all dynamic positions left out.
         most: at most so many frames, evenly spread.
         metric: the depth shall be in metres: it is judged unscaled.
-        alpha: of the photometric error.
+        weights: of the loss.
     """
 
     def __init__(
-        self, recordings: list[Prepared], samples: Samples, most: int, metric: bool, alpha: float
+        self, recordings: list[Prepared], samples: Samples, most: int, metric: bool, weights: Loss
     ) -> None:
         every = [(frames, i) for frames in recordings for i in range(len(frames))]
         self._chosen = [every[i] for i in _spread(len(every), most)]
         self._samples = samples
         self._pairs = _spread(len(samples), most)
         self._kind = "unscaled" if metric else "median_scaled"
-        self._alpha = alpha
+        self._weights = weights
 
     @torch.inference_mode()
     def judge(self, learner: Learner, device: torch.device) -> Judged:
@@ -120,7 +121,7 @@ class Examiner:
     def _photometric(self, learner: Learner, index: int, device: torch.device) -> float:
         """Without auto-masking: a network must not choose by which pixels it is judged."""
         batch = self._samples.still(index).to(device)
-        compared = compare_batch(batch, predict(learner, batch), self._alpha)
+        compared = compare_batch(batch, predict(learner, batch), self._weights)
         mean, _ = masked_mean(compared.error[0], compared.seen[0])
         return float(mean[0])
 
@@ -131,7 +132,7 @@ class Examiner:
             return None
         batch = self._samples.still(self._pairs[len(self._pairs) // 2]).to(device)
         predicted = predict(learner, batch)
-        compared = compare_batch(batch, predicted, self._alpha)
+        compared = compare_batch(batch, predicted, self._weights)
         image = batch.frames[0, 0].permute(1, 2, 0).cpu().numpy()
         depth = (1 / predicted.inverses[0][0, 0].float()).cpu().numpy()
         error = compared.error[0, 0, 0].float().cpu().numpy()
