@@ -18,10 +18,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from depth_recog.method.masking import SKY, PresetRules, dilated
+from depth_recog.training.flatness import ROAD
 from depth_recog.training.gating import Decisions
 from depth_recog.training.pairs import Sample
 from depth_recog.training.prepared import Prepared
 from depth_recog.training.views import MIRROR, View, draw_colours
+
+LEAST_ROAD = 0.03
+"""Share of an image that the road must fill to hold its scale."""
 
 MARGIN = 2
 """Masks are grown by so many pixels: their borders are never exact."""
@@ -38,7 +42,8 @@ class Batch:
         intrinsics: (B, 3, 3) float32, pixels.
         motions: (B, 2, 4, 4) float32, T_neighbour_from_frame in metres; NaN where not recorded.
         truth: (B, 1, H, W) float32 metres, NaN where unknown.
-        anchor: (B,) float32, mean inverse depth of the frame as the start's weights see it.
+        anchor: (B, 1, H, W) float32, inverse depth of the frame as the start's weights see it.
+        held: (B, 1, H, W) bool, the pixels by which the scale is held: the road, if there is one.
         colours: (B, 4) float32, see `views.coloured`.
         plain: (B, 3, 3, H, W) uint8, `frames` before zoom and flip; empty where motion is recorded.
         mirror: (B, 4, 4) float32, identity where the view is not flipped.
@@ -51,6 +56,7 @@ class Batch:
     motions: Tensor
     truth: Tensor
     anchor: Tensor
+    held: Tensor
     colours: Tensor
     plain: Tensor
     mirror: Tensor
@@ -157,6 +163,7 @@ class Samples(Dataset[Batch]):
         truth = np.full(images[0].shape[:2], np.nan, np.float32)
         if frames.dense and frames.depths is not None:
             truth = view.frame(np.array(frames.depths[sample.index]), cv2.INTER_NEAREST)
+        anchor = np.array(frames.anchors[sample.index], np.float32)
         plain = np.zeros((0,), np.uint8)
         if self._plain:
             plain = np.stack(originals).transpose(0, 3, 1, 2)
@@ -167,19 +174,18 @@ class Samples(Dataset[Batch]):
             torch.from_numpy(view.intrinsics(frames.intrinsics[sample.index])).float(),
             torch.from_numpy(motions).float(),
             torch.from_numpy(truth)[None],
-            torch.tensor(_mean_of_view(np.asarray(frames.anchors[sample.index]), view)),
+            torch.from_numpy(view.frame(anchor, cv2.INTER_LINEAR))[None],
+            torch.from_numpy(_holding(labels[0]))[None],
             colours,
             torch.from_numpy(plain),
             torch.from_numpy(MIRROR if view.flip else np.eye(4)).float(),
         )
 
 
-def _mean_of_view(small: NDArray[np.float32], view: View) -> float:
-    """Mean of a map at any size over the part that a view shows; depth does not change by zoom."""
-    sy, sx = small.shape[0] / view.enlarged[1], small.shape[1] / view.enlarged[0]
-    rows = slice(int(view.y * sy), max(1, round((view.y + view.height) * sy)))
-    columns = slice(int(view.x * sx), max(1, round((view.x + view.width) * sx)))
-    return float(small[rows, columns].mean())
+def _holding(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """The pixels by which an image's scale is held: the road, or everything where there is none."""
+    road = labels == ROAD
+    return road if road.mean() > LEAST_ROAD else np.ones_like(road)
 
 
 class Order(Sampler[list[tuple[int, int, int]]]):

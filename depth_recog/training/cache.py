@@ -27,7 +27,6 @@ from depth_recog.method.viewport import Viewport, network_size
 from depth_recog.training.prepared import Prepared, Writer, open_prepared
 
 LAYOUT = 1
-ANCHOR_STRIDE = 4
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ def _write(
         labels, anchor = _look(image, view, truth.labels, eyes)
         writer.add("images", image, np.uint8)
         writer.add("labels", labels, np.uint8)
-        writer.add("anchors", anchor, np.float32)
+        writer.add("anchors", anchor, np.float16)
         writer.add("intrinsics", view.network.matrix, np.float64)
         writer.add("stamps", np.asarray(frame.stamp_ns), np.int64)
         known = truth.world_from_camera
@@ -164,8 +163,8 @@ def _write(
 @torch.inference_mode()
 def _look(
     image: NDArray[np.uint8], view: Viewport, labels: NDArray[np.uint8] | None, eyes: Eyes
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Labels, and the anchor's inverse depth, at the network's size and at a quarter of it."""
+) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
+    """Labels, and inverse depth as the anchor sees it."""
     tensor = image_tensor(image, eyes.device)
     size = view.network.size
     if labels is not None:
@@ -173,8 +172,8 @@ def _look(
     else:
         found = eyes.scores(tensor).argmax(1)[0].to(torch.uint8).cpu().numpy()
     depth = eyes.anchor(tensor, torch.tensor([view.network.fy], device=eyes.device).float())
-    inverse = nn.functional.avg_pool2d(1 / depth.float(), ANCHOR_STRIDE)[0, 0]
-    return np.asarray(found, np.uint8), np.asarray(inverse.cpu().numpy(), np.float32)
+    inverse = (1 / depth.float())[0, 0].cpu().numpy()
+    return np.asarray(found, np.uint8), np.asarray(inverse, np.float16)
 
 
 def _depth(

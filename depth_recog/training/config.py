@@ -54,7 +54,7 @@ class Loss(Group):
     sky: Weight = Field(default=0.5, description="mean inverse depth of the sky")
     scale: Weight = Field(
         default=1.0,
-        description="squared log of a mean inverse depth over the start's; 0: scale is free",
+        description="squared log of the road's mean inverse depth over the start's; 0: free",
     )
 
 

@@ -212,15 +212,15 @@ def compare_batch(batch: Batch, predicted: Prediction, weights: Loss) -> Compare
 
 
 def scale_ratio(inverse: Tensor, batch: Batch) -> Tensor:
-    """(B,) mean inverse depth over the start's where motion is the network's; 1 elsewhere.
+    """(B,) mean inverse depth of the road over the start's where motion is the network's; else 1.
 
     Depth and motion scaled by the same factor explain the images as well: nothing in the
     photometric error keeps the scale, and a pose network whose steps are too short pulls the depth
     after it. So images are compared at the start's scale, whatever the depth's own is, which leaves
     it to the pose network to follow, and the depth's own is drawn to the start's by a term of the
-    loss. Of inverse depths near surfaces make the mean: the road, where the start is surest; the
-    sky counts nothing.
+    loss. Only the road is asked, where there is one: it is where the start is surest, and what
+    training changes elsewhere must not be made up for there.
     """
     unknown = ~torch.isfinite(batch.motions).all((1, 2, 3))
-    ratio = inverse.mean((1, 2, 3)) / batch.anchor
+    ratio = masked_mean(inverse, batch.held)[0] / masked_mean(batch.anchor, batch.held)[0]
     return torch.where(unknown, ratio, torch.ones_like(ratio))

@@ -32,7 +32,7 @@ class Prepared:
         poses: (N, 4, 4) float64 camera-to-world in metres; NaN where unknown.
         depths: (N, H, W) float32 metres, NaN unknown, +inf sky; None where the source has none.
         dense: the depth is known at every pixel of every frame.
-        anchors: (N, H/4, W/4) float32, mean inverse depth as the start's weights see it.
+        anchors: (N, H, W) float16, inverse depth as the start's weights see it.
     """
 
     source: str
@@ -45,7 +45,7 @@ class Prepared:
     poses: NDArray[np.float64]
     depths: NDArray[np.float32] | None
     dense: bool
-    anchors: NDArray[np.float32]
+    anchors: NDArray[np.float16]
 
     def __len__(self) -> int:
         return len(self.images)
