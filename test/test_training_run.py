@@ -58,7 +58,9 @@ def arguments(base: Path, name: str, *more: str) -> list[str]:
 
 def start(*given: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "depth_recog.cli.main", *given]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    # A group of its own: Ctrl-C reaches the processes that read data, too.
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
 
 def line_with(process: subprocess.Popen, words: str) -> str:
@@ -126,7 +128,7 @@ def test_interrupted_then_killed_then_resumed_it_is_the_same_run(base: Path, who
     folder = base / "broken"
     slow = start(*arguments(base, "broken", "--set", "workers=1"))
     line_with(slow, "step 3, held-out")
-    slow.send_signal(signal.SIGINT)
+    os.killpg(slow.pid, signal.SIGINT)
     errors = slow.communicate(timeout=SECONDS)[1]
     assert slow.returncode == 0, errors
     assert "--resume" in errors
@@ -135,7 +137,7 @@ def test_interrupted_then_killed_then_resumed_it_is_the_same_run(base: Path, who
     assert 3 < stopped < STEPS
     killed = start("train", "--out", str(folder), "--resume")
     line_with(killed, "step 6, held-out")
-    killed.kill()
+    os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate(timeout=SECONDS)
     assert not (folder / "broken.safetensors").exists()
     assert main(["train", "--out", str(folder), "--resume"]) == 0

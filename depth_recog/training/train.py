@@ -18,6 +18,7 @@ from depth_recog.training.cache import Part
 from depth_recog.training.config import Config
 from depth_recog.training.data import Data, anchor_eyes, read_data, read_samples
 from depth_recog.training.learner import Learner, Start, start_network
+from depth_recog.training.processes import first_alone
 from depth_recog.training.result import export
 from depth_recog.training.run_folder import Curves, RunFolder, load_last, origin
 from depth_recog.training.trainer import Trainer
@@ -50,6 +51,12 @@ def make_fabric(config: Config) -> Fabric:
     if config.batch % world:
         raise ConfigurationError(
             f"batch: {config.batch} cannot be shared out to {world} devices evenly"
+        )
+    seen = torch.cuda.device_count()
+    if config.device == "gpu" and seen < config.devices:
+        raise DeviceError(
+            f"device gpu: {seen} CUDA devices are visible to torch, {config.devices} are needed: "
+            "use device cpu, fewer devices, or a CUDA build of torch"
         )
     accelerator = {"auto": "auto", "cpu": "cpu", "gpu": "cuda"}[config.device]
     precision = {"float32": "32-true", "bfloat16": "bf16-mixed"}[config.precision]
@@ -93,8 +100,8 @@ def train(
     first = fabric.is_global_zero
     tell = say if first else _silent
     torch.manual_seed(config.seed)
-    if first and not resume:
-        folder.create(config)
+    if not resume:
+        first_alone(fabric, lambda: folder.create(config))
     depth = start_network(config.start.depth, "depth")
     data = _data(fabric, config, parts, held, folder, depth, tell)
     networked = config.motion == "network" or not data.posed
@@ -104,9 +111,8 @@ def train(
         cast(DepthNetwork, depth.network), cast(PoseNetwork, pose.network) if pose else None
     )
     facts = origin() | {"unit": unit, "frames": data.counts}
-    if first:
-        folder.write_manifest(data.files)
-        facts = folder.write_facts(facts)
+    first_alone(fabric, lambda: folder.write_manifest(data.files))
+    facts = first_alone(fabric, lambda: folder.write_facts(facts)) or facts
     samples = read_samples(config, data.lessons, networked)
     still = read_samples(config, data.held_lessons, networked)
     examiner = Examiner(data.held, still, config.validation.frames, unit == "metres", config.loss)
@@ -155,11 +161,11 @@ def _data(
     """The first process prepares, the others find everything prepared."""
     cache = Path(config.cache).expanduser() if config.cache else folder.data
     eyes = anchor_eyes(config, start, fabric.device)
-    data = None
-    if fabric.is_global_zero:
-        data = read_data(config, parts, held, start.size, eyes, cache, say)
-    fabric.barrier()
-    return data or read_data(config, parts, held, start.size, eyes, cache, say)
+
+    def read() -> Data:
+        return read_data(config, parts, held, start.size, eyes, cache, say)
+
+    return first_alone(fabric, read) or read()
 
 
 def unit_of(config: Config, data: Data, start: Start) -> tuple[str, str]:

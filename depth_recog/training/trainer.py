@@ -20,6 +20,7 @@ from depth_recog.training.config import Config
 from depth_recog.training.learner import Learner, Prediction
 from depth_recog.training.objective import Terms, objective
 from depth_recog.training.optimiser import make_optimizer, set_rate, update_average
+from depth_recog.training.processes import first_alone
 from depth_recog.training.run_folder import Curves, RunFolder
 from depth_recog.training.validation import Examiner
 from depth_recog.training.views import coloured
@@ -123,15 +124,14 @@ class Trainer:
             self.average.load_state_dict(checkpoint.load(self._folder.best)["average"])
 
     def _save(self) -> None:
-        if self._fabric.is_global_zero:
-            state = {
-                "learner": self.learner.state_dict(),
-                "average": self.average.state_dict(),
-                "optimizer": self._optimizer.state_dict(),
-                "progress": asdict(self.progress),
-                "random": torch.get_rng_state(),
-            }
-            checkpoint.save(state, self._folder.last)
+        state = {
+            "learner": self.learner.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "progress": asdict(self.progress),
+            "random": torch.get_rng_state(),
+        }
+        first_alone(self._fabric, lambda: checkpoint.save(state, self._folder.last))
 
     def run(self, curves: Curves | None, stop: Callable[[], bool]) -> str:
         """Train to the end, until nothing gets better, or until it is asked to stop.
@@ -242,23 +242,26 @@ class Trainer:
             )
 
     def _validate(self, curves: Curves | None) -> None:
-        fabric, progress = self._fabric, self.progress
-        if fabric.is_global_zero:
-            judged = self._examiner.judge(self.average, fabric.device)
-            progress.worse += 1
-            if judged.decisive < progress.best:
-                progress.best, progress.best_step = judged.decisive, progress.step
-                progress.worse, progress.figures = 0, judged.figures
-                checkpoint.save({"average": self.average.state_dict()}, self._folder.best)
-            shown = ", ".join(f"{name} {value:.4f}" for name, value in judged.figures.items())
-            mark = "; the best so far" if not progress.worse else ""
-            self._say(f"step {progress.step}, held-out frames: {shown}{mark}")
-            if curves is not None:
-                curves.scalars("held out", judged.figures, progress.step)
-                picture = self._examiner.picture(self.average, fabric.device)
-                if picture is not None:
-                    curves.picture(picture, progress.step)
-                curves.flush()
+        fabric = self._fabric
+        first_alone(fabric, lambda: self._judge(curves))
         # What decides about the end must be the same everywhere.
-        self.progress = Progress(**fabric.broadcast(asdict(progress)))
+        self.progress = Progress(**fabric.broadcast(asdict(self.progress)))
         self._save()
+
+    def _judge(self, curves: Curves | None) -> None:
+        progress, device = self.progress, self._fabric.device
+        judged = self._examiner.judge(self.average, device)
+        progress.worse += 1
+        if judged.decisive < progress.best:
+            progress.best, progress.best_step = judged.decisive, progress.step
+            progress.worse, progress.figures = 0, judged.figures
+            checkpoint.save({"average": self.average.state_dict()}, self._folder.best)
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in judged.figures.items())
+        mark = "; the best so far" if not progress.worse else ""
+        self._say(f"step {progress.step}, held-out frames: {shown}{mark}")
+        if curves is not None:
+            curves.scalars("held out", judged.figures, progress.step)
+            picture = self._examiner.picture(self.average, device)
+            if picture is not None:
+                curves.picture(picture, progress.step)
+            curves.flush()
