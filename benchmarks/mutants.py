@@ -5,7 +5,7 @@ Every mutation is one string replaced by another in a copy of the package; the w
 touched. Run from the repository's root:
 
     python benchmarks/mutants.py              # all of them, as a Markdown table
-    python benchmarks/mutants.py "hat: sign"  # those whose names contain a text
+    python benchmarks/mutants.py "hat: sign"  # those whose names or files contain a text
 """
 
 from __future__ import annotations
@@ -40,6 +40,14 @@ def method(name: str, module: str, old: str, new: str, *tests: str) -> Mutant:
     return Mutant(name, f"method/{module}.py", old, new, tests or (module,))
 
 
+def bags(name: str, module: str, old: str, new: str, *tests: str) -> Mutant:
+    """A mutant of the reader of bags."""
+    return Mutant(name, f"datasets/bags/{module}.py", old, new, tests or ("rosbag",))
+
+
+def evaluation(name: str, module: str, old: str, new: str, test: str) -> Mutant:
+    """A mutant of a module of the evaluation, with the test that should catch it."""
+    return Mutant(name, f"evaluation/{module}.py", old, new, (test,))
 def training(name: str, module: str, old: str, new: str, tests: str) -> Mutant:
     """A mutant of a module of the training, with the test file that should catch it."""
     return Mutant(name, f"training/{module}.py", old, new, (f"training_{tests}",))
@@ -505,6 +513,112 @@ MUTANTS = (
         "limited[limited < -1]",
     ),
     method("sky: near obstacles vanish", "viewport", "sky & (limited > farthest / 2)", "sky"),
+    # What goes in and out of the nodes.
+    method(
+        "trajectory: from the last frame, not the partner",
+        "trajectory",
+        "_continued(self._places[pair.first.name], pair)",
+        "_continued(self._seen, pair)",
+    ),
+    method(
+        "trajectory: motion not inverted",
+        "trajectory",
+        "motion = inverse_matrix(T)\n",
+        "motion = T\n",
+    ),
+    method(
+        "trajectory: a wrong heading moves nothing",
+        "trajectory",
+        "return pose, by_place @ place.covariance @ by_place.T",
+        "return pose, place.covariance",
+    ),
+    method(
+        "trajectory: sign of the heading's lever",
+        "trajectory",
+        "by_place[3:, :3] = -cross_matrix",
+        "by_place[3:, :3] = cross_matrix",
+    ),
+    method(
+        "trajectory: sign of the pair's lever",
+        "trajectory",
+        "[-R @ cross_matrix(T[:3, 3]), -R]",
+        "[R @ cross_matrix(T[:3, 3]), -R]",
+    ),
+    method(
+        "trajectory: the motion never ends",
+        "trajectory",
+        "believed = min(gap, HORIZON_S)",
+        "believed = gap",
+    ),
+    method(
+        "trajectory: time may go back",
+        "trajectory",
+        "(now - self._stamp_ns) / 1e9 < -HORIZON_S",
+        "(now - self._stamp_ns) / 1e9 < -1e9",
+    ),
+    Mutant(
+        "odometry: rotation before translation",
+        "nodes/odometry.py",
+        "np.block([[zero, to_axes], [to_axes, zero]])",
+        "np.block([[to_axes, zero], [zero, to_axes]])",
+        ("odometry",),
+    ),
+    Mutant(
+        "odometry: the child keeps its optical axes",
+        "nodes/odometry.py",
+        "_FORWARD_FROM_OPTICAL @ rotation @ child_from_optical.T",
+        "_FORWARD_FROM_OPTICAL @ rotation",
+        ("odometry",),
+    ),
+    Mutant(
+        "points: red and blue exchanged",
+        "nodes/points.py",
+        "colours[::every, ::every, ::-1]",
+        "colours[::every, ::every]",
+        ("points",),
+    ),
+    Mutant(
+        "points: column counted in points",
+        "nodes/points.py",
+        "np.arange(columns, dtype=np.float32) * every",
+        "np.arange(columns, dtype=np.float32)",
+        ("points",),
+    ),
+    Mutant(
+        "compressedDepth: cut off instead of rounded",
+        "nodes/compressed_depth.py",
+        "np.rint(inverse + np.float32(b))",
+        "np.floor(inverse + np.float32(b))",
+        ("compressed_depth",),
+    ),
+    Mutant(
+        "compressedDepth: beyond range is far",
+        "nodes/compressed_depth.py",
+        "steps[inverse == 0] = 0",
+        "steps[inverse < 0] = 0",
+        ("compressed_depth",),
+    ),
+    Mutant(
+        "compressed image: channels always BGR",
+        "interfaces/compressed_image.py",
+        '"compressed bgr" not in compression:',
+        "False:",
+        ("compressed_image",),
+    ),
+    Mutant(
+        "compressed image: the end is not looked at",
+        "interfaces/compressed_image.py",
+        'if not buffer.tobytes().rstrip(b"\\0").endswith(end):',
+        "if False:",
+        ("compressed_image",),
+    ),
+    Mutant(
+        "compressed image: the camera's orientation obeyed",
+        "interfaces/compressed_image.py",
+        "cv2.IMREAD_UNCHANGED",
+        "cv2.IMREAD_COLOR",
+        ("compressed_image",),
+    ),
     Mutant(
         "KITTI: LiDAR's factor",
         "datasets/kitti_raw.py",
@@ -515,16 +629,51 @@ MUTANTS = (
     Mutant(
         "KITTI raw: direction of the pose",
         "datasets/kitti_raw.py",
-        "pose = self._world_from_mercator @ self._mercator_from_camera(oxts_file)",
-        "pose = np.linalg.inv(self._world_from_mercator @ self._mercator_from_camera(oxts_file))",
+        "pose = self._world_from_mercator @ pose",
+        "pose = np.linalg.inv(self._world_from_mercator @ pose)",
         ("kitti",),
     ),
     Mutant(
         "KITTI raw: camera's offset from the IMU",
         "datasets/kitti_raw.py",
-        "np.linalg.inv(offset @ rectify @ camera_from_velo @ velo_from_imu)",
-        "np.linalg.inv(np.linalg.inv(offset) @ rectify @ camera_from_velo @ velo_from_imu)",
+        "return camera_offset(self._p2) @ rectify",
+        "return np.linalg.inv(camera_offset(self._p2)) @ rectify",
         ("kitti",),
+    ),
+    Mutant(
+        "KITTI tracklets: a pose is that of the bottom",
+        "datasets/kitti_tracklets.py",
+        "z + self.size[2] / 2",
+        "z",
+        ("kitti_tracklets",),
+    ),
+    Mutant(
+        "KITTI tracklets: speed in the world, not in the camera's frame",
+        "datasets/kitti_tracklets.py",
+        "place = (pose @ self._camera_from_velo @ transform)[:2, 3]",
+        "place = transform[:2, 3]",
+        ("kitti_tracklets",),
+    ),
+    Mutant(
+        "synthetic boxes: speed over the second after the frame",
+        "datasets/synthetic/things.py",
+        "self.place(time - 0.5), self.place(time + 0.5)",
+        "self.place(time - 0.05), self.place(time + 0.95)",
+        ("synthetic_boxes",),
+    ),
+    Mutant(
+        "synthetic boxes: middle of the box",
+        "datasets/synthetic/things.py",
+        "(self.low + self.high) / 2",
+        "(self.low + self.high) * 0.49",
+        ("synthetic_boxes",),
+    ),
+    Mutant(
+        "synthetic boxes: parked cars of another block",
+        "datasets/synthetic/view.py",
+        "b.thing + offset",
+        "b.thing",
+        ("synthetic_boxes",),
     ),
     Mutant(
         "KITTI odometry: direction of camera 2's offset",
@@ -533,6 +682,442 @@ MUTANTS = (
         "world_from_camera0 @ camera_offset(self._p2)",
         ("kitti",),
     ),
+    Mutant(
+        "Virtual KITTI 2: direction of the pose",
+        "datasets/vkitti2.py",
+        "np.linalg.inv(camera_from_world)",
+        "camera_from_world",
+        ("vkitti2",),
+    ),
+    Mutant(
+        "Virtual KITTI 2: the track of a pixel",
+        "datasets/vkitti2.py",
+        ".astype(np.int64) - 1",
+        ".astype(np.int64)",
+        ("vkitti2",),
+    ),
+    Mutant(
+        "Virtual KITTI 2: flow's unit",
+        "datasets/vkitti2_images.py",
+        "np.array(size) - 1",
+        "np.array(size)",
+        ("vkitti2",),
+    ),
+    Mutant(
+        "Virtual KITTI 2: sense of yaw",
+        "datasets/vkitti2_tracks.py",
+        "[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]",
+        "[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]",
+        ("vkitti2",),
+    ),
+    Mutant(
+        "Virtual KITTI 2: a box stands on its place",
+        "datasets/vkitti2_tracks.py",
+        "-height / 2",
+        "height / 2",
+        ("vkitti2",),
+    ),
+    Mutant(
+        "Cityscapes: disparity's offset",
+        "datasets/cityscapes.py",
+        " - np.float32(1 / 256)",
+        "",
+        ("cityscapes",),
+    ),
+    Mutant(
+        "Cityscapes: mounting",
+        "datasets/cityscapes.py",
+        "camera_from_vehicle @ pose @ vehicle_from_camera",
+        "vehicle_from_camera @ pose @ camera_from_vehicle",
+        ("cityscapes",),
+    ),
+    Mutant(
+        "Cityscapes: order of the angles",
+        "datasets/cityscapes_json.py",
+        "rz @ ry @ rx",
+        "rx @ ry @ rz",
+        ("cityscapes",),
+    ),
+    Mutant(
+        "TUM RGB-D: rotation transposed",
+        "datasets/stamped_poses.py",
+        "2 * (x * y - z * w), 2 * (x * z + y * w)",
+        "2 * (x * y + z * w), 2 * (x * z - y * w)",
+        ("tum_rgbd",),
+    ),
+    Mutant(
+        "TUM RGB-D: the longer way round",
+        "datasets/stamped_poses.py",
+        "if cosine < 0:",
+        "if cosine > 0:",
+        ("tum_rgbd",),
+    ),
+    Mutant(
+        "TUM RGB-D: nearest in time",
+        "datasets/tum_rgbd.py",
+        "(after - 1, after)",
+        "(after,)",
+        ("tum_rgbd",),
+    ),
+    Mutant(
+        "box: rotation transposed",
+        "datasets/boxes.py",
+        "(points - centre) @ rotation)",
+        "(points - centre) @ rotation.T)",
+        ("boxes",),
+    ),
+    Mutant(
+        "box: half a size",
+        "datasets/boxes.py",
+        "np.array(self.size) / 2",
+        "np.array(self.size)",
+        ("boxes",),
+    ),
+    Mutant(
+        "box: corners transposed",
+        "datasets/boxes.py",
+        "rotation @ local + centre",
+        "rotation.T @ local + centre",
+        ("boxes",),
+    ),
+    # Bags.
+    bags("bag: the camera_info before", "calibration", "bisect_right(", "bisect_left("),
+    bags("bag: a stamp that stands still", "images", "stamp > kept[-1][0]", "stamp >= kept[-1][0]"),
+    bags("bag: order of a JPEG's channels", "images", "if not _is_rgb(", "if _is_rgb("),
+    bags("bag: nearest message before only", "truth", "at - 1) : at + 1]", "at - 1) : at]"),
+    bags("bag: half a frame", "truth", "int(0.5e9 /", "int(1e9 /"),
+    bags("bag: a chunk's place", "mcap_records", "+ 28 + 4 + len", "+ 28 + 5 + len"),
+    bags(
+        "bag: half a page",
+        "sqlite_file",
+        "whole[:-1] if self._half_a_page else whole",
+        "whole",
+        "rosbag_damage",
+    ),
+    bags(
+        "bag: an image without its end",
+        "images",
+        "        if compressed:\n",
+        "        if False:\n",
+        "rosbag_damage",
+    ),
+    bags("bag: Jazzy's types only", "messages", "    return own", "    return known", "rosbag_ros"),
+    bags(
+        "bag: a log left behind",
+        "sqlite_file",
+        "        if self._logged():",
+        "        if False:",
+        "rosbag_ros",
+    ),
+    Mutant(
+        "quaternion: sign",
+        "interfaces/pose.py",
+        "(-1.0 if q[3] < 0 else 1.0)",
+        "(-1.0 if q[3] > 0 else 1.0)",
+        ("outputs", "rosbag"),
+    ),
+    Mutant(
+        "rotation: transposed",
+        "interfaces/pose.py",
+        "2 * (x * y - z * w), 2 * (x * z + y * w)]",
+        "2 * (x * y + z * w), 2 * (x * z - y * w)]",
+        ("rosbag",),
+    ),
+    # The evaluation.
+    evaluation(
+        "figures: relative to the answer",
+        "depth_errors",
+        "np.abs(difference) / truth,",
+        "np.abs(difference) / depth,",
+        "depth_errors",
+    ),
+    evaluation(
+        "figures: rmse of log without its square",
+        "depth_errors",
+        "log**2, log\n",
+        "abs(log), log\n",
+        "depth_errors",
+    ),
+    evaluation(
+        "figures: silog without the mean",
+        "depth_errors",
+        "mean[3] - mean[4] ** 2",
+        "mean[3]",
+        "depth_errors",
+    ),
+    evaluation(
+        "figures: a factor of 1.25 is within it",
+        "depth_errors",
+        "factor < 1.25**power",
+        "factor <= 1.25**power",
+        "depth_errors",
+    ),
+    evaluation(
+        "figures: one side of the factor",
+        "depth_errors",
+        "np.maximum(ratio, truth / depth)",
+        "ratio",
+        "depth_errors",
+    ),
+    evaluation(
+        "scale: mean instead of median",
+        "depth_errors",
+        "float(np.median(truth) / np.median(depth))",
+        "float(np.mean(truth) / np.mean(depth))",
+        "depth_errors",
+    ),
+    evaluation(
+        "scale: upside down",
+        "depth_errors",
+        "float(np.median(truth) / np.median(depth))",
+        "float(np.median(depth) / np.median(truth))",
+        "depth_errors",
+    ),
+    evaluation(
+        "crop: rows and columns exchanged",
+        "depth_errors",
+        "top, bottom, left, right = _GARG",
+        "left, right, top, bottom = _GARG",
+        "depth_errors",
+    ),
+    evaluation(
+        "no answer: left to shine",
+        "depth_errors",
+        "np.where(answered, np.maximum(depth, NEAREST), self.cap)",
+        "np.where(answered, np.maximum(depth, NEAREST), 15.0)",
+        "depth_errors",
+    ),
+    evaluation(
+        "spread: of the mean",
+        "depth_tally",
+        "median = float(np.median(scales))",
+        "median = float(np.mean(scales))",
+        "depth_errors",
+    ),
+    evaluation(
+        "groups: scaled by their own factor",
+        "depth_tally",
+        "terms(values, truth))",
+        "terms(values, truth) * np.where(values > 15, 1.1, 1.0))",
+        "depth_groups",
+    ),
+    evaluation(
+        "range: its end belongs to it",
+        "depth_tally",
+        "(truth >= low) & (truth < high)",
+        "(truth > low) & (truth <= high)",
+        "depth_groups",
+    ),
+    evaluation(
+        "motion: rows and columns exchanged",
+        "depth_tally",
+        "((columns - camera.cx) * z / camera.fx, (rows - camera.cy) * z / camera.fy, z), -1",
+        "((rows - camera.cx) * z / camera.fx, (columns - camera.cy) * z / camera.fy, z), -1",
+        "depth_groups",
+    ),
+    evaluation(
+        "motion: parked wins over moving",
+        "depth_tally",
+        "key=lambda b: motion_of(b) == MOVING",
+        "key=lambda b: motion_of(b) != MOVING",
+        "depth_groups",
+    ),
+    evaluation(
+        "motion: lifted the wrong way",
+        "depth_tally",
+        "lift[2, 3] = _MARGIN_M",
+        "lift[2, 3] = -_MARGIN_M",
+        "depth_groups",
+    ),
+    evaluation(
+        "flicker: inverse motion",
+        "evaluate",
+        "relative(before.world_from_camera, truth.world_from_camera)",
+        "relative(truth.world_from_camera, before.world_from_camera)",
+        "flicker",
+    ),
+    evaluation(
+        "flicker: rotation transposed",
+        "flicker",
+        "T_second_from_first[:3, :3] @ np",
+        "T_second_from_first[:3, :3].T @ np",
+        "flicker",
+    ),
+    evaluation(
+        "flicker: scaled by each image too",
+        "evaluate",
+        "without_movers(answer.depth, truth, camera)",
+        "without_movers(answer.depth * np.float32(scale), truth, camera)",
+        "flicker",
+    ),
+    evaluation(
+        "flicker: the later frame's movers stay",
+        "evaluate",
+        "        self.flicker.add(\n            before.depth,\n            depth,",
+        "        self.flicker.add(\n            before.depth,\n            answer.depth,",
+        "flicker",
+    ),
+    evaluation(
+        "flicker: mean for median",
+        "flicker",
+        "float(np.median(clipped))",
+        "float(np.mean(clipped))",
+        "flicker",
+    ),
+    evaluation(
+        "flicker: frames between",
+        "evaluate",
+        "before.index != index - 1",
+        "before.index > index - 1",
+        "flicker",
+    ),
+    evaluation(
+        "pose: frames of a pair exchanged",
+        "evaluate",
+        "relative(first, world_from_camera), index - before",
+        "relative(world_from_camera, first), index - before",
+        "odometry_figures",
+    ),
+    evaluation(
+        "pose: rotation not transposed",
+        "odometry",
+        "estimated[:3, :3] @ true[:3, :3].T",
+        "estimated[:3, :3] @ true[:3, :3]",
+        "odometry_figures",
+    ),
+    evaluation(
+        "pose: segments seen from their end",
+        "odometry",
+        "true = relative(self._true[j], self._true[i])\n"
+        "                estimated = relative(self._estimated[j], self._estimated[i])",
+        "true = relative(self._true[i], self._true[j])\n"
+        "                estimated = relative(self._estimated[i], self._estimated[j])",
+        "odometry_figures",
+    ),
+    evaluation(
+        "pose: scale multiplied",
+        "odometry",
+        "1 / factor if factor else 1.0",
+        "factor",
+        "odometry_figures",
+    ),
+    evaluation(
+        "pose: drift's sign",
+        "odometry",
+        "np.polyfit(travelled, np.log(ratio), 1)[0]",
+        "-np.polyfit(travelled, np.log(ratio), 1)[0]",
+        "odometry_figures",
+    ),
+    evaluation(
+        "pose: drift linear",
+        "odometry",
+        "100 * np.expm1(100 * slope)",
+        "100 * 100 * slope",
+        "odometry_figures",
+    ),
+    evaluation(
+        "gate by track: undecided is moving",
+        "gate",
+        "+ 0.5 * counts[Motion.UNDECIDED]",
+        "+ counts[Motion.UNDECIDED]",
+        "gate_tally",
+    ),
+    evaluation(
+        "gate by track: ties are won",
+        "gate",
+        "0.5 * (difference == 0)",
+        "1.0 * (difference == 0)",
+        "gate_tally",
+    ),
+    evaluation(
+        "gate by track: frames weigh",
+        "gate",
+        "np.mean([np.mean(m.moving) for m in movers])",
+        "np.mean(np.concatenate([m.moving for m in movers]))",
+        "gate_tally",
+    ),
+    evaluation(
+        "gate by track: farther things hide nearer ones",
+        "gate",
+        "key=lambda b: float(b.T_camera_from_box[2, 3])",
+        "key=lambda b: -float(b.T_camera_from_box[2, 3])",
+        "gate_tally",
+    ),
+    evaluation(
+        "gate by track: one track for both states",
+        "gate",
+        "self._tracks[box.track, state]",
+        "self._tracks[box.track, MOVING]",
+        "gate_tally",
+    ),
+    evaluation(
+        "gate by track: time from the epoch in floats",
+        "gate",
+        "(stamp_ns - track.stamps_ns[0]) / 1e9",
+        "stamp_ns / 1e9 - track.stamps_ns[0] / 1e9",
+        "gate_tally",
+    ),
+    evaluation(
+        "gate by track: resampled by frames' number",
+        "gate",
+        "[tracks[i] for i in rng.integers(len(tracks), size=len(tracks))]",
+        "[tracks[i] for i in rng.integers(len(tracks), size=4 * len(tracks))]",
+        "gate_tally",
+    ),
+    evaluation(
+        "baselines: horizon at the image's middle",
+        "baselines",
+        "below = (np.arange(camera.height) - camera.cy) / camera.fy",
+        "below = (np.arange(camera.height) - camera.height / 2) / camera.fy",
+        "baselines",
+    ),
+    evaluation(
+        "baselines: row mean by row",
+        "baselines",
+        "key = round((row - camera.cy) / camera.fy, _DECIMALS)",
+        "key = round((row - 15) / 50, _DECIMALS)",
+        "baselines",
+    ),
+    evaluation(
+        "baselines: mean of depth, not of its log",
+        "baselines",
+        "rows = np.exp(np.interp(slopes, self._slopes, self._logs))",
+        "rows = np.interp(slopes, self._slopes, np.exp(self._logs))",
+        "baselines",
+    ),
+    evaluation(
+        "baselines: fitted with the distortion",
+        "baselines",
+        "truth = rectify_nearest(truth, camera, np.nan)",
+        "truth = truth.copy()",
+        "baselines",
+    ),
+    evaluation(
+        "run folder: frames by the alphabet",
+        "run_folder",
+        '[file.stem for file in list_images(folder / "depth")]',
+        'sorted(file.stem for file in list_images(folder / "depth"))',
+        "run_folder",
+    ),
+    evaluation(
+        "splits: test weights judged on test",
+        "splits",
+        "if listed is None or not judges_test or test.isdisjoint(listed):",
+        "if listed is None or not judges_test or not set(hashes) & set(listed):",
+        "splits",
+    ),
+    evaluation(
+        "splits: refused on any split",
+        "splits",
+        "if listed is None or not judges_test or test.isdisjoint(listed):",
+        "if listed is None or test.isdisjoint(listed):",
+        "splits",
+    ),
+    method(
+        "rectified maps: to a 32nd of a pixel",
+        "viewport",
+        "None, cv2.CV_32FC1",
+        "None, cv2.CV_16SC2",
     # Training.
     training("box filter: adjoint", "fused", "if adjoint else", "if not adjoint else", "loss"),
     training(
@@ -669,10 +1254,10 @@ def try_mutant(mutant: Mutant, copy: Path) -> str | None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "names", nargs="?", default="", help="only mutants whose names contain this"
+        "names", nargs="?", default="", help="only mutants whose names or files contain this"
     )
     only = parser.parse_args().names
-    chosen = [m for m in MUTANTS if only in m.name]
+    chosen = [m for m in MUTANTS if only in m.name or only in m.file]
     survivors = 0
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)

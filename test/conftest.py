@@ -9,3 +9,5 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 # Fewer than 102 domains are usable; the process id keeps two test runs apart.
 os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
 torch.manual_seed(0)
+# For launch_test, which test_ros2_launch.py runs.
+collect_ignore = ["launch"]

@@ -15,7 +15,7 @@ pytest.importorskip("rclpy")
 
 import ros_processes as rp
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_recog.datasets.camera_yaml import write_camera_yaml
 from depth_recog.method.camera import Camera
@@ -99,6 +99,43 @@ def test_a_folder_is_played_once(camera: Any, clip: Path) -> None:
     assert "played 5 frames" in process.stderr
 
 
+def test_compressed_images_where_somebody_listens(camera: Any, clip: Path) -> None:
+    """Nobody listens to the raw image; names follow image_transport: `image` is remapped first."""
+    process, peer = camera(
+        "packed",
+        {"source": clip, "rate": 50.0, "wait_for_subscribers": 1},
+        ("-r", "image:=left/image_raw"),
+        listen=False,
+    )
+    peer.listen({"left/image_raw/compressed": CompressedImage, "camera_info": CameraInfo})
+    process.wait_for_line("played 5 frames")
+    peer.process = None
+    peer.drain()
+    assert process.wait() == 0, process.story()
+    messages, infos = peer.heard["left/image_raw/compressed"], peer.heard["camera_info"]
+    assert [m.header for m in messages] == [m.header for m in infos]
+    assert len(messages) == 5
+    for i, message in enumerate(messages):
+        assert message.format == "rgb8; jpeg compressed bgr8"
+        bgr = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
+        assert bgr.shape == (48, 64, 3)
+        assert np.abs(bgr.astype(int) - (10 * i, 100, 200)).max() <= 3
+
+
+def test_a_bag_is_played_with_its_stamps(camera: Any, tmp_path: Path) -> None:
+    bags = pytest.importorskip("bags")
+    bag = bags.write(tmp_path / "bag", bags.calibrated(4) + bags.calibrated(4, "/other/image"))
+    source = f"{bag}?image=/cam/image_raw"
+    process, peer = camera(
+        "bag", {"source": source, "stamps": "recorded", "wait_for_subscribers": 1}
+    )
+    hear_all(process, peer)
+    assert process.wait(5) == 0, process.story()
+    assert stamps(peer) == [frame.stamp_ns for frame in bags.Drive(4)]
+    info = peer.heard["camera_info"][0]
+    assert (info.k[0], list(info.d)) == (bags.CAMERA.fx, list(bags.CAMERA.distortion))
+
+
 def test_limit_ends_a_loop(camera: Any) -> None:
     process, peer = camera(
         "loop",
@@ -166,6 +203,26 @@ def test_waits_for_subscribers(camera: Any, clip: Path) -> None:
     peer.node.create_subscription(Image, "image", second.append, 50)
     hear_all(process, peer)
     assert len(peer.heard["image"]) == len(second) == 5
+
+
+def test_waits_for_a_node(camera: Any, clip: Path) -> None:
+    """Not for whoever comes first: a recorder, RViz."""
+    second = rp.Peer("particular")
+    try:
+        name = second.node.get_name()
+        parameters = {"source": clip, "rate": 100.0, "wait_for_node": name}
+        process, peer = camera("particular", parameters)
+        process.wait_for_line("folder: clip")
+        peer.wait(lambda: peer.node.count_publishers("image"), "the publisher")
+        peer.drain()
+        assert not peer.heard["image"]
+        second.listen(TOPICS)
+        hear_all(process, peer)
+        assert len(peer.heard["image"]) == 5
+        second.drain()
+        assert len(second.heard["image"]) == 5
+    finally:
+        second.close()
 
 
 def test_a_damaged_frame_ends_the_play_with_the_reason(camera: Any, clip: Path) -> None:

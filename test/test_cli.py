@@ -36,7 +36,8 @@ def fails(*arguments: str | Path) -> str:
     result = command(*arguments)
     assert result.returncode == 1, result.stderr
     assert result.stdout == ""
-    lines = result.stderr.splitlines()
+    # OpenCV 4.6 (Ubuntu 24.04) lets libpng write to stderr.
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("libpng ")]
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith(f"depth-recog {arguments[0]}: ")
     return lines[0]
@@ -320,8 +321,9 @@ def test_demo(tmp_path: Path) -> None:
     assert number["whole sets, equal stamps"] == number["published"]
     assert number["outputs without an image"] == 0
     assert rows["camera_info fits the depth"] == "yes"
-    gate = sum(int(n) for n in re.findall(r"\d+", rows["gate"]))
-    assert gate <= number["published"]
+    # Not rows["gate"]: a part of the pipeline has that name too, with its milliseconds.
+    (gate,) = re.findall(r"^gate +(moving .*)$", result.stdout, re.MULTILINE)
+    assert sum(int(n) for n in re.findall(r"\d+", gate)) <= number["published"]
     picture = cv2.imread(str(tmp_path / "demo.png"))
     assert picture is not None
     assert picture.shape[1] == 3 * 416

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,55 +16,26 @@ from numpy.typing import NDArray
 pytest.importorskip("rclpy")
 
 import ros_processes as rp
+from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import TransformStamped
 from rclpy.qos import ReliabilityPolicy
+from robot import (
+    DEPTH,
+    HEIGHT,
+    INFO,
+    MASKS,
+    MATRICES,
+    PARAMETERS,
+    TOPICS,
+    TRANSFORMS,
+    WIDTH,
+    Robot,
+    fleet,
+    street,
+)
 from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import Float64MultiArray
 
 pytestmark = pytest.mark.ros
-
-DEPTH, INFO = "depth/image_rect", "depth/camera_info"
-MASKS = ("mask/labels", "mask/dynamic", "mask/moving")
-TRANSFORMS = ("pose/target", "pose/static")
-MATRICES = (
-    "pose/target_matrix",
-    "pose/static_matrix",
-    "pose/dynamic_matrix",
-    "pose/absolute_difference",
-)
-TOPICS: dict[str, type] = {
-    DEPTH: Image,
-    INFO: CameraInfo,
-    **dict.fromkeys(MASKS, Image),
-    **dict.fromkeys(TRANSFORMS, TransformStamped),
-    **dict.fromkeys(MATRICES, Float64MultiArray),
-}
-PARAMETERS: dict[str, Any] = {"threads": 1, "device": "cpu"}
-WIDTH, HEIGHT = 416, 128
-
-
-@cache
-def street(index: int) -> NDArray[np.uint8]:
-    """Frame of a drive in which cars are in sight."""
-    from depth_recog.datasets.synthetic import SyntheticStreet
-
-    return SyntheticStreet(seed=0)[index].image
-
-
-class Robot(rp.Peer):
-    """A peer that listens to everything of a running depth node."""
-
-    def image(self, index: int = 0, **arguments: Any) -> int:
-        return self.send(street(index), **arguments)
-
-    def depth_of(self, stamp: int) -> Any:
-        return self.wait(lambda: self.of_stamp(DEPTH, stamp), f"depth of {stamp}")
-
-    def all_of(self, stamp: int, topics: tuple[str, ...] = (DEPTH, INFO, *MASKS)) -> dict[str, Any]:
-        return {
-            topic: self.wait(lambda t=topic: self.of_stamp(t, stamp), f"{topic} of {stamp}")
-            for topic in topics
-        }
 
 
 @pytest.fixture(scope="module")
@@ -269,8 +239,9 @@ def test_output_at_the_networks_size(robot: Robot) -> None:
         ("depth_encoding", "64FC1", "is not one of 32FC1, 16UC1"),
         ("max_depth", -5.0, "max_depth"),
         ("min_depth", 90.0, "must be less than max_depth"),
-        ("gate", "off", "gate takes effect at configure"),
-        ("input_rectified", True, "deactivate"),
+        ("threads", 2, "threads takes effect at configure"),
+        ("device", "cpu", "deactivate"),
+        ("dynamic_classes", ["unicorn"], "'unicorn'"),
     ],
 )
 def test_bad_live_parameter(robot: Robot, name: str, value: Any, words: str) -> None:
@@ -460,6 +431,55 @@ def test_camera_info_changes_the_size_in_mid_stream(robot: Robot) -> None:
         assert got[INFO].k[0] == pytest.approx(0.58 * width)
 
 
+def test_camera_info_changes_its_k_in_mid_stream(robot: Robot) -> None:
+    """A zoom: the depth follows at once, and no pair spans it."""
+    focal = 0.58 * WIDTH
+    robot.depth_of(robot.image(0))
+    for factor in (1.5, 1.0):
+        robot.settled()
+        robot.heard["pose/target_matrix"].clear()
+        stamp = robot.new_stamp()
+        robot.infos.publish(rp.info_message((WIDTH, HEIGHT), stamp, factor * focal))
+        robot.images.publish(rp.image_message(street(1), "rgb8", stamp))
+        assert robot.all_of(stamp)[INFO].k[0] == pytest.approx(factor * focal)
+        robot.settled()
+        assert not robot.heard["pose/target_matrix"]
+
+
+def test_a_recording_in_a_loop_with_its_own_clock(other: Any) -> None:
+    """/clock and the stamps jump back again and again: the node goes on, without a pair there."""
+    process, peer = other("looped", {"use_sim_time": True})
+    peer.listen(TOPICS)
+    camera = rp.start_node(
+        "camera_node",
+        "looped",
+        {
+            "source": "synthetic:street?frames=6&width=96&height=32&rate=20",
+            "rate": 5.0,
+            "loop": True,
+            "stamps": "recorded",
+            "publish_clock": True,
+            "use_sim_time": True,
+        },
+    )
+    try:
+        peer.wait(
+            lambda: [rp.stamp_ns(m) for m in peer.heard[DEPTH]].count(0) >= 3, "three beginnings"
+        )
+        for topic in TRANSFORMS:
+            peer.wait(lambda t=topic: peer.heard[t], topic)
+            assert not {rp.stamp_ns(m) for m in peer.heard[topic]} & {0}
+        counts = peer.counts()
+        assert counts["rejected"] == counts["unmatched"] == 0
+    finally:
+        camera.interrupt()
+        camera.kill()
+    # The clock stands still now, and the camera is gone: that is told nevertheless.
+    peer.status("input", DiagnosticStatus.STALE, "no image for")
+    assert process.interrupt() == 0, process.story()
+    assert "Traceback" not in process.stderr, process.story()
+
+
 def test_a_jump_back_in_time_starts_anew(robot: Robot) -> None:
     """A recording is played again: no pose leads from its end to its beginning."""
     start = robot.new_stamp()
@@ -482,23 +502,10 @@ def test_a_jump_back_in_time_starts_anew(robot: Robot) -> None:
 
 
 @pytest.fixture
-def other(request: pytest.FixtureRequest) -> Iterator[Any]:
+def other() -> Iterator[Any]:
     """Starts further nodes; they are killed at the end."""
-    running: list[Any] = []
-
-    def start(
-        namespace: str, parameters: dict[str, Any] | None = None, ros_args: tuple[str, ...] = ()
-    ) -> tuple[rp.Process, Robot]:
-        values = PARAMETERS | (parameters or {})
-        process = rp.start_node("depth_node", namespace, values, ros_args)
-        running.append(process)
-        peer = Robot(namespace, process)
-        running.append(peer)
-        return process, peer
-
-    yield start
-    for thing in reversed(running):
-        thing.kill() if isinstance(thing, rp.Process) else thing.close()
+    with fleet() as start:
+        yield start
 
 
 def test_camera_info_of_other_stamps(other: Any) -> None:
@@ -602,28 +609,22 @@ def test_programs_that_know_nothing_of_us(robot: Robot, reliability: str) -> Non
         robot.send_until_heard(street(0), [DEPTH])
 
 
-def test_nobody_listens_nothing_is_computed(robot: Robot) -> None:
+def test_nobody_listens_nothing_is_taken(robot: Robot) -> None:
+    """The subscription to the images goes with the last listener, and comes with the first."""
+    images = "/robot/image"
     robot.stop_listening()
     try:
-
-        def idle() -> bool:
-            """Images go on; the node learns of our silence when DDS tells it."""
-            robot.image()
-            robot.executor.spin_once(timeout_sec=0.05)
-            return robot.counts()["idle"] > 0
-
-        robot.wait(idle, "an idle image")
+        robot.wait(lambda: not robot.node.count_subscribers(images), "the node to rest")
         before = robot.settled()
+        assert "nobody listens" in robot.statuses["input"].message
         for _ in range(5):
             robot.image()
-        after = robot.settled(before["received"] + 1)
-        grown = {k: after[k] - before[k] for k in after}
-        assert grown["published"] == 0
-        assert grown["idle"] >= 1
-        assert grown["idle"] + grown["dropped"] == grown["received"]
+        assert robot.settled() == before
     finally:
         robot.listen(TOPICS)
         robot.send_until_heard(street(0), [DEPTH])
+    assert robot.node.count_subscribers(images) == 1
+    assert robot.settled()["published"] > before["published"]
 
 
 # Starts that must fail, several at a time
@@ -681,7 +682,7 @@ def test_life_cycle(other: Any, tmp_path: Path) -> None:
         assert peer.state(node) == "active"
         peer.send_until_heard(street(0), [DEPTH])
         # What takes effect at configure is refused now, and taken below.
-        assert not peer.set_parameters(node, gate="all")[0]
+        assert not peer.set_parameters(node, threads=2)[0]
         assert peer.change_state(node, "deactivate")
         assert peer.state(node) == "inactive"
     assert not peer.node.get_publishers_info_by_topic("/managed/depth/image_rect") or peer.wait(
@@ -690,7 +691,7 @@ def test_life_cycle(other: Any, tmp_path: Path) -> None:
     )
     assert peer.change_state(node, "cleanup")
     assert peer.state(node) == "unconfigured"
-    assert peer.set_parameters(node, gate="all", depth_encoding="16UC1") == (True, "")
+    assert peer.set_parameters(node, threads=2, depth_encoding="16UC1") == (True, "")
     assert peer.change_state(node, "configure")
     assert peer.change_state(node, "activate")
     peer.send_until_heard(street(0), [DEPTH])

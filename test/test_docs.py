@@ -62,7 +62,7 @@ def test_every_default_of_the_parameters_file_is_the_declared_one():
     from depth_recog.nodes import depth_node
 
     file = yaml.safe_load((ROOT / "config" / "depth.yaml").read_text(encoding="utf-8"))
-    written = file["/**/depth_node"]["ros__parameters"]
+    written = file["/**"]["ros__parameters"]
     assert written == {spec.name: spec.default for spec in depth_node.SPECS}
 
 
@@ -76,6 +76,13 @@ def test_links_between_pages_lead_somewhere(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_nothing_is_left_to_be_filled_in(page):
     assert not re.findall(r"@[A-Z]+@|TODO|TBD", page.read_text(encoding="utf-8"))
+
+
+def test_every_kind_of_source_has_its_row():
+    from depth_recog.datasets.sources import READERS
+
+    text = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.M)) == set(READERS)
 
 
 def test_every_documented_topic_exists():

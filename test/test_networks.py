@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from depth_recog.networks.device import choose_device
 from depth_recog.networks.encoders import ENCODERS
 from depth_recog.networks.pose import PoseNetwork
 from depth_recog.networks.segmentation import SegmentationNetwork
+from depth_recog.networks.weights import save_network
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +137,35 @@ def test_the_shipped_networks_work_together(estimator):
         step = assembly.recognizer.step(str(i), i * 100_000_000, picture, view)
         assert np.isfinite(step.frame.depth).all()
         assert step.frame.labels.max() < 19
+
+
+def test_an_assembly_keeps_what_has_not_changed(tmp_path):
+    """The same file with the same content; under its old name it may hold something new."""
+    first = factory.assemble("cpu")
+    copy = tmp_path / "mine.safetensors"
+    shutil.copy(first.depth.path, copy)
+    again = factory.assemble("cpu", previous=first, estimator="epipolar")
+    assert again.depth_network is first.depth_network
+    assert again.mask_network is first.mask_network
+    other = factory.assemble("cpu", str(copy), previous=again)
+    assert other.depth.path == copy
+    assert other.mask_network is first.mask_network
+    save_network(
+        other.depth_network,
+        copy,
+        "depth",
+        first.depth.architecture,
+        first.depth.size,
+        "relative",
+    )
+    replaced = factory.assemble("cpu", str(copy), previous=other)
+    assert replaced.depth_network is not other.depth_network
+    assert replaced.depth.unit == "relative"
+
+
+def test_weights_are_looked_at_without_loading_them():
+    factory.check_weights("", "", "", "network")
+    with pytest.raises(WeightsError, match="a masks network is needed"):
+        factory.check_weights("", "depth-street", "", "pnp")
+    with pytest.raises(WeightsError, match="no such weights file"):
+        factory.check_weights("", "", "/nowhere", "pnp")

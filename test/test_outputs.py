@@ -31,6 +31,6 @@ def test_quaternions_are_the_rotations(angle: float) -> None:
     axis = np.array([0.6, -0.8, 0.0]) * angle
     x, y, z, w = messages.quaternion(cv2.Rodrigues(axis)[0])
     assert (x, y, z) == pytest.approx(
-        tuple(np.array([0.6, -0.8, 0.0]) * np.sin(angle / 2)), abs=1e-7
+        tuple(np.array([0.6, -0.8, 0.0]) * np.sin(angle / 2)), abs=1e-15
     )
-    assert w == pytest.approx(np.cos(angle / 2), abs=1e-7)
+    assert w == pytest.approx(np.cos(angle / 2), abs=1e-15)

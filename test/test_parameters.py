@@ -16,7 +16,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 
-from depth_recog.errors import ConfigurationError
+from depth_recog.errors import ConfigurationError, WeightsError
 from depth_recog.nodes.parameters import Parameters, Spec
 
 SPECS = (
@@ -40,7 +40,7 @@ class Owner:
 
     def __init__(self, context: Context, overrides: dict[str, Any]) -> None:
         self.active = False
-        self.told: list[dict[str, Any]] = []
+        self.told: list[tuple[frozenset[str], dict[str, Any]]] = []
         self.node = Node(
             "owner",
             context=context,
@@ -48,9 +48,12 @@ class Owner:
             enable_rosout=False,
             parameter_overrides=[Parameter(k, value=v) for k, v in overrides.items()],
         )
-        self.params = Parameters(
-            self.node, SPECS, lambda: self.active, check, lambda values: self.told.append(values)
-        )
+        self.params = Parameters(self.node, SPECS, lambda: self.active, check, self.tell)
+
+    def tell(self, names: frozenset[str], values: Mapping[str, Any]) -> None:
+        if values["threads"] == 99:
+            raise WeightsError("threads: 99 is too many today")
+        self.told.append((names, dict(values)))
 
     def set(self, **values: Any) -> tuple[bool, str]:
         """As `ros2 param set`, all at once; whether it was taken, and why not."""
@@ -140,7 +143,9 @@ def test_a_live_parameter_changes_while_active(make: Any) -> None:
     owner.active = True
     assert owner.set(farthest=40.0) == (True, "")
     assert owner.params["farthest"] == 40.0
-    assert owner.told[-1]["farthest"] == 40.0
+    names, values = owner.told[-1]
+    assert names == {"farthest"}
+    assert values["farthest"] == 40.0
 
 
 def test_another_one_does_not(make: Any) -> None:
@@ -154,7 +159,13 @@ def test_another_one_does_not(make: Any) -> None:
     owner.active = False
     assert owner.set(gate="off") == (True, "")
     assert owner.params["gate"] == "off"
-    assert owner.told == []
+    assert [names for names, _ in owner.told] == [{"gate"}]
+
+
+def test_the_owner_has_the_last_word(make: Any) -> None:
+    owner = make()
+    assert owner.set(threads=99) == (False, "threads: 99 is too many today")
+    assert owner.params["threads"] == owner.node.get_parameter("threads").value == 0
 
 
 @pytest.mark.parametrize(
@@ -197,6 +208,7 @@ def test_others_parameters_are_none_of_ours(make: Any) -> None:
     owner.node.declare_parameter("somebody_elses", 1)
     owner.active = True
     assert owner.set(somebody_elses=2) == (True, "")
+    assert owner.told == []
 
 
 def test_lists_stay_lists(make: Any) -> None:

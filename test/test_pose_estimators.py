@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -383,6 +384,14 @@ def test_the_network_sees_both_images_in_order_and_its_six_numbers_are_the_motio
     assert [x.shape for x in seen] == [(1, 3, 128, 416)] * 2
     np.testing.assert_allclose(seen[0][0, :, 0, 0], np.array((10, 20, 255)) / 255, rtol=1e-6)
     np.testing.assert_allclose(seen[1], 0.2, rtol=1e-6)
+
+
+def test_the_networks_translation_is_in_the_scaled_depths_unit() -> None:
+    pair, _ = scene()
+    estimator = NetworkEstimator(lambda *_: torch.tensor([MOTION]), torch.device("cpu"))
+    found = estimator.estimate(replace(pair, scale=2.5)).T_second_from_first
+    np.testing.assert_allclose(found[:3, :3], matrix(MOTION)[:3, :3], atol=1e-6)
+    np.testing.assert_allclose(found[:3, 3], 2.5 * matrix(MOTION)[:3, 3], atol=1e-6)
 
 
 def test_a_black_first_image_has_no_motion() -> None:

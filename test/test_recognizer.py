@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from depth_recog.method import photometric, se3
 from depth_recog.method.camera import Camera
 from depth_recog.method.epipolar import EpipolarEstimator
 from depth_recog.method.gate_image import Motion, Thresholds
+from depth_recog.method.masking import PresetRules
 from depth_recog.method.observation import Step, moving_map
 from depth_recog.method.pnp import PnpEstimator
 from depth_recog.method.pose import PoseEstimate, PosePair
@@ -95,6 +97,7 @@ def recognizer(
     gate: str = "image",
     estimator: object = None,
     thresholds: Thresholds = THRESHOLDS,
+    depth_scale: float = 1.0,
 ) -> Recognizer:
     """The thresholds are given: what the tests say does not hang on the defaults."""
     oracle = Oracle()
@@ -105,7 +108,7 @@ def recognizer(
         oracle.depth,
         oracle.scores,
         PnpEstimator() if estimator is None else estimator,  # type: ignore[arg-type]
-        Settings(gate=gate, thresholds=thresholds),
+        Settings(gate=gate, thresholds=thresholds, depth_scale=depth_scale),
         CPU,
     )
 
@@ -183,6 +186,19 @@ def test_static_pose_is_the_cameras_motion_from_first_to_second(
         backward = np.linalg.inv(T)
         assert np.linalg.norm(got[:3, 3] - backward[:3, 3]) > 1.2
         assert got[2, 3] < -0.6, "the camera drives forward: points come nearer"
+
+
+def test_a_scale_is_one_for_depth_poses_and_gate(clips: dict[str, Clip]) -> None:
+    """Half the scale halves depth and translations, which meet the same thresholds."""
+    clip = clips["lead_car"]
+    plain, halved = (play(recognizer(clip, depth_scale=s), clip.frames)[1:] for s in (1.0, 0.5))
+    for one, half in zip(plain, halved, strict=True):
+        np.testing.assert_allclose(half.frame.depth, one.frame.depth / 2)
+        assert one.pair is not None
+        assert half.pair is not None
+        t, scaled = (s.pair.static.T_second_from_first[:3, 3] for s in (one, half))
+        np.testing.assert_allclose(scaled, t / 2, atol=0.01)
+        np.testing.assert_array_equal(half.pair.thresholds, one.pair.thresholds)
 
 
 def test_thresholds_are_those_of_the_pairs_own_time(clips: dict[str, Clip]) -> None:
@@ -586,3 +602,24 @@ def test_no_pair_when_none_is_wanted(clips: dict[str, Clip]) -> None:
     step = subject.step(third.name, third.stamp_ns, third.image, third.camera)
     assert step.pair is not None
     assert step.pair.first is alone.frame
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({"gate": "all"}, True),
+        ({"mask_margin": 5}, True),
+        ({"thresholds": Thresholds(1.0, 1.0)}, True),
+        ({"rules": PresetRules(dynamic=("person",))}, False),
+        ({"longest_gap_s": 2.0}, False),
+    ],
+)
+def test_changed_settings_keep_the_frames_that_they_leave_valid(
+    clips: dict[str, Clip], changes: dict[str, Any], kept: bool
+) -> None:
+    clip = clips["parked"]
+    before = recognizer(clip)
+    play(before, clip.frames[:3])
+    settings = Settings(**{"gate": "image", "thresholds": THRESHOLDS, **changes})
+    step = play(before.changed(settings), clip.frames[3:4])[0]
+    assert (step.pair is not None) == kept

@@ -480,7 +480,7 @@ def test_depth_must_be_16_bit(scenes: Path) -> None:
         ("video:/no/such.mp4", "/no/such.mp4 is not a file: give a video"),
         ("", "is empty: give a path"),
         ("{tmp}", "holds no images: put some"),
-        ("{tmp}/notes.txt", r"notes\.txt is neither a video nor a folder: give"),
+        ("{tmp}/notes.txt", r"notes\.txt is neither a video, a bag nor a folder: give"),
         ("{tmp}/one.jpg", r"one\.jpg is a single image: give its folder"),
         ("folder:{tmp}/notes.txt", r"notes\.txt is not a folder: give a folder"),
         ("{tmp}/bad.mp4", r"bad\.mp4 is no video.*convert it"),

@@ -79,7 +79,9 @@ def projected(street: SyntheticStreet, points: Float) -> Float:
     return np.stack((x, y), axis=-1)
 
 
-@pytest.mark.parametrize(("scene", "index"), [("street", 15), ("street", 77), ("crossing", 40)])
+@pytest.mark.parametrize(
+    ("scene", "index"), [("street", 15), ("crossing", 40), ("occlusion", 32), ("occlusion", 36)]
+)
 def test_depth_labels_and_flow_equal_a_ray_by_ray_reference(scene: str, index: int) -> None:
     street = SyntheticStreet(scene, seed=3, frames=120, **SMALL)
     view, truth = street.view(index), street.truth(index)
@@ -225,7 +227,7 @@ def test_scenes_hold_what_they_say(scene: str) -> None:
         assert ((truth.labels == SKY) == np.isinf(truth.depth)).all()
     assert (moving > 0) == (scene not in ("parked", "textureless", "empty"))
     assert (cars > 0) == (scene != "empty")
-    assert (people > 0) == (scene in ("street", "crossing"))
+    assert (people > 0) == (scene in ("street", "crossing", "occlusion"))
     assert (parked > 0) == (scene not in ("empty", "lead_car", "crossing", "still"))
 
 

@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from depth_recog.errors import CalibrationError
 from depth_recog.method.camera import Camera
 from depth_recog.method.projection import sample
-from depth_recog.method.viewport import LONGEST, STRIDE, Viewport, limit_depth, network_size
+from depth_recog.method.viewport import (
+    LONGEST,
+    STRIDE,
+    Viewport,
+    limit_depth,
+    network_size,
+    rectify_nearest,
+)
 
 PROPERTY = settings(deadline=None, max_examples=60, derandomize=True, database=None)
 CAMERA = Camera(width=200, height=120, fx=150.0, fy=140.0, cx=95.0, cy=63.0)
@@ -208,3 +215,38 @@ def test_sky_is_infinitely_far_unless_it_is_near() -> None:
     got = limit_depth(depth, 0.3, 80.0, sky)
     expected = np.array([[np.inf, np.inf, 40.0, 5.0, np.nan, np.nan, 60.0]], np.float32)
     np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("lens", ["plumb_bob", "equidistant", "pincushion"])
+@pytest.mark.parametrize("kind", [np.float32, np.uint8])
+def test_maps_are_rectified_by_the_nearest_pixel(lens: str, kind: type) -> None:
+    """Slow reference, pixel by pixel: no value arises that was not there."""
+    pincushion = "plumb_bob", (0.25, 0.06, 0.002, -0.003, 0.001)
+    model, coefficients = LENSES.get(lens, pincushion)
+    camera = Camera(200, 120, 150.0, 140.0, 95.0, 63.0, coefficients, model)
+    values = np.random.default_rng(0).integers(0, 250, (120, 200)).astype(kind)
+    fill = np.nan if kind is np.float32 else 255
+    if kind is np.float32:
+        values[40:50, 60:80] = np.nan
+    got = rectify_nearest(values, camera, fill)
+    assert got.dtype == kind
+    inside = outside = 0
+    for v in range(120):
+        for u in range(0, 200, 3):
+            x, y = distorted_pixel(camera, np.linalg.solve(camera.rectified().matrix, (u, v, 1.0)))
+            if min(abs(x % 1 - 0.5), abs(y % 1 - 0.5)) < 0.001:
+                continue  # two are equally near
+            column, row = round(x), round(y)
+            if 0 <= column < 200 and 0 <= row < 120:
+                inside += 1
+                np.testing.assert_equal(got[v, u], values[row, column])
+            else:
+                outside += 1
+                np.testing.assert_equal(got[v, u], kind(fill))
+    assert inside > 5000
+    assert (outside > 100) == (lens == "pincushion")
+
+
+def test_rectified_maps_without_distortion_are_the_maps() -> None:
+    values = coordinates(200, 120)[..., 0]
+    assert rectify_nearest(values, CAMERA, 255) is values

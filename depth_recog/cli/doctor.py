@@ -206,6 +206,7 @@ def _talk() -> int:
 
 def _optional() -> list[Finding]:
     wanted = {
+        "rosbags": "no bags as sources, no depth-recog record: pip install rosbags",
         "cv_bridge": "images are converted with numpy instead",
         "launch_ros": "ros2 launch needs a ROS workspace; the nodes start without it",
         "message_filters": "images and camera_info are matched by depth_recog itself",

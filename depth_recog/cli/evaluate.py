@@ -15,11 +15,11 @@ import torch
 from tqdm import tqdm
 
 from depth_recog import __version__
-from depth_recog.cli.options import frame_range, part_of_source
+from depth_recog.cli.options import frame_range, metres, part_of_source, within
 from depth_recog.cli.pipeline_options import add_pipeline_arguments, assembly_of
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import KINDS, open_source
-from depth_recog.errors import OutputError, SourceError, WeightsError
+from depth_recog.errors import DepthRecogError, OutputError, SourceError, WeightsError
 from depth_recog.evaluation import splits
 from depth_recog.evaluation.answer import Answers
 from depth_recog.evaluation.baselines import (
@@ -30,7 +30,7 @@ from depth_recog.evaluation.baselines import (
 )
 from depth_recog.evaluation.depth_errors import CROPS, Protocol
 from depth_recog.evaluation.evaluate import Evaluation, evaluate
-from depth_recog.evaluation.html import write_html
+from depth_recog.evaluation.html import check_installed, write_html
 from depth_recog.evaluation.pipeline import Pipeline
 from depth_recog.evaluation.run_folder import RunFolder, is_run_folder
 from depth_recog.evaluation.table import table
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     part.add_argument("--frames", type=frame_range, metavar="A:B", help="judge A to B - 1 only")
     part.add_argument("--split", choices=splits.SPLITS, help="judge the frames of a split only")
     parser.add_argument("--crop", choices=CROPS, default="garg", help="default: garg")
-    parser.add_argument("--cap", type=float, default=80.0, metavar="M", help="default: 80 m")
+    parser.add_argument("--cap", type=metres, default=80.0, metavar="M", help="default: 80 m")
     parser.add_argument(
         "--fit",
         type=part_of_source,
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--camera-height",
-        type=float,
+        type=metres,
         default=1.65,
         metavar="M",
         help="for the ground plane; default: 1.65 m",
@@ -71,24 +71,28 @@ def main(options: argparse.Namespace) -> int:
     protocol = Protocol(options.crop, options.cap)
     for path in (options.json, options.html):
         _check_writable(path)
+    if options.html:
+        check_installed()
     folder = RunFolder(Path(options.source)) if is_run_folder(Path(options.source)) else None
     source = folder.source if folder else options.source
-    sequence = _recording(source)
+    sequence = _source_of(folder, options.source) if folder else _recording(source)
     frames = _frames(options, sequence)
-    answers, headers = _answers(options, folder)
-    files = [sequence.file(i) for i in frames]
-    examined = splits.examine(files, headers)
+    _check_truth(sequence, frames, source)
+    answers, headers, gone = _answers(options, folder)
+    examined = splits.examine([sequence.file(i) for i in frames], headers)
+    examined["trained_on"] |= dict.fromkeys(gone)
     baselines = _baselines(options, sequence, frames, source, protocol.cap)
     with tqdm(total=len(frames), unit="frame", disable=None, file=sys.stderr) as bar:
         evaluation = evaluate(sequence, frames, answers, protocol, baselines, bar.update)
-    if not evaluation.figures["frames"]["answered"]:
-        raise SourceError(f"{options.source}: the run has none of these frames")
     _complete(evaluation, options, source, sequence, frames, answers, examined)
-    print(table(evaluation.figures))
-    if options.json:
-        _write(options.json, json.dumps(_json(evaluation.figures), indent=2, allow_nan=False))
-    if options.html:
-        _write(options.html, write_html(evaluation))
+    try:
+        if options.json:
+            text = json.dumps(_json(evaluation.figures), indent=2, allow_nan=False)
+            _write(options.json, text)
+        if options.html:
+            _write(options.html, write_html(evaluation))
+    finally:
+        print(table(evaluation.figures))
     return 0
 
 
@@ -97,6 +101,23 @@ def _recording(source: str) -> Recording:
     if not isinstance(sequence, Recording):
         raise SourceError(f"{source}: a live source has no truth; give a recording")
     return sequence
+
+
+def _source_of(folder: RunFolder, name: str) -> Recording:
+    try:
+        return _recording(folder.source)
+    except DepthRecogError as error:
+        raise SourceError(f"{name}: what it was run on cannot be opened: {error}") from error
+
+
+def _check_truth(sequence: Recording, frames: range, source: str) -> None:
+    """Before the networks run, not after them."""
+    for index in frames:
+        truth = sequence.truth(index)
+        known = truth.depth, truth.world_from_camera, truth.boxes
+        if any(item is not None for item in known):
+            return
+    raise SourceError(f"{source}: it has no truth to judge by (no depth, no poses, no boxes)")
 
 
 def _frames(options: argparse.Namespace, sequence: Recording) -> range:
@@ -108,15 +129,13 @@ def _frames(options: argparse.Namespace, sequence: Recording) -> range:
         if indices != list(range(indices[0], indices[-1] + 1)):
             raise SourceError(f"{options.source}: its files of {options.split} are not in a row")
         return range(indices[0], indices[-1] + 1)
-    if options.frames is None:
-        return range(count)
-    frames: range = options.frames
-    if frames.start >= count:
-        raise SourceError(f"{options.source}: frames {frames.start}:... of {count}")
-    return range(frames.start, min(frames.stop, count))
+    return within(options.frames, count, options.source)
 
 
-def _answers(options: argparse.Namespace, folder: RunFolder | None) -> tuple[Answers, list[Header]]:
+def _answers(
+    options: argparse.Namespace, folder: RunFolder | None
+) -> tuple[Answers, list[Header], list[str]]:
+    """The method, the weights that had a part in it, and the names of those that are gone."""
     if folder is None:
         assembly = assembly_of(options)
         headers = [assembly.depth, assembly.masks]
@@ -129,17 +148,23 @@ def _answers(options: argparse.Namespace, folder: RunFolder | None) -> tuple[Ans
             "pose": options.pose,
             "gate": options.gate,
         }
-        return Pipeline(assembly, about, options.cap), headers
-    headers = []
+        return Pipeline(assembly, about), headers, []
+    headers, gone = [], []
     for key, network in (("weights", "depth"), ("mask_weights", "masks")):
-        recorded = folder.report.get(key, {})
+        recorded = folder.weights(key)
+        name = recorded.get("name", f"unknown {key}")
         try:
-            header = read_header(resolve(str(recorded.get("path") or recorded["name"]), network))
-        except (WeightsError, KeyError):
-            continue  # not here any more: what it was trained on cannot be said
+            header = read_header(resolve(recorded.get("path") or name, network))
+        except WeightsError:
+            gone.append(name)  # what it was trained on cannot be said any more
+            continue
         if header.sha256 == recorded.get("sha256"):
             headers.append(header)
-    return folder, headers
+        else:
+            gone.append(name)
+    if folder.report.get("pose") == "network":
+        headers.append(read_header(resolve("", "pose")))
+    return folder, headers, gone
 
 
 def _baselines(
@@ -152,8 +177,7 @@ def _baselines(
     if options.fit:
         text, part = options.fit
         sequence = _recording(text)
-        chosen = range(len(sequence)) if part is None else part
-        chosen = range(chosen.start, min(chosen.stop, len(sequence)))
+        chosen = within(part, len(sequence), text)
         name = text if part is None else f"frames {chosen.start} to {chosen.stop - 1} of {text}"
         rows = fit_row_mean(sequence, chosen, name, cap)
         if rows is None:
@@ -177,8 +201,13 @@ def _complete(
     """Say in the figures what was judged, and how."""
     figures = evaluation.figures
     figures["frames"] |= {"first": frames.start, "last": frames.stop - 1, "splits": examined}
+    if not figures["frames"]["answered"]:
+        raise SourceError(f"{options.source}: the run has none of these frames")
     if "pose" not in figures and "depth" not in figures and "gate" not in figures:
-        raise SourceError(f"{source}: it has no truth to judge by (no depth, no poses, no boxes)")
+        raise SourceError(
+            f"{source}: nothing of these frames can be judged: no true depth lies within crop and "
+            "cap, no pair has true poses, no box is decided"
+        )
     figures["about"] = {
         "depth_recog": __version__,
         "python": platform.python_version(),
@@ -208,6 +237,7 @@ def _check_writable(path: Path | None) -> None:
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text + "\n", encoding="utf-8")
+        # A path may hold bytes that are no text.
+        path.write_text(text + "\n", encoding="utf-8", errors="replace")
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SIGINT and SIGTERM as a wish that is granted where the work can be left."""
+"""An interrupt as a wish, for verbs that write something whole."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from types import FrameType
 
 
 class Interrupt:
-    """Catches both signals while it is entered; `asked` says whether one came."""
+    """Turns SIGINT and SIGTERM into a wish that is granted between two frames.
+
+    Attributes:
+        asked: whether there was one.
+    """
 
     def __init__(self) -> None:
         self.asked = False
 
     def __enter__(self) -> Interrupt:
+        """Takes the signals over."""
         self._old = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
         return self
 
@@ -21,5 +26,6 @@ class Interrupt:
         self.asked = True
 
     def __exit__(self, *details: object) -> None:
+        """Gives them back."""
         for number, handler in self._old.items():
             signal.signal(number, handler)

@@ -14,6 +14,7 @@ from depth_recog import __version__
 VERBS = {
     "run": "depth, masks and poses of a recording, to files",
     "evaluate": "depth, poses and gate of a recording or of a run, against the truth",
+    "record": "write a source, and what is true of it, as a ROS 2 bag",
     "train": "a depth model of your own recordings",
     "demo": "play a drive through the nodes, over DDS, and show what came out",
     "doctor": "what is installed here, and what is missing",

@@ -28,12 +28,11 @@ from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import OutputError
 from depth_recog.method.masking import SKY
 from depth_recog.method.observation import Pair, Step
-from depth_recog.method.se3 import inverse_matrix
-from depth_recog.method.viewport import Viewport, limit_depth
+from depth_recog.method.trajectory import Trajectory
+from depth_recog.method.viewport import FARTHEST, NEAREST, Viewport, limit_depth
 from depth_recog.networks.factory import Assembly
 from depth_recog.networks.weights import SHIPPED, Header
 
-_NEAREST, _FARTHEST = 0.1, 80.0
 # KITTI's depth format: 16 bits, 1/256 metre a step.
 _STEPS_PER_METRE = 256
 
@@ -97,36 +96,6 @@ class _Files:
             raise OutputError(f"{self.out}: cannot be written ({error.strerror})") from error
 
 
-class Trajectory:
-    """T_first_from_frame, chained from the static poses.
-
-    A frame whose partner is k frames back continues from that partner's pose. Where a pair or its
-    static pose is missing the last motion is continued for one frame: a gap in the estimate should
-    not be a stop of the camera.
-    """
-
-    def __init__(self) -> None:
-        self._poses: dict[str, NDArray[np.float64]] = {}
-        self._last = np.eye(4)
-        self._motion = np.eye(4)
-
-    def add(self, step: Step) -> NDArray[np.float64]:
-        """The (4, 4) pose of the newest frame."""
-        first = not self._poses
-        pose = np.eye(4) if first else self._last @ self._motion
-        pair = step.pair
-        if pair is not None and pair.static.ok and pair.first.name in self._poses:
-            static = inverse_matrix(pair.static.T_second_from_first)
-            pose = self._poses[pair.first.name] @ static
-        if not first:
-            self._motion = inverse_matrix(self._last) @ pose
-        self._last = pose
-        self._poses[step.frame.name] = pose
-        while len(self._poses) > 64:
-            del self._poses[next(iter(self._poses))]
-        return pose
-
-
 def pair_record(pair: Pair) -> dict[str, Any]:
     """A line of pairs.jsonl."""
 
@@ -152,13 +121,13 @@ def write_frame(
     """Everything that is written of one frame."""
     labels = view.enlarge_labels(step.frame.labels)
     depth = view.enlarge_depth(step.frame.depth)
-    depth = limit_depth(depth, _NEAREST, _FARTHEST, labels == SKY)
+    depth = limit_depth(depth, NEAREST, FARTHEST, labels == SKY)
     metres = np.where(np.isfinite(depth), depth, 0)
     steps = np.rint(metres * _STEPS_PER_METRE).astype(np.uint16)
     files.picture("depth", frame.name, steps)
     files.picture("mask", frame.name, labels)
     files.picture("moving", frame.name, view.enlarge_labels(step.moving))
-    pose = trajectory.add(step)
+    pose = trajectory.add(step).T_first_from_frame
     files.line(files.poses, " ".join(f"{v:.9e}" for v in pose[:3].reshape(-1)))
     if step.pair is not None:
         files.line(files.pairs, json.dumps(pair_record(step.pair)))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,14 @@ class Box:
 
     Attributes:
         track: the thing's name, the same in every frame of its sequence that shows it.
-        kind: its Cityscapes class, such as "car", "person", "bicycle".
+        kind: its Cityscapes class, such as "car", "person", "rider" (a person on a bicycle, with
+            the bicycle); "misc" for what can move and has none.
         T_camera_from_box: (4, 4) float64, metres. The box's frame has its origin at the box's
-            centre, x along the length, y along the width, z along the height.
+            centre, x along the length to the front, y along the width to the left, z along the
+            height upwards.
         size: (length, width, height) in metres.
-        speed: in the world, metres per second, as a displacement over one second around the frame
-            (less at a track's ends); NaN where it is not known.
+        speed: in the world, metres per second, as a horizontal displacement over one second
+            around the frame (less at a track's ends); NaN where it is not known.
         truncated: the image's border cuts it.
     """
 
@@ -52,8 +54,35 @@ class Box:
             (...) bool; False for points that are not finite.
         """
         rotation, centre = self.T_camera_from_box[:3, :3], self.T_camera_from_box[:3, 3]
-        local = np.abs((points - centre) @ rotation)
+        with np.errstate(invalid="ignore"):  # the sky is infinitely far
+            local = np.abs((points - centre) @ rotation)
         return np.asarray((local <= np.array(self.size) / 2).all(-1))
+
+    def seen_by(self, camera: Camera) -> Box | None:
+        """The box as a part of a camera's image, whether or not something hides it.
+
+        Args:
+            camera: intrinsics without distortion.
+
+        Returns:
+            The box, `truncated` if it was or if it reaches beyond the image; None where all of it
+            is beside the image or behind the camera.
+        """
+        x, y, z = self.corners().T
+        left, right = -0.5 - camera.cx, camera.width - 0.5 - camera.cx
+        top, bottom = -0.5 - camera.cy, camera.height - 0.5 - camera.cy
+        outside = np.stack(
+            (
+                z < _NEAREST,
+                camera.fx * x < left * z,
+                camera.fx * x > right * z,
+                camera.fy * y < top * z,
+                camera.fy * y > bottom * z,
+            )
+        )
+        if outside.all(axis=1).any():
+            return None
+        return replace(self, truncated=bool(self.truncated or outside.any()))
 
     def outline(self, camera: Camera) -> tuple[float, float, float, float] | None:
         """The upright rectangle around the box's image, clipped to the image's borders.

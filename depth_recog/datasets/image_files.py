@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from depth_recog.errors import CalibrationError, SourceError
 from depth_recog.method.camera import Camera
@@ -83,7 +84,11 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 
 
 def read_depth(
-    path: Path, units_per_metre: float, size: tuple[int, int], invalid: tuple[int, ...] = (0,)
+    path: Path,
+    units_per_metre: float,
+    size: tuple[int, int],
+    invalid: tuple[int, ...] = (0,),
+    beyond: int | None = None,
 ) -> NDArray[np.float32]:
     """Decodes a 16-bit depth PNG.
 
@@ -92,9 +97,10 @@ def read_depth(
         units_per_metre: 256 for KITTI, 1000 for millimetres.
         size: (width, height) in pixels that the depth must have, the image's.
         invalid: raw values that mean "unknown".
+        beyond: the raw value that means "sky", if there is one.
 
     Returns:
-        (H, W) float32, metres, NaN where unknown.
+        (H, W) float32, metres, NaN where unknown, +inf where sky.
 
     Raises:
         SourceError: the file is missing, damaged, no 16-bit image or of another size.
@@ -105,15 +111,75 @@ def read_depth(
             f"{path} is {raw.dtype} with shape {raw.shape}: depth must be a 16-bit PNG with one "
             "channel; fetch the file again"
         )
-    if raw.shape != size[::-1]:
-        raise SourceError(
-            f"{path} is {raw.shape[1]}x{raw.shape[0]}, its image {size[0]}x{size[1]}: depth and "
-            "image must have one size; do not resize one without the other"
-        )
+    check_size(path, raw, size, "depth")
     depth = raw.astype(np.float32) / np.float32(units_per_metre)
     for value in invalid:
         depth[raw == value] = np.nan
+    if beyond is not None:
+        depth[raw == beyond] = np.inf
     return depth
+
+
+def read_colour_codes(path: Path, size: tuple[int, int], what: str) -> NDArray[np.generic]:
+    """Decodes an image whose three channels are no colour but a code.
+
+    Args:
+        path: the image.
+        size: (width, height) in pixels that it must have, the image's.
+        what: what it codes, for the message.
+
+    Returns:
+        (H, W, 3) uint8 or uint16, as stored, in the order R, G, B.
+
+    Raises:
+        SourceError: the file is missing, damaged, has another number of channels or another size.
+    """
+    raw = _decode(path, cv2.IMREAD_UNCHANGED)
+    if raw.ndim != 3 or raw.shape[2] != 3:
+        raise SourceError(
+            f"{path} has shape {raw.shape}: {what} must have three channels; fetch the file again"
+        )
+    check_size(path, raw, size, what)
+    return raw[..., ::-1]
+
+
+def read_ids(path: Path, size: tuple[int, int], what: str) -> NDArray[np.uint8]:
+    """Decodes an 8-bit image of numbers: grey, or indexed (where the index is the number).
+
+    Args:
+        path: the image.
+        size: (width, height) in pixels that it must have, the image's.
+        what: what it numbers, for the message.
+
+    Returns:
+        (H, W) uint8.
+
+    Raises:
+        SourceError: the file is missing, damaged, of another kind or of another size.
+    """
+    _decode(path, cv2.IMREAD_UNCHANGED)  # names what is cut off better than Pillow does
+    # OpenCV replaces an index by its colour, which cannot be undone.
+    try:
+        with Image.open(path) as image:
+            kind, numbers = image.mode, np.array(image)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise SourceError(f"{path} is damaged ({error}): restore or delete it") from error
+    if kind not in ("L", "P"):
+        raise SourceError(
+            f"{path} is an image of kind {kind}: {what} must be 8-bit with one channel; fetch the "
+            "file again"
+        )
+    check_size(path, numbers, size, what)
+    return np.asarray(numbers, dtype=np.uint8)
+
+
+def check_size(path: Path, raw: NDArray[np.generic], size: tuple[int, int], what: str) -> None:
+    """Raises SourceError unless `raw` (H, W, ...) is as large as its image, (width, height)."""
+    if raw.shape[1::-1] != size:
+        raise SourceError(
+            f"{path} is {raw.shape[1]}x{raw.shape[0]}, its image {size[0]}x{size[1]}: {what} and "
+            "image must have one size; do not resize one without the other"
+        )
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -130,16 +196,25 @@ def _decode(path: Path, flags: int) -> NDArray[np.generic]:
         raise SourceError(f"{path} cannot be read ({error.strerror}): restore it") from error
     if not data:
         raise SourceError(f"{path} is empty: restore or delete it")
-    # Some versions of OpenCV fill what a cut-off JPEG lacks with grey and report success. Entropy
-    # coded data never holds a bare marker, so the last "start of scan" must have an end after it.
-    cut = data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
-    image = None if cut else cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    image = None if is_cut_off(data) else cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if image is None:
         raise SourceError(
             f"{path} ({len(data)} bytes) is no image, or it is cut off or damaged: restore or "
             "delete it"
         )
     return image
+
+
+def is_cut_off(data: bytes) -> bool:
+    """Whether a JPEG or a PNG lacks its end.
+
+    Some versions of OpenCV fill what a cut-off image lacks with grey and report success.
+    """
+    if data.startswith(b"\xff\xd8"):
+        # Entropy coded data never holds a bare marker, so the last "start of scan" must have an end
+        # after it.
+        return data.rfind(b"\xff\xd9") <= data.rfind(b"\xff\xda")
+    return data.startswith(b"\x89PNG") and data.rfind(b"IEND") < 0
 
 
 def fit_camera(camera: Camera, width: int, height: int, calibration: Path, image: Path) -> Camera:

@@ -25,6 +25,7 @@ from depth_recog.datasets.kitti_calibration import (
     read_projection,
     read_rigid,
 )
+from depth_recog.datasets.kitti_tracklets import TrackletBoxes, read_tracklets
 from depth_recog.datasets.sequence import Frame, Truth
 from depth_recog.datasets.side_files import frame_number, line_of, read_numbers, read_stamps
 from depth_recog.errors import SourceError
@@ -41,7 +42,7 @@ class KittiRaw:
 
         2011_09_26/
           calib_cam_to_cam.txt       S_rect_02 and P_rect_02; R_rect_00 for the poses
-          calib_velo_to_cam.txt      R, T; only for the poses
+          calib_velo_to_cam.txt      R, T; only for the poses and boxes
           calib_imu_to_velo.txt      R, T; only for the poses
           2011_09_26_drive_0005_sync/
             image_02/data/0000000000.png (or .jpg)
@@ -49,10 +50,12 @@ class KittiRaw:
             oxts/data/0000000000.txt                      poses, if there
             proj_depth/groundtruth/image_02/0000000000.png   depth, if there, else
             proj_depth/velodyne_raw/image_02/0000000000.png  depth, if there
+            tracklet_labels.xml                           boxes, if there
 
     The path is the drive, or the date folder if it holds one drive only. Images may be left out:
     a line of timestamps.txt belongs to the image of that number. Truth: depth in metres (uint16 /
-    256, 0 unknown) and poses; the world is camera 2 at the drive's first OXTS record.
+    256, 0 unknown), poses and boxes; the world is camera 2 at the drive's first OXTS record. Things
+    far away have no box: the annotators drew them around LiDAR points.
     """
 
     kind = "kitti_raw"
@@ -112,12 +115,13 @@ class KittiRaw:
         return Frame(file.stem, self._stamps[index], image, camera)
 
     def truth(self, index: int) -> Truth:
-        """Depth and pose of frame `index`, each None where the drive has no file for it.
+        """Depth, pose and boxes of frame `index`, each None where the drive has no file for it.
 
         Raises:
             IndexError: beyond the end.
-            SourceError: a depth image or an OXTS record is damaged.
-            CalibrationError: there is an OXTS record but no calibration from IMU to camera.
+            SourceError: a depth image, an OXTS record or the tracklets are damaged.
+            CalibrationError: there is an OXTS record but no calibration from IMU to camera, or
+                there are tracklets but none from LiDAR to camera.
         """
         stem = self._files[index].stem
         depth = None
@@ -127,11 +131,14 @@ class KittiRaw:
         depth_file = projected / source / "image_02" / f"{stem}.png"
         if depth_file.is_file():
             depth = read_depth(depth_file, 256.0, self._size)
-        pose = None
-        oxts_file = self._drive / "oxts" / "data" / f"{stem}.txt"
-        if oxts_file.is_file():
-            pose = self._world_from_mercator @ self._mercator_from_camera(oxts_file)
-        return Truth(depth=depth, world_from_camera=pose)
+        pose = self._pose(stem)
+        if pose is not None:
+            pose = self._world_from_mercator @ pose
+        boxes = None
+        if self._boxes is not None:
+            camera = fit_camera(self._camera, *self._size, self._calib_file, self._files[index])
+            boxes = self._boxes.at(self._numbers[index], camera)
+        return Truth(depth=depth, world_from_camera=pose, boxes=boxes)
 
     def file(self, index: int) -> Path | None:
         """The image's file. Raises IndexError beyond the end."""
@@ -141,6 +148,19 @@ class KittiRaw:
     def _size(self) -> tuple[int, int]:
         """(width, height) of the images: all of a drive have one."""
         return image_size(self._files[0])
+
+    @cached_property
+    def _boxes(self) -> TrackletBoxes | None:
+        """The drive's tracklets, None where it has none: read once, their speeds need all poses."""
+        file = self._drive / "tracklet_labels.xml"
+        if not file.is_file():
+            return None
+        poses = {n: self._pose(f.stem) for n, f in zip(self._numbers, self._files, strict=True)}
+        seconds = {
+            n: (stamp - self._stamps[0]) / 1e9
+            for n, stamp in zip(self._numbers, self._stamps, strict=True)
+        }
+        return TrackletBoxes(read_tracklets(file), self._camera_from_velo, poses, seconds)
 
     @cached_property
     def _first_oxts(self) -> Path:
@@ -158,15 +178,28 @@ class KittiRaw:
         return np.asarray(np.linalg.inv(self._mercator_from_camera(self._first_oxts)))
 
     @cached_property
-    def _imu_from_camera(self) -> NDArray[np.float64]:
-        """(4, 4) float64: IMU from rectified camera 2, metres."""
-        date = self._drive.parent
-        velo_from_imu = read_rigid(date / "calib_imu_to_velo.txt")
-        camera_from_velo = read_rigid(date / "calib_velo_to_cam.txt")
+    def _camera_from_velo(self) -> NDArray[np.float64]:
+        """(4, 4) float64: rectified camera 2 from LiDAR, metres."""
         rectify = np.eye(4)
         rectify[:3, :3] = calib_entry(self._calib, "R_rect_00", 9, self._calib_file).reshape(3, 3)
-        offset = camera_offset(self._p2)
-        return np.asarray(np.linalg.inv(offset @ rectify @ camera_from_velo @ velo_from_imu))
+        camera_from_velo = read_rigid(self._drive.parent / "calib_velo_to_cam.txt")
+        return camera_offset(self._p2) @ rectify @ camera_from_velo
+
+    @cached_property
+    def _imu_from_camera(self) -> NDArray[np.float64]:
+        """(4, 4) float64: IMU from rectified camera 2, metres."""
+        velo_from_imu = read_rigid(self._drive.parent / "calib_imu_to_velo.txt")
+        imu_from_camera = np.linalg.inv(self._camera_from_velo @ velo_from_imu)
+        # The files round their matrices to seven digits: the nearest rotation, or a pose would be
+        # none, and lose digits wherever it is inverted by its transpose or written as a quaternion.
+        u, _, vt = np.linalg.svd(imu_from_camera[:3, :3])
+        imu_from_camera[:3, :3] = u @ vt
+        return np.asarray(imu_from_camera)
+
+    def _pose(self, stem: str) -> NDArray[np.float64] | None:
+        """(4, 4) float64, metres: camera 2 in the map (x east, y north, z up), if recorded."""
+        file = self._drive / "oxts" / "data" / f"{stem}.txt"
+        return self._mercator_from_camera(file) if file.is_file() else None
 
     def _mercator_from_camera(self, file: Path) -> NDArray[np.float64]:
         """(4, 4) float64, metres: devkit's convertOxtsToPose.m, then IMU to camera 2."""

@@ -43,7 +43,7 @@ class Truth:
         moving: (H, W) bool, pixels of things that move in the world.
         flow: (H, W, 2) float32, pixels: where a pixel's surface point goes in the next frame's
             image, minus the pixel; NaN where it has no image there or there is no next frame.
-        boxes: the things that can move; empty where all of them are known and there is none.
+        boxes: the things that can move, as far as the image shows them; empty where there is none.
     """
 
     depth: NDArray[np.float32] | None = None

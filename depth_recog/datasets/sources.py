@@ -3,18 +3,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+from depth_recog.datasets.bag_files import is_bag
+from depth_recog.datasets.cityscapes import Cityscapes
 from depth_recog.datasets.folder import Folder
 from depth_recog.datasets.image_files import IMAGE_SUFFIXES
 from depth_recog.datasets.kitti_odometry import KittiOdometry
 from depth_recog.datasets.kitti_raw import KittiRaw
 from depth_recog.datasets.sequence import Sequence
 from depth_recog.datasets.seven_scenes import SevenScenes
+from depth_recog.datasets.tum_rgbd import TumRgbd
 from depth_recog.datasets.v4l2 import V4l2
 from depth_recog.datasets.video import VIDEO_SUFFIXES, Video
+from depth_recog.datasets.vkitti2 import VKitti2
 from depth_recog.errors import SourceError
 
 
@@ -26,19 +31,35 @@ def open_synthetic(spec: str) -> Sequence:
     return parse_spec(spec)
 
 
+def open_rosbag(spec: str) -> Sequence:
+    """Opens a bag: `BAG?image=/camera/image_raw`. Raises SourceError or CalibrationError."""
+    # In a workspace rosbags is one more package to install; other sources do without.
+    try:
+        from depth_recog.datasets.rosbag import Rosbag
+    except ModuleNotFoundError as error:
+        raise SourceError(f"{spec}: bags need one more package: pip install rosbags") from error
+    return Rosbag(spec)
+
+
 READERS: dict[str, Callable[[str], Sequence]] = {
     "kitti_raw": KittiRaw,
     "kitti_odometry": KittiOdometry,
+    "vkitti2": VKitti2,
+    "cityscapes": Cityscapes,
     "seven_scenes": SevenScenes,
+    "tum_rgbd": TumRgbd,
     "folder": Folder,
     "video": Video,
     "v4l2": V4l2,
+    "rosbag": open_rosbag,
     "synthetic": open_synthetic,
 }
 
 KINDS = (
-    "kinds of sources: kitti_raw:DRIVE, kitti_odometry:SEQUENCE, seven_scenes:FOLDER, "
-    "folder:FOLDER, video:FILE, v4l2:/dev/video0?camera=camera.yaml, synthetic:street?seed=3; "
+    "kinds of sources: kitti_raw:DRIVE, kitti_odometry:SEQUENCE, vkitti2:VARIATION?camera=0, "
+    "cityscapes:ROOT?city=aachen&snippet=000000, seven_scenes:FOLDER, tum_rgbd:FOLDER, "
+    "folder:FOLDER, video:FILE, v4l2:/dev/video0?camera=camera.yaml, "
+    "rosbag:BAG?image=/camera/image_raw, synthetic:street?seed=3; "
     "the kind may be left out where the path shows it"
 )
 
@@ -91,16 +112,20 @@ def recognise(text: str) -> str:
     if text.startswith("/dev/video"):
         return "v4l2"
     path = Path(text).expanduser()
-    if not path.exists():
+    if not os.path.exists(path):  # what follows a question mark is the reader's
+        path = Path(text.partition("?")[0]).expanduser()
+    if not os.path.exists(path):  # Path.exists raises where a name is too long
         raise SourceError(f"{text} does not exist: check the spelling")
     if path.is_dir():
         return _recognise_folder(path)
+    if is_bag(path):
+        return "rosbag"
     suffix = path.suffix.lower()
     if suffix in VIDEO_SUFFIXES:
         return "video"
     if suffix in IMAGE_SUFFIXES:
         raise SourceError(f"{text} is a single image: give its folder, depth needs a sequence")
-    raise SourceError(f"{text} is neither a video nor a folder: give one of those")
+    raise SourceError(f"{text} is neither a video, a bag nor a folder: give one of those")
 
 
 def _recognise_folder(path: Path) -> str:
@@ -109,6 +134,14 @@ def _recognise_folder(path: Path) -> str:
         return "kitti_raw"
     if (path / "calib.txt").is_file() and (path / "image_2").is_dir():
         return "kitti_odometry"
+    if any(path.glob("frames/rgb/Camera_*")) or path.match("frames/rgb/Camera_*"):
+        return "vkitti2"
+    if any(path.glob("*_leftImg8bit.*")) or any(path.glob("leftImg8bit*/*/*/*_leftImg8bit.*")):
+        return "cityscapes"
     if any(path.glob("frame-*.color.*")):
         return "seven_scenes"
+    if (path / "rgb.txt").is_file():
+        return "tum_rgbd"
+    if is_bag(path):
+        return "rosbag"
     return "folder"

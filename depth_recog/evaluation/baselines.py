@@ -12,9 +12,10 @@ from depth_recog.datasets.sequence import Recording
 from depth_recog.errors import SourceError
 from depth_recog.evaluation.depth_errors import NEAREST
 from depth_recog.method.camera import Camera
+from depth_recog.method.viewport import rectify_nearest
 
 CONSTANT_M = 15.0
-_BINS_PER_UNIT = 200
+_DECIMALS = 9
 
 Depth = NDArray[np.float32]
 
@@ -94,22 +95,21 @@ def fit_row_mean(sequence: Recording, frames: range, about: str, cap: float) -> 
     """
     if len(frames) == 0 or frames[-1] >= len(sequence):
         raise SourceError(f"{about}: frames {frames.start}:{frames.stop} of {len(sequence)}")
-    sums: dict[int, float] = {}
-    counts: dict[int, int] = {}
+    sums: dict[float, float] = {}
+    counts: dict[float, int] = {}
     for index in frames:
         truth = sequence.truth(index).depth
         if truth is None:
             continue
         camera = sequence[index].camera
+        truth = rectify_nearest(truth, camera, np.nan)
         known = (truth > NEAREST) & (truth < cap)
         logs = np.log(np.where(known, truth, 1)).sum(1)
         for row in np.flatnonzero(known.any(1)):
-            key = round((row - camera.cy) / camera.fy * _BINS_PER_UNIT)
+            key = round((row - camera.cy) / camera.fy, _DECIMALS)
             sums[key] = sums.get(key, 0.0) + float(logs[row])
             counts[key] = counts.get(key, 0) + int(known[row].sum())
     if not sums:
         return None
     keys = sorted(sums)
-    return RowMean(
-        np.array(keys) / _BINS_PER_UNIT, np.array([sums[k] / counts[k] for k in keys]), about
-    )
+    return RowMean(np.array(keys), np.array([sums[k] / counts[k] for k in keys]), about)

@@ -71,36 +71,29 @@ def median_scale(depth: Values, truth: Values) -> float:
     return float(np.median(truth) / np.median(depth))
 
 
-def sums(depth: Values, truth: Values) -> Values:
-    """Per-pixel terms of every metric, summed.
+def terms(depth: Values, truth: Values) -> Values:
+    """What each pixel adds to every metric.
 
     Args:
         depth: (N,) metres, positive.
         truth: (N,) metres, positive.
 
     Returns:
-        (9,): the sums of |d - t| / t, (d - t)^2 / t, (d - t)^2, log^2(d / t), log(d / t), the
-        numbers within a factor of 1.25, 1.25^2, 1.25^3, and N.
+        (9, N): |d - t| / t, (d - t)^2 / t, (d - t)^2, log^2(d / t), log(d / t), whether d is within
+        a factor of 1.25, 1.25^2, 1.25^3 of t, and 1.
     """
     difference = depth - truth
-    log = np.log(depth) - np.log(truth)
-    factor = np.exp(np.abs(log))
-    return np.array(
-        (
-            np.sum(np.abs(difference) / truth),
-            np.sum(difference**2 / truth),
-            np.sum(difference**2),
-            np.sum(log**2),
-            np.sum(log),
-            *(np.sum(factor < 1.25**power) for power in (1, 2, 3)),
-            len(truth),
-        ),
-        np.float64,
-    )
+    ratio = depth / truth
+    log = np.log(ratio)
+    factor = np.maximum(ratio, truth / depth)
+    square = difference**2
+    each = np.abs(difference) / truth, square / truth, square, log**2, log
+    within = (factor < 1.25**power for power in (1, 2, 3))
+    return np.stack((*each, *within, np.ones_like(truth)))
 
 
 def figures(total: Values) -> dict[str, float]:
-    """`METRICS` of what `sums` gave; NaN where there was no pixel.
+    """`METRICS` of the sum of `terms` over pixels, (9,); NaN where there was no pixel.
 
     silog is 100 times the root of the variance of log(d / t), as KITTI's benchmark has it.
     """

@@ -16,7 +16,7 @@ from depth_recog.evaluation.depth_errors import (
     Values,
     figures,
     median_scale,
-    sums,
+    terms,
 )
 from depth_recog.evaluation.motion import MOVING, PARKED, motion_of
 from depth_recog.method.camera import Camera
@@ -26,6 +26,12 @@ RANGES = ((0, 10), (10, 20), (20, 40), (40, 80))
 """Metres."""
 
 MOTIONS = ("moving", "parked", "background")
+
+_ORDER = {
+    "by_range": tuple(f"{low}-{high}" for low, high in RANGES),
+    "by_class": CITYSCAPES,
+    "by_motion": MOTIONS,
+}
 
 # LiDAR points on a car's skin lie on, and by calibration a little outside, its box.
 _MARGIN_M = 0.15
@@ -38,20 +44,30 @@ class Groups:
         truth: (N,) metres.
         labels: (N,) uint8 train ids, or None.
         motions: (N,) index into `MOTIONS`, -1 for things whose motion is not known; or None.
+
+    Attributes:
+        names: axis and name of each group, G of them.
     """
 
     def __init__(
         self, truth: Values, labels: NDArray[np.uint8] | None, motions: NDArray[np.int8] | None
     ) -> None:
-        self.by_range = {f"{low}-{high}": (truth >= low) & (truth < high) for low, high in RANGES}
-        self.by_class: dict[str, NDArray[np.bool_]] = {}
+        groups = {
+            ("by_range", f"{low}-{high}"): (truth >= low) & (truth < high) for low, high in RANGES
+        }
         if labels is not None:
-            self.by_class = {
-                CITYSCAPES[i]: labels == i for i in np.unique(labels) if i < len(CITYSCAPES)
-            }
-        self.by_motion: dict[str, NDArray[np.bool_]] = {}
+            seen = [i for i in np.unique(labels) if i < len(CITYSCAPES)]
+            groups |= {("by_class", CITYSCAPES[i]): labels == i for i in seen}
         if motions is not None:
-            self.by_motion = {name: motions == i for i, name in enumerate(MOTIONS)}
+            groups |= {("by_motion", name): motions == i for i, name in enumerate(MOTIONS)}
+        self.names = list(groups)
+        # One product gives the sums over all groups, and over all pixels.
+        self._members = np.stack((np.ones(len(truth)), *groups.values()))
+
+    def sums(self, terms: Values) -> tuple[Values, Values]:
+        """(9,) over all pixels and (G, 9) over those of each of `names`, of (9, N) terms."""
+        totals = self._members @ terms.T
+        return totals[0], totals[1:]
 
 
 class DepthTally:
@@ -89,12 +105,11 @@ class DepthTally:
         self.names.append(name)
         self._scales.append(scale)
         for kind, values in (("unscaled", depth), ("median_scaled", depth * scale)):
-            self._images[kind].append(list(figures(sums(values, truth)).values()))
-            for axis in ("by_range", "by_class", "by_motion"):
-                for group, chosen in getattr(groups, axis).items():
-                    key = kind, axis, group
-                    total = self._groups.setdefault(key, np.zeros(9))
-                    total += sums(values[chosen], truth[chosen])
+            whole, parts = groups.sums(terms(values, truth))
+            self._images[kind].append(list(figures(whole).values()))
+            for (axis, group), part in zip(groups.names, parts, strict=True):
+                total = self._groups.setdefault((kind, axis, group), np.zeros(9))
+                total += part
 
     @property
     def images(self) -> int:
@@ -134,11 +149,17 @@ class DepthTally:
             "lowest": float(scales.min()),
             "highest": float(scales.max()),
         }
-        for (kind, axis, group), total in self._groups.items():
+        for (kind, axis, group), total in sorted(self._groups.items(), key=_by_place):
             if total[8]:
                 place = answer.setdefault(axis, {}).setdefault(group, {"pixels": int(total[8])})
                 place[kind] = figures(total)
         return answer
+
+
+def _by_place(item: tuple[tuple[str, str, str], Values]) -> int:
+    """Groups stand in the order of their axis, not in that in which frames showed them."""
+    _, axis, group = item[0]
+    return _ORDER[axis].index(group)
 
 
 def motions(

@@ -15,13 +15,12 @@ from depth_recog.evaluation.answer import Answer, Answers
 from depth_recog.evaluation.baselines import Baseline
 from depth_recog.evaluation.depth_errors import Protocol
 from depth_recog.evaluation.depth_tally import DepthTally, Groups, motions
-from depth_recog.evaluation.flicker import Flicker
+from depth_recog.evaluation.flicker import Flicker, without_movers
 from depth_recog.evaluation.gate import GateTally
-from depth_recog.evaluation.motion import MOVING, motion_of
 from depth_recog.evaluation.odometry import PoseTally
 from depth_recog.method.masking import PresetRules
 from depth_recog.method.se3 import inverse_matrix, relative
-from depth_recog.method.viewport import rectify_nearest
+from depth_recog.method.viewport import Viewport, rectify_nearest
 
 ANSWER = "answer"
 """The name under which the method that is judged stands beside the baselines."""
@@ -38,7 +37,7 @@ class Example:
         name: the frame's.
         abs_rel: median-scaled.
         scale: truth over depth, ratio of the medians.
-        image: (H, W, 3) uint8 RGB.
+        image: (H, W, 3) uint8 RGB, without distortion.
         depth: (H, W) float32, as answered.
         truth: (H, W) float32 metres.
     """
@@ -74,6 +73,16 @@ class Evaluation:
     paths: tuple[NDArray[np.float64], NDArray[np.float64]] | None
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What the next frame is compared with: a frame whose scale and pose are known."""
+
+    index: int
+    depth: NDArray[np.float32]
+    scale: float
+    world_from_camera: NDArray[np.float64]
+
+
 class _Collector:
     """Everything that is counted during the pass."""
 
@@ -90,32 +99,32 @@ class _Collector:
         self.paths: tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]] = ([], [])
         self.labels = "none"
         self._rules = PresetRules()
-        self._before: tuple[Answer, Truth, float] | None = None
+        self._before: _Seen | None = None
         self._known: dict[str, tuple[int, NDArray[np.float64]]] = {}
         self._flat: dict[str, NDArray[np.float32]] = {}
         self._flat_camera: object = None
 
     def add(self, index: int, frame: Frame, truth: Truth, answer: Answer) -> None:
         """One frame; its truth is rectified already."""
-        scale = 1.0
+        scale = None
         if truth.depth is not None:
             scale = self._depth(frame, truth, truth.depth, answer)
         if truth.world_from_camera is not None:
             self._motion(index, frame.name, truth.world_from_camera, answer)
-            self._compare_with_last(frame, truth, answer, scale)
+        self._compare_with_last(index, frame, truth, answer, scale)
         if truth.boxes is not None and answer.moving is not None and answer.labels is not None:
             self.gate_asked = True
             dynamic = self._rules.dynamic_pixels(answer.labels)
             camera = frame.camera.rectified()
             self.gate.add(frame.stamp_ns, answer.moving, dynamic, truth.boxes, camera)
-        self._before = answer, truth, scale
 
     def _depth(
         self, frame: Frame, truth: Truth, depth: NDArray[np.float32], answer: Answer
-    ) -> float:
+    ) -> float | None:
+        """The frame's scale, truth over depth; None where no pixel of it is judged."""
         judged = self.protocol.judged(depth)
         if not judged.any():
-            return 1.0
+            return None
         camera = frame.camera.rectified()
         labels = truth.labels if truth.labels is not None else answer.labels
         if labels is not None:
@@ -137,7 +146,12 @@ class _Collector:
     def _keep_example(self, frame: Frame, truth: NDArray[np.float32], answer: Answer) -> None:
         tally = self.depths[ANSWER]
         abs_rel = tally.latest_abs_rel
-        example = Example(frame.name, abs_rel, tally.scales[-1], frame.image, answer.depth, truth)
+        lowest = self.best.abs_rel if self.best else np.inf
+        highest = self.worst.abs_rel if self.worst else -np.inf
+        if lowest <= abs_rel <= highest:
+            return
+        image = Viewport.of(frame.camera, frame.camera.size).rectify(frame.image)
+        example = Example(frame.name, abs_rel, tally.scales[-1], image, answer.depth, truth)
         if self.best is None or abs_rel < self.best.abs_rel:
             self.best = example
         if self.worst is None or abs_rel > self.worst.abs_rel:
@@ -146,8 +160,8 @@ class _Collector:
     def _motion(
         self, index: int, name: str, world_from_camera: NDArray[np.float64], answer: Answer
     ) -> None:
+        self.poses.frame(answer.world_from_camera, world_from_camera)
         if answer.world_from_camera is not None:
-            self.poses.frame(answer.world_from_camera, world_from_camera)
             for path, pose in zip(
                 self.paths, (answer.world_from_camera, world_from_camera), strict=True
             ):
@@ -162,31 +176,24 @@ class _Collector:
         while len(self._known) > 64:
             del self._known[next(iter(self._known))]
 
-    def _compare_with_last(self, frame: Frame, truth: Truth, answer: Answer, scale: float) -> None:
-        if self._before is None:
+    def _compare_with_last(
+        self, index: int, frame: Frame, truth: Truth, answer: Answer, scale: float | None
+    ) -> None:
+        if scale is None or truth.world_from_camera is None:
+            self._before = None
             return
-        earlier, known, earlier_scale = self._before
-        if known.world_from_camera is None or earlier.depth.shape != answer.depth.shape:
-            return
-        assert truth.world_from_camera is not None
         camera = frame.camera.rectified()
-        keep = known.moving
-        if keep is not None:
-            keep = ~keep
-        elif known.boxes:
-            keep = np.ones(earlier.depth.shape, np.bool_)
-            for box in known.boxes:
-                outline = box.outline(camera) if motion_of(box) == MOVING else None
-                if outline is not None:
-                    left, top, right, bottom = (round(v) for v in outline)
-                    keep[max(top, 0) : bottom + 1, max(left, 0) : right + 1] = False
+        depth = without_movers(answer.depth, truth, camera)
+        before = self._before
+        self._before = _Seen(index, depth, scale, truth.world_from_camera)
+        if before is None or before.index != index - 1 or before.depth.shape != depth.shape:
+            return
         self.flicker.add(
-            earlier.depth,
-            answer.depth,
-            float(np.sqrt(scale * earlier_scale)),
-            relative(known.world_from_camera, truth.world_from_camera),
+            before.depth,
+            depth,
+            float(np.sqrt(scale * before.scale)),
+            relative(before.world_from_camera, truth.world_from_camera),
             camera,
-            keep,
         )
 
 

@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_recog.datasets.sequence import Truth
+from depth_recog.evaluation.motion import MOVING, motion_of
 from depth_recog.method.camera import Camera
+
+Depth = NDArray[np.float32]
 
 _NEAREST = 0.5
 _LARGEST = float(np.log(2.0))
@@ -19,8 +23,7 @@ class Flicker:
     """Warps each frame's depth to the next frame by the true motion and compares there.
 
     Both depths of a pair are multiplied by one factor, so that the true motion in metres applies; a
-    factor for each image would hide the flicker of the scale. Things that move are left out where
-    the truth knows them.
+    factor for each image would hide the flicker of the scale.
 
     Args:
         cap: what is farther, in metres, is not compared.
@@ -33,22 +36,20 @@ class Flicker:
 
     def add(
         self,
-        first: NDArray[np.float32],
-        second: NDArray[np.float32],
+        first: Depth,
+        second: Depth,
         scale: float,
         T_second_from_first: NDArray[np.float64],
         camera: Camera,
-        keep: NDArray[np.bool_] | None = None,
     ) -> None:
         """One pair of successive frames.
 
         Args:
-            first: (H, W) depth of the earlier frame.
-            second: (H, W) depth of the later frame.
+            first: (H, W) depth of the earlier frame; NaN is left out.
+            second: (H, W) depth of the later frame, likewise.
             scale: metres over the depths' unit, for both.
             T_second_from_first: (4, 4) true motion in metres.
             camera: intrinsics of both.
-            keep: (H, W) bool, pixels of the earlier frame to compare; all when not given.
         """
         differences = warped_difference(
             first * np.float32(scale),
@@ -56,7 +57,6 @@ class Flicker:
             T_second_from_first,
             camera,
             self._cap,
-            keep,
         )
         if differences.size:
             clipped = np.minimum(np.abs(differences), _LARGEST)
@@ -74,13 +74,36 @@ class Flicker:
         }
 
 
+def without_movers(depth: Depth, truth: Truth, camera: Camera) -> Depth:
+    """A depth image with NaN where the truth knows that something moves.
+
+    Args:
+        depth: (H, W).
+        truth: its mask of what moves is taken, or else the outlines of its boxes that move.
+        camera: intrinsics of the image, without distortion.
+
+    Returns:
+        (H, W) float32; the depth itself where nothing is known to move.
+    """
+    if truth.moving is not None:
+        return np.where(truth.moving, np.float32(np.nan), depth)
+    movers = [box for box in truth.boxes or () if motion_of(box) == MOVING]
+    if movers:
+        depth = depth.copy()
+    for box in movers:
+        outline = box.outline(camera)
+        if outline is not None:
+            left, top, right, bottom = (round(v) for v in outline)
+            depth[max(top, 0) : bottom + 1, max(left, 0) : right + 1] = np.nan
+    return depth
+
+
 def warped_difference(
-    first: NDArray[np.float32],
-    second: NDArray[np.float32],
+    first: Depth,
+    second: Depth,
     T_second_from_first: NDArray[np.float64],
     camera: Camera,
     cap: float,
-    keep: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
     """Log of the warped over the later frame's depth, at pixels that both frames see.
 
@@ -90,27 +113,27 @@ def warped_difference(
         T_second_from_first: (4, 4), metres.
         camera: intrinsics of both.
         cap: metres.
-        keep: (H, W) bool or None.
 
     Returns:
         (N,) float64.
     """
-    use = np.isfinite(first) & (first > _NEAREST) & (first < cap)
-    if keep is not None:
-        use &= keep
-    rows, columns = np.nonzero(use)
-    z = first[rows, columns].astype(np.float64)
-    points = np.stack(
-        ((columns - camera.cx) * z / camera.fx, (rows - camera.cy) * z / camera.fy, z)
+    # K (R K^-1 p z + t) at every pixel p: its first part is linear in the pixel, so that rows and
+    # columns are added, not points multiplied.
+    turn = camera.matrix @ T_second_from_first[:3, :3] @ np.linalg.inv(camera.matrix)
+    shift = camera.matrix @ T_second_from_first[:3, 3]
+    height, width = first.shape
+    across, down = np.arange(width), np.arange(height)[:, None]
+    z = first.astype(np.float64)
+    x, y, ahead = (
+        (a * across + (b * down + c)) * z + s for (a, b, c), s in zip(turn, shift, strict=True)
     )
-    x, y, z = T_second_from_first[:3, :3] @ points + T_second_from_first[:3, 3:]
-    ahead = z > _NEAREST
-    x, y, z = x[ahead], y[ahead], z[ahead]
-    u = np.rint(camera.fx * x / z + camera.cx).astype(np.int64)
-    v = np.rint(camera.fy * y / z + camera.cy).astype(np.int64)
+    use = np.isfinite(first) & (first > _NEAREST) & (first < cap) & (ahead > _NEAREST)
+    x, y, ahead = x[use], y[use], ahead[use]
+    u = np.rint(x / ahead).astype(np.int64)
+    v = np.rint(y / ahead).astype(np.int64)
     height, width = second.shape
     inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
     there = second[v[inside], u[inside]].astype(np.float64)
-    warped = z[inside]
+    warped = ahead[inside]
     both = np.isfinite(there) & (there > _NEAREST)
     return np.asarray(np.log(warped[both] / there[both]))

@@ -33,14 +33,14 @@ class _Track:
     """Frames in which one thing moves, or in which it is parked.
 
     Attributes:
-        seconds: stamps.
+        stamps_ns: when it was seen.
         scores: share of the thing's pixels that are called moving; undecided ones count half.
         moving: whether more pixels are called moving than anything else.
         undecided: likewise.
         seen: whether the masks show anything that can move there.
     """
 
-    seconds: list[float] = field(default_factory=list)
+    stamps_ns: list[int] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     moving: list[bool] = field(default_factory=list)
     undecided: list[bool] = field(default_factory=list)
@@ -80,7 +80,7 @@ class GateTally:
             counts = np.bincount(codes, minlength=3)[:3]
             seen = codes.size >= 0.1 * here.size
             track = self._tracks[box.track, state]
-            track.seconds.append(stamp_ns / 1e9)
+            track.stamps_ns.append(stamp_ns)
             track.seen.append(seen)
             share = (counts[Motion.MOVING] + 0.5 * counts[Motion.UNDECIDED]) / max(codes.size, 1)
             track.scores.append(float(share) if seen else 0.0)
@@ -180,9 +180,10 @@ def _beats(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
 
 def _seconds_to_detect(track: _Track) -> float | None:
     """From the first frame to the first that is called moving; None where there is none."""
-    for seconds, moving in zip(track.seconds, track.moving, strict=True):
+    for stamp_ns, moving in zip(track.stamps_ns, track.moving, strict=True):
         if moving:
-            return seconds - track.seconds[0]
+            # In whole numbers: seconds since 1970 as a float are right to 0.2 microseconds only.
+            return (stamp_ns - track.stamps_ns[0]) / 1e9
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import io
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,20 @@ _WIDTH = 900
 _ERROR_RANGE = 0.5
 
 
-def write_html(evaluation: Evaluation) -> str:
-    """The page's text.
+def check_installed() -> None:
+    """Raises ConfigurationError where matplotlib or Jinja2 is not installed."""
+    for name in ("jinja2", "matplotlib"):
+        if find_spec(name) is None:
+            raise ConfigurationError(
+                f"the HTML report needs {name}: pip install 'depth-recog[report]'"
+            )
 
-    Raises:
-        ConfigurationError: matplotlib or Jinja2 is not installed.
-    """
-    try:
-        import jinja2
-        import matplotlib as mpl
-    except ImportError as error:
-        raise ConfigurationError(
-            f"the HTML report needs {error.name}: pip install 'depth-recog[report]'"
-        ) from error
-    mpl.use("Agg")
+
+def write_html(evaluation: Evaluation) -> str:
+    """The page's text. Raises ConfigurationError as `check_installed` does."""
+    check_installed()
+    import jinja2
+
     figures = evaluation.figures
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["figure"] = _figure
@@ -101,7 +102,8 @@ def _series(evaluation: Evaluation) -> str:
     lower.plot(evaluation.scales, color="#b3541e")
     lower.axhline(1.0, color="#999999", linewidth=0.8)
     lower.set_ylabel("scale")
-    lower.set_xlabel(f"frame, {evaluation.frames[0]} to {evaluation.frames[-1]}")
+    names = f"frame, {evaluation.frames[0]} to {evaluation.frames[-1]}"
+    lower.set_xlabel(names, parse_math=False)
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
     return _svg(figure)

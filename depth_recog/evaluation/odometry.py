@@ -20,7 +20,7 @@ _LEAST_MOTION_M = 0.05
 class PoseTally:
     """Collects pairs and the trajectory.
 
-    `frame` takes the trajectory, `pair` the estimated motion between the newest frame and an
+    `frame` takes every frame in order, `pair` the estimated motion between the newest frame and an
     earlier one. Translations in percent are of the true length; pairs that moved less than 5 cm
     count for the rotation only.
     """
@@ -32,6 +32,8 @@ class PoseTally:
         self._ratio: list[float] = []
         self._travelled: list[float] = []
         self._unanswered = 0
+        self._newest: Matrix | None = None
+        self._metres = 0.0
         self._true: list[Matrix] = []
         self._way: list[float] = []
         self._estimated: list[Matrix] = []
@@ -55,14 +57,22 @@ class PoseTally:
             cosine = estimated[:3, 3] @ true[:3, 3] / (found * length)
             self._direction.append(float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))))
             self._ratio.append(found / length)
-            self._travelled.append(self._way[-1])
+            self._travelled.append(self._metres)
 
-    def frame(self, estimated: Matrix, true: Matrix) -> None:
-        """The next frame's world_from_camera, (4, 4) each; each world may be any."""
-        step = np.linalg.norm(true[:3, 3] - self._true[-1][:3, 3]) if self._true else 0.0
-        self._way.append(float(step) + (self._way[-1] if self._way else 0.0))
-        self._estimated.append(estimated)
-        self._true.append(true)
+    def frame(self, estimated: Matrix | None, true: Matrix) -> None:
+        """The next frame's world_from_camera, (4, 4) each; each world may be any.
+
+        Args:
+            estimated: None where there is no answer.
+            true: in metres.
+        """
+        if self._newest is not None:
+            self._metres += float(np.linalg.norm(true[:3, 3] - self._newest[:3, 3]))
+        self._newest = true
+        if estimated is not None:
+            self._way.append(self._metres)
+            self._estimated.append(estimated)
+            self._true.append(true)
 
     def result(self) -> dict[str, Any]:
         """The figures, nested as docs/evaluation.md describes."""
@@ -94,8 +104,8 @@ class PoseTally:
     def _trajectory(self) -> dict[str, Any]:
         """Errors over segments, as measured and with the translations scaled by one factor."""
         path = np.array(self._way)
-        length = min(SEGMENT_M, float(path[-1]) / 2)
-        answer: dict[str, Any] = {"length_m": float(path[-1]), "segment_m": length}
+        length = min(SEGMENT_M, float(path[-1] - path[0]) / 2)
+        answer: dict[str, Any] = {"length_m": float(path[-1] - path[0]), "segment_m": length}
         if length < 1:
             return answer
         factor = float(np.median(self._ratio)) if self._ratio else 1.0
@@ -105,8 +115,9 @@ class PoseTally:
                 j = int(np.searchsorted(path, path[i] + length))
                 if j >= len(path):
                     break
-                true = relative(self._true[i], self._true[j])
-                estimated = relative(self._estimated[i], self._estimated[j])
+                # The later camera seen from the earlier, as in the benchmark.
+                true = relative(self._true[j], self._true[i])
+                estimated = relative(self._estimated[j], self._estimated[i])
                 estimated[:3, 3] *= scale
                 error = inverse_matrix(true) @ estimated
                 distance = path[j] - path[i]

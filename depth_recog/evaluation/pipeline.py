@@ -12,10 +12,8 @@ from depth_recog.evaluation.answer import Answer, PairMotion
 from depth_recog.method.masking import SKY
 from depth_recog.method.observation import Step
 from depth_recog.method.trajectory import Trajectory
-from depth_recog.method.viewport import Viewport, limit_depth
+from depth_recog.method.viewport import FARTHEST, NEAREST, Viewport, limit_depth
 from depth_recog.networks.factory import Assembly
-
-_NEAREST = 0.1
 
 
 class Pipeline:
@@ -24,12 +22,11 @@ class Pipeline:
     Args:
         assembly: networks, estimator and gate.
         about: what people need to know of them.
-        farthest: beyond it a depth is out of range, metres.
     """
 
-    def __init__(self, assembly: Assembly, about: dict[str, str], farthest: float) -> None:
+    def __init__(self, assembly: Assembly, about: dict[str, str]) -> None:
         self.about = about
-        self._assembly, self._farthest = assembly, farthest
+        self._assembly = assembly
 
     def of(self, frames: Iterator[Frame]) -> Iterator[tuple[Frame, Answer]]:
         """Answers in order. Raises DepthRecogError."""
@@ -52,7 +49,7 @@ class Pipeline:
             known = np.asarray(static.T_second_from_first) if static.ok else None
             motion = PairMotion(step.pair.first.name, known)
         return Answer(
-            limit_depth(depth, _NEAREST, self._farthest, labels == SKY),
+            limit_depth(depth, NEAREST, FARTHEST, labels == SKY),
             labels,
             view.enlarge_labels(step.moving),
             motion,

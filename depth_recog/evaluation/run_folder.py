@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.datasets.image_files import read_depth
+from depth_recog.datasets.image_files import list_images, read_depth
 from depth_recog.datasets.sequence import Frame
 from depth_recog.datasets.side_files import read_numbers
 from depth_recog.errors import SourceError
@@ -35,15 +36,16 @@ class RunFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.report = _read_report(folder)
-        weights = self.report.get("weights", {})
+        weights = self.weights("weights")
         self.about = {
-            "run": folder.name,
-            "weights": str(weights.get("name", "unknown")),
-            "weights sha256": str(weights.get("sha256", "unknown")),
+            "run": folder.resolve().name,
+            "weights": weights.get("name", "unknown"),
+            "weights sha256": weights.get("sha256", "unknown"),
             "pose": str(self.report.get("pose", "unknown")),
             "gate": str(self.report.get("gate", "unknown")),
         }
-        self._depths = {file.stem for file in (folder / "depth").glob("*.png")}
+        # In the order of the frames, which is that of the lines of poses.txt.
+        self._depths = [file.stem for file in list_images(folder / "depth")]
         self._motions = _read_motions(folder / "pairs.jsonl")
         self._poses = self._read_poses(folder / "poses.txt")
 
@@ -52,10 +54,16 @@ class RunFolder:
         """What was run on, as it was typed."""
         return str(self.report["source"])
 
+    def weights(self, key: str) -> dict[str, str]:
+        """Name, path and sha256 of weights that the report names; what it lacks is missing."""
+        entry = self.report.get(key)
+        return {k: str(v) for k, v in entry.items()} if isinstance(entry, dict) else {}
+
     def of(self, frames: Iterator[Frame]) -> Iterator[tuple[Frame, Answer]]:
         """Answers to those of the frames that the run has. Raises SourceError."""
+        answered = set(self._depths)
         for frame in frames:
-            if frame.name in self._depths:
+            if frame.name in answered:
                 yield frame, self._answer(frame)
 
     def _answer(self, frame: Frame) -> Answer:
@@ -72,18 +80,22 @@ class RunFolder:
         if not path.is_file() or not path.stat().st_size:
             return {}
         rows = read_numbers(path, columns=12)
-        names = sorted(self._depths)
-        if len(rows) < len(names):
-            raise SourceError(f"{path} has {len(rows)} lines for {len(names)} depth images")
+        # A run that broke off may have written the last frame's depth and no more of it.
+        if not len(self._depths) - 1 <= len(rows) <= len(self._depths):
+            raise SourceError(
+                f"{path} has {len(rows)} lines for {len(self._depths)} depth images: which belongs "
+                "to which cannot be said; run again"
+            )
         poses = {}
-        for name, row in zip(names, rows, strict=False):
+        for name, row in zip(self._depths, rows, strict=False):
             poses[name] = np.vstack((row.reshape(3, 4), (0, 0, 0, 1)))
         return poses
 
 
 def is_run_folder(path: Path) -> bool:
     """Whether `depth-recog run` wrote this folder."""
-    return (path / "run.json").is_file() and (path / "depth").is_dir()
+    # Not Path.is_file: it raises where a name is too long.
+    return os.path.isfile(path / "run.json") and os.path.isdir(path / "depth")
 
 
 def _read_report(folder: Path) -> dict[str, Any]:
@@ -93,7 +105,9 @@ def _read_report(folder: Path) -> dict[str, Any]:
         if not isinstance(report, dict) or "source" not in report:
             raise ValueError("no source in it")
     except (OSError, ValueError) as error:
-        raise SourceError(f"{path}: no report of depth-recog run ({error})") from error
+        raise SourceError(
+            f"{path}: no report of depth-recog run ({error}): run again, or name another folder"
+        ) from error
     return report
 
 
@@ -101,16 +115,29 @@ def _read_motions(path: Path) -> dict[str, PairMotion]:
     """By the second frame's name; empty where the file is missing."""
     if not path.is_file():
         return {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path}: cannot be read ({error}): run again") from error
     motions = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         try:
             pair = json.loads(line)
-            static = pair["static"]
-            matrix = None if static is None else np.array(static, np.float64).reshape(4, 4)
-            motions[pair["second"]] = PairMotion(pair["first"], matrix)
+            motions[str(pair["second"])] = PairMotion(str(pair["first"]), _matrix(pair["static"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise SourceError(f"{path}, line {number}: not a pair's record ({error})") from error
+            raise SourceError(
+                f"{path}, line {number}: not a pair's record ({error}): run again"
+            ) from error
     return motions
+
+
+def _matrix(rows: Any) -> NDArray[np.float64] | None:
+    if rows is None:
+        return None
+    matrix = np.array(rows, np.float64)
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
+        raise ValueError("static is not 4x4 finite numbers")
+    return matrix
 
 
 def _read_ids(path: Path, size: tuple[int, int]) -> NDArray[np.uint8] | None:

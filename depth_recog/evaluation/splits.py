@@ -98,15 +98,16 @@ def examine(files: list[Path | None], headers: list[Header]) -> dict[str, Any]:
         WeightsError: a list of training files is damaged.
         SourceError: a file cannot be read.
     """
-    hashes = {sha256_of(file) for file in files if file is not None}
+    hashes = [sha256_of(file) for file in files if file is not None]
     test = set(split("test"))
-    answer: dict[str, Any] = {name: len(hashes & set(split(name))) for name in SPLITS}
+    judges_test = not test.isdisjoint(hashes)
+    answer: dict[str, Any] = {name: _count(hashes, split(name)) for name in SPLITS}
     answer["trained_on"] = {}
     for header in headers:
         listed = trained_on(header)
         name = header.path.stem
-        answer["trained_on"][name] = None if listed is None else len(hashes & set(listed))
-        if listed is None or not hashes & test or not test & set(listed):
+        answer["trained_on"][name] = None if listed is None else _count(hashes, listed)
+        if listed is None or not judges_test or test.isdisjoint(listed):
             continue
         seen = sorted(listed[h] for h in test & set(listed))
         raise ConfigurationError(
@@ -115,6 +116,10 @@ def examine(files: list[Path | None], headers: list[Header]) -> dict[str, Any]:
             "validation), or train without these files"
         )
     return answer
+
+
+def _count(hashes: list[str], manifest: Manifest) -> int:
+    return sum(h in manifest for h in hashes)
 
 
 def frames_of(files: list[Path | None], name: str) -> list[int]:

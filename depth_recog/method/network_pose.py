@@ -41,6 +41,8 @@ class NetworkEstimator:
         with torch.inference_mode():
             vector = self._model(*frames)[0].double().cpu()
         matrix = se3.from_vector(vector).numpy()
+        # It learned its unit together with the depth network.
+        matrix[:3, 3] *= pair.scale
         if not np.isfinite(matrix).all():
             return PoseEstimate(why="the pose network's answer is not finite", points=seen)
         return PoseEstimate(matrix, True, "", seen, seen)

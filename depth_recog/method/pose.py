@@ -28,6 +28,7 @@ class PosePair:
         matches: correspondences whose both ends are on unmasked pixels.
         depth: (H, W) float32, D1.
         camera: intrinsics of both images.
+        scale: what the depth network's answer was multiplied with to give `depth`.
     """
 
     first: NDArray[np.uint8]
@@ -35,6 +36,7 @@ class PosePair:
     matches: Matches
     depth: NDArray[np.float32]
     camera: Camera
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)

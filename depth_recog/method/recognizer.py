@@ -52,6 +52,8 @@ class Settings:
         thresholds: of the literal gate, per second.
         mask_margin: how far masks are grown before features are chosen, pixels at network size.
         longest_gap_s: frames further apart make no pair, seconds.
+        depth_scale: factor on the networks' depth and translations, before anything is made of
+            them: depth, poses and the gate's thresholds are in one unit.
 
     Raises:
         ConfigurationError: an unknown gate.
@@ -62,6 +64,7 @@ class Settings:
     thresholds: Thresholds = field(default_factory=lambda: Thresholds(0.1, 3.5))
     mask_margin: int = 2
     longest_gap_s: float = 0.5
+    depth_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.gate not in GATES:
@@ -80,6 +83,11 @@ class Stopwatch:
         now = time.perf_counter()
         self.seconds[part] = self.seconds.get(part, 0.0) + now - self._last
         self._last = now
+
+
+def _seen_by(settings: Settings) -> tuple[object, ...]:
+    """What a buffered frame depends on."""
+    return settings.rules, settings.longest_gap_s, settings.depth_scale
 
 
 class Recognizer:
@@ -107,6 +115,18 @@ class Recognizer:
         self._settings = settings
         self._device = device
         self._buffer: PartnerBuffer[Observation] = PartnerBuffer(settings.longest_gap_s)
+
+    def changed(self, settings: Settings, estimator: PoseEstimator | None = None) -> Recognizer:
+        """The same networks with other settings, and perhaps another estimator.
+
+        It goes on with the buffered frames, unless what was seen in them depends on the change.
+        """
+        other = Recognizer(
+            self._depth, self._scores, estimator or self._estimator, settings, self._device
+        )
+        if _seen_by(self._settings) == _seen_by(settings):
+            other._buffer = self._buffer
+        return other
 
     def reset(self) -> None:
         """Forget the buffered frames: another camera, a jump in time."""
@@ -175,7 +195,8 @@ class Recognizer:
         with torch.inference_mode():
             tensor = image_tensor(image, self._device)
             focal = torch.tensor([camera.fy], dtype=tensor.dtype, device=self._device)
-            depth = self._depth(tensor, focal)[0, 0].float().cpu().numpy()
+            scaled = self._depth(tensor, focal)[0, 0].float() * self._settings.depth_scale
+            depth = scaled.cpu().numpy()
             watch.lap("depth network")
             # The largest probability is the largest score: the softmax changes no order.
             labels = self._scores(tensor).argmax(1)[0].to(torch.uint8).cpu().numpy()
@@ -237,5 +258,6 @@ class Recognizer:
             matches.within(keep_first, keep_second),
             first.depth,
             first.camera,
+            self._settings.depth_scale,
         )
         return self._estimator.estimate(pair)

@@ -123,9 +123,21 @@ def exp_twist(twist: NDArray[np.float64]) -> Matrix:
 
 def log_twist(T_before_from_after: Matrix) -> NDArray[np.float64]:
     """The steady motion that leads there, (6,): inverse of `exp_twist` up to half a turn."""
-    vector = np.asarray(cv2.Rodrigues(T_before_from_after[:3, :3])[0][:, 0], np.float64)
+    vector = rotation_vector(T_before_from_after)
     along = np.linalg.solve(_turned(vector)[1], T_before_from_after[:3, 3])
     return np.concatenate((vector, along))
+
+
+def rotation_vector(matrix: Matrix) -> NDArray[np.float64]:
+    """(3,) float64, axis times angle in radians, of a (3, 3) or (4, 4) matrix."""
+    r = matrix[:3, :3]
+    sines = np.array((r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1])) / 2
+    sine = float(np.linalg.norm(sines))
+    angle = rotation_angle(matrix)
+    if sine > 1e-6:
+        return sines * (angle / sine)
+    # Half a turn has no sine to tell the axis by; OpenCV takes it from the diagonal.
+    return sines if angle < 1 else np.asarray(cv2.Rodrigues(r)[0][:, 0], np.float64)
 
 
 def cross_matrix(vector: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,14 @@ from depth_recog.method.se3 import Matrix, cross_matrix, exp_twist, inverse_matr
 
 HORIZON_S = 0.5
 """So long a motion is believed to go on when nothing more is seen of it."""
+
+# Measured, by benchmarks/odometry.py (docs/results.md): the reprojection alone claims far too much.
+INDEPENDENT_POINTS = 20
+"""A pair's inliers say as much as so many with errors of their own: neighbours share theirs."""
+AGREEING_PAIRS = 10
+"""Pairs in a row whose errors agree, since what is wrong with the depth stays wrong."""
+DEPTH_SHARE = 0.08
+"""Deviation of the depth's scale, shared by all that was seen along the path."""
 
 # Assumptions, not measurements: what the camera may do while its motion is not seen, and how fast
 # it may be before any of it was.
@@ -40,6 +48,16 @@ class Place:
     twist: NDArray[np.float64]
     twist_covariance: NDArray[np.float64]
 
+    def with_depth_error(self) -> Place:
+        """The same place; its covariances contain a scale that is wrong all along the path."""
+        there = np.concatenate((np.zeros(3), self.T_first_from_frame[:3, 3]))
+        speed = np.concatenate((np.zeros(3), self.twist[3:]))
+        return replace(
+            self,
+            covariance=self.covariance + DEPTH_SHARE**2 * np.outer(there, there),
+            twist_covariance=self.twist_covariance + DEPTH_SHARE**2 * np.outer(speed, speed),
+        )
+
 
 def _at_the_origin() -> Place:
     return Place(np.eye(4), np.zeros((6, 6)), np.zeros(6), np.diag(_SPEED**2))
@@ -60,7 +78,7 @@ class Trajectory:
 
     def _begin(self) -> None:
         self._places: dict[str, Place] = {}
-        self._last = self._seen = _at_the_origin()
+        self._seen = _at_the_origin()
         self._stamp_ns = self._seen_ns = 0
 
     def add(self, step: Step) -> Place:
@@ -70,41 +88,34 @@ class Trajectory:
         if self._places and (now - self._stamp_ns) / 1e9 < -HORIZON_S:
             self._begin()
         if not self._places:
-            place = self._last
-            self._seen_ns = now
+            place, self._seen_ns = self._seen, now
         elif pair is not None and pair.static.ok and pair.first.name in self._places:
             place = _continued(self._places[pair.first.name], pair)
             self._seen, self._seen_ns = place, now
         else:
             place = self._unseen(now)
-        self._last, self._stamp_ns = place, now
+        self._stamp_ns = now
         self._places[step.frame.name] = place
         while len(self._places) > _KEPT:
             del self._places[next(iter(self._places))]
-        return place
+        return place.with_depth_error()
 
     def _unseen(self, now: int) -> Place:
-        before = max(0.0, (self._stamp_ns - self._seen_ns) / 1e9)
-        gap = max(before, (now - self._seen_ns) / 1e9)
-        believed = min(gap, HORIZON_S) - min(before, HORIZON_S)
-        pose, covariance = _moved(self._last, exp_twist(self._seen.twist * believed))
-        grown = _drift(self._seen, gap) ** 2 - _drift(self._seen, before) ** 2
+        seen = self._seen
+        gap = max(0.0, (now - self._seen_ns) / 1e9)
+        believed = min(gap, HORIZON_S)
+        pose, covariance = _moved(seen, exp_twist(seen.twist * believed))
+        # Unseen acceleration; and whatever was not believed may have happened nevertheless.
+        spread = _ACCELERATION * gap**2 / 2 + np.abs(seen.twist) * (gap - believed)
+        doubt = _ACCELERATION * gap + (np.abs(seen.twist) if gap > believed else 0.0)
         turn = np.kron(np.eye(2), pose[:3, :3])
-        known = (gap**2 - before**2) * self._seen.twist_covariance
-        covariance = covariance + turn @ (np.diag(grown) + known) @ turn.T
-        going = gap <= HORIZON_S
-        doubt = _ACCELERATION * gap + (0.0 if going else np.abs(self._seen.twist))
+        local = np.diag(spread**2) + gap**2 * seen.twist_covariance
         return Place(
             pose,
-            covariance,
-            self._seen.twist if going else np.zeros(6),
-            self._seen.twist_covariance + np.diag(doubt**2),
+            covariance + turn @ local @ turn.T,
+            np.zeros(6) if gap > believed else seen.twist,
+            seen.twist_covariance + np.diag(doubt**2),
         )
-
-
-def _drift(seen: Place, gap: float) -> NDArray[np.float64]:
-    """(6,) deviations after so many seconds without a pose: unseen acceleration; a wrong end."""
-    return _ACCELERATION * gap**2 / 2 + np.abs(seen.twist) * max(0.0, gap - HORIZON_S)
 
 
 def _moved(place: Place, motion: Matrix) -> tuple[Matrix, NDArray[np.float64]]:
@@ -124,11 +135,12 @@ def _continued(place: Place, pair: Pair) -> Place:
     own = pair.static.covariance
     if own is None:
         own = np.full((6, 6), np.nan)
+    own = own * max(1.0, pair.static.inliers / INDEPENDENT_POINTS)
     # T perturbed as exp(r) R, t + d is, seen from the first frame, exp(-r) behind its rotation and
     # -R^T (d + t x r) beside its translation.
     R = pose[:3, :3]
     by_motion = np.block([[-R, np.zeros((3, 3))], [-R @ cross_matrix(T[:3, 3]), -R]])
-    covariance = covariance + by_motion @ own @ by_motion.T
+    covariance = covariance + AGREEING_PAIRS * by_motion @ own @ by_motion.T
     # The same in the second frame's axes, where half of the turn belongs to the way there.
     by_twist = np.block([[-np.eye(3), np.zeros((3, 3))], [-cross_matrix(T[:3, 3]) / 2, -np.eye(3)]])
     return Place(

@@ -16,6 +16,9 @@ from depth_recog.method.camera import Camera
 
 T = TypeVar("T", np.float32, np.uint8)
 
+NEAREST, FARTHEST = 0.1, 80.0
+"""Range of the depth that the commands give, metres; the depth node's is a parameter."""
+
 LONGEST = 8
 STRIDE = 32
 """Widths and heights of the networks' inputs are multiples of this."""
@@ -167,7 +170,7 @@ def rectify_nearest(values: NDArray[T], camera: Camera, fill: float) -> NDArray[
 
 @lru_cache(maxsize=2)
 def _exact_maps(camera: Camera) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
-    # The fixed-point maps of `Viewport` hold whole pixels rounded down: half a pixel off here.
+    # The fixed-point maps of `Viewport` hold 32nds of a pixel: the nearest may be another one.
     return _rectification(camera, camera.rectified(), None, cv2.CV_32FC1)
 
 

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 
 from depth_recog.errors import ConfigurationError, WeightsError
 from depth_recog.method.camera import Camera
@@ -17,7 +18,7 @@ from depth_recog.method.pose import PoseEstimator
 from depth_recog.method.recognizer import Recognizer, Settings
 from depth_recog.method.viewport import Viewport, network_size
 from depth_recog.networks.device import choose_device
-from depth_recog.networks.weights import Header, load_network
+from depth_recog.networks.weights import Header, header_of, load_network
 
 ESTIMATORS = ("pnp", "epipolar", "network")
 
@@ -28,15 +29,23 @@ class Assembly:
 
     Attributes:
         recognizer: ready to run.
+        depth_network: what the depth weights hold.
         depth: header of the depth weights.
+        mask_network: what the segmentation weights hold.
         masks: header of the segmentation weights.
         device: where the networks live.
     """
 
     recognizer: Recognizer
+    depth_network: nn.Module
     depth: Header
+    mask_network: nn.Module
     masks: Header
     device: torch.device
+
+    def with_settings(self, settings: Settings) -> Assembly:
+        """The same networks with other settings; see `Recognizer.changed`."""
+        return replace(self, recognizer=self.recognizer.changed(settings))
 
     def network_size(self, camera: Camera) -> tuple[int, int]:
         """(width, height) at which this camera's images enter the networks."""
@@ -59,6 +68,7 @@ def assemble(
     pose_weights: str = "",
     estimator: str = "pnp",
     settings: Settings | None = None,
+    previous: Assembly | None = None,
 ) -> Assembly:
     """Load everything that a recognizer needs.
 
@@ -69,6 +79,7 @@ def assemble(
         pose_weights: shipped name or path; "" for the default; used by the estimator `network`.
         estimator: one of `ESTIMATORS`.
         settings: what a user may decide.
+        previous: an assembly on that device, whose networks are kept where the file is the same.
 
     Raises:
         ConfigurationError: an unknown estimator, or rules that do not fit the weights' classes.
@@ -77,18 +88,42 @@ def assemble(
     """
     settings = settings or Settings()
     place = choose_device(device)
-    depth, depth_header = load_network(depth_weights, "depth", place)
-    masks, mask_header = load_network(mask_weights, "masks", place)
-    classes = int(mask_header.architecture.get("classes", 19))
+    kept = (previous.depth_network, previous.depth) if previous else None
+    depth, depth_header = _network(depth_weights, "depth", place, kept)
+    kept = (previous.mask_network, previous.masks) if previous else None
+    masks, mask_header = _network(mask_weights, "masks", place, kept)
+    _check_classes(mask_header, settings)
+    poses = make_estimator(estimator, pose_weights, place)
+    if previous and (depth, masks) == (previous.depth_network, previous.mask_network):
+        recognizer = previous.recognizer.changed(settings, poses)
+    else:
+        recognizer = Recognizer(depth, masks, poses, settings, place)
+    return Assembly(recognizer, depth, depth_header, masks, mask_header, place)
+
+
+def check_weights(depth_weights: str, mask_weights: str, pose_weights: str, estimator: str) -> None:
+    """Look at the headers and hashes of the files that `assemble` would load. Raises as it does."""
+    header_of(depth_weights, "depth")
+    _check_classes(header_of(mask_weights, "masks"), Settings())
+    if estimator == "network" or pose_weights:
+        header_of(pose_weights, "pose")
+
+
+def _check_classes(masks: Header, settings: Settings) -> None:
+    classes = int(masks.architecture.get("classes", 19))
     if classes != len(settings.rules.classes):
         raise WeightsError(
-            f"{mask_header.path}: knows {classes} classes, the preset rules name "
+            f"{masks.path}: knows {classes} classes, the preset rules name "
             f"{len(settings.rules.classes)}"
         )
-    recognizer = Recognizer(
-        depth, masks, make_estimator(estimator, pose_weights, place), settings, place
-    )
-    return Assembly(recognizer, depth_header, mask_header, place)
+
+
+def _network(
+    name: str, kind: str, device: torch.device, kept: tuple[nn.Module, Header] | None
+) -> tuple[nn.Module, Header]:
+    if kept is not None and header_of(name, kind) == kept[1]:
+        return kept
+    return load_network(name, kind, device)
 
 
 def make_estimator(name: str, pose_weights: str, device: torch.device) -> PoseEstimator:

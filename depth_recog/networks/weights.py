@@ -125,6 +125,20 @@ def read_card(card: Path) -> dict[str, Any]:
     return content
 
 
+def header_of(name: str, network: str) -> Header:
+    """The checked header of a shipped name, of a path, or of the default for "".
+
+    Raises:
+        WeightsError: missing, damaged, or another kind of network.
+    """
+    header = read_header(resolve(name, network))
+    if header.network != network:
+        raise WeightsError(
+            f"{header.path}: holds a {header.network} network, a {network} network is needed"
+        )
+    return header
+
+
 def load_network(
     name: str, network: str, device: torch.device | str = "cpu"
 ) -> tuple[nn.Module, Header]:
@@ -141,11 +155,7 @@ def load_network(
     Raises:
         WeightsError: missing, damaged, or another network's.
     """
-    header = read_header(resolve(name, network))
-    if header.network != network:
-        raise WeightsError(
-            f"{header.path}: holds a {header.network} network, a {network} network is needed"
-        )
+    header = header_of(name, network)
     try:
         module = NETWORKS[network](**header.architecture)
     except (TypeError, KeyError) as error:

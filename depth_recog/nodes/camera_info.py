@@ -1,94 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sensor_msgs/CameraInfo and the method's `Camera`."""
+"""rclpy's CameraInfo: read and made."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from depth_recog.errors import CalibrationError
+from depth_recog.interfaces.camera_info import Calibration, fields, from_message, identity
 from depth_recog.method.camera import Camera
 
-
-@dataclass(frozen=True)
-class Calibration:
-    """What a CameraInfo says of the image that comes with it.
-
-    Attributes:
-        camera: of the image as it comes, distortion included.
-        rectified: after rectification: P's left 3x3 block, or K where P is empty.
-        rotation: (3, 3) float64 rectification matrix R.
-    """
-
-    camera: Camera
-    rectified: Camera
-    rotation: NDArray[np.float64]
-
-
-def from_message(info: CameraInfo, image_is_rectified: bool = False) -> Calibration:
-    """Read a CameraInfo: region of interest and binning applied.
-
-    Args:
-        info: the message.
-        image_is_rectified: the image was rectified before (an `image_rect` topic): only P counts.
-
-    Raises:
-        CalibrationError: uncalibrated (K[0] == 0), or values that no camera has.
-    """
-    k = np.asarray(info.k, dtype=np.float64).reshape(3, 3)
-    p = np.asarray(info.p, dtype=np.float64).reshape(3, 4)
-    new = p[:, :3] if p[0, 0] != 0 else k
-    rectified = Camera.from_matrix(new, info.width, info.height)
-    if image_is_rectified:
-        window = _window(rectified, info)
-        return Calibration(window, window, np.eye(3))
-    distortion = tuple(float(d) for d in info.d)
-    model = info.distortion_model or "plumb_bob"
-    # A fisheye lens with zeros is not a pinhole; zeros of the other models mean no distortion.
-    keep = any(distortion) or model == "equidistant"
-    raw = Camera(
-        info.width,
-        info.height,
-        k[0, 0],
-        k[1, 1],
-        k[0, 2],
-        k[1, 2],
-        distortion if keep else (),
-        model,
-    )
-    r = np.asarray(info.r, dtype=np.float64).reshape(3, 3)
-    rotation = r if r.any() else np.eye(3)
-    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3):
-        raise CalibrationError("the rectification matrix R is no rotation: calibrate again")
-    return Calibration(_window(raw, info), _window(rectified, info), rotation)
-
-
-def _window(camera: Camera, info: CameraInfo) -> Camera:
-    roi = info.roi
-    width, height = roi.width or camera.width, roi.height or camera.height
-    if (width, height) != camera.size or roi.x_offset or roi.y_offset:
-        camera = camera.cropped(roi.x_offset, roi.y_offset, width, height)
-    bx, by = max(info.binning_x, 1), max(info.binning_y, 1)
-    if (bx, by) != (1, 1):
-        if camera.width < bx or camera.height < by:
-            raise CalibrationError(f"binning {bx}x{by} leaves nothing of the image")
-        camera = camera.resized(camera.width // bx, camera.height // by)
-    return camera
+__all__ = ["Calibration", "from_message", "identity", "to_message"]
 
 
 def to_message(camera: Camera, header: Header) -> CameraInfo:
     """A CameraInfo for an image of this camera: same stamp and frame, no region of interest."""
-    info = CameraInfo()
-    info.header = header
-    info.width, info.height = camera.width, camera.height
-    info.distortion_model = camera.distortion_model
-    info.d = list(camera.distortion) if camera.distorted else [0.0] * 5
-    k = camera.matrix
-    info.k = k.reshape(-1).tolist()
-    info.r = np.eye(3).reshape(-1).tolist()
-    info.p = np.hstack((k, np.zeros((3, 1)))).reshape(-1).tolist()
-    return info
+    return CameraInfo(header=header, **fields(camera))

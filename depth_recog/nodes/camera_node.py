@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The camera node: any source of frames as `image` and `camera_info`."""
+"""The camera node: any source of frames as `image`, `image/compressed` and `camera_info`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from typing import Any
 
 from builtin_interfaces.msg import Time as TimeMessage
 from rclpy.duration import Duration
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from depth_recog.datasets.sequence import Frame, Sequence
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import ConfigurationError, DepthRecogError
+from depth_recog.interfaces import compressed_image
 from depth_recog.nodes import camera_info, messages, process
 from depth_recog.nodes.managed import LifecycleState, ManagedNode, TransitionCallbackReturn
 from depth_recog.nodes.parameters import Parameters, Spec
+from depth_recog.nodes.qos import QosWatch
 
 SPECS = (
     Spec("autostart", True, "Configure and activate at the start."),
@@ -46,6 +48,7 @@ SPECS = (
         0,
         1000,
     ),
+    Spec("wait_for_node", "", "Begin when a node of this name listens to camera_info."),
     Spec(
         "reliability",
         "reliable",
@@ -71,6 +74,7 @@ class CameraNode(ManagedNode):
         self._thread: threading.Thread | None = None
         self._halt = threading.Event()
         self._entities: list[Any] = []
+        self._qos = QosWatch(self)
         self.published = 0
 
     def autostart(self) -> None:
@@ -79,7 +83,7 @@ class CameraNode(ManagedNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open the source."""
-        return self.guarded(self._configure)
+        return self.guarded(self._configure, self.release)
 
     def _configure(self) -> None:
         self._sequence = open_source(self._params["source"])
@@ -88,25 +92,27 @@ class CameraNode(ManagedNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open the topics and start to play."""
-        return self.guarded(self._activate)
+        return self.guarded(self._activate, self._deactivate)
 
     def _activate(self) -> None:
         p = self._params
         qos = QoSProfile(depth=10, reliability=ReliabilityPolicy[p["reliability"].upper()])
-        options = QoSOverridingOptions.with_default_policies()
-        self._images = self.create_publisher(Image, "image", qos, qos_overriding_options=options)
-        self._infos = self.create_publisher(
-            CameraInfo, "camera_info", qos, qos_overriding_options=options
-        )
-        self._entities = [self._images, self._infos]
+        self._images = self._publisher(Image, "image", qos)
+        self._infos = self._publisher(CameraInfo, "camera_info", qos)
+        # As image_transport names it: below the name that `image` is remapped to.
+        below = f"{self.resolve_topic_name('image')}/compressed"
+        self._compressed = self._publisher(CompressedImage, below, qos)
         self._clock_publisher = None
         if p["publish_clock"]:
-            self._clock_publisher = self.create_publisher(Clock, "/clock", 10)
-            self._entities.append(self._clock_publisher)
+            self._clock_publisher = self._publisher(Clock, "/clock", QoSProfile(depth=10))
         self._halt.clear()
         self._thread = threading.Thread(target=self._play, name="play", daemon=True)
         self._thread.start()
         self.active = True
+
+    def _publisher(self, kind: type, topic: str, qos: QoSProfile) -> Publisher:
+        self._entities.append(self._qos.publisher(kind, topic, qos))
+        return self._entities[-1]
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop playing and close the topics."""
@@ -123,19 +129,14 @@ class CameraNode(ManagedNode):
             self._thread = None
         if idle:
             for entity in self._entities:
-                self.destroy_publisher(entity)
+                self._qos.destroy(entity)
             self._entities = []
         return idle
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Forget the source."""
-        self._sequence = None
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Close whatever is open."""
+    def release(self) -> None:
+        """Close the topics and forget the source."""
         self._deactivate()
-        return TransitionCallbackReturn.SUCCESS
+        self._sequence = None
 
     def stop(self) -> bool:
         """End before the process does; False where the source would not come back."""
@@ -158,11 +159,20 @@ class CameraNode(ManagedNode):
             process.request_stop()
 
     def _wait_for_subscribers(self) -> None:
-        wanted = self._params["wait_for_subscribers"]
-        while self._images.get_subscription_count() < wanted and not self._halt.is_set():
+        wanted, name = self._params["wait_for_subscribers"], self._params["wait_for_node"]
+        while not self._heard_by(wanted, name) and not self._halt.is_set():
             self._halt.wait(_POLL_S)
-        if wanted:
+        if wanted or name:
             self._halt.wait(_GRACE_S)
+
+    def _heard_by(self, wanted: int, name: str) -> bool:
+        images = (self._images, self._compressed)
+        if sum(publisher.get_subscription_count() for publisher in images) < wanted:
+            return False
+        # camera_info: whatever the images' transport is, and also where a node takes no images
+        # while nobody wants its results.
+        listeners = self.get_subscriptions_info_by_topic(self._infos.topic_name) if name else ()
+        return not name or any(listener.node_name == name for listener in listeners)
 
     def _play_frames(self) -> None:
         assert self._sequence is not None
@@ -180,7 +190,7 @@ class CameraNode(ManagedNode):
                 return
             self._publish(frame)
         # The process ends now, and with it whatever a reliable subscriber has not got yet.
-        for publisher in (self._infos, self._images):
+        for publisher in (self._infos, self._images, self._compressed):
             publisher.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGE_S))
 
     def _frames(self) -> Iterator[Frame]:
@@ -203,10 +213,16 @@ class CameraNode(ManagedNode):
     def _publish(self, frame: Frame) -> None:
         header = Header(frame_id=self._params["frame_id"], stamp=self._stamp(frame))
         message = messages.image(frame.image, "rgb8", header)
+        compressed = None
+        if self._compressed.get_subscription_count() > 0:
+            data = compressed_image.to_jpeg(frame.image)
+            compressed = CompressedImage(header=header, format=compressed_image.FORMAT, data=data)
         if self._clock_publisher is not None:
             self._clock_publisher.publish(Clock(clock=header.stamp))
         self._infos.publish(camera_info.to_message(frame.camera, header))
         self._images.publish(message)
+        if compressed is not None:
+            self._compressed.publish(compressed)
         self.published += 1
 
     def _stamp(self, frame: Frame) -> TimeMessage:

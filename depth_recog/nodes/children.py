@@ -13,6 +13,15 @@ from typing import Any
 
 FASTDDS_PROFILE = Path(__file__).with_name("fastdds.xml")
 """A shared-memory segment that holds images; see the file."""
+# Fast DDS 2 (Jazzy) reads the first, Fast DDS 3 (Kilted) the second.
+_PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+
+
+def fastdds_environment() -> dict[str, str]:
+    """What makes a node use `FASTDDS_PROFILE`; nothing where the user has a profile."""
+    if any(os.environ.get(name) for name in _PROFILE_VARIABLES):
+        return {}
+    return dict.fromkeys(_PROFILE_VARIABLES, str(FASTDDS_PROFILE))
 
 
 def node_command(executable: str, namespace: str, parameters: dict[str, Any]) -> list[str]:
@@ -27,9 +36,10 @@ def node_command(executable: str, namespace: str, parameters: dict[str, Any]) ->
 
 def start(executable: str, namespace: str, parameters: dict[str, Any]) -> subprocess.Popen[bytes]:
     """Start a node; it does not see the terminal's Ctrl-C, its parent passes that on."""
-    environment = {"FASTRTPS_DEFAULT_PROFILES_FILE": str(FASTDDS_PROFILE), **os.environ}
     return subprocess.Popen(
-        node_command(executable, namespace, parameters), start_new_session=True, env=environment
+        node_command(executable, namespace, parameters),
+        start_new_session=True,
+        env={**os.environ, **fastdds_environment()},
     )
 
 

@@ -9,34 +9,29 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from numpy.typing import NDArray
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_recog.errors import DepthRecogError
+from depth_recog.interfaces import compressed_image
 from depth_recog.method.viewport import Viewport
-from depth_recog.networks.factory import Assembly, assemble
+from depth_recog.networks.factory import Assembly
 from depth_recog.nodes import camera_info, diagnostics, messages
-from depth_recog.nodes.depth_parameters import SPECS, check, settings_of
+from depth_recog.nodes.assembler import Assembler
+from depth_recog.nodes.depth_parameters import SPECS, check
+from depth_recog.nodes.inputs import Inputs, Job
 from depth_recog.nodes.managed import LifecycleState, ManagedNode, TransitionCallbackReturn
-from depth_recog.nodes.matching import CameraMatcher, LatestSlot
+from depth_recog.nodes.matching import LatestSlot
 from depth_recog.nodes.outputs import Outputs
 from depth_recog.nodes.parameters import Parameters
-from depth_recog.nodes.seam import image_to_rgb
-
-
-@dataclass(frozen=True)
-class _Job:
-    """An image, its CameraInfo, and when it arrived (monotonic seconds)."""
-
-    image: Image
-    info: CameraInfo
-    arrived: float
+from depth_recog.nodes.qos import QosWatch
+from depth_recog.nodes.reporter import Reporter, Running
+from depth_recog.nodes.seam import image_to_rgb, transform_broadcaster
 
 
 class DepthNode(ManagedNode):
@@ -44,19 +39,19 @@ class DepthNode(ManagedNode):
 
     def __init__(self) -> None:
         super().__init__("depth_node")
-        self._params = Parameters(self, SPECS, lambda: self.active, check)
-        self._assembly: Assembly | None = None
+        self._assembler = Assembler(self.get_logger())
+        self._params = Parameters(self, SPECS, lambda: self.active, check, self._assembler.apply)
         self._ledger = diagnostics.Ledger()
-        self._matcher: CameraMatcher[_Job, CameraInfo] = CameraMatcher()
-        self._slot: LatestSlot[_Job] = LatestSlot()
+        self._slot: LatestSlot[Job] = LatestSlot()
         self._thread: threading.Thread | None = None
+        self._qos = QosWatch(self)
         self._outputs: Outputs | None = None
-        self._inputs: list[Any] = []
+        self._broadcaster: Any = None
+        self._inputs: Inputs | None = None
         self._view_key: tuple[Any, ...] | None = None
         self._view: Viewport | None = None
-        self._rejected_before = 0
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._timer = self.create_timer(1.0, self._report)
+        self._reporter = Reporter(self, self._qos, self._ledger, self._assembler)
+        self.every(1.0, self._report)
 
     def autostart(self) -> None:
         """Start unless told not to."""
@@ -66,48 +61,29 @@ class DepthNode(ManagedNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm the networks."""
-        return self.guarded(self._configure)
+        return self.guarded(self._configure, self._assembler.release)
 
     def _configure(self) -> None:
-        p = self._params
-        if p["threads"]:
-            torch.set_num_threads(p["threads"])
-        self._assembly = assemble(
-            p["device"],
-            p["weights"],
-            p["mask_weights"],
-            p["pose_weights"],
-            p["pose_estimator"],
-            settings_of(p.values),
-        )
-        self._assembly.warm_up()
-        depth = self._assembly.depth
-        self.get_logger().info(
-            f"depth weights {depth.path.stem} ({depth.sha256[:12]}), in {depth.unit}, "
-            f"on {self._assembly.device}"
-        )
+        if self._params["threads"]:
+            torch.set_num_threads(self._params["threads"])
+        if self._params["publish_tf"] and self._broadcaster is None:
+            self._broadcaster = transform_broadcaster(self)
+        self._assembler.configure(self._params.values)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open the topics and start the inference thread."""
-        return self.guarded(self._activate)
+        return self.guarded(self._activate, self._deactivate)
 
     def _activate(self) -> None:
         p = self._params
         self._slot = LatestSlot()
-        self._matcher = CameraMatcher()
-        self._view_key = None
-        self._outputs = Outputs(self, p.__getitem__)
+        self._view_key = self._view = None
+        broadcaster = self._broadcaster if p["publish_tf"] else None
+        self._outputs = Outputs(self._qos, p.__getitem__, self._follow_listeners, broadcaster)
         reliability = ReliabilityPolicy[p["image_reliability"].upper()]
         qos = QoSProfile(depth=5, reliability=reliability)
-        options = QoSOverridingOptions.with_default_policies()
-        self._inputs = [
-            self.create_subscription(
-                CameraInfo, "camera_info", self._on_info, qos, qos_overriding_options=options
-            ),
-            self.create_subscription(
-                Image, "image", self._on_image, qos, qos_overriding_options=options
-            ),
-        ]
+        transport = p["image_transport"]
+        self._inputs = Inputs(self, self._qos, qos, transport, self._ledger, self._hand_over)
         self._thread = threading.Thread(target=self._infer, name="inference", daemon=True)
         self._thread.start()
         self.active = True
@@ -117,67 +93,59 @@ class DepthNode(ManagedNode):
         self._deactivate()
         return TransitionCallbackReturn.SUCCESS
 
-    def _deactivate(self) -> bool:
+    def _deactivate(self, patience: float | None = None) -> bool:
+        """False where the inference thread has not ended within `patience` seconds."""
         self.active = False
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
-        self._inputs = []
+        if self._inputs is not None:
+            self._inputs.close()
+            self._inputs = None
         self._ledger.count("dropped", self._slot.close())
-        self._ledger.count("unmatched", self._matcher.waiting)
-        idle = True
         if self._thread is not None:
-            self._thread.join(timeout=3.0)
-            idle = not self._thread.is_alive()
+            self._thread.join(patience)
+            if self._thread.is_alive():
+                return False
             self._thread = None
-        if self._outputs is not None and idle:
+        if self._outputs is not None:
             self._outputs.close()
             self._outputs = None
-        return idle
+        self._view_key = self._view = None
+        return True
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Free the networks."""
-        self._assembly = None
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Close whatever is open."""
+    def release(self) -> None:
+        """Close the topics and free the networks."""
         self._deactivate()
-        self._assembly = None
-        return TransitionCallbackReturn.SUCCESS
+        self._assembler.release()
 
     def stop(self) -> bool:
-        """End before the process does; False where the inference thread would not come back."""
-        idle = self._deactivate()
-        if self._ledger.counts["received"]:
-            rows = self._ledger.report()
-            counts = ", ".join(f"{k} {rows[k]}" for k in ("received", *diagnostics.OUTCOMES))
-            self.get_logger().info(f"images: {counts}")
+        """End before the process does; False where one of the threads would not come back."""
+        idle = self._deactivate(patience=2.5)
+        idle = self._assembler.stop(patience=0.5) and idle
+        counts = self._ledger.counts
+        if counts["received"]:
+            told = ", ".join(f"{k} {counts[k]}" for k in ("received", *diagnostics.OUTCOMES))
+            self.get_logger().info(f"images: {told}")
         return idle
 
-    # The executor's thread: hand over the newest image
+    # The executor's thread: hand over the newest image, and look after those who listen
 
-    def _on_image(self, message: Image) -> None:
-        self._ledger.count("received")
-        stamp = messages.stamp_ns(message.header)
-        was_loose = self._matcher.loose
-        job = _Job(message, CameraInfo(), time.monotonic())
-        pairs, lost = self._matcher.image(stamp, job)
-        self._ledger.count("unmatched", lost)
-        if self._matcher.loose and not was_loose:
-            self.get_logger().warning(
-                "camera_info's stamps differ from the images': using the newest camera_info"
-            )
-        self._hand_over(pairs)
+    def _hand_over(self, job: Job) -> None:
+        if self._slot.put(job):
+            self._ledger.count("dropped")
 
-    def _on_info(self, message: CameraInfo) -> None:
-        self._hand_over(self._matcher.info(messages.stamp_ns(message.header), message))
+    def _follow_listeners(self) -> None:
+        """Take images from the moment on at which somebody listens."""
+        if self._inputs is not None and self._outputs is not None and self._outputs.wanted():
+            self._inputs.open()
 
-    def _hand_over(self, pairs: list[tuple[_Job, CameraInfo]]) -> None:
-        for job, info in pairs:
-            if self._slot.put(_Job(job.image, info, job.arrived)):
-                self._ledger.count("dropped")
+    def _report(self) -> None:
+        running = None
+        if self.active and self._inputs is not None and self._outputs is not None:
+            wanted = bool(self._outputs.wanted())
+            # Once a second is soon enough to rest: who comes back at once has missed nothing.
+            self._inputs.open() if wanted else self._inputs.rest()
+            alive = self._thread is not None and self._thread.is_alive()
+            running = Running(self._inputs, wanted, alive)
+        self._reporter.report(self._params.values, running)
 
     # The inference thread: from an image to everything that is published of it
 
@@ -194,26 +162,27 @@ class DepthNode(ManagedNode):
                 self._ledger.count("rejected", why=why)
                 self.get_logger().error(f"a frame failed: {why}", throttle_duration_sec=5.0)
 
-    def _process(self, job: _Job) -> None:
+    def _process(self, job: Job) -> None:
         assert self._outputs is not None
-        assert self._assembly is not None
         wanted = self._outputs.wanted()
         if not wanted:
             self._ledger.count("idle")
             return
+        # Once a frame: whatever changes meanwhile is for the next one.
+        assembly = self._assembler.current
+        assert assembly is not None
         start = time.perf_counter()
-        view = self._viewport(job.info)
-        rectified = view.rectify(image_to_rgb(job.image))
+        view = self._viewport(job.info, assembly)
+        rectified = view.rectify(_pixels(job.image))
         image = view.shrink(rectified)
         prepared = time.perf_counter()
         header = job.image.header
         stamp = messages.stamp_ns(header)
-        recognizer = self._assembly.recognizer
-        step = recognizer.step(
+        step = assembly.recognizer.step(
             str(stamp), stamp, image, view.network, self._outputs.need_pair(wanted)
         )
         recognized = time.perf_counter()
-        self._outputs.publish(wanted, step, view, header)
+        self._outputs.publish(wanted, step, view, header, rectified)
         parts = {
             "conversion and resizing": prepared - start,
             **step.seconds,
@@ -223,46 +192,22 @@ class DepthNode(ManagedNode):
         masked = float(step.frame.dynamic.mean())
         self._ledger.finished(time.monotonic() - job.arrived, parts, decision, masked)
 
-    def _viewport(self, info: CameraInfo) -> Viewport:
-        key = (
-            info.width,
-            info.height,
-            tuple(info.k),
-            tuple(info.d),
-            tuple(info.r),
-            tuple(info.p),
-            info.distortion_model,
-            info.binning_x,
-            info.binning_y,
-            (info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height),
-        )
+    def _viewport(self, info: CameraInfo, assembly: Assembly) -> Viewport:
+        rectified = self._params["input_rectified"]
+        key = (*camera_info.identity(info), rectified, assembly.depth.size)
         if key != self._view_key or self._view is None:
-            assert self._assembly is not None
-            calibration = camera_info.from_message(info, self._params["input_rectified"])
-            size = self._assembly.network_size(calibration.rectified)
+            calibration = camera_info.from_message(info, rectified)
+            size = assembly.network_size(calibration.rectified)
             self._view = Viewport.of(
                 calibration.camera, size, calibration.rectified, calibration.rotation
             )
             self._view_key = key
-            self._assembly.recognizer.reset()
+            assembly.recognizer.reset()
         return self._view
 
-    def _report(self) -> None:
-        rows = self._ledger.report()
-        if self._assembly is not None:
-            depth = self._assembly.depth
-            rows["device"] = str(self._assembly.device)
-            rows["weights"] = depth.path.stem
-            rows["weights sha256"] = depth.sha256
-            rows["unit"] = depth.unit
-        level, message = DiagnosticStatus.OK, "publishing" if self.active else "inactive"
-        if self.active and not self._ledger.counts["received"]:
-            topic = self.resolve_topic_name("image")
-            level, message = DiagnosticStatus.WARN, f"no image yet on {topic}"
-        rejected = self._ledger.counts["rejected"]
-        if rejected > self._rejected_before:
-            level, message = DiagnosticStatus.WARN, "images are rejected: see last rejection"
-        self._rejected_before = rejected
-        stamp = self.get_clock().now().to_msg()
-        name = f"{self.get_fully_qualified_name().lstrip('/')}: depth"
-        self._diagnostics.publish(diagnostics.status(name, level, message, rows, stamp))
+
+def _pixels(message: Image | CompressedImage) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB. Raises EncodingError."""
+    if isinstance(message, CompressedImage):
+        return compressed_image.to_rgb(message.format, message.data)
+    return image_to_rgb(message)

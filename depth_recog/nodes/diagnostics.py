@@ -6,14 +6,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 OUTCOMES = ("published", "dropped", "rejected", "unmatched", "idle")
 """What can become of an image: its depth went out; a newer one came first; it could not be read;
 no camera_info belongs to it; nobody listened."""
+
+DECISIONS = ("moving", "still", "undecided", "alone")
+"""The gate's, of the frames that went out; "alone" had no earlier frame to be compared with."""
 
 _WINDOW = 100
 
@@ -23,7 +25,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.counts: Counter[str] = Counter()
+        # All keys from the start: others read it while it grows.
+        self.counts: Counter[str] = Counter(dict.fromkeys(("received", *OUTCOMES), 0))
         self.decisions: Counter[str] = Counter()
         self._latencies: deque[float] = deque(maxlen=_WINDOW)
         self._finished: deque[float] = deque(maxlen=_WINDOW)
@@ -51,35 +54,32 @@ class Ledger:
             for part, seconds in parts.items():
                 self._parts.setdefault(part, deque(maxlen=_WINDOW)).append(seconds)
 
-    def report(self) -> dict[str, str]:
-        """Key and value, as diagnostics have them."""
+    def report(self) -> dict[str, dict[str, str]]:
+        """By status ("input", "depth", "gate"): key and value, all of one moment."""
         with self._lock:
-            rows = {"received": str(self.counts["received"])}
-            rows |= {outcome: str(self.counts[outcome]) for outcome in OUTCOMES}
+            counts = {outcome: str(self.counts[outcome]) for outcome in ("received", *OUTCOMES)}
+            inputs = {key: counts[key] for key in ("received", "rejected", "unmatched")}
+            if self.last_rejection:
+                inputs["last rejection"] = self.last_rejection
+            depth = {key: counts[key] for key in ("published", "dropped", "idle")}
+            gate = {f"gate {name}": str(self.decisions[name]) for name in DECISIONS}
             if len(self._finished) > 1:
                 span = self._finished[-1] - self._finished[0]
-                rows["rate (Hz)"] = f"{(len(self._finished) - 1) / max(span, 1e-6):.2f}"
+                depth["rate (Hz)"] = f"{(len(self._finished) - 1) / max(span, 1e-6):.2f}"
             if self._latencies:
                 p50, p99 = np.percentile(self._latencies, (50, 99))
-                rows["latency p50 (ms)"] = f"{p50 * 1e3:.1f}"
-                rows["latency p99 (ms)"] = f"{p99 * 1e3:.1f}"
-                rows["dynamic share of the image"] = f"{np.mean(self._masked):.3f}"
+                depth["latency p50 (ms)"] = f"{p50 * 1e3:.1f}"
+                depth["latency p99 (ms)"] = f"{p99 * 1e3:.1f}"
+                gate["dynamic share of the image"] = f"{np.mean(self._masked):.3f}"
             for part, values in self._parts.items():
-                rows[f"{part} (ms)"] = f"{np.median(values) * 1e3:.2f}"
-            for decision in ("moving", "still", "undecided", "alone"):
-                rows[f"gate {decision}"] = str(self.decisions[decision])
-            if self.last_rejection:
-                rows["last rejection"] = self.last_rejection
-            return rows
+                depth[f"{part} (ms)"] = f"{np.median(values) * 1e3:.2f}"
+            return {"input": inputs, "depth": depth, "gate": gate}
 
 
 def status(
-    name: str, level: bytes, message: str, rows: dict[str, str], stamp: Any
-) -> DiagnosticArray:
-    """One status as a DiagnosticArray."""
-    array = DiagnosticArray()
-    array.header.stamp = stamp
-    entry = DiagnosticStatus(level=level, name=name, message=message, hardware_id="depth_recog")
+    name: str, level: bytes, message: str, rows: dict[str, str], hardware: str = "depth_recog"
+) -> DiagnosticStatus:
+    """One status; the name is `node: part`, which diagnostic aggregators sort by."""
+    entry = DiagnosticStatus(level=level, name=name, message=message, hardware_id=hardware)
     entry.values = [KeyValue(key=key, value=value) for key, value in rows.items()]
-    array.status = [entry]
-    return array
+    return entry

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rclpy._rclpy_pybind11 import RCLError
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
@@ -45,6 +46,29 @@ class ManagedNode(LifecycleNode):
 
         service.callback = answer
 
+    def every(self, seconds: float, work: Callable[[], None]) -> None:
+        """Call something again and again in wall time: /clock may stop, which is worth saying."""
+        self.create_timer(seconds, work, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def release(self) -> None:
+        """Let go of everything that configure and activate have made; safe at any time."""
+        raise NotImplementedError
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """After an exception in a transition: unconfigured, and ready to be configured again."""
+        self.release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Back to how the node was before configure."""
+        self.release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Close whatever is open."""
+        self.release()
+        return TransitionCallbackReturn.SUCCESS
+
     def start_if(self, wanted: bool) -> None:
         """Configure and activate. Raises DepthRecogError with the reason where that fails."""
         if not wanted:
@@ -54,12 +78,20 @@ class ManagedNode(LifecycleNode):
                 self.failed = True
                 raise DepthRecogError(f"{self.get_name()} did not start: see the error above")
 
-    def guarded(self, work: Callable[[], None]) -> TransitionCallbackReturn:
-        """Run a transition's work; a user's mistake is a FAILURE with the reason in the log."""
+    def guarded(
+        self, work: Callable[[], None], undo: Callable[[], object]
+    ) -> TransitionCallbackReturn:
+        """Run a transition's work; a user's mistake is a FAILURE with the reason in the log.
+
+        Args:
+            work: the transition.
+            undo: what leads back to the state before, from wherever a failure came.
+        """
         try:
             work()
         except DepthRecogError as error:
             self.get_logger().error(str(error))
+            undo()
             return TransitionCallbackReturn.FAILURE
         except Exception as error:
             # rclpy would swallow it and only say that the transition failed.

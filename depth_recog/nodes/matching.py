@@ -73,6 +73,16 @@ class CameraMatcher(Generic[I, C]):
         """1 while an image waits for its CameraInfo, else 0."""
         return int(self._waiting is not None)
 
+    @property
+    def informed(self) -> bool:
+        """Whether a CameraInfo has come."""
+        return bool(self._infos)
+
+    def give_up(self) -> int:
+        """Forget the image that waits for its CameraInfo; returns how many (0 or 1) that was."""
+        lost, self._waiting = self.waiting, None
+        return lost
+
     def _newest(self) -> C:
         return self._infos[next(reversed(self._infos))]
 

@@ -6,12 +6,13 @@ from __future__ import annotations
 import array
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from geometry_msgs.msg import TransformStamped
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Float64MultiArray, Header, MultiArrayDimension
+
+from depth_recog.interfaces.pose import quaternion
 
 if TYPE_CHECKING:
     from depth_recog.method.se3 import Matrix  # brings torch, which the camera node can do without
@@ -51,8 +52,13 @@ def depth_image(depth: NDArray[np.float32], encoding: str, header: Header) -> Im
     """
     if encoding == "32FC1":
         return image(depth, encoding, header)
-    millimetres = np.where(np.isfinite(depth) & (depth < 65.535), depth * 1000, 0)
-    return image(np.rint(millimetres).astype(np.uint16), "16UC1", header)
+    return image(millimetres(depth), "16UC1", header)
+
+
+def millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """(H, W) float32 metres to millimetres, 0 invalid, beyond range or beyond 16 bits."""
+    values = np.where(np.isfinite(depth) & (depth < 65.535), depth * 1000, 0)
+    return np.rint(values).astype(np.uint16)
 
 
 def matrix(values: Matrix) -> Float64MultiArray:
@@ -64,16 +70,6 @@ def matrix(values: Matrix) -> Float64MultiArray:
     ]
     message.data = array.array("d", values.reshape(-1).tolist())
     return message
-
-
-def quaternion(rotation: Matrix) -> tuple[float, float, float, float]:
-    """(x, y, z, w) of a (3, 3) rotation matrix, w >= 0."""
-    vector = cv2.Rodrigues(rotation)[0][:, 0]
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-12:
-        return 0.0, 0.0, 0.0, 1.0
-    x, y, z = vector / angle * np.sin(angle / 2)
-    return float(x), float(y), float(z), float(np.cos(angle / 2))
 
 
 def transform(T_second_from_first: Matrix, header: Header) -> TransformStamped:

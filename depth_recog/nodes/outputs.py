@@ -4,28 +4,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import TransformStamped
+from nav_msgs.msg import Odometry as OdometryMessage
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Float64MultiArray, Header
 
+from depth_recog.errors import ConfigurationError
+from depth_recog.method.camera import Camera
 from depth_recog.method.masking import SKY, dynamic_image, static_image
 from depth_recog.method.observation import Pair, Step
 from depth_recog.method.pose import PoseEstimate
 from depth_recog.method.se3 import Matrix
 from depth_recog.method.viewport import Viewport, limit_depth
-from depth_recog.nodes import camera_info, messages
+from depth_recog.nodes import camera_info, messages, odometry
+from depth_recog.nodes.compressed_depth import compressed_depth
+from depth_recog.nodes.points import cloud
+from depth_recog.nodes.qos import QosWatch
 from depth_recog.pictures import depth_colors
 
 DEPTH = "depth/image_rect"
 DEPTH_INFO = "depth/camera_info"
+COMPRESSED = "depth/image_rect/compressedDepth"
+POINTS = "depth/points"
+ODOM = "odom"
 LABELS = "mask/labels"
 DYNAMIC = "mask/dynamic"
 MOVING = "mask/moving"
@@ -52,6 +61,9 @@ PROJECTION = "debug/projection"
 TOPICS: dict[str, type] = {
     DEPTH: Image,
     DEPTH_INFO: CameraInfo,
+    COMPRESSED: CompressedImage,
+    POINTS: PointCloud2,
+    ODOM: OdometryMessage,
     LABELS: Image,
     DYNAMIC: Image,
     MOVING: Image,
@@ -63,56 +75,123 @@ TOPICS: dict[str, type] = {
     DYNAMIC_IMAGE: Image,
     PROJECTION: Image,
 }
-_NEED_PAIR = {MOVING, TARGET, STATIC, *MATRICES, PROJECTION}
+_NEED_PAIR = {ODOM, MOVING, TARGET, STATIC, *MATRICES, PROJECTION}
+
+
+def _name(node: Node, topic: str) -> str:
+    """A transport's topic lies below its base topic's name as remapped: image_transport's rule."""
+    base, dash, transport = topic.rpartition("/")
+    if transport != "compressedDepth":
+        return topic
+    return f"{node.resolve_topic_name(base)}{dash}{transport}"
 
 
 class Outputs:
     """The depth node's publishers.
 
     Args:
-        node: their owner.
-        parameters: `depth_encoding`, `output_size`, `min_depth`, `max_depth`, read at every frame.
+        watch: makes the publishers.
+        parameters: the node's; `depth_encoding`, `output_size`, `min_depth`, `max_depth` and
+            `points_step` are read at every frame.
+        listeners_changed: called when somebody begins or ends to listen.
+        broadcaster: sends the odometry's transforms; None to send none.
+
+    Raises:
+        ConfigurationError: a QoS override that cannot be used.
     """
 
-    def __init__(self, node: Node, parameters: Callable[[str], Any]) -> None:
-        self._node = node
+    def __init__(
+        self,
+        watch: QosWatch,
+        parameters: Callable[[str], Any],
+        listeners_changed: Callable[[], None],
+        broadcaster: Any = None,
+    ) -> None:
+        self._watch = watch
         self._parameter = parameters
+        self._broadcaster = broadcaster
+        self._odometry = None
+        if parameters("publish_odom"):
+            self._odometry = odometry.Odometry(
+                parameters("odom_frame"), parameters("odom_child_frame")
+            )
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
-        options = QoSOverridingOptions.with_default_policies()
-        self._publishers: dict[str, Publisher] = {
-            topic: node.create_publisher(kind, topic, qos, qos_overriding_options=options)
-            for topic, kind in TOPICS.items()
-        }
+        self._publishers: dict[str, Publisher] = {}
+        try:
+            for topic, kind in TOPICS.items():
+                if topic != ODOM or self._odometry is not None:
+                    name = _name(watch.node, topic)
+                    publisher = watch.publisher(kind, name, qos, listeners_changed)
+                    self._publishers[topic] = publisher
+        except ConfigurationError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Destroy the publishers."""
         for publisher in self._publishers.values():
-            self._node.destroy_publisher(publisher)
+            self._watch.destroy(publisher)
         self._publishers = {}
 
     def wanted(self) -> set[str]:
-        """Topics that somebody listens to."""
-        return {t for t, p in self._publishers.items() if p.get_subscription_count() > 0}
+        """Topics that somebody listens to, and the odometry: it must not miss an image."""
+        wanted = {t for t, p in self._publishers.items() if p.get_subscription_count() > 0}
+        return wanted if self._odometry is None else wanted | {ODOM}
 
     @staticmethod
     def need_pair(wanted: set[str]) -> bool:
         """Whether any of these topics needs blocks 104 to 107."""
         return bool(wanted & _NEED_PAIR)
 
-    def publish(self, wanted: set[str], step: Step, view: Viewport, header: Header) -> None:
+    def publish(
+        self,
+        wanted: set[str],
+        step: Step,
+        view: Viewport,
+        header: Header,
+        rectified: NDArray[np.uint8],
+    ) -> None:
         """Everything that was made of one image, with that image's stamp and frame."""
         full = self._parameter("output_size") == "input"
+        depth = cache(lambda: self.depth(step, view, full))
+        image, camera = (rectified, view.rectified) if full else (step.frame.image, view.network)
         # In TOPICS' order: the depth first, and alike in every run.
         for topic in (t for t in TOPICS if t in wanted):
-            message = self._message(topic, step, view, header, full)
+            if topic in (DEPTH, COMPRESSED, POINTS):
+                message = self._depth_message(topic, depth(), image, camera, header)
+            elif topic == ODOM:
+                message = self._odometry_message(step, header)
+            else:
+                message = self._message(topic, step, view, header, full)
             if message is not None:
                 self._publishers[topic].publish(message)
 
+    def _depth_message(
+        self,
+        topic: str,
+        depth: NDArray[np.float32],
+        image: NDArray[np.uint8],
+        camera: Camera,
+        header: Header,
+    ) -> Any:
+        p = self._parameter
+        if topic == DEPTH:
+            return messages.depth_image(depth, p("depth_encoding"), header)
+        if topic == COMPRESSED:
+            return compressed_depth(
+                depth, p("depth_encoding"), p("min_depth"), p("max_depth"), header
+            )
+        return cloud(depth, image, camera, p("points_step"), header)
+
+    def _odometry_message(self, step: Step, header: Header) -> OdometryMessage:
+        assert self._odometry is not None
+        message = self._odometry.message(step, header, self._parameter("depth_scale"))
+        if self._broadcaster is not None:
+            self._broadcaster.sendTransform(odometry.transform(message))
+        return message
+
     def _message(self, topic: str, step: Step, view: Viewport, header: Header, full: bool) -> Any:
         frame = step.frame
-        if topic == DEPTH:
-            depth = self.depth(step, view, full)
-            return messages.depth_image(depth, self._parameter("depth_encoding"), header)
         if topic == DEPTH_INFO:
             return camera_info.to_message(view.rectified if full else view.network, header)
         if topic in (LABELS, DYNAMIC, MOVING):

@@ -17,7 +17,7 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from depth_recog.errors import ConfigurationError
+from depth_recog.errors import ConfigurationError, DepthRecogError
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ class Parameters:
         specs: all of the node's parameters.
         is_active: whether the node works at present.
         check: looks at all values together before a change is taken; raises a ConfigurationError.
-        changed: told the values after a live parameter has changed.
+        changed: told which parameters were set and all values, when all else has said yes; may
+            still refuse them with a DepthRecogError.
 
     Raises:
         ConfigurationError: a value from the command line or a file that cannot be used.
@@ -90,7 +91,7 @@ class Parameters:
         specs: tuple[Spec, ...],
         is_active: Callable[[], bool],
         check: Callable[[Mapping[str, Any]], None],
-        changed: Callable[[Mapping[str, Any]], None] = lambda values: None,
+        changed: Callable[[frozenset[str], Mapping[str, Any]], None] = lambda names, values: None,
     ) -> None:
         self._specs = {spec.name: spec for spec in specs}
         self._is_active = is_active
@@ -114,7 +115,7 @@ class Parameters:
 
     def _on_set(self, changes: list[Parameter]) -> SetParametersResult:
         proposed = dict(self.values)
-        live = False
+        names = frozenset(change.name for change in changes) & self._specs.keys()
         for change in changes:
             spec = self._specs.get(change.name)
             if spec is None:
@@ -127,14 +128,14 @@ class Parameters:
             if problem:
                 return SetParametersResult(successful=False, reason=problem)
             proposed[change.name] = _typed(spec, change.value)
-            live |= spec.live
         try:
             self._check(proposed)
-        except ConfigurationError as error:
+            if names:
+                self._changed(names, proposed)
+        except DepthRecogError as error:
             return SetParametersResult(successful=False, reason=str(error))
+        # Exchanged, never changed: other threads read it.
         self.values = proposed
-        if live:
-            self._changed(proposed)
         return SetParametersResult(successful=True)
 
 

@@ -85,10 +85,10 @@ class Recorder(Node):
         return keep
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        prefix = f"{self.get_namespace().lstrip('/')}/depth_node"
+        prefix = f"{self.get_namespace().lstrip('/')}/depth_node: "
         for status in message.status:
             if status.name.startswith(prefix):
-                self.diagnostics = {v.key: v.value for v in status.values}
+                self.diagnostics |= {v.key: v.value for v in status.values}
 
     def count(self, topic: str) -> int:
         """How many messages of a topic were heard."""

@@ -6,22 +6,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from depth_recog.datasets.synthetic import ground, models
 from depth_recog.datasets.synthetic import textures as tx
 from depth_recog.datasets.synthetic.mesh import Builder, Float, Mesh, joined
-from depth_recog.datasets.synthetic.path import Bend, generator, pose
+from depth_recog.datasets.synthetic.parked import ParkedCar
+from depth_recog.datasets.synthetic.path import Bend, State, generator
+from depth_recog.datasets.synthetic.things import Thing
 
 BUILDING, POLE, SIGN, VEGETATION = 2, 5, 7, 8
 
-SPACES = 3
-"""Parking spaces of a block on either side."""
-
-PARKING = 4.85
-"""Lateral distance of a parked car's middle, metres."""
-
 _GRID = 1 << 20
-_HOUSE, _PARKED, _FURNITURE = 11, 12, 13
+_HOUSE, _FURNITURE = 11, 13
 
 
 @dataclass(frozen=True)
@@ -44,10 +41,19 @@ class Shadow:
 
 @dataclass(frozen=True)
 class Block:
-    """Everything that stands in one block of street, in the world frame."""
+    """Everything that stands in one block of street, in the world frame.
+
+    Attributes:
+        mesh: all surfaces.
+        shadows: dark spots on the ground.
+        things: the parked cars.
+        thing: (F,) int, by polygon: 0, or which of `things` it belongs to, counted from 1.
+    """
 
     mesh: Mesh
     shadows: tuple[Shadow, ...]
+    things: tuple[Thing, ...]
+    thing: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -97,26 +103,14 @@ def houses(seed: int, block: int, side: int) -> list[House]:
     return out
 
 
-def is_parked(seed: int, block: int, side: int, space: int) -> bool:
-    """Whether a car stands in a parking space; none near crossroads and zebras."""
-    if ground.is_crossroads(block) or (ground.has_zebra(block) and space == 1):
-        return False
-    return bool(generator(seed, _PARKED, block, side, space).random() < 0.62)
-
-
-def space_middle(block: int, space: int) -> float:
-    """Where along the street a parking space's middle is, metres."""
-    return (block + (space + 0.5) / SPACES) * ground.BLOCK
-
-
-def block_of(seed: int, bend: Bend, block: int, free: frozenset[tuple[int, int]] | None) -> Block:
+def block_of(seed: int, bend: Bend, block: int, parked: list[ParkedCar]) -> Block:
     """Make a block.
 
     Args:
         seed: of the recording.
         bend: the street's centre line.
         block: its number.
-        free: parking spaces (side, space) that stay free; None for a street without parked cars.
+        parked: the cars that stand in it.
     """
     build = Builder()
     shadows: list[Shadow] = []
@@ -124,29 +118,22 @@ def block_of(seed: int, bend: Bend, block: int, free: frozenset[tuple[int, int]]
         for index, house in enumerate(houses(seed, block, side)):
             _add_house(build, bend, house, side, facade_key(block, side, index))
         _add_furniture(build, shadows, seed, bend, block, side)
-    meshes = [build.build()]
-    if free is not None:
-        for side in (-1, 1):
-            for space in range(SPACES):
-                if (side, space) not in free and is_parked(seed, block, side, space):
-                    mesh, shadow = _parked_car(seed, bend, block, side, space)
-                    meshes.append(mesh)
-                    shadows.append(shadow)
-    return Block(joined(meshes), tuple(shadows))
+    standing = build.build()
+    meshes, things = [standing], []
+    for place in parked:
+        meshes.append(place.mesh)
+        things.append(place.thing)
+        shadows.append(car_shadow(place.state))
+    sizes = [len(mesh.corners) for mesh in meshes]
+    return Block(
+        joined(meshes), tuple(shadows), tuple(things), np.repeat(np.arange(len(meshes)), sizes)
+    )
 
 
-def _parked_car(seed: int, bend: Bend, block: int, side: int, space: int) -> tuple[Mesh, Shadow]:
-    rng = generator(seed, _PARKED, block, side, space, 1)
-    z = space_middle(block, space) + rng.uniform(-0.6, 0.6)
-    x = bend(z) + side * (PARKING + rng.uniform(-0.1, 0.1))
-    yaw = bend.heading(z) + rng.normal(0.0, 0.015) + (np.pi if side < 0 else 0.0)
-    shape, paint = int(rng.integers(4)), int(rng.integers(len(models.PAINTS)))
-    return models.car(shape, paint).moved(pose(x, 0.0, z, yaw)), car_shadow(x, z, yaw)
-
-
-def car_shadow(x: float, z: float, yaw: float) -> Shadow:
+def car_shadow(state: State) -> Shadow:
     """The dark ground under a car."""
-    return Shadow(x, z, yaw, (models.CAR_WIDTH / 2 + 0.1, models.CAR_LENGTH / 2 + 0.1), 0.72)
+    half = models.CAR_WIDTH / 2 + 0.1, models.CAR_LENGTH / 2 + 0.1
+    return Shadow(state.x, state.z, state.yaw, half, 0.72)
 
 
 def _add_house(build: Builder, bend: Bend, house: House, side: int, key: int) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from depth_recog.datasets.synthetic import textures as tx
 from depth_recog.datasets.synthetic.mesh import Builder, Float, Mesh
+from depth_recog.datasets.synthetic.path import pose
 
 PERSON, CAR = 11, 13
 
@@ -40,6 +41,9 @@ _CABIN = {
     "van": (-2.10, -2.02, 0.75, 1.60, 1.85),
 }
 _BELT = 0.90
+SWING = 0.42
+"""How far a walker's legs swing either way, radians."""
+
 _TYRE: Colour = (0.10, 0.10, 0.11)
 _TRIM: Colour = (0.13, 0.13, 0.14)
 
@@ -151,11 +155,11 @@ def car(shape: int, paint: int) -> Mesh:
 
 
 @cache
-def person(shirt: int, trousers: int) -> tuple[Mesh, Mesh, Mesh]:
+def person(shirt: int, trousers: int) -> tuple[Mesh, ...]:
     """A person in clothes of `CLOTHES`: rigid parts, for a walker's limbs swing.
 
     Returns:
-        body (origin on the ground), leg (origin in the hip), arm (origin in the shoulder).
+        body (origin on the ground), two legs (in the hip), two arms (in the shoulder).
     """
     body, leg, arm = Builder(), Builder(), Builder()
     top, bottom = CLOTHES[shirt], CLOTHES[trousers]
@@ -172,4 +176,14 @@ def person(shirt: int, trousers: int) -> tuple[Mesh, Mesh, Mesh]:
     arm.ellipsoid((0.0, 0.16, 0.0), (0.055, 0.20, 0.06), top, tx.CLOTH, PERSON)
     arm.ellipsoid((0.0, 0.43, 0.03), (0.045, 0.18, 0.05), top, tx.CLOTH, PERSON)
     arm.ellipsoid((0.0, 0.62, 0.06), (0.04, 0.07, 0.045), skin, tx.PLAIN, PERSON)
-    return body.build(), leg.build(), arm.build()
+    return body.build(), leg.build(), leg.build(), arm.build(), arm.build()
+
+
+def gait(swing: float) -> tuple[Float, ...]:
+    """Where the parts of a person are in its frame, (4, 4) each: legs swung by `swing` radians."""
+    legs = (pose(side * 0.09, -0.92, 0.0, 0.0, side * swing) for side in (-1.0, 1.0))
+    arms = (
+        pose(side * 0.25, -1.43, 0.0, 0.0, -side * 0.8 * swing, -side * 0.06)
+        for side in (-1.0, 1.0)
+    )
+    return np.eye(4), *legs, *arms

@@ -77,6 +77,21 @@ class Bend:
         return offset, slope
 
 
+@dataclass(frozen=True)
+class State:
+    """Where something is: metres and radians in the world, speed in metres per second."""
+
+    x: float
+    z: float
+    yaw: float
+    speed: float
+
+    @property
+    def pose(self) -> NDArray[np.float64]:
+        """World from body, (4, 4)."""
+        return pose(self.x, 0.0, self.z, self.yaw)
+
+
 def pose(
     x: float, y: float, z: float, yaw: float, pitch: float = 0.0, roll: float = 0.0
 ) -> NDArray[np.float64]:

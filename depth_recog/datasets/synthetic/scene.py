@@ -18,6 +18,8 @@ class Scene:
         crossing: when cars from the side roads cross the camera's lane, in seconds after it is 31 m
             before the crossroads; empty for none.
         people: people on the pavements and on the pedestrian crossings.
+        vans: what is parked are vans, and few spaces are free.
+        stepping: people step out from between parked cars and cross the street.
         departures: cars start from the kerb ahead, oncoming ones stop.
         speed: the camera's mean speed, metres per second.
         bend: 1 for the curved street, 0 for a straight one.
@@ -31,6 +33,8 @@ class Scene:
     lead: tuple[float, float] = (0.0, 0.0)
     crossing: tuple[float, ...] = ()
     people: bool = False
+    vans: bool = False
+    stepping: bool = False
     departures: bool = False
     speed: float = 8.0
     bend: float = 1.0
@@ -57,7 +61,21 @@ _SCENES = {
     ),
     "oncoming": Scene("parked and oncoming cars", parked=True, oncoming=30.0),
     "start_stop": Scene(
-        "cars start from the kerb, oncoming cars stop", parked=True, departures=True
+        "cars start from the kerb, oncoming cars stop",
+        parked=True,
+        departures=True,
+        speed=5.0,
+    ),
+    "occlusion": Scene(
+        "rows of parked vans, people behind them and stepping out from between them, cars that "
+        "hide each other",
+        parked=True,
+        vans=True,
+        oncoming=16.0,
+        crossing=(-1.0, -0.4, 0.5, 1.1),
+        people=True,
+        stepping=True,
+        speed=5.0,
     ),
     "parked": Scene("rows of parked cars, nothing moves but the camera", parked=True),
     "textureless": Scene("parked cars on a flat grey ground", parked=True, texture=False),

@@ -50,6 +50,11 @@ class SyntheticStreet:
     world is above zero at the frame's time. The labels are those of road, sidewalk, building, pole,
     traffic sign, vegetation, terrain, sky, person and car; no pixel is unlabelled.
 
+    `boxes` has one for each car and person of which the image shows a pixel or more, parked cars
+    too. A box is exact: nothing above the ground is outside it, in any phase of a walker's steps.
+    Its speed is that over the second around the frame: a car that starts in less than half a second
+    has one, and is not moving.
+
     Args:
         scene: a name in `SCENES`.
         seed: of everything that is left to chance.

@@ -53,12 +53,18 @@ def truth_of(camera: Camera, view: View, bend: Bend, following: Float | None) ->
     offset, _ = bend.around(0.0, along)
     label[floor] = ground.labels(across - offset - bend(0.0), along)
 
+    inverse_pose = np.asarray(np.linalg.inv(pose), dtype=np.float64)
+    found = np.bincount(np.where(sky, 0, view.thing[seen][ids]).reshape(-1))
+    boxes = (
+        view.things[k - 1].box(camera, inverse_pose, view.time) for k in np.flatnonzero(found) if k
+    )
     return Truth(
         depth=depth.astype(np.float32),
         world_from_camera=pose,
         labels=label,
         moving=view.moving[part] & ~sky,
         flow=_flow(camera, view, following, direction, inverse, part),
+        boxes=tuple(box for box in boxes if box is not None),
     )
 
 

@@ -14,8 +14,10 @@ from depth_recog.datasets.synthetic import ground
 from depth_recog.datasets.synthetic.actors import Traffic
 from depth_recog.datasets.synthetic.layout import Block, Shadow, block_of
 from depth_recog.datasets.synthetic.mesh import Float, Mesh, joined
+from depth_recog.datasets.synthetic.parked import parked_cars
 from depth_recog.datasets.synthetic.path import Drive
 from depth_recog.datasets.synthetic.scene import Scene
+from depth_recog.datasets.synthetic.things import Thing
 
 REACH = 200.0
 """How far ahead there is anything but ground, metres."""
@@ -29,6 +31,7 @@ class View:
     """The world around the camera at one time.
 
     Attributes:
+        time: in seconds.
         world_from_camera: (4, 4).
         mesh: all surfaces, in the camera's frame.
         part: (1 + F + E,), by surface (0 the ground, then polygons, then ellipsoids): the index
@@ -36,14 +39,19 @@ class View:
         motions: (P, 4, 4), where each rigid part goes until the next frame, in the world:
             p(next) = motion p(now). Part 0 is what stands still.
         moving: (P,), whether the part belongs to something with a speed above zero.
+        things: cars and people.
+        thing: as `part`: 0, or which of `things` the surface belongs to, counted from 1.
         shadows: dark spots on the ground.
     """
 
+    time: float
     world_from_camera: Float
     mesh: Mesh
     part: NDArray[np.int64]
     motions: Float
     moving: NDArray[np.bool_]
+    things: tuple[Thing, ...]
+    thing: NDArray[np.int64]
     shadows: tuple[Shadow, ...]
 
     @property
@@ -75,27 +83,46 @@ class Surroundings:
         inverse = np.asarray(np.linalg.inv(pose), dtype=np.float64)
         middle = math.floor(pose[2, 3] / ground.BLOCK)
         blocks = [self._block(b) for b in range(middle, middle + AHEAD + 1)]
-        cast = self._traffic.cast(time, then, inverse)
+        actors = self._traffic.cast(time, then, inverse)
+        parts = [part for actor in actors for part in actor.parts]
+        owner = np.repeat(np.arange(len(actors)), [len(actor.parts) for actor in actors])
         meshes = [joined([b.mesh for b in blocks]).moved(inverse)]
-        meshes += [part.mesh.moved(inverse @ part.now) for part in cast.parts]
+        meshes += [part.mesh.moved(inverse @ part.now) for part in parts]
         number = np.arange(len(meshes))
         faces = np.repeat(number, [len(m.corners) for m in meshes])
         rounds = np.repeat(number, [len(m.centre) for m in meshes])
-        motions = [np.eye(4)] + [part.then @ np.linalg.inv(part.now) for part in cast.parts]
+        part = np.concatenate(([0], faces, rounds))
+        things = [thing for b in blocks for thing in b.things]
+        # By part, then the parked cars' own surfaces, which are all of part 0.
+        thing = np.concatenate(([0], owner + len(things) + 1))[part]
+        offset = 0
+        start = 1
+        for b in blocks:
+            here = thing[start : start + len(b.thing)]
+            here[:] = np.where(b.thing > 0, b.thing + offset, 0)
+            offset, start = offset + len(b.things), start + len(b.thing)
+        motions = [np.eye(4)] + [p.then @ np.linalg.inv(p.now) for p in parts]
+        moving = np.array([actor.moving for actor in actors], dtype=np.bool_)
         return View(
+            time=time,
             world_from_camera=pose,
             mesh=joined(meshes),
-            part=np.concatenate(([0], faces, rounds)),
+            part=part,
             motions=np.stack(motions),
-            moving=np.array([False] + [part.moving for part in cast.parts]),
-            shadows=tuple(s for b in blocks for s in b.shadows) + cast.shadows,
+            moving=np.concatenate(([False], moving[owner])),
+            things=(*things, *(actor.thing for actor in actors)),
+            thing=thing,
+            shadows=(*(s for b in blocks for s in b.shadows), *(a.shadow for a in actors)),
         )
 
     def _block(self, number: int) -> Block:
         block = self._blocks.get(number)
         if block is None:
-            free = self._traffic.reserved(number) if self._scene.parked else None
-            block = block_of(self._seed, self._drive.bend, number, free)
+            bend, parked = self._drive.bend, []
+            if self._scene.parked:
+                free = self._traffic.reserved(number)
+                parked = parked_cars(self._seed, bend, number, free, self._scene.vans)
+            block = block_of(self._seed, bend, number, parked)
             self._blocks[number] = block
             if len(self._blocks) > AHEAD + 4:
                 self._blocks.popitem(last=False)

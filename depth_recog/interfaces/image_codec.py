@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """sensor_msgs/Image's bytes to RGB and back: numpy and OpenCV, no ROS.
 
-This is the pip installation's side of the seam (see seam.py); the checks serve both sides.
+The nodes' seam (nodes/seam.py) takes it where cv_bridge is missing, the reader of bags always.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -45,19 +46,32 @@ ENCODINGS = {
     "bayer_grbg8": Layout("u1", 1, cv2.COLOR_BayerGB2RGB),
 }
 
+DEPTH_ENCODINGS = {
+    "32FC1": Layout("f4", 1, None),
+    "16UC1": Layout("u2", 1, None),
+    "mono16": Layout("u2", 1, None),
+}
+
 
 def raw_view(
-    encoding: str, height: int, width: int, step: int, data: object, big_endian: bool = False
+    encoding: str,
+    height: int,
+    width: int,
+    step: int,
+    data: object,
+    big_endian: bool = False,
+    layouts: Mapping[str, Layout] = ENCODINGS,
 ) -> NDArray[np.generic]:
     """The message's bytes as an array, without a copy where the rows are not padded.
 
     Args:
-        encoding: a key of `ENCODINGS`.
+        encoding: a key of `layouts`.
         height: rows.
         width: pixels in a row.
         step: bytes in a row, padding included.
         data: a buffer of at least `height * step` bytes.
         big_endian: byte order of values of more than one byte.
+        layouts: the encodings that may come.
 
     Returns:
         (H, W) or (H, W, C), in the encoding's type.
@@ -65,11 +79,11 @@ def raw_view(
     Raises:
         EncodingError: an unknown encoding, a step too short for the width, too few bytes.
     """
-    layout = ENCODINGS.get(encoding)
+    layout = layouts.get(encoding)
     if layout is None:
         raise EncodingError(
             f"encoding {encoding!r} is not supported; convert the image to one of: "
-            f"{', '.join(ENCODINGS)}"
+            f"{', '.join(layouts)}"
         )
     if height < 1 or width < 1:
         raise EncodingError(f"image of {width}x{height} pixels is empty: check the camera's driver")
@@ -110,8 +124,25 @@ def to_rgb(
     """
     values = raw_view(encoding, height, width, step, data, big_endian)
     if values.dtype.itemsize == 2:
-        values = (values >> 8).astype(np.uint8)  # type: ignore[operator]
+        values = values >> 8  # type: ignore[operator]
+    # Without a copy where they are bytes already.
+    pixels = values.astype(np.uint8, copy=False)
     code = ENCODINGS[encoding].to_rgb
-    if code is None:
-        return values  # type: ignore[return-value]
-    return cv2.cvtColor(values, code)  # type: ignore[call-overload, no-any-return]
+    return pixels if code is None else np.asarray(cv2.cvtColor(pixels, code), np.uint8)
+
+
+def to_depth(
+    encoding: str, height: int, width: int, step: int, data: object, big_endian: bool = False
+) -> NDArray[np.float32]:
+    """A depth message's pixels (REP 118). Arguments and errors as in `raw_view`.
+
+    Returns:
+        (H, W) float32, metres, NaN unknown: 32FC1 as it is, 16UC1 and mono16 in millimetres. Zero
+        is unknown in all of them.
+    """
+    values = raw_view(encoding, height, width, step, data, big_endian, DEPTH_ENCODINGS)
+    depth = values.astype(np.float32)
+    if encoding != "32FC1":
+        depth /= np.float32(1000)
+    depth[depth == 0] = np.nan
+    return depth

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Draws what config/depth.rviz shows: listens to the nodes' topics as RViz would.
+
+python benchmarks/rviz_scene.py SOURCE [--frame 60] [--out docs/images/rviz_scene.png]
+
+A rendering of our own for the documentation, with the view and the grid of the scene's file; not a
+screenshot of RViz.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+
+import rclpy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+from depth_recog.datasets.sources import open_source
+from depth_recog.nodes import children
+from depth_recog.nodes.messages import stamp_ns
+from depth_recog.nodes.recorder import depth_array
+from depth_recog.nodes.seam import image_to_rgb
+
+RGB = NDArray[np.uint8]
+ROOT = Path(__file__).parents[1]
+NAMESPACE = "rviz_scene"
+TOPICS: dict[str, type] = {
+    "image": Image,
+    "debug/color": Image,
+    "debug/dynamic_image": Image,
+    "depth/image_rect": Image,
+    "depth/camera_info": CameraInfo,
+}
+POINTS = "depth/points"
+VIEW_SIZE = (1000, 640)
+PANEL_WIDTH = 600
+HEAD_HEIGHT = 22
+SMALL = (cv2.IMWRITE_PNG_COMPRESSION, 9)
+WHITE = (235, 235, 235)
+# RViz's vertical field of view.
+FIELD_OF_VIEW = np.pi / 4
+# REP 103: from x right, y down, z forward to x forward, y left, z up.
+LINK_FROM_OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
+
+
+def listen(source: str, number: int) -> dict[str, Any]:
+    """All messages of one image of a source, by topic."""
+    sequence = open_source(source)
+    for i, frame in enumerate(sequence):
+        if i == number:
+            wanted = frame.stamp_ns
+            break
+    else:
+        raise SystemExit(f"{source} has fewer than {number + 1} frames")
+    heard: dict[str, Any] = {}
+
+    def keeper(topic: str) -> Any:
+        def keep(message: Any) -> None:
+            if stamp_ns(message.header) == wanted:
+                heard[topic] = message
+
+        return keep
+
+    rclpy.init(args=[])
+    node = rclpy.create_node("rviz_scene", namespace=NAMESPACE)
+    qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+    for topic, kind in {**TOPICS, POINTS: PointCloud2}.items():
+        node.create_subscription(kind, topic, keeper(topic), qos)
+    played = {"source": source, "stamps": "recorded", "limit": number + 5, "rate": 4.0}
+    processes = [
+        children.start("depth_node", NAMESPACE, {}),
+        children.start("camera_node", NAMESPACE, played | {"wait_for_node": "depth_node"}),
+    ]
+    try:
+        deadline = time.monotonic() + 60 + number / 2
+        while processes[1].poll() is None and time.monotonic() < deadline:
+            rclpy.spin_once(node, timeout_sec=0.1)
+    finally:
+        for process in processes:
+            children.end(process)
+        rclpy.shutdown()
+    missing = sorted(set(TOPICS) - set(heard))
+    if missing:
+        raise SystemExit(f"nothing came on {missing} for frame {number}")
+    return heard
+
+
+def points_of(heard: dict[str, Any]) -> tuple[NDArray[np.float64], RGB]:
+    """(N, 3) metres in the optical frame and (N, 3) colours: the node's, or made of its depth."""
+    if POINTS in heard:
+        return unpacked(heard[POINTS])
+    depth = depth_array(heard["depth/image_rect"]).astype(np.float64)
+    p = heard["depth/camera_info"].p
+    v, u = np.nonzero(np.isfinite(depth))
+    z = depth[v, u]
+    points = np.stack([(u - p[2]) / p[0] * z, (v - p[6]) / p[5] * z, z], axis=1)
+    return points, image_to_rgb(heard["image"])[v, u]
+
+
+def unpacked(message: PointCloud2) -> tuple[NDArray[np.float64], RGB]:
+    """The finite points of a PointCloud2 with x, y, z and rgb."""
+    names = ("x", "y", "z", "rgb")
+    offsets = {field.name: field.offset for field in message.fields}
+    layout = np.dtype(
+        {
+            "names": names,
+            "formats": ["<f4", "<f4", "<f4", "<u4"],
+            "offsets": [offsets[name] for name in names],
+            "itemsize": message.point_step,
+        }
+    )
+    values = np.frombuffer(message.data, layout)
+    points = np.stack([values[name] for name in "xyz"], axis=1).astype(np.float64)
+    shifted = values["rgb"][:, None] >> np.array([16, 8, 0], np.uint32)
+    finite = np.isfinite(points).all(axis=1)
+    return points[finite], (shifted & 255).astype(np.uint8)[finite]
+
+
+class Orbit:
+    """RViz's Orbit view of camera_link's frame."""
+
+    def __init__(self, view: dict[str, Any]) -> None:
+        focus = np.array([view["Focal Point"][axis] for axis in "XYZ"], float)
+        yaw, pitch = view["Yaw"], view["Pitch"]
+        away = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)])
+        self.eye = focus + view["Distance"] * away
+        right = np.cross(-away, [0, 0, 1.0])
+        right /= np.linalg.norm(right)
+        self.axes = np.stack([right, np.cross(-away, right), -away])
+        self.focal = VIEW_SIZE[1] / 2 / np.tan(FIELD_OF_VIEW / 2)
+
+    def project(
+        self, points: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(N, 2) pixels and (N,) distances along the view of (N, 3) points."""
+        seen = (points - self.eye) @ self.axes.T
+        z = seen[:, 2]
+        pixels = seen[:, :2] / np.where(z > 0.1, z, np.nan)[:, None] * self.focal
+        return pixels + np.array(VIEW_SIZE) / 2, z
+
+
+def draw_squares(
+    picture: RGB, view: Orbit, points: NDArray[np.float64], colors: RGB, size: float
+) -> None:
+    """Squares of so many metres, the near over the far."""
+    pixels, z = view.project(points)
+    sides = np.clip(np.rint(view.focal * size / np.maximum(z, 0.1)), 1, 12).astype(int)
+    height, width = picture.shape[:2]
+    inside = np.isfinite(pixels).all(axis=1) & (z > 0.1)
+    order = np.flatnonzero(inside)[np.argsort(-z[inside])]
+    # Equal sizes at once; they grow as the points come nearer.
+    for side in range(1, 13):
+        chosen = order[sides[order] == side]
+        corner = np.floor(pixels[chosen] - side / 2).astype(int)
+        for dv in range(side):
+            for du in range(side):
+                u, v = corner[:, 0] + du, corner[:, 1] + dv
+                on = (u >= 0) & (u < width) & (v >= 0) & (v < height)
+                picture[v[on], u[on]] = colors[chosen[on]]
+
+
+def draw_line(picture: RGB, view: Orbit, ends: Any, color: tuple[int, ...], width: int) -> None:
+    """A line in space, as a polyline so that what is behind the view is left out."""
+    first, last = (np.asarray(end, float) for end in ends)
+    steps = first + (last - first) * np.linspace(0, 1, 101)[:, None]
+    pixels, z = view.project(steps)
+    for a, b, near in zip(pixels[:-1], pixels[1:], np.minimum(z[:-1], z[1:]), strict=True):
+        if near > 0.1 and np.abs(np.concatenate([a, b])).max() < 1e4:
+            cv2.line(
+                picture,
+                tuple(np.rint(a).astype(int).tolist()),
+                tuple(np.rint(b).astype(int).tolist()),
+                color,
+                width,
+                cv2.LINE_AA,
+            )
+
+
+def draw_view(scene: dict[str, Any], heard: dict[str, Any]) -> RGB:
+    """The big view: grid, frame, points."""
+    manager = scene["Visualization Manager"]
+    displays = {display["Name"]: display for display in manager["Displays"]}
+    grid, cloud = displays["Ground"], displays["Points"]
+    view = Orbit(manager["Views"]["Current"])
+    background = [int(part) for part in manager["Global Options"]["Background Color"].split(";")]
+    picture = np.full((VIEW_SIZE[1], VIEW_SIZE[0], 3), background, np.uint8)
+    half = grid["Plane Cell Count"] * grid["Cell Size"] / 2
+    height = grid["Offset"]["Z"]
+    for place in np.linspace(-half, half, grid["Plane Cell Count"] + 1):
+        for ends in (
+            ((place, -half, height), (place, half, height)),
+            ((-half, place, height), (half, place, height)),
+        ):
+            draw_line(picture, view, ends, (82, 82, 83), 1)
+    points, colors = points_of(heard)
+    draw_squares(picture, view, points @ LINK_FROM_OPTICAL.T, colors, cloud["Size (m)"])
+    for axis, color in zip(np.eye(3), ((230, 40, 40), (40, 200, 40), (60, 90, 255)), strict=True):
+        draw_line(picture, view, ((0, 0, 0), axis), color, 3)
+    pixels, _ = view.project(np.zeros((1, 3)))
+    write(picture, "camera_link", tuple((pixels[0] + (8, 18)).astype(int).tolist()))
+    return picture
+
+
+def write(picture: RGB, text: str, place: tuple[int, ...]) -> None:
+    """White letters; `place` is where they begin."""
+    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, WHITE, 1, cv2.LINE_AA)
+
+
+def strip(width: int, text: str) -> RGB:
+    """A line of text."""
+    picture = np.full((HEAD_HEIGHT, width, 3), 60, np.uint8)
+    write(picture, text, (6, 15))
+    return picture
+
+
+def draw_panels(scene: dict[str, Any], heard: dict[str, Any]) -> RGB:
+    """The image displays that are switched on, one below the other."""
+    rows = []
+    for display in scene["Visualization Manager"]["Displays"]:
+        if display["Class"] == "rviz_default_plugins/Image" and display["Enabled"]:
+            topic = display["Topic"]["Value"]
+            image = image_to_rgb(heard[topic])
+            size = (PANEL_WIDTH, round(image.shape[0] * PANEL_WIDTH / image.shape[1]))
+            rows.append(strip(PANEL_WIDTH, f"{display['Name']}: {topic}"))
+            rows.append(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    column = np.vstack(rows)
+    rest = max(0, VIEW_SIZE[1] - column.shape[0])
+    return np.pad(column, ((0, rest), (0, 8), (0, 0)), constant_values=30)[: VIEW_SIZE[1]]
+
+
+def main() -> int:
+    """Listen, draw, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source")
+    parser.add_argument("--frame", type=int, default=60)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images" / "rviz_scene.png")
+    options = parser.parse_args()
+    scene = yaml.safe_load((ROOT / "config" / "depth.rviz").read_text(encoding="utf-8"))
+    heard = listen(options.source, options.frame)
+    picture = np.hstack([draw_panels(scene, heard), draw_view(scene, heard)])
+    said = "config/depth.rviz as drawn by benchmarks/rviz_scene.py: not a screenshot of RViz"
+    foot = strip(picture.shape[1], said)
+    cv2.imwrite(str(options.out), np.vstack([picture, foot])[..., ::-1], SMALL)
+    print(options.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`depth-recog record`: any source as a ROS 2 bag, with what is true of it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from itertools import islice
+from pathlib import Path
+
+from tqdm import tqdm
+
+from depth_recog.cli.interrupt import Interrupt
+from depth_recog.cli.options import frame_count, jpeg_quality, namespace
+from depth_recog.datasets.sequence import Recording, Truth
+from depth_recog.datasets.sources import KINDS, open_source
+from depth_recog.errors import CalibrationError, ConfigurationError, DepthRecogError, SourceError
+
+_QUALITY = 95
+_STORAGES = ("mcap", "sqlite3")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.epilog = KINDS
+    parser.add_argument("source", metavar="SOURCE", help="a path, a device, or kind:path")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="BAG", help="the folder that the bag becomes"
+    )
+    parser.add_argument("--storage", choices=_STORAGES, default="mcap", help="default: mcap")
+    images = parser.add_mutually_exclusive_group()
+    images.add_argument("--raw", action="store_true", help="raw images, rgb8 (default)")
+    images.add_argument("--compressed", action="store_true", help="JPEG images")
+    parser.add_argument(
+        "--quality", type=jpeg_quality, metavar="N", help=f"of --compressed, default: {_QUALITY}"
+    )
+    parser.add_argument("--limit", type=frame_count, metavar="N", help="end after N frames")
+    parser.add_argument(
+        "--namespace", type=namespace, default="/camera", metavar="NAME", help="default: /camera"
+    )
+
+
+def main(options: argparse.Namespace) -> int:
+    """Write a source as a bag."""
+    if options.quality and not options.compressed:
+        raise ConfigurationError("--quality is that of JPEG images: give --compressed too")
+    try:
+        from depth_recog.datasets.bag_writer import BagWriter
+    except ModuleNotFoundError as error:
+        raise DepthRecogError("bags need one more package: pip install rosbags") from error
+
+    with Interrupt() as interrupt:
+        sequence = open_source(options.source)
+        recording = sequence if isinstance(sequence, Recording) else None
+        total = len(recording) if recording else None
+        if options.limit is not None:
+            total = options.limit if total is None else min(options.limit, total)
+        quality = (options.quality or _QUALITY) if options.compressed else None
+        writer = BagWriter(options.out, options.storage, quality, options.namespace)
+        failure: DepthRecogError | None = None
+        with writer:
+            frames = islice(sequence, options.limit)
+            bar = tqdm(frames, total=total, unit="frame", disable=None, file=sys.stderr)
+            try:
+                for index, frame in enumerate(bar):
+                    if interrupt.asked:
+                        break
+                    writer.add(frame, recording.truth(index) if recording else Truth())
+            except (SourceError, CalibrationError) as error:
+                # What was read until then is good, and is kept.
+                failure = error
+            finally:
+                bar.close()
+    if interrupt.asked:
+        kept = "they are whole" if writer.frames else "there is no bag"
+        print(f"interrupted after {writer.frames} frames; {kept}", file=sys.stderr)
+    if writer.frames:
+        truths = f"ground truth: {', '.join(sorted(writer.truths)) or 'none'}"
+        print(f"{options.out}: {writer.frames} frames, {truths}")
+    if failure:
+        raise failure
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit("call depth-recog record")

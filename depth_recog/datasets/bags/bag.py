@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A rosbag2 recording: its files, in order, as one index of messages."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from depth_recog.datasets.bag_files import METADATA, ZSTD_SUFFIX, storage_suffix
+from depth_recog.datasets.bags.mcap_file import McapFile
+from depth_recog.datasets.bags.sqlite_file import SqliteFile
+from depth_recog.datasets.bags.storage import (
+    ZSTD_MAGIC,
+    Entry,
+    Peek,
+    Storage,
+    Topic,
+    unpacked,
+    zstd,
+)
+from depth_recog.datasets.image_files import natural_key
+from depth_recog.errors import SourceError
+
+STORAGES: dict[str, Callable[[Path], Storage]] = {".mcap": McapFile, ".db3": SqliteFile}
+
+
+class Bag:
+    """A folder that rosbag2 wrote, or one of its files alone.
+
+    Attributes:
+        path: the folder or file.
+        topics: by name.
+        damage: what is wrong with it, in words; empty where nothing is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Finds the files and reads their indexes.
+
+        Raises:
+            SourceError: no such bag, or nothing of it can be read.
+        """
+        self.path = path
+        self._notes: list[str] = []
+        self._counts: dict[str, int] = {}
+        paths = self._find(path) if path.is_dir() else [path]
+        self._files: list[Storage] = []
+        for file in paths:
+            try:
+                self._files.append(self._open(file))
+            except (SourceError, OSError) as error:
+                if len(paths) == 1:
+                    raise SourceError(str(error)) from error
+                self._notes.append(f"{file.name} is left out: {error}")
+        if not self._files:
+            raise SourceError(f"{path}: none of its files can be read: {'; '.join(self._notes)}")
+        self.topics: dict[str, Topic] = {}
+        for storage in self._files:
+            self.topics = {**storage.topics, **self.topics}
+
+    @property
+    def damage(self) -> list[str]:
+        """What is wrong with the bag, in words; some of it shows only when it is indexed."""
+        return self._notes + [f.damage for f in self._files if f.damage]
+
+    def file(self, entry: Entry) -> Path:
+        """The file that a message lies in."""
+        return self._files[entry.file].path
+
+    def index(self, topic: str) -> list[Entry]:
+        """A topic's messages in the order in which they were received."""
+        entries = [
+            entry
+            for number, storage in enumerate(self._files)
+            if topic in storage.topics
+            for entry in storage.index(topic, number)
+        ]
+        return sorted(entries, key=lambda entry: entry.time_ns)
+
+    def missing(self, topic: str, found: int) -> int:
+        """How many more messages of a topic metadata.yaml promises than were found."""
+        return max(0, self._counts.get(topic, 0) - found)
+
+    def read(self, entry: Entry) -> bytes | memoryview:
+        """A message, serialised. Raises DamagedError."""
+        return unpacked(self._files[entry.file].read(entry))
+
+    def peek(self, entry: Entry, head: int, tail: int = 0) -> Peek:
+        """A message's ends. Raises DamagedError."""
+        peek = self._files[entry.file].peek(entry, head, tail)
+        if peek.head[:4] == ZSTD_MAGIC:
+            data = self.read(entry)
+            end = bytes(data[max(0, len(data) - tail) :])
+            return Peek(len(data), bytes(data[:head]), end)
+        return peek
+
+    def _find(self, folder: Path) -> list[Path]:
+        """The folder's files in the order of their messages. Raises SourceError."""
+        there = [
+            file.name
+            for file in sorted(folder.iterdir(), key=natural_key)
+            if storage_suffix(file) in STORAGES and file.is_file()
+        ]
+        # rosbag2 leaves the unpacked file beside the packed one when it has played it.
+        unpacked_too = {f"{name}{ZSTD_SUFFIX}" for name in there}
+        there = [name for name in there if name not in unpacked_too]
+        listed = self._read_metadata(folder / METADATA)
+        lost = [n for n in listed if n not in there and n.removesuffix(ZSTD_SUFFIX) not in there]
+        if not there:
+            raise SourceError(
+                f"{folder} holds no file of a bag (*.mcap, *.db3): copy the whole folder"
+                + (f"; missing are {', '.join(lost)}" if lost else "")
+            )
+        self._notes += [f"{name} is missing" for name in lost]
+        plain = {name.removesuffix(ZSTD_SUFFIX) for name in listed}
+        # Files that were renamed are listed nowhere: then all are taken.
+        known = [name for name in there if name.removesuffix(ZSTD_SUFFIX) in plain]
+        return [folder / name for name in known or there]
+
+    def _read_metadata(self, path: Path) -> list[str]:
+        """Names of the files that metadata.yaml lists; notes the counts of messages."""
+        try:
+            content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+            information = content["rosbag2_bagfile_information"]
+            names = [PurePosixPath(str(p)).name for p in information["relative_file_paths"]]
+            for topic in information["topics_with_message_count"]:
+                self._counts[str(topic["topic_metadata"]["name"])] = int(topic["message_count"])
+        except FileNotFoundError:
+            self._notes.append(f"{path.name} is missing")
+        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+            self._notes.append(f"{path.name} is damaged")
+        else:
+            return names
+        self._counts.clear()
+        return []
+
+    def _open(self, path: Path) -> Storage:
+        if not path.stat().st_size:
+            raise SourceError(f"{path} is empty: copy it again")
+        if path.suffix != ZSTD_SUFFIX:
+            return STORAGES[storage_suffix(path)](path)
+        # Kept as long as this bag: a file that is compressed as a whole has no places to jump to.
+        folder = tempfile.mkdtemp(prefix="depth_recog_")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        plain = Path(folder) / path.stem
+        self._decompress(path, plain)
+        try:
+            return STORAGES[plain.suffix](plain)
+        except SourceError as error:
+            raise SourceError(f"{path}: {error}") from error
+
+    def _decompress(self, source: Path, target: Path) -> None:
+        try:
+            with zstd.open(source, "rb") as packed, target.open("wb") as plain:
+                while piece := packed.read1(2**20):
+                    plain.write(piece)
+        except (zstd.ZstdError, EOFError) as error:
+            self._notes.append(f"{source.name} is damaged or cut off ({error})")
+        except OSError as error:
+            raise SourceError(
+                f"{source} cannot be decompressed to {target.parent} ({error.strerror}): free "
+                "some space there, set TMPDIR to another place, or decompress it with zstd -d"
+            ) from error

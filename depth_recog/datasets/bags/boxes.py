@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Boxes as visualization_msgs/Marker: one CUBE each, which RViz shows as it is.
+
+Pose and scale are the box's. RViz does not show a CUBE's text: it holds, as JSON, what a marker has
+no field for, so that every digit comes back.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from depth_recog.datasets.bags.storage import DamagedError
+from depth_recog.datasets.boxes import Box
+from depth_recog.interfaces import pose
+
+CUBE = 1
+ADD = 0
+
+
+def text(box: Box) -> str:
+    """What a marker's text says of a box; an unknown speed is null."""
+    speed = box.speed if math.isfinite(box.speed) else None
+    return json.dumps(
+        {"track": box.track, "kind": box.kind, "speed": speed, "truncated": box.truncated}
+    )
+
+
+def from_markers(message: Any) -> tuple[Box, ...]:
+    """The boxes of a MarkerArray; other markers are passed over. Raises DamagedError."""
+    cubes = [m for m in message.markers if m.type == CUBE and m.action == ADD]
+    return tuple(_box(marker) for marker in cubes)
+
+
+def _box(marker: Any) -> Box:
+    matrix = pose.from_message(marker.pose.position, marker.pose.orientation)
+    if matrix is None:
+        raise DamagedError(f"marker {marker.id} has no orientation")
+    try:
+        known = json.loads(marker.text)
+        speed = known["speed"]
+        return Box(
+            track=str(known["track"]),
+            kind=str(known["kind"]),
+            T_camera_from_box=matrix,
+            size=(float(marker.scale.x), float(marker.scale.y), float(marker.scale.z)),
+            speed=math.nan if speed is None else float(speed),
+            truncated=bool(known["truncated"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedError(f"marker {marker.id} says nothing of its box ({error})") from error

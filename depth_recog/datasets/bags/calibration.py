@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The camera of each of a bag's images: from camera_info, or from a YAML where there is none."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from pathlib import Path
+from typing import Any
+
+from depth_recog.datasets.bags import messages
+from depth_recog.datasets.bags.bag import Bag
+from depth_recog.datasets.bags.choice import Choice, beside_image, is_rectified
+from depth_recog.datasets.bags.images import ImageIndex
+from depth_recog.datasets.bags.messages import Decoder
+from depth_recog.datasets.bags.storage import DamagedError, Entry
+from depth_recog.datasets.camera_yaml import EXAMPLE, read_camera_yaml
+from depth_recog.errors import CalibrationError
+from depth_recog.interfaces.camera_info import from_message
+from depth_recog.method.camera import Camera
+
+_HEADER_BYTES = 12
+
+
+class Cameras:
+    """Cameras of a topic's images.
+
+    An image's CameraInfo is the newest whose stamp is not later than the image's; images before the
+    first one take the first.
+    """
+
+    def __init__(self, bag: Bag, choice: Choice, images: ImageIndex, given: str | None) -> None:
+        """Finds the calibration.
+
+        Args:
+            bag: the bag.
+            choice: its topics.
+            images: the images.
+            given: a YAML that the user named: it goes before the bag's own.
+
+        Raises:
+            CalibrationError: neither a CameraInfo nor a YAML, or a damaged YAML.
+        """
+        self._bag = bag
+        self._images = images
+        self._fixed: Camera | None = None
+        self._last: tuple[bytes, Camera] | None = None
+        self._rectified = is_rectified(bag, choice.image)
+        self.place = Path(choice.camera_info or "")
+        found = bag.index(choice.camera_info) if choice.camera_info and not given else []
+        if not found:
+            self.place = Path(given).expanduser() if given else _beside(bag, choice)
+            self._fixed = read_camera_yaml(self.place)
+            return
+        assert choice.camera_info is not None
+        self._decoder = Decoder(bag.topics[choice.camera_info])
+        self._stamps, self._entries, self._by_header = _stamped(bag, found, images.by_header)
+
+    def __getitem__(self, index: int) -> Camera:
+        """The camera of image `index`. Raises CalibrationError."""
+        if self._fixed is not None:
+            return self._fixed
+        stamp = self._images.entries[index].time_ns
+        if self._by_header:
+            stamp = self._images.stamps[index]
+        entry = self._entries[max(0, bisect_right(self._stamps, stamp) - 1)]
+        try:
+            data = self._bag.read(entry)
+            content = bytes(data[_HEADER_BYTES:])
+            if self._last is None or self._last[0] != content:
+                self._last = content, self._read(self._decoder(data))
+        except DamagedError as error:
+            raise CalibrationError(
+                f"{self._bag.path}: a message on {self.place} cannot be read ({error}): give a "
+                f"calibration as rosbag:{self._bag.path}?camera=camera.yaml"
+            ) from error
+        return self._last[1]
+
+    def _read(self, message: Any) -> Camera:
+        try:
+            return from_message(message, self._rectified).camera
+        except CalibrationError as error:
+            raise CalibrationError(
+                f"{self._bag.path}, {self.place}: {error}; or give the calibration as "
+                f"rosbag:{self._bag.path}?camera=camera.yaml"
+            ) from error
+
+
+def _stamped(
+    bag: Bag, entries: list[Entry], by_header: bool
+) -> tuple[list[int], list[Entry], bool]:
+    """Stamps, rising, and where the messages are; by time of receipt where one has no stamp."""
+    found: list[tuple[int, Entry]] = []
+    for entry in entries:
+        try:
+            stamp = messages.stamp(bag.peek(entry, messages.STAMP_BYTES), messages.CAMERA_INFO)
+        except DamagedError:
+            continue
+        if stamp is not None:
+            found.append((stamp, entry))
+    # Some drivers send a CameraInfo once, or always the same, with a stamp of zero.
+    by_header = by_header and all(stamp for stamp, _ in found)
+    if not by_header:
+        found = [(entry.time_ns, entry) for _, entry in found]
+    found.sort()
+    return [stamp for stamp, _ in found], [entry for _, entry in found], by_header
+
+
+def _beside(bag: Bag, choice: Choice) -> Path:
+    """camera.yaml in the bag's folder or beside it. Raises CalibrationError."""
+    places = [bag.path.parent / "camera.yaml"]
+    if bag.path.is_dir():
+        places.insert(0, bag.path / "camera.yaml")
+    for place in places:
+        if place.is_file():
+            return place
+    wanted = beside_image(bag, choice.image, "camera_info")
+    raise CalibrationError(
+        f"{bag.path} has no {choice.camera_info or wanted} for {choice.image}: choose another with "
+        "?camera_info=/topic, give a ROS camera_info YAML as "
+        f"rosbag:{bag.path}?camera=camera.yaml, or write {places[0]}: {EXAMPLE}"
+    )

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bag's serialised messages as objects, and what can be told from their first bytes."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, NamedTuple
+
+from rosbags.serde import SerdeError
+from rosbags.typesys import (
+    Stores,
+    TypesysError,
+    get_types_from_idl,
+    get_types_from_msg,
+    get_typestore,
+)
+from rosbags.typesys.store import Typestore
+
+from depth_recog.datasets.bags.storage import DamagedError, Peek, Topic
+
+IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+POSE = "geometry_msgs/msg/PoseStamped"
+ODOMETRY = "nav_msgs/msg/Odometry"
+TRANSFORM = "geometry_msgs/msg/TransformStamped"
+MARKERS = "visualization_msgs/msg/MarkerArray"
+
+HEAD_BYTES = 512
+"""Enough for a header and what stands before an image's pixels."""
+STAMP_BYTES = 16
+"""Enough for `stamp`."""
+
+
+class Decoder:
+    """Messages of one topic, by the definition that the bag has of them, else by Jazzy's."""
+
+    def __init__(self, topic: Topic) -> None:
+        """The definition is read at the first message."""
+        self._topic = topic
+        self._types: Typestore | None = None
+
+    def __call__(self, data: bytes | memoryview) -> Any:
+        """The message; its arrays are views of `data`. Raises DamagedError."""
+        if self._types is None:
+            self._types = _typestore(self._topic)
+        try:
+            return self._types.deserialize_cdr(memoryview(data), self._topic.msgtype)
+        except (SerdeError, KeyError, IndexError, AssertionError) as error:
+            raise DamagedError(f"no {self._topic.msgtype}: {error}") from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The code that was made of the definition stays behind."""
+        return {**self.__dict__, "_types": None}
+
+
+def _typestore(topic: Topic) -> Typestore:
+    """The types that a topic's messages are made of.
+
+    A definition of the bag's own comes first: types such as Marker differ between distributions.
+    """
+    known = get_typestore(Stores.ROS2_JAZZY)
+    if not topic.definition:
+        return known
+    try:
+        idl = topic.encoding == "ros2idl"
+        own = Typestore()
+        own.register(
+            get_types_from_idl(topic.definition)
+            if idl
+            else get_types_from_msg(topic.definition, topic.msgtype)
+        )
+        own.get_msgdef(topic.msgtype)
+    except (TypesysError, KeyError, ValueError):
+        return known
+    return own
+
+
+class Head(NamedTuple):
+    """What stands before an image's pixels; `width` and `height` are 0 of compressed ones."""
+
+    width: int
+    height: int
+    label: str
+    step: int
+    begin: int
+    length: int
+
+    def whole(self, size: int) -> bool:
+        """Whether a message of `size` bytes holds all of its image."""
+        return 0 < self.length <= size - self.begin and self.length >= self.height * self.step
+
+
+class _Cursor:
+    """Fields of a serialised message in order (CDR: aligned to their size, after four bytes)."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._order = "<" if data[1] & 1 else ">"
+        self.at = 12  # after the encapsulation and the stamp
+
+    def number(self) -> int:
+        self.at += -self.at % 4
+        (value,) = struct.unpack_from(self._order + "I", self._data, self.at)
+        self.at += 4
+        return int(value)
+
+    def text(self) -> str:
+        size = self.number()
+        raw = self._data[self.at : self.at + size]
+        self.at += size
+        return raw.rstrip(b"\0").decode(errors="replace")
+
+    def skip(self, size: int) -> None:
+        self.at += size
+
+
+def image_head(head: bytes, compressed: bool) -> Head | None:
+    """The fields of an Image or CompressedImage before its pixels; None where they are not there.
+
+    Args:
+        head: the message's first bytes.
+        compressed: whether it is a CompressedImage.
+    """
+    try:
+        cursor = _Cursor(head)
+        cursor.text()  # frame_id
+        height = width = step = 0
+        if not compressed:
+            height, width = cursor.number(), cursor.number()
+        label = cursor.text()  # the encoding, or a CompressedImage's format
+        if not compressed:
+            cursor.skip(1)  # is_bigendian
+            step = cursor.number()
+        length = cursor.number()
+    except (struct.error, IndexError):
+        return None
+    return Head(width, height, label, step, cursor.at, length)
+
+
+def stamp(peek: Peek, msgtype: str) -> int | None:
+    """header.stamp in nanoseconds, of a MarkerArray its first marker's; None where there is none.
+
+    Args:
+        peek: at least `STAMP_BYTES` of the message.
+        msgtype: its type, which begins with a header.
+    """
+    head = peek.head
+    if len(head) < 8:
+        return None
+    order, at = "<" if head[1] & 1 else ">", 4
+    if msgtype == MARKERS:
+        (count,) = struct.unpack_from(order + "I", head, at)
+        at = 8
+        if not count:
+            return None
+    if len(head) < at + 8:
+        return None
+    seconds, nanoseconds = struct.unpack_from(order + "iI", head, at)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may follow a path after a question mark: `PATH?camera=1`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from depth_recog.errors import SourceError
+
+
+def split_options(text: str | Path, allowed: tuple[str, ...]) -> tuple[Path, dict[str, str]]:
+    """The path and its options. A path that exists is taken whole, question mark and all.
+
+    Args:
+        text: what the user gave.
+        allowed: the options' names.
+
+    Raises:
+        SourceError: an unknown option, one without a value, or one that is given twice.
+    """
+    whole = Path(text)
+    path, mark, query = str(text).partition("?")
+    if not mark or whole.expanduser().exists():
+        return whole, {}
+    options: dict[str, str] = {}
+    for key, value in parse_qsl(query, keep_blank_values=True) or [(query, "")]:
+        if key not in allowed:
+            raise SourceError(f"unknown option {key!r} in {text}: {_written(allowed)}")
+        if not value:
+            raise SourceError(f"option {key} in {text} has no value: {_written(allowed)}")
+        if key in options:
+            raise SourceError(f"{key} is given twice in {text}: keep one")
+        options[key] = value
+    return Path(path), options
+
+
+def _written(allowed: tuple[str, ...]) -> str:
+    return f"write PATH?{'&'.join(f'{key}=...' for key in allowed)}"

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ROS 2 bags (rosbag2), without ROS."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from depth_recog.datasets.bags import messages
+from depth_recog.datasets.bags.bag import Bag
+from depth_recog.datasets.bags.calibration import Cameras
+from depth_recog.datasets.bags.choice import KEYS, choose
+from depth_recog.datasets.bags.images import decode, index_images
+from depth_recog.datasets.bags.messages import Decoder
+from depth_recog.datasets.bags.storage import DamagedError
+from depth_recog.datasets.bags.truth import TruthReader
+from depth_recog.datasets.image_files import fit_camera
+from depth_recog.datasets.options import split_options
+from depth_recog.datasets.sequence import Frame, Truth
+from depth_recog.errors import EncodingError, SourceError
+
+LAYOUT = "a folder that ros2 bag record wrote, or one of its .mcap or .db3 files"
+
+
+class Rosbag:
+    """One camera of a bag.
+
+    Accepted: `BAG?image=/camera/image_raw&camera_info=/camera/camera_info`, where BAG is a folder
+    with metadata.yaml, or one .mcap or .db3 file, compressed or not; everything after it may be
+    left out. Without `image=` the bag must have one camera: one image topic with a camera_info
+    beside it. Images are raw or compressed (JPEG, PNG); those of a topic image_rect* are taken for
+    rectified, with P for K.
+
+    Without camera_info in the bag a ROS camera_info YAML is needed: `?camera=camera.yaml`, or
+    camera.yaml in the bag's folder or beside it.
+
+    Truth: the topics that `depth-recog record` writes beside the images, ground_truth/depth, pose,
+    labels, moving and boxes; or of any bag `?depth=/topic` (32FC1 or 16UC1, registered to the
+    images) and `?pose=/topic` (PoseStamped, Odometry or TransformStamped: the optical frame in the
+    world). No flow.
+
+    Of a damaged bag the good part is read. What is wrong, and how many images were left out, is
+    said once, as a warning.
+
+    Attributes:
+        left_out: how many images of the topic are known to be missing, not whole, or not later than
+            one before.
+    """
+
+    kind = "rosbag"
+    live = False
+
+    def __init__(self, text: str | Path) -> None:
+        """Indexes the messages; decodes no image.
+
+        Args:
+            text: the bag, perhaps with options.
+
+        Raises:
+            SourceError: no such bag or topic, several cameras, or nothing that can be read.
+            CalibrationError: no calibration.
+        """
+        path, options = split_options(text, KEYS)
+        path = Path(os.path.abspath(path.expanduser()))
+        if not path.exists():
+            raise SourceError(f"{path} does not exist: check the spelling; expected {LAYOUT}")
+        self._bag = Bag(path)
+        self.name = path.name
+        choice = choose(self._bag, options)
+        self._topic = choice.image
+        self._compressed = self._bag.topics[choice.image].msgtype == messages.COMPRESSED_IMAGE
+        self._images = index_images(self._bag, choice.image)
+        found = len(self._images.entries) + self._images.damaged + self._images.late
+        lost = self._bag.missing(choice.image, found)
+        self.left_out = self._images.damaged + self._images.late + lost
+        if not self._images.entries:
+            raise SourceError(
+                f"{path}: {choice.image} has no image that can be read "
+                f"({'; '.join(self._bag.damage) or f'{self.left_out} damaged'}): copy or record "
+                "the bag again"
+            )
+        self._report(lost)
+        self.rate_hz = self._images.rate_hz
+        self._decoder = Decoder(self._bag.topics[choice.image])
+        self._cameras = Cameras(self._bag, choice, self._images, options.get("camera"))
+        self._truth = TruthReader(self._bag, choice, self._images)
+        self._cameras[0]  # an uncalibrated camera should be known before the first frame
+
+    def __len__(self) -> int:
+        """Number of images that are whole."""
+        return len(self._images.entries)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames in order. Raises SourceError or CalibrationError as `__getitem__`."""
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index: int) -> Frame:
+        """Frame `index`.
+
+        Raises:
+            IndexError: beyond the end.
+            SourceError: the image is damaged, or its encoding is not known.
+            CalibrationError: its CameraInfo is none, or of another aspect ratio.
+        """
+        index = range(len(self))[index]
+        try:
+            message = self._decoder(self._bag.read(self._images.entries[index]))
+            image = decode(message, self._compressed)
+        except (DamagedError, EncodingError) as error:
+            raise SourceError(
+                f"{self._bag.path}: image {index} of {self._topic} cannot be read: {error}"
+            ) from error
+        height, width = image.shape[:2]
+        place = Path(f"image {index} of {self._topic}")
+        camera = fit_camera(self._cameras[index], width, height, self._cameras.place, place)
+        return Frame(f"{index:010d}", self._images.stamps[index], image, camera)
+
+    def truth(self, index: int) -> Truth:
+        """What the bag's other topics say of frame `index`.
+
+        Raises:
+            IndexError: beyond the end.
+            SourceError: a message is damaged, or of another size than the image.
+        """
+        index = range(len(self))[index]
+        size = self._size(index) if self._truth.has_pixels else (0, 0)
+        return Truth(
+            depth=self._truth.depth(index, size),
+            world_from_camera=self._truth.pose(index),
+            labels=self._truth.labels(index, size),
+            moving=self._truth.moving(index, size),
+            boxes=self._truth.boxes(index),
+        )
+
+    def file(self, index: int) -> Path | None:
+        """The bag's file that the image lies in. Raises IndexError beyond the end."""
+        return self._bag.file(self._images.entries[range(len(self))[index]])
+
+    def _size(self, index: int) -> tuple[int, int]:
+        """(width, height) of an image; a compressed one says it only when it is decoded."""
+        if not self._compressed:
+            peek = self._bag.peek(self._images.entries[index], messages.HEAD_BYTES)
+            head = messages.image_head(peek.head, compressed=False)
+            if head is not None:
+                return head.width, head.height
+        height, width = self[index].image.shape[:2]
+        return width, height
+
+    def _report(self, lost: int) -> None:
+        """One warning with all that is wrong; none where nothing is."""
+        images = self._images
+        parts = list(self._bag.damage)
+        if images.damaged:
+            parts.append(f"{images.damaged} images are empty or cut off")
+        if images.late:
+            parts.append(f"{images.late} images are not later than one before")
+        if lost:
+            parts.append(f"{lost} images that metadata.yaml counts are not there")
+        if not images.by_header:
+            parts.append("header stamps do not rise: the times of receipt are taken")
+        if parts:
+            logging.getLogger(__name__).warning(
+                "%s, %s: %s; %d images are read, %d left out",
+                self._bag.path,
+                self._topic,
+                "; ".join(parts),
+                len(images.entries),
+                self.left_out,
+            )

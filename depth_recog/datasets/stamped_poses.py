@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Poses at their own times, and the pose in between."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.errors import SourceError
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Where a camera was, at times that rise or stand still.
+
+    Attributes:
+        stamps_ns: nanoseconds, N of them.
+        places: (N, 3) float64, metres.
+        quaternions: (N, 4) float64, unit, x y z w.
+        longest_gap_ns: between poses further apart the pose is not known.
+    """
+
+    stamps_ns: tuple[int, ...]
+    places: Float
+    quaternions: Float
+    longest_gap_ns: int = 100_000_000
+
+    def at(self, stamp_ns: int) -> Float | None:
+        """The pose at a time: linear in place, slerp in rotation.
+
+        Returns:
+            (4, 4) float64; None before the first pose, after the last, and within a gap.
+        """
+        after = bisect_right(self.stamps_ns, stamp_ns)
+        if after and self.stamps_ns[after - 1] == stamp_ns:
+            return _matrix(self.places[after - 1], self.quaternions[after - 1])
+        if after in (0, len(self.stamps_ns)):
+            return None
+        start, gap = self.stamps_ns[after - 1], self.stamps_ns[after] - self.stamps_ns[after - 1]
+        if gap > self.longest_gap_ns:
+            return None
+        way = (stamp_ns - start) / gap
+        place = (1 - way) * self.places[after - 1] + way * self.places[after]
+        return _matrix(place, _slerp(self.quaternions[after - 1], self.quaternions[after], way))
+
+
+def read_trajectory(path: Path) -> Trajectory:
+    """Reads `timestamp tx ty tz qx qy qz qw` a line, seconds and metres; # begins a comment.
+
+    Raises:
+        SourceError: the file is missing, damaged or empty, time goes back, or a quaternion is none.
+    """
+    stamps, rows = [], []
+    for number, fields in read_lines(path):
+        try:
+            stamps.append(seconds_to_ns(fields[0]))
+            rows.append([float(field) for field in fields[1:]])
+        except ValueError as error:
+            raise SourceError(f"{path}, line {number}: {error}; restore the file") from error
+        if len(fields) != 8:
+            raise SourceError(
+                f"{path}, line {number}: {len(fields)} values where 8 are needed (timestamp tx ty "
+                "tz qx qy qz qw); restore the file"
+            )
+    if not rows:
+        raise SourceError(f"{path} holds no poses: restore it, or delete it to do without")
+    if any(later < before for before, later in pairwise(stamps)):
+        raise SourceError(f"{path}: time goes back; sort the lines")
+    table = np.array(rows, dtype=np.float64)
+    lengths = np.linalg.norm(table[:, 3:], axis=1)
+    # Written with four decimals, unit quaternions are off by some 1e-4.
+    if not np.isfinite(table).all() or np.abs(lengths - 1).max() > 0.01:
+        raise SourceError(
+            f"{path} holds a pose that is not finite or whose quaternion has not length 1: "
+            "restore it"
+        )
+    return Trajectory(tuple(stamps), table[:, :3], table[:, 3:] / lengths[:, None])
+
+
+def read_lines(path: Path) -> list[tuple[int, list[str]]]:
+    """Line number and fields of each line that is not empty or a comment. Raises SourceError."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path} cannot be read ({error}): restore it") from error
+    numbered = ((number, line.strip()) for number, line in enumerate(lines, start=1))
+    return [(number, line.split()) for number, line in numbered if line and line[0] != "#"]
+
+
+def seconds_to_ns(text: str) -> int:
+    """Whole nanoseconds; a float of seconds since the epoch would lose some hundred of them.
+
+    Raises:
+        ValueError: the text is no finite number.
+    """
+    try:
+        return round(Decimal(text) * 1_000_000_000)
+    except (ArithmeticError, ValueError) as error:
+        raise ValueError(f"{text!r} is no time in seconds") from error
+
+
+def _slerp(a: Float, b: Float, way: float) -> Float:
+    cosine = float(a @ b)
+    if cosine < 0:  # a quaternion and its negative are one rotation: take the shorter way
+        b, cosine = -b, -cosine
+    angle = np.arccos(min(cosine, 1.0))
+    if angle < 1e-6:
+        return b if way > 0.5 else a
+    return np.asarray((np.sin((1 - way) * angle) * a + np.sin(way * angle) * b) / np.sin(angle))
+
+
+def _matrix(place: Float, quaternion: Float) -> Float:
+    """(4, 4) of a place and a unit quaternion x y z w."""
+    x, y, z, w = quaternion
+    pose = np.eye(4)
+    pose[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    pose[:3, 3] = place
+    return pose

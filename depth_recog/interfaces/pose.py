@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rotations as ROS writes them: unit quaternions (x, y, z, w)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def quaternion(rotation: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """(x, y, z, w) of a (3, 3) rotation matrix, w >= 0.
+
+    Divides by the largest of the four numbers (Shepperd, 1978): none of the sixteen digits is lost
+    near the identity or at half a turn.
+    """
+    r = rotation
+    trace = r[0, 0] + r[1, 1] + r[2, 2]
+    # Row and column i of this matrix are 4 q_i (x, y, z, w).
+    table = np.array(
+        [
+            [1 + 2 * r[0, 0] - trace, r[0, 1] + r[1, 0], r[0, 2] + r[2, 0], r[2, 1] - r[1, 2]],
+            [r[0, 1] + r[1, 0], 1 + 2 * r[1, 1] - trace, r[1, 2] + r[2, 1], r[0, 2] - r[2, 0]],
+            [r[0, 2] + r[2, 0], r[1, 2] + r[2, 1], 1 + 2 * r[2, 2] - trace, r[1, 0] - r[0, 1]],
+            [r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], 1 + trace],
+        ]
+    )
+    q = table[np.argmax(table.diagonal())]
+    q = q / np.linalg.norm(q) * (-1.0 if q[3] < 0 else 1.0)
+    return float(q[0]), float(q[1]), float(q[2]), float(q[3])
+
+
+def rotation(x: float, y: float, z: float, w: float) -> NDArray[np.float64] | None:
+    """(3, 3) float64 of a quaternion of any length; None where it is zero or not finite."""
+    q = np.array((x, y, z, w), np.float64)
+    length = np.linalg.norm(q)
+    if not np.isfinite(length) or length < 1e-9:
+        return None
+    x, y, z, w = (float(v) for v in q / length)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def from_message(translation: Any, orientation: Any) -> NDArray[np.float64] | None:
+    """(4, 4) float64 of a Point or Vector3 and a Quaternion; None where tracking was lost."""
+    turned = rotation(orientation.x, orientation.y, orientation.z, orientation.w)
+    if turned is None:
+        return None
+    matrix = np.eye(4)
+    matrix[:3, :3] = turned
+    matrix[:3, 3] = translation.x, translation.y, translation.z
+    return matrix if np.isfinite(matrix).all() else None

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The depth node's diagnostics: what is known of it, put together once a second."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+
+from depth_recog.nodes import health, memory
+from depth_recog.nodes.assembler import Assembler
+from depth_recog.nodes.diagnostics import Ledger, status
+from depth_recog.nodes.health import OK, Recent, Verdict
+from depth_recog.nodes.inputs import Inputs
+from depth_recog.nodes.qos import QosWatch
+
+
+@dataclass(frozen=True)
+class Running:
+    """What an active node has, besides what it always has.
+
+    Attributes:
+        inputs: its subscriptions.
+        wanted: whether somebody listens to an output.
+        alive: whether the inference thread is.
+    """
+
+    inputs: Inputs
+    wanted: bool
+    alive: bool
+
+
+class Reporter:
+    """Publishes the statuses `input`, `depth`, `gate` and `weights` as one array.
+
+    Args:
+        node: whose name they carry.
+        watch: of the QoS.
+        ledger: of the images.
+        assembler: of the networks.
+    """
+
+    def __init__(self, node: Node, watch: QosWatch, ledger: Ledger, assembler: Assembler) -> None:
+        self._node = node
+        self._watch = watch
+        self._ledger = ledger
+        self._assembler = assembler
+        self._recent = Recent()
+        self._publisher = watch.publisher(DiagnosticArray, "/diagnostics", QoSProfile(depth=10))
+
+    def report(self, values: Mapping[str, Any], running: Running | None) -> None:
+        """Publish; `values` are the parameters, `running` is None for a node that is not active."""
+        rows = self._ledger.report()
+        self._recent.add(self._ledger.counts)
+        rows["input"] |= self._input_rows()
+        rows["gate"]["gate"] = values["gate"]
+        rows["weights"] = self._weights_rows(values["depth_scale"])
+        verdicts = dict.fromkeys(rows, Verdict(OK, "inactive"))
+        if running is not None:
+            verdicts |= self._verdicts(values, running)
+        verdicts["weights"] = health.weights_verdict(self._assembler.state, self._assembler.why)
+        name = self._node.get_fully_qualified_name().lstrip("/")
+        array = DiagnosticArray()
+        array.header.stamp = self._node.get_clock().now().to_msg()
+        array.status = [
+            status(f"{name}: {part}", verdicts[part].level, verdicts[part].message, rows[part])
+            for part in rows
+        ]
+        self._publisher.publish(array)
+
+    def _verdicts(self, values: Mapping[str, Any], running: Running) -> dict[str, Verdict]:
+        inputs = running.inputs
+        known = health.Input(
+            topic=inputs.topic,
+            info_topic=inputs.info_topic,
+            publishers=self._node.count_publishers(inputs.topic),
+            listening=inputs.listening,
+            heard=inputs.heard,
+            silence=inputs.silence,
+            timeout=values["image_timeout"],
+            mismatches=self._watch.mismatches("subscription"),
+            why=self._ledger.last_rejection,
+        )
+        mismatches = self._watch.mismatches("publisher")
+        return {
+            "input": health.input_verdict(known, self._recent),
+            "depth": health.depth_verdict(running.alive, running.wanted, mismatches, self._recent),
+            "gate": Verdict(OK, values["gate"]),
+        }
+
+    def _input_rows(self) -> dict[str, str]:
+        return {
+            "image rate (Hz)": f"{self._recent.rate('received'):.2f}",
+            "QoS mismatches": str(self._watch.incompatible),
+            "messages lost": str(self._watch.lost),
+        }
+
+    def _weights_rows(self, scale: float) -> dict[str, str]:
+        rows = {"resident memory (MB)": f"{memory.resident_mb():.0f}"}
+        assembly = self._assembler.current
+        if assembly is None:
+            return rows
+        if assembly.device.type == "cuda":
+            rows["GPU memory (MB)"] = f"{memory.gpu_mb(assembly.device):.0f}"
+        depth, masks = assembly.depth, assembly.masks
+        state = self._assembler.state
+        return rows | {
+            "device": str(assembly.device),
+            "weights": depth.path.stem,
+            "weights sha256": depth.sha256,
+            "unit": depth.unit,
+            "depth scale": f"{scale:g}, declared" if scale else "not declared",
+            "mask weights": masks.path.stem,
+            "mask weights sha256": masks.sha256,
+            "weights state": f"{state}: {self._assembler.why}" if self._assembler.why else state,
+        }

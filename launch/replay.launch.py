@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A recording or bag through the depth node; ends when it has been played, with status 0.
+
+ros2 launch depth_recog replay.launch.py source:=/path/to/drive
+ros2 launch depth_recog replay.launch.py source:=/path/to/bag clock:=true rviz:=true
+
+The project's camera node plays it, so rosbag2 is not needed.
+"""
+
+from typing import Any
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import Shutdown, TimerAction
+
+from depth_recog.nodes import launching
+from depth_recog.nodes.launching import YES_OR_NO, Argument, yes
+
+ARGUMENTS = (
+    Argument("source", "synthetic", "the recording: a bag or another path, or kind:path"),
+    Argument("rate", "0.0", "frames per second; 0 for the recording's own"),
+    Argument("loop", "false", "whether it is played for ever", YES_OR_NO),
+    Argument(
+        "clock",
+        "false",
+        "true for the recorded stamps, with /clock and use_sim_time; false for stamps of now",
+        YES_OR_NO,
+    ),
+    *launching.COMMON,
+)
+LAST_IMAGES_S = 2.0
+"""For what is still on its way when the recording ends."""
+
+
+def nodes(values: launching.Values) -> list[Any]:
+    """Camera node and depth node; what ends first ends all."""
+    clock = yes(values["clock"])
+    parameters = {
+        "source": values["source"],
+        "rate": launching.number(values, "rate"),
+        "loop": yes(values["loop"]),
+        "stamps": "recorded" if clock else "now",
+        "publish_clock": clock,
+        "use_sim_time": clock,
+        # From the first image on: the networks take seconds to load.
+        "wait_for_node": "depth_node",
+    }
+    return [
+        launching.depth_node(values, clock, on_exit=failed),
+        launching.camera_node(values, parameters, on_exit=played),
+        *launching.rviz(values, clock, True, []),
+    ]
+
+
+def played(event: Any, context: LaunchContext) -> Any:
+    """The recording's end is the launch's."""
+    if event.returncode or context.is_shutdown:
+        return failed(event, context)
+    end = Shutdown(reason="the recording has been played")
+    return TimerAction(period=LAST_IMAGES_S, actions=[end])
+
+
+def failed(event: Any, context: LaunchContext) -> None:
+    """Nothing goes on without the node that has ended; ros2 launch returns 1."""
+    if not context.is_shutdown:
+        raise RuntimeError(f"{event.process_name} ended with status {event.returncode}: see above")
+
+
+def generate_launch_description() -> LaunchDescription:
+    """For ros2 launch."""
+    return launching.describe("replay.launch.py", ARGUMENTS, nodes)

@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters that change while images stream: settings at once, networks when they are loaded."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+import ros_processes as rp
+from diagnostic_msgs.msg import DiagnosticStatus
+from robot import DEPTH, TOPICS, Robot, fleet, other_weights, street
+
+from depth_recog.networks.weights import DEFAULT, SHIPPED, file_sha256
+
+pytestmark = pytest.mark.ros
+
+SHIPPED_SHA = file_sha256(SHIPPED / f"{DEFAULT['depth']}.safetensors")
+NODE = "depth_node"
+
+
+@pytest.fixture(scope="module")
+def robot() -> Iterator[Robot]:
+    """One node for most of the tests; they leave it as they found it."""
+    with fleet() as start:
+        process, peer = start("changes")
+        peer.advertise()
+        peer.listen(TOPICS)
+        peer.send_until_heard(street(0), [DEPTH])
+        yield peer
+        counts = peer.settled()
+        assert counts["received"] == sum(counts[k] for k in rp.OUTCOMES)
+        assert counts["rejected"] == 0
+        assert process.interrupt() == 0, process.story()
+        assert "Traceback" not in process.stderr, process.story()
+
+
+@pytest.fixture(autouse=True)
+def quiet(robot: Robot) -> Iterator[None]:
+    robot.settled()
+    for heard in robot.heard.values():
+        heard.clear()
+    yield
+    robot.process.assert_alive()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("weights")
+    made = {
+        "first": other_weights(folder / "first.safetensors"),
+        "second": other_weights(folder / "second.safetensors", unit="relative"),
+        "masks": other_weights(folder / "masks.safetensors", "masks"),
+        "pose": SHIPPED / f"{DEFAULT['pose']}.safetensors",
+        "text": folder / "text.safetensors",
+        # Its header is right, its tensors are another network's: only loading shows that.
+        "hollow": other_weights(
+            folder / "hollow.safetensors", architecture='{"encoder": "mobilenet_v2", "widths": [8]}'
+        ),
+        "damaged": folder / "damaged.safetensors",
+    }
+    made["text"].write_text("no weights")
+    shipped = SHIPPED / f"{DEFAULT['depth']}.safetensors"
+    damaged = bytearray(shipped.read_bytes())
+    damaged[-1] ^= 1
+    made["damaged"].write_bytes(damaged)
+    shutil.copy(shipped.with_suffix(".md"), made["damaged"].with_suffix(".md"))
+    return made
+
+
+def depth_of(robot: Robot) -> Any:
+    return rp.array_of(robot.depth_of(robot.image()))
+
+
+def streaming(robot: Robot, ready: Any, what: str) -> int:
+    """Send images until something is true; returns how many."""
+    sent = 0
+
+    def there() -> bool:
+        nonlocal sent
+        robot.image(sent % 3)
+        sent += 1
+        robot.executor.spin_once(timeout_sec=0.05)
+        return bool(ready())
+
+    robot.wait(there, what)
+    return sent
+
+
+def pose_after(robot: Robot, topic: str = "pose/target_matrix") -> Any:
+    """The matrix of the pair that two new images make."""
+    robot.depth_of(robot.image(1))
+    robot.settled()
+    robot.heard[topic].clear()
+    robot.image(2)
+    robot.wait(lambda: robot.heard[topic], topic)
+    return np.array(robot.heard[topic][-1].data).reshape(4, 4)
+
+
+LIVE: dict[str, tuple[Any, Any]] = {
+    "gate": ("all", "image"),
+    "gate_rotation": (5.0, 0.1),
+    "gate_translation": (50.0, 3.5),
+    "mask_margin": (7, 2),
+    "longest_gap": (1.0, 0.5),
+    "min_depth": (1.0, 0.1),
+    "max_depth": (50.0, 80.0),
+    "depth_encoding": ("16UC1", "32FC1"),
+    "output_size": ("network", "input"),
+    "depth_scale": (2.0, 0.0),
+    "points_step": (2, 4),
+    "pose_estimator": ("epipolar", "pnp"),
+    "dynamic_classes": (["person"], None),
+    "input_rectified": (True, False),
+    "image_timeout": (5.0, 2.0),
+}
+
+
+def test_whatever_can_change_does_so_under_load(robot: Robot) -> None:
+    """All of them, one after the other, between images; each image is answered or counted."""
+    from depth_recog.nodes.depth_parameters import SPECS
+
+    defaults = {spec.name: spec.default for spec in SPECS}
+    files = {"weights", "mask_weights", "pose_weights"}
+    assert {spec.name for spec in SPECS if spec.live} - files == set(LIVE)
+    before = robot.settled()
+    sent = 0
+    for name, (value, _) in LIVE.items():
+        for new in (value, defaults[name]):
+            sent += 2
+            robot.image(0)
+            assert robot.set_parameters(NODE, **{name: new}) == (True, ""), name
+            robot.depth_of(robot.image(1))
+    after = robot.settled(before["received"] + sent)
+    grown = {k: after[k] - before[k] for k in after}
+    assert grown["received"] == sent
+    assert grown["published"] + grown["dropped"] == sent
+
+
+def test_the_gate_changes_at_the_next_frame(robot: Robot) -> None:
+    for gate, expected in (("all", {0, 2}), ("off", {0})):
+        assert robot.set_parameters(NODE, gate=gate) == (True, "")
+        got = robot.all_of(robot.image(1), ("mask/moving", "mask/dynamic"))
+        assert rp.array_of(got["mask/dynamic"]).any()
+        assert set(np.unique(rp.array_of(got["mask/moving"]))) == expected
+        robot.row("gate", gate)
+    assert robot.set_parameters(NODE, gate="image") == (True, "")
+
+
+def test_a_setting_of_the_gate_keeps_the_frames_before(robot: Robot) -> None:
+    """The next frame still makes a pair: nothing that was seen depends on the gate."""
+    robot.depth_of(robot.image(0))
+    robot.settled()
+    robot.heard["pose/target_matrix"].clear()
+    assert robot.set_parameters(NODE, gate_translation=4.0) == (True, "")
+    robot.image(1)
+    robot.wait(lambda: robot.heard["pose/target_matrix"], "a pose")
+    assert robot.set_parameters(NODE, gate_translation=3.5) == (True, "")
+
+
+def test_dynamic_classes(robot: Robot) -> None:
+    from depth_recog.nodes.depth_parameters import SPECS
+
+    default = next(spec.default for spec in SPECS if spec.name == "dynamic_classes")
+    assert robot.set_parameters(NODE, dynamic_classes=["road"]) == (True, "")
+    got = robot.all_of(robot.image(), ("mask/labels", "mask/dynamic"))
+    assert robot.set_parameters(NODE, dynamic_classes=default) == (True, "")
+    road = rp.array_of(got["mask/labels"]) == 0
+    assert road.any()
+    assert np.array_equal(rp.array_of(got["mask/dynamic"]) == 255, road)
+
+
+def test_the_estimator(robot: Robot, files: dict[str, Path]) -> None:
+    usual = pose_after(robot)
+    for estimator in ("network", "epipolar"):
+        values = {"pose_estimator": estimator, "pose_weights": str(files["pose"])}
+        assert robot.set_parameters(NODE, **values) == (True, "")
+        robot.row("weights state", "active")
+        assert not np.allclose(pose_after(robot), usual, atol=1e-4)
+    assert robot.set_parameters(NODE, pose_estimator="pnp", pose_weights="") == (True, "")
+    robot.row("weights state", "active")
+    assert np.isfinite(pose_after(robot)).all()
+
+
+# Networks
+
+
+def test_weights_are_exchanged_between_two_frames(robot: Robot, files: dict[str, Path]) -> None:
+    usual = depth_of(robot)
+    sha = file_sha256(files["first"])
+    before = robot.settled()
+    assert robot.set_parameters(NODE, weights=str(files["first"])) == (True, "")
+    sent = streaming(robot, lambda: robot.diagnostics.get("weights sha256") == sha, "new weights")
+    after = robot.settled(before["received"] + sent)
+    grown = {k: after[k] - before[k] for k in after}
+    assert grown["published"] + grown["dropped"] == grown["received"] == sent
+    assert robot.diagnostics["weights"] == "first"
+    assert robot.diagnostics["weights state"] == "active"
+    other = depth_of(robot)
+    both = np.isfinite(usual) & np.isfinite(other)
+    # The changed bias makes all inverse depths larger.
+    assert np.median(other[both] / usual[both]) < 0.9
+    # No pair of a frame before and a frame after: their depths are two networks'.
+    assert robot.set_parameters(NODE, weights="") == (True, "")
+    robot.row("weights sha256", SHIPPED_SHA)
+    assert np.allclose(depth_of(robot), usual, equal_nan=True)
+
+
+def test_no_pair_spans_the_exchange(robot: Robot, files: dict[str, Path]) -> None:
+    """A pose is measured in the depth's unit: of two networks' frames it would have neither's."""
+    pairs = robot.heard["pose/target_matrix"]
+    for name, sha in ((str(files["first"]), file_sha256(files["first"])), ("", SHIPPED_SHA)):
+        robot.depth_of(robot.image(0))
+        assert robot.set_parameters(NODE, weights=name) == (True, "")
+        robot.row("weights sha256", sha)
+        robot.settled()
+        pairs.clear()
+        robot.depth_of(robot.image(1))
+        robot.settled()
+        assert not pairs
+        robot.image(2)
+        robot.wait(lambda: pairs, "a pose")
+
+
+def test_of_two_quick_changes_the_last_wins(robot: Robot, files: dict[str, Path]) -> None:
+    for name in ("first", "second", "first", "second"):
+        assert robot.set_parameters(NODE, weights=str(files[name])) == (True, "")
+    robot.row("weights sha256", file_sha256(files["second"]))
+    robot.row("weights state", "active")
+    assert robot.diagnostics["unit"] == "relative"
+    # Nothing that was asked for before comes after.
+    for _ in range(3):
+        robot.depth_of(robot.image())
+        robot.settled()
+        assert robot.diagnostics["weights"] == "second"
+    assert robot.set_parameters(NODE, weights="") == (True, "")
+    robot.row("weights sha256", SHIPPED_SHA)
+
+
+REFUSED = {
+    "missing": ("weights", "/nowhere.safetensors", "no such weights file"),
+    "text": ("weights", "text", "safetensors"),
+    "another network": ("weights", "pose", "a depth network is needed"),
+    "damaged": ("weights", "damaged", "sha256"),
+    "masks": ("mask_weights", "pose", "a masks network is needed"),
+    "poses": ("pose_weights", "first", "a pose network is needed"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not_fit_is_refused(robot: Robot, files: dict[str, Path], case: str) -> None:
+    name, file, words = REFUSED[case]
+    taken, reason = robot.set_parameters(NODE, **{name: str(files.get(file, file))})
+    assert not taken
+    assert words in reason
+    assert "\n" not in reason
+    robot.settled()
+    assert robot.diagnostics["weights sha256"] == SHIPPED_SHA
+    assert robot.diagnostics["weights state"] == "active"
+    robot.depth_of(robot.image())
+
+
+def test_what_cannot_be_loaded_leaves_the_old_ones(robot: Robot, files: dict[str, Path]) -> None:
+    assert robot.set_parameters(NODE, weights=str(files["hollow"])) == (True, "")
+    status = robot.status("weights", DiagnosticStatus.WARN, "hollow.safetensors")
+    assert "the networks before it stay" in status.message
+    assert robot.diagnostics["weights state"].startswith("failed: ")
+    assert robot.diagnostics["weights sha256"] == SHIPPED_SHA
+    robot.process.wait_for_line("ERROR.*hollow.safetensors")
+    robot.depth_of(robot.image())
+    assert robot.set_parameters(NODE, weights="") == (True, "")
+    robot.status("weights", DiagnosticStatus.OK, "active")
+
+
+def test_a_file_replaced_under_its_name(robot: Robot, files: dict[str, Path]) -> None:
+    """A trainer writes a better file in the place of the old one, and sets the same name."""
+    shas = set()
+    for name in ("first", "second"):
+        place = files["first"].with_name("best.safetensors")
+        shutil.copy(files[name], place)
+        shas.add(sha := file_sha256(place))
+        assert robot.set_parameters(NODE, weights=str(place)) == (True, "")
+        robot.row("weights sha256", sha)
+    assert len(shas) == 2
+    assert robot.set_parameters(NODE, weights="") == (True, "")
+    robot.row("weights sha256", SHIPPED_SHA)
+
+
+def test_mask_weights(robot: Robot, files: dict[str, Path]) -> None:
+    usual = rp.array_of(robot.all_of(robot.image(), ("mask/labels",))["mask/labels"])
+    assert robot.set_parameters(NODE, mask_weights=str(files["masks"])) == (True, "")
+    robot.row("mask weights sha256", file_sha256(files["masks"]))
+    assert robot.diagnostics["weights sha256"] == SHIPPED_SHA
+    robot.depth_of(robot.image())
+    assert robot.set_parameters(NODE, mask_weights="") == (True, "")
+    robot.row("mask weights", DEFAULT["masks"])
+    again = rp.array_of(robot.all_of(robot.image(), ("mask/labels",))["mask/labels"])
+    assert np.array_equal(again, usual)
+
+
+def test_an_exchange_while_inactive(robot: Robot, files: dict[str, Path]) -> None:
+    assert robot.change_state(NODE, "deactivate")
+    assert not robot.set_parameters(NODE, weights="/nowhere.safetensors")[0]
+    assert robot.set_parameters(NODE, weights=str(files["first"]), gate="off") == (True, "")
+    robot.row("weights sha256", file_sha256(files["first"]))
+    assert robot.change_state(NODE, "activate")
+    robot.send_until_heard(street(0), [DEPTH, "mask/moving"])
+    assert not rp.array_of(robot.heard["mask/moving"][-1]).any()
+    assert robot.diagnostics["weights"] == "first"
+    assert robot.set_parameters(NODE, weights="", gate="image") == (True, "")
+    robot.row("weights sha256", SHIPPED_SHA)

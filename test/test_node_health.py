@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the depth node says of itself when something is wrong around it, over DDS."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+import ros_processes as rp
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from robot import DEPTH, HEIGHT, INFO, WIDTH, Robot, fleet, street
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Float64MultiArray
+
+pytestmark = pytest.mark.ros
+OK, WARN, ERROR, STALE = (
+    DiagnosticStatus.OK,
+    DiagnosticStatus.WARN,
+    DiagnosticStatus.ERROR,
+    DiagnosticStatus.STALE,
+)
+
+
+@pytest.fixture
+def start() -> Iterator[Any]:
+    with fleet() as starter:
+        yield starter
+
+
+def test_the_layout_is_what_an_aggregator_sorts_by(start: Any) -> None:
+    _, peer = start("fleet/one", {"autostart": False})
+    peer.wait(lambda: peer.statuses, "diagnostics")
+    assert set(peer.statuses) == {"input", "depth", "gate", "weights"}
+    for part, status in peer.statuses.items():
+        assert status.name == f"fleet/one/depth_node: {part}"
+        assert status.hardware_id
+        assert status.level == OK
+        keys = [v.key for v in status.values]
+        assert len(set(keys)) == len(keys)
+    assert float(peer.diagnostics["resident memory (MB)"]) > 10
+
+
+def test_a_camera_comes_goes_and_returns(start: Any) -> None:
+    _, peer = start("watch", {"image_timeout": 1.5})
+    peer.status("input", OK, "nobody listens")
+    peer.listen({DEPTH: Image})
+    peer.status("input", WARN, "nobody publishes /watch/image")
+    command = [sys.executable, str(rp.FOREIGN / "camera.py"), "watch", "96x64", "4", "reliable"]
+    for _ in range(2):
+        camera = rp.Process(command)
+        try:
+            peer.status("input", OK, "images a second")
+            peer.heard[DEPTH].clear()
+            peer.wait(lambda: peer.heard[DEPTH], "depth")
+        finally:
+            camera.kill()  # SIGKILL: DDS itself does not tell that it has gone
+        peer.status("input", STALE, "no image for")
+    assert peer.set_parameters("depth_node", image_timeout=3600.0) == (True, "")
+    peer.status("input", OK)
+
+
+def test_images_that_cannot_be_used(start: Any) -> None:
+    _, peer = start("reject")
+    peer.advertise()
+    peer.listen({DEPTH: Image})
+    peer.send_until_heard(street(0), [DEPTH])
+    peer.status("input", OK)
+
+    def until(level: bytes, words: str, bad: bool, good: bool) -> None:
+        def there() -> bool:
+            if bad:
+                peer.send(street(0)[:, :200], info_size=(WIDTH, HEIGHT))
+            if good:
+                peer.send(street(0))
+            peer.executor.spin_once(timeout_sec=0.2)
+            entry = peer.statuses["input"]
+            return entry.level == level and words in entry.message
+
+        peer.wait(there, words)
+
+    until(ERROR, "every image is rejected: ", bad=True, good=False)
+    assert "416x128" in peer.statuses["input"].message
+    until(WARN, "images were rejected", bad=True, good=True)
+    # Not for ever: what is over is over.
+    until(OK, "images a second", bad=False, good=True)
+
+
+def test_images_without_camera_info(start: Any) -> None:
+    _, peer = start("blind")
+    peer.advertise()
+    peer.listen({DEPTH: Image})
+
+    def warned() -> bool:
+        peer.images.publish(rp.image_message(street(0), "rgb8", peer.new_stamp()))
+        peer.executor.spin_once(timeout_sec=0.1)
+        return "no camera_info" in getattr(peer.statuses.get("input"), "message", "")
+
+    peer.wait(warned, "a word about camera_info")
+    assert peer.statuses["input"].level == WARN
+    assert "/blind/camera_info" in peer.statuses["input"].message
+
+
+def test_a_camera_that_is_too_fast(start: Any) -> None:
+    process, peer = start("fast")
+    peer.listen({DEPTH: Image, "pose/target_matrix": Float64MultiArray})
+    camera = rp.foreign("camera.py", "fast", "640x480", "200", "reliable")
+    try:
+        peer.status("depth", WARN, "were dropped for newer ones")
+        assert peer.counts()["dropped"] > peer.counts()["published"]
+    finally:
+        camera.interrupt()
+    counts = peer.settled()
+    assert counts["received"] == sum(counts[k] for k in rp.OUTCOMES)
+    process.assert_alive()
+
+
+BROKEN = """
+import sys
+import depth_recog.nodes.depth_node as node
+from depth_recog.nodes.process import depth_node
+
+def end(message):
+    raise SystemExit
+
+node.image_to_rgb = end
+sys.exit(depth_node())
+"""
+
+
+def test_an_inference_thread_that_has_ended() -> None:
+    """Nothing known ends it; should something do so, it must not go unnoticed."""
+    process = rp.Process(
+        [sys.executable, "-c", BROKEN, "--ros-args", "-r", "__ns:=/dead", "-p", "threads:=1"]
+    )
+    peer = Robot("dead", process)
+    try:
+        peer.advertise()
+        peer.listen({DEPTH: Image})
+
+        def told() -> bool:
+            peer.send(street(0))
+            peer.executor.spin_once(timeout_sec=0.2)
+            return "depth" in peer.statuses and peer.statuses["depth"].level == ERROR
+
+        peer.wait(told, "ERROR")
+        assert "inference thread has ended" in peer.statuses["depth"].message
+        # The remedy that is named does cure it.
+        assert peer.change_state("depth_node", "deactivate")
+        assert peer.change_state("depth_node", "activate")
+        peer.status("depth", OK)
+        assert process.interrupt() == 0, process.story()
+    finally:
+        peer.close()
+        process.kill()
+
+
+# Quality of service
+
+
+def test_a_camera_whose_qos_does_not_fit(start: Any) -> None:
+    process, peer = start("shy", {"image_reliability": "reliable"})
+    peer.listen({DEPTH: Image})
+    peer.status("input", WARN, "nobody publishes")
+    peer.advertise(reliable=False)
+    status = peer.status("input", WARN, "incompatible QoS RELIABILITY")
+    assert "/shy/image" in status.message
+    assert "qos_overrides./shy/image.subscription.reliability to best_effort" in status.message
+    assert int(peer.diagnostics["QoS mismatches"]) >= 1
+    # A second publisher of that kind: counted, but not another line.
+    extra = peer.node.create_publisher(
+        Image, "image", QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    )
+    before = int(peer.diagnostics["QoS mismatches"])
+    peer.wait(lambda: int(peer.diagnostics["QoS mismatches"]) > before, "the second one's event")
+    assert process.stderr.count("/shy/image: a publisher there offers") == 1
+    peer.node.destroy_publisher(extra)
+    peer.withdraw()
+    peer.advertise()
+    peer.send_until_heard(street(0), [DEPTH])
+    peer.status("input", OK)
+
+
+def test_a_listener_whose_qos_does_not_fit(start: Any) -> None:
+    process, peer = start("latched")
+    peer.wait(lambda: peer.statuses, "diagnostics")
+    late = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    subscription = peer.node.create_subscription(CameraInfo, "depth/camera_info", print, late)
+    status = peer.status("depth", WARN, "incompatible QoS DURABILITY")
+    remedy = "qos_overrides./latched/depth/camera_info.publisher.durability to transient_local"
+    assert remedy in status.message
+    line = process.wait_for_line("incompatible QoS DURABILITY")
+    assert "WARN" in line
+    peer.node.destroy_subscription(subscription)
+    peer.status("depth", OK)
+
+
+OVERRIDES = {
+    "image.subscription.reliability": "reliable",
+    "image.subscription.depth": "9",
+    "camera_info.subscription.durability": "transient_local",
+    "depth/image_rect.publisher.reliability": "best_effort",
+    "depth/camera_info.publisher.durability": "transient_local",
+    "mask/labels.publisher.depth": "2",
+}
+
+
+def test_qos_overrides_are_taken(start: Any) -> None:
+    arguments = [
+        x for key, value in OVERRIDES.items() for x in ("-p", f"qos_overrides./mine/{key}:={value}")
+    ]
+    _, peer = start("mine", {}, tuple(arguments))
+    peer.listen({DEPTH: Image}, reliable=False)
+    peer.wait(lambda: peer.node.count_subscribers("/mine/image"), "the subscription")
+
+    def only(found: list[Any]) -> Any:
+        (one,) = [e for e in found if e.node_name == "depth_node"]
+        return one.qos_profile
+
+    at = peer.node.get_subscriptions_info_by_topic
+    assert only(at("/mine/image")).reliability == ReliabilityPolicy.RELIABLE
+    # An override is for its own topic alone.
+    assert only(at("/mine/image")).durability == DurabilityPolicy.VOLATILE
+    assert only(at("/mine/camera_info")).durability == DurabilityPolicy.TRANSIENT_LOCAL
+    at = peer.node.get_publishers_info_by_topic
+    assert only(at("/mine/depth/image_rect")).reliability == ReliabilityPolicy.BEST_EFFORT
+    assert only(at("/mine/depth/camera_info")).durability == DurabilityPolicy.TRANSIENT_LOCAL
+    assert only(at("/mine/mask/labels")).reliability == ReliabilityPolicy.RELIABLE
+
+
+@pytest.mark.parametrize("executable", ["depth_node", "camera_node"])
+@pytest.mark.parametrize(("policy", "value"), [("reliability", "relible"), ("depth", "many")])
+def test_a_qos_override_that_cannot_be_used(executable: str, policy: str, value: str) -> None:
+    side = "subscription" if executable == "depth_node" else "publisher"
+    arguments = ("-p", f"qos_overrides./wrong/image.{side}.{policy}:={value}")
+    process = rp.start_node(executable, "wrong", {}, arguments)
+    try:
+        process.assert_failed("QoS of /wrong/image", value)
+    finally:
+        process.kill()
+
+
+@pytest.mark.parametrize("reliability", ["reliable", "best_effort"])
+def test_large_images_arrive_at_full_rate(start: Any, reliability: str) -> None:
+    """1280x720 at 30 Hz from another process, with the shipped Fast DDS profile."""
+    _, peer = start("large", {"image_reliability": reliability})
+    peer.listen({INFO: CameraInfo})
+    command = [sys.executable, str(rp.FOREIGN / "camera.py"), "large", "1280x720", "30"]
+    camera = rp.Process([*command, reliability])
+    try:
+        peer.wait(
+            lambda: float(peer.diagnostics.get("image rate (Hz)", 0)) > 29, "30 images a second"
+        )
+    finally:
+        camera.interrupt()
+    counts = peer.settled()
+    assert counts["rejected"] == 0
+
+
+def test_messages_that_get_lost_are_counted(start: Any) -> None:
+    """Large best-effort images through Fast DDS's own small segment."""
+    process, peer = start("leaky")
+    peer.listen({DEPTH: Image})
+    camera = rp.foreign("camera.py", "leaky", "1280x720", "30", "best_effort")
+    try:
+        peer.wait(lambda: int(peer.diagnostics.get("messages lost", 0)) > 1, "losses")
+    finally:
+        camera.interrupt()
+    line = process.wait_for_line("messages get lost")
+    assert "WARN" in line
+    assert "fastdds.xml" in line
+    assert process.stderr.count("messages get lost") == 1

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The managed nodes under hard use: failures, memory, and the same transitions again and again."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+import ros_processes as rp
+from robot import DEPTH, HEIGHT, WIDTH, fleet, other_weights, street
+from sensor_msgs.msg import Image
+
+from depth_recog.networks.weights import DEFAULT, SHIPPED
+
+pytestmark = pytest.mark.ros
+NODE = "depth_node"
+
+
+@pytest.fixture
+def start() -> Iterator[Any]:
+    with fleet() as starter:
+        yield starter
+
+
+def resident_mb(process: rp.Process) -> float:
+    pages = int(Path(f"/proc/{process.popen.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def threads(process: rp.Process) -> int:
+    return len(list(Path(f"/proc/{process.popen.pid}/task").iterdir()))
+
+
+def weights_mb() -> float:
+    """Of the networks in memory: float32, on disk they are float16."""
+    files = [SHIPPED / f"{DEFAULT[kind]}.safetensors" for kind in ("depth", "masks")]
+    return sum(2 * file.stat().st_size for file in files) / 1e6
+
+
+def test_cleanup_gives_the_memory_back(start: Any) -> None:
+    process, peer = start("memory", {"autostart": False})
+    peer.advertise()
+    peer.listen({DEPTH: Image})
+    for _ in range(2):
+        assert peer.change_state(NODE, "configure")
+        assert peer.change_state(NODE, "activate")
+        peer.send_until_heard(street(0), [DEPTH])
+        assert peer.change_state(NODE, "deactivate")
+        loaded = resident_mb(process)
+        assert peer.change_state(NODE, "cleanup")
+        assert loaded - resident_mb(process) > weights_mb() > 15
+    assert "MB" in peer.statuses["weights"].values[0].key
+
+
+def test_a_damaged_file_is_a_failure_and_not_the_end(start: Any, tmp_path: Path) -> None:
+    process, peer = start("damaged", {"autostart": False})
+    file = tmp_path / "mine.safetensors"
+    shutil.copy(SHIPPED / f"{DEFAULT['depth']}.safetensors", file)
+    good = file.read_bytes()
+    assert peer.set_parameters(NODE, weights=str(file)) == (True, "")
+    assert peer.change_state(NODE, "configure")
+    assert peer.change_state(NODE, "cleanup")
+    for bad, words in ((good[: len(good) // 2], "not a readable"), (b"", "not a readable")):
+        file.write_bytes(bad)
+        assert not peer.change_state(NODE, "configure")
+        assert peer.state(NODE) == "unconfigured"
+        process.wait_for_line(f"mine.safetensors: {words}")
+    file.write_bytes(good)
+    assert peer.change_state(NODE, "configure")
+    assert peer.change_state(NODE, "activate")
+    peer.advertise()
+    peer.listen({DEPTH: Image})
+    peer.send_until_heard(street(0), [DEPTH])
+
+
+def test_an_exception_in_a_transition(start: Any, tmp_path: Path) -> None:
+    """No mistake that has a name, but memory that is not there: rclpy's error processing."""
+    process, peer = start("greedy", {"autostart": False})
+    widths = [10**10] * 5  # more than any address space
+    architecture = json.dumps({"encoder": "mobilenet_v2", "widths": widths})
+    huge = other_weights(tmp_path / "huge.safetensors", architecture=architecture)
+    for attempt in (1, 2):
+        assert peer.set_parameters(NODE, weights=str(huge)) == (True, "")
+        assert not peer.change_state(NODE, "configure")
+        process.wait_for_line(r"RuntimeError: .*memory", times=attempt)
+        assert peer.state(NODE) == "unconfigured"
+    assert peer.set_parameters(NODE, weights="") == (True, "")
+    assert peer.change_state(NODE, "configure")
+    assert peer.change_state(NODE, "activate")
+    peer.advertise()
+    peer.listen({DEPTH: Image})
+    peer.send_until_heard(street(0), [DEPTH])
+    assert process.interrupt() == 0, process.story()
+
+
+def test_a_failed_activation_leaves_nothing_open(start: Any) -> None:
+    # The image is the last to be opened.
+    bad = "qos_overrides./halfway/image.subscription.reliability:=nonsense"
+    process, peer = start("halfway", {"autostart": False}, ("-p", bad))
+    assert peer.change_state(NODE, "configure")
+    for _ in range(2):
+        assert not peer.change_state(NODE, "activate")
+        assert peer.state(NODE) == "inactive"
+        process.wait_for_line("QoS of /halfway/image: .*nonsense")
+    depth = "/halfway/depth/image_rect"
+    peer.wait(lambda: not peer.node.count_publishers(depth), "the publishers to be gone")
+    info = "/halfway/camera_info"
+    peer.wait(lambda: not peer.node.count_subscribers(info), "the subscription to be gone")
+    assert peer.change_state(NODE, "cleanup")
+    process.assert_alive()
+
+
+TRANSITIONS = ("configure", "activate", "deactivate", "cleanup")
+AFTER = {
+    ("unconfigured", "configure"): "inactive",
+    ("inactive", "activate"): "active",
+    ("inactive", "cleanup"): "unconfigured",
+    ("active", "deactivate"): "inactive",
+}
+
+
+def test_transitions_in_any_order_while_images_stream(start: Any) -> None:
+    """Right ones are made, wrong ones refused; neither memory nor threads grow."""
+    process, peer = start("soak", {"autostart": False})
+    camera = rp.foreign("camera.py", "soak", f"{WIDTH}x{HEIGHT}", "30", "reliable")
+    try:
+        camera.wait_for_line("ready")
+        peer.listen({DEPTH: Image})
+        chance = random.Random(0)
+        state = "unconfigured"
+        used = []
+        for cycle in range(20):
+            for label in chance.sample(TRANSITIONS, 4):
+                expected = AFTER.get((state, label))
+                assert peer.change_state(NODE, label) == (expected is not None), (state, label)
+                state = expected or state
+            # Then once the right way round, with depth.
+            for label in {
+                "unconfigured": ("configure", "activate"),
+                "inactive": ("activate",),
+                "active": (),
+            }[state]:
+                assert peer.change_state(NODE, label)
+            peer.heard[DEPTH].clear()
+            peer.wait(lambda: peer.heard[DEPTH], f"depth in cycle {cycle}")
+            for label in ("deactivate", "cleanup"):
+                assert peer.change_state(NODE, label)
+            state = "unconfigured"
+            used.append((resident_mb(process), threads(process)))
+    finally:
+        camera.interrupt()
+    counts = peer.settled()
+    assert counts["received"] == sum(counts[k] for k in rp.OUTCOMES)
+    assert counts["rejected"] == 0
+    megabytes, counted = zip(*used, strict=True)
+    # The first cycles fill caches of the code that they run for the first time.
+    assert max(megabytes[5:]) - megabytes[4] < 12, megabytes
+    assert max(counted[5:]) <= max(counted[:5]), counted
+    assert process.interrupt() == 0, process.story()
+    assert "Traceback" not in process.stderr, process.story()
