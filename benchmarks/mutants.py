@@ -48,6 +48,8 @@ def bags(name: str, module: str, old: str, new: str, *tests: str) -> Mutant:
 def evaluation(name: str, module: str, old: str, new: str, test: str) -> Mutant:
     """A mutant of a module of the evaluation, with the test that should catch it."""
     return Mutant(name, f"evaluation/{module}.py", old, new, (test,))
+
+
 def training(name: str, module: str, old: str, new: str, tests: str) -> Mutant:
     """A mutant of a module of the training, with the test file that should catch it."""
     return Mutant(name, f"training/{module}.py", old, new, (f"training_{tests}",))
@@ -1118,6 +1120,7 @@ MUTANTS = (
         "viewport",
         "None, cv2.CV_32FC1",
         "None, cv2.CV_16SC2",
+    ),
     # Training.
     training("box filter: adjoint", "fused", "if adjoint else", "if not adjoint else", "loss"),
     training(
