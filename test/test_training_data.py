@@ -302,13 +302,23 @@ def test_sources_of_different_shapes_are_refused_unless_a_size_is_given(config) 
     assert common_size(config, parts, SIZE) == SIZE
 
 
+def test_an_interrupt_while_frames_are_prepared_leaves_nothing_half_done(
+    folder: Path, looking: Eyes, config
+) -> None:
+    asked = iter([False, False, True])
+    cache = folder / "interrupted"
+    with pytest.raises(KeyboardInterrupt):
+        read_data(config, [part(STREET)], [], SIZE, looking, cache, print, lambda: next(asked))
+    assert not list(cache.iterdir())
+
+
 def test_recorded_motion_is_asked_for_where_there_is_none(
     folder: Path, looking: Eyes, config
 ) -> None:
     one = Part("here", str(folder / "poseless"), Pictures(folder / "poseless", 8), range(8))
     wanted = config.model_copy(update={"motion": "recorded"})
     with pytest.raises(ConfigurationError, match="8 of its 8 frames have no pose"):
-        read_data(wanted, [one], [one], SIZE, looking, folder / "posed", print)
+        read_data(wanted, [one], [one], SIZE, looking, folder / "posed", print, bool)
 
 
 def test_the_literal_gate_leaves_out_what_it_cannot_decide(street: Prepared, looking: Eyes) -> None:

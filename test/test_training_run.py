@@ -208,6 +208,22 @@ def test_a_gradient_that_is_not_finite_ends_the_run_with_the_last_good_state(
     assert not (base / "nan" / "nan.safetensors").exists()
 
 
+def test_what_gets_no_better_ends_early_and_is_never_worse_than_the_start(
+    base: Path, capsys
+) -> None:
+    more = ["--set", "rate=1e-12", "--set", "validation.every=1", "--set", "validation.patience=2"]
+    assert main(arguments(base, "patient", *more, "--set", "average=0")) == 0
+    card = read_card(base / "patient" / "patient.md")
+    assert card["ended"] == "held-out frames got no better"
+    assert card["steps"] < STEPS
+    found, start = (
+        load_network(str(f), "depth")[0].state_dict()
+        for f in (base / "patient" / "patient.safetensors", base / "blank.safetensors")
+    )
+    for key, value in start.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-3, atol=1e-6)
+
+
 def test_a_checkpoint_is_never_unpickled(tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self):

@@ -68,16 +68,20 @@ def main(options: argparse.Namespace) -> int:
     config = _resumed(options) if options.resume else _config(options)
     if not config.sources:
         raise ConfigurationError("no SOURCE to train on")
-    with Interrupt() as interrupt:
-        outcome = train(
-            config,
-            [_part(text) for text in config.sources],
-            [_part(text) for text in config.validate_on],
-            RunFolder(options.out),
-            options.resume,
-            lambda: interrupt.asked,
-            lambda line: print(line, flush=True),
-        )
+    try:
+        with Interrupt() as interrupt:
+            outcome = train(
+                config,
+                [_part(text) for text in config.sources],
+                [_part(text) for text in config.validate_on],
+                RunFolder(options.out),
+                options.resume,
+                lambda: interrupt.asked,
+                lambda line: print(line, flush=True),
+            )
+    except KeyboardInterrupt:
+        print("interrupted before the first step; go on with --resume", file=sys.stderr)
+        return 0
     if outcome.why == "asked":
         print(
             f"interrupted after step {outcome.step}; everything is saved, go on with --resume",

@@ -95,6 +95,7 @@ def read_data(
     eyes: Eyes,
     cache: Path,
     say: Callable[[str], object],
+    stop: Callable[[], bool],
 ) -> Data:
     """Prepare all recordings and choose samples.
 
@@ -106,8 +107,10 @@ def read_data(
         eyes: networks that look at the frames.
         cache: folder of prepared frames.
         say: takes lines for the user.
+        stop: asked after every frame.
 
     Raises:
+        KeyboardInterrupt: it was asked to stop.
         DepthRecogError: a recording cannot be used, or there is nothing to learn from.
     """
     if not held:
@@ -116,7 +119,7 @@ def read_data(
     rules = PresetRules(dynamic=config.dynamic_classes)
     lessons, counts = [], {}
     for part in parts:
-        frames = _prepared(part, size, eyes, cache)
+        frames = _prepared(part, size, eyes, cache, stop)
         _check_motion(config, frames)
         samples, found = choose_samples(frames, rules, config.longest_gap)
         key = f"{part.source}, frames {part.frames.start} to {part.frames.stop - 1}"
@@ -131,7 +134,7 @@ def read_data(
             "from a camera at rest, or from pictures that are not a sequence"
         )
     networked = config.motion == "network" or not all(one.frames.posed for one in lessons)
-    judged = [_prepared(part, size, eyes, cache) for part in held]
+    judged = [_prepared(part, size, eyes, cache, stop) for part in held]
     held_lessons = []
     for frames in judged:
         samples, _ = choose_samples(frames, rules, config.longest_gap)
@@ -163,9 +166,17 @@ def read_samples(config: Config, lessons: list[Lesson], plain: bool) -> Samples:
     return Samples(lessons, rules, config.seed, zoom, colour, recorded, plain)
 
 
-def _prepared(part: Part, size: tuple[int, int], eyes: Eyes, cache: Path) -> Prepared:
+def _prepared(
+    part: Part, size: tuple[int, int], eyes: Eyes, cache: Path, stop: Callable[[], bool]
+) -> Prepared:
     with tqdm(total=len(part.frames), unit="frame", disable=None, desc=part.text) as bar:
-        return prepare(part, size, eyes, cache, bar.update)
+
+        def progress() -> None:
+            bar.update()
+            if stop():
+                raise KeyboardInterrupt
+
+        return prepare(part, size, eyes, cache, progress)
 
 
 def _check_motion(config: Config, frames: Prepared) -> None:

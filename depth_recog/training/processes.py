@@ -24,19 +24,23 @@ def first_alone(fabric: Fabric, work: Callable[[], T]) -> T | None:
         On the first process what the work gives, elsewhere None.
 
     Raises:
+        KeyboardInterrupt: the work was interrupted, on all processes.
         DepthRecogError: the work failed; on the other processes a `TrainingError` that says where
             to look, so that they end too instead of waiting for one that is gone.
     """
     result: T | None = None
-    failure: DepthRecogError | None = None
+    failure: DepthRecogError | KeyboardInterrupt | None = None
     if fabric.is_global_zero:
         try:
             result = work()
-        except DepthRecogError as error:
+        except (DepthRecogError, KeyboardInterrupt) as error:
             failure = error
-    failed = fabric.broadcast(failure is not None)
+    interrupted = isinstance(failure, KeyboardInterrupt)
+    failed, interrupted = fabric.broadcast((failure is not None, interrupted))
     if failure is not None:
         raise failure
+    if interrupted:
+        raise KeyboardInterrupt
     if failed:
         raise TrainingError("ends, since the first process failed; it says why")
     return result

@@ -93,6 +93,7 @@ def train(
         say: takes lines for the user.
 
     Raises:
+        KeyboardInterrupt: it was asked to stop before the first step.
         DepthRecogError: anything that a user can mend.
     """
     fabric = make_fabric(config)
@@ -103,7 +104,7 @@ def train(
     if not resume:
         first_alone(fabric, lambda: folder.create(config))
     depth = start_network(config.start.depth, "depth")
-    data = _data(fabric, config, parts, held, folder, depth, tell)
+    data = _data(fabric, config, parts, held, folder, depth, tell, stop)
     networked = config.motion == "network" or not data.posed
     unit, why_unit = unit_of(config, data, depth)
     pose = start_network(config.start.pose, "pose") if networked else None
@@ -157,13 +158,14 @@ def _data(
     folder: RunFolder,
     start: Start,
     say: Callable[[str], object],
+    stop: Callable[[], bool],
 ) -> Data:
     """The first process prepares, the others find everything prepared."""
     cache = Path(config.cache).expanduser() if config.cache else folder.data
     eyes = anchor_eyes(config, start, fabric.device)
 
     def read() -> Data:
-        return read_data(config, parts, held, start.size, eyes, cache, say)
+        return read_data(config, parts, held, start.size, eyes, cache, say, stop)
 
     return first_alone(fabric, read) or read()
 
