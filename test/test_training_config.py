@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
+
 from depth_recog.cli.main import main
 from depth_recog.errors import ConfigurationError
 from depth_recog.training.config import (

@@ -11,6 +11,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
+
 from training_runs import SIZE, STREET, blank_start, eyes, part, quick
 
 from depth_recog.datasets.sources import open_source

@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
+pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
+
 from training_runs import SIZE, STREET, blank_start, eyes, part, quick
 
 from depth_recog.method.masking import PresetRules

@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import interpolate
 
+pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
+
 from depth_recog.method import photometric
 from depth_recog.method.loss import minimum_over_neighbours, pair_error, still_pixels
 from depth_recog.method.photometric import masked_mean

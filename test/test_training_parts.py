@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
+
 from depth_recog.method.camera import Camera
 from depth_recog.method.se3 import from_vector, inverse
 from depth_recog.networks.depth import DepthNetwork

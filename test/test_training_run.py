@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+
+pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
+
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_runs import STREET, blank_start
 
