@@ -25,7 +25,8 @@ def lead_car(street: SyntheticStreet, index: int) -> Part:
     traffic = Traffic(scene("lead_car"), street._seed, street._drive, REACH)
     time, then = index / street.rate_hz, (index + 1) / street.rate_hz
     pose = street._drive.world_from_camera(time)
-    (part,) = traffic.cast(time, then, np.linalg.inv(pose)).parts
+    (actor,) = traffic.cast(time, then, np.linalg.inv(pose))
+    (part,) = actor.parts
     return part
 
 

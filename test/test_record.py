@@ -37,7 +37,7 @@ def test_a_street_comes_back(
     source = STREET.format(4)
     arguments = ["record", source, "--out", f"{tmp_path}/bag", "--storage", storage, form]
     assert main([*arguments, "--namespace", "/robot/front"]) == 0
-    assert "bag: 4 frames, ground truth: depth, labels, moving, pose" in capsys.readouterr().out
+    assert "bag: 4 frames, ground truth: boxes, depth, labels, moving, pose" in capsys.readouterr().out
     street, bag = open_source(source), open_source(f"{tmp_path}/bag")
     for index, (frame, found) in enumerate(zip(street, bag, strict=True)):
         assert found.stamp_ns == frame.stamp_ns

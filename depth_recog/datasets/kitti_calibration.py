@@ -66,10 +66,20 @@ def camera_offset(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return offset
 
 
+def rotation_of(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The rotation nearest to nine numbers, row by row, (3, 3) float64.
+
+    The files round to seven digits. A pose that is no rotation loses digits wherever it is inverted
+    by its transpose or written as a quaternion.
+    """
+    u, _, vt = np.linalg.svd(values.reshape(3, 3))
+    return np.asarray(u @ vt)
+
+
 def read_rigid(path: Path) -> NDArray[np.float64]:
     """The (4, 4) float64 transform of a calibration file's R and T. Raises CalibrationError."""
     calib = read_calib(path)
     transform: NDArray[np.float64] = np.eye(4)
-    transform[:3, :3] = calib_entry(calib, "R", 9, path).reshape(3, 3)
+    transform[:3, :3] = rotation_of(calib_entry(calib, "R", 9, path))
     transform[:3, 3] = calib_entry(calib, "T", 3, path)
     return transform

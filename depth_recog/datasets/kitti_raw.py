@@ -24,6 +24,7 @@ from depth_recog.datasets.kitti_calibration import (
     read_calib,
     read_projection,
     read_rigid,
+    rotation_of,
 )
 from depth_recog.datasets.kitti_tracklets import TrackletBoxes, read_tracklets
 from depth_recog.datasets.sequence import Frame, Truth
@@ -181,7 +182,7 @@ class KittiRaw:
     def _camera_from_velo(self) -> NDArray[np.float64]:
         """(4, 4) float64: rectified camera 2 from LiDAR, metres."""
         rectify = np.eye(4)
-        rectify[:3, :3] = calib_entry(self._calib, "R_rect_00", 9, self._calib_file).reshape(3, 3)
+        rectify[:3, :3] = rotation_of(calib_entry(self._calib, "R_rect_00", 9, self._calib_file))
         camera_from_velo = read_rigid(self._drive.parent / "calib_velo_to_cam.txt")
         return camera_offset(self._p2) @ rectify @ camera_from_velo
 
@@ -189,12 +190,7 @@ class KittiRaw:
     def _imu_from_camera(self) -> NDArray[np.float64]:
         """(4, 4) float64: IMU from rectified camera 2, metres."""
         velo_from_imu = read_rigid(self._drive.parent / "calib_imu_to_velo.txt")
-        imu_from_camera = np.linalg.inv(self._camera_from_velo @ velo_from_imu)
-        # The files round their matrices to seven digits: the nearest rotation, or a pose would be
-        # none, and lose digits wherever it is inverted by its transpose or written as a quaternion.
-        u, _, vt = np.linalg.svd(imu_from_camera[:3, :3])
-        imu_from_camera[:3, :3] = u @ vt
-        return np.asarray(imu_from_camera)
+        return np.asarray(np.linalg.inv(self._camera_from_velo @ velo_from_imu))
 
     def _pose(self, stem: str) -> NDArray[np.float64] | None:
         """(4, 4) float64, metres: camera 2 in the map (x east, y north, z up), if recorded."""
