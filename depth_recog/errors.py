@@ -32,3 +32,7 @@ class DeviceError(DepthRecogError):
 
 class OutputError(DepthRecogError):
     """An output folder cannot be written, or is not empty."""
+
+
+class TrainingError(DepthRecogError):
+    """A training cannot go on, or has nothing to learn from."""

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from depth_recog.cli.main import main
 from depth_recog.cli.options import frame_count, rate
 from depth_recog.nodes.children import node_command
 
@@ -54,3 +55,14 @@ def test_without_ros_a_node_says_how_to_get_it(node: str) -> None:
     assert done.returncode == 1
     assert "pip install '.[ros]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("missing", ["pydantic", "lightning_fabric", "tensorboard"])
+def test_without_its_extra_training_says_how_to_get_it(missing: str, capsys, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    for name in [m for m in sys.modules if m == "depth_recog.cli.train"]:
+        monkeypatch.delitem(sys.modules, name)
+    assert main(["train", "--print-config"]) == 1
+    message = capsys.readouterr().err
+    assert missing in message
+    assert "pip install 'depth-recog[train]'" in message

@@ -161,6 +161,20 @@ def test_home_is_expanded(write: Any, tmp_path: Path, monkeypatch: pytest.Monkey
 # Damaged files
 
 
+def test_the_same_tensors_are_the_same_file(tmp_path: Path) -> None:
+    network, _ = weights.load_network("", "pose")
+    hashes = {
+        weights.save_network(
+            network, tmp_path / f"{i}.safetensors", "pose", {}, (416, 128), "metres"
+        )
+        for i in range(5)
+    }
+    assert len(hashes) == 1
+    again, _ = weights.load_network(str(tmp_path / "0.safetensors"), "pose")
+    for key, value in network.state_dict().items():
+        assert torch.equal(again.state_dict()[key], value)
+
+
 def test_an_untouched_copy_loads(write: Any) -> None:
     path = write()
     card(path, file_sha256(path))

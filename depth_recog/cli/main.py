@@ -10,11 +10,13 @@ import signal
 import sys
 
 from depth_recog import __version__
+from depth_recog.errors import DepthRecogError
 
 VERBS = {
     "run": "depth, masks and poses of a recording, to files",
     "evaluate": "depth, poses and gate of a recording or of a run, against the truth",
     "record": "write a source, and what is true of it, as a ROS 2 bag",
+    "train": "a depth model of your own recordings",
     "demo": "play a drive through the nodes, over DDS, and show what came out",
     "doctor": "what is installed here, and what is missing",
 }
@@ -42,11 +44,12 @@ def main(arguments: list[str] | None = None) -> int:
         sub = verbs.add_parser(verb, help=text, description=text.capitalize() + ".")
         # Only the verb that is called is imported: --help should not wait for torch.
         if verb == named:
-            importlib.import_module(f"depth_recog.cli.{verb}").add_arguments(sub)
+            try:
+                importlib.import_module(f"depth_recog.cli.{verb}").add_arguments(sub)
+            except DepthRecogError as error:  # an extra is not installed
+                print(f"depth-recog {verb}: {error}", file=sys.stderr)
+                return 1
     options = parser.parse_args(given)
-
-    from depth_recog.errors import DepthRecogError
-
     try:
         module = importlib.import_module(f"depth_recog.cli.{options.verb}")
         for number, handler in handlers.items():

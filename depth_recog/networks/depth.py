@@ -67,7 +67,7 @@ class DepthNetwork(nn.Module):
         features = self.decoder(self.encoder(image), size)
         maps = reversed(features[-SCALES:])
         return [
-            self._inverse_depth(torch.sigmoid(head(x)), focal)
+            self._inverse_depth(_sigmoid(head, x), focal)
             for head, x in zip(self.heads, maps, strict=True)
         ]
 
@@ -82,4 +82,10 @@ class DepthNetwork(nn.Module):
             (B, 1, H, W) float, along the optical axis; metres where the weights are metric.
         """
         features = self.decoder(self.encoder(image), (image.shape[2], image.shape[3]))
-        return 1 / self._inverse_depth(torch.sigmoid(self.heads[0](features[-1])), focal)
+        return 1 / self._inverse_depth(_sigmoid(self.heads[0], features[-1]), focal)
+
+
+def _sigmoid(head: nn.Module, x: Tensor) -> Tensor:
+    """A head's answer in float32 whatever the rest runs in: bfloat16 knows depth to 1 % only."""
+    with torch.autocast(x.device.type, enabled=False):
+        return torch.sigmoid(head(x.float()))

@@ -15,7 +15,7 @@ from typing import Any, cast
 import torch
 import yaml
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from depth_recog.errors import WeightsError
@@ -204,7 +204,7 @@ def save_network(
         half: store float16 (loaded as float32 again): half the size.
 
     Returns:
-        The file's sha256.
+        The file's sha256; the same tensors give the same file.
     """
     tensors = {}
     for key, value in module.state_dict().items():
@@ -219,9 +219,19 @@ def save_network(
         "size": json.dumps(size),
         "unit": unit,
     }
-    save_file(tensors, path, metadata)
-    path.chmod(0o644)  # safetensors writes 0600, which nobody else could read once installed
+    path.write_bytes(_ordered(save(tensors, metadata)))
     return file_sha256(path)
+
+
+def _ordered(data: bytes) -> bytes:
+    """The same safetensors file with its header's keys in order.
+
+    The library shuffles the metadata: the same network would have another hash each time.
+    """
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the tensors stay aligned
+    return len(header).to_bytes(8, "little") + header + data[end:]
 
 
 def file_sha256(path: Path) -> str:

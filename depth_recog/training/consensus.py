@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from depth_recog.networks.segmentation import SegmentationNetwork
-from depth_recog.training.clip import to_tensor
+from depth_recog.training.views import to_tensor
 
 IGNORED = 255
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
 import time
 from pathlib import Path
 
@@ -24,13 +25,11 @@ from depth_recog.training.clip import (
     CHOICE_HELP,
     SIZE,
     Clip,
-    View,
     draw_weights,
-    jitter,
     read_choice,
-    to_tensor,
-    update_average,
 )
+from depth_recog.training.optimiser import update_average
+from depth_recog.training.views import View, jitter, to_tensor
 
 CLASSES = 19
 IGNORED = 255
@@ -147,7 +146,9 @@ def main() -> None:
                 report[f"{Path(path).stem}, frames {a} to {int(b) - 1}"] = agreement(
                     average, Clip.load(Path(path)), range(int(a), int(b), 3)
                 )
-            checkpoint.save(average, step, report, options.out)
+            print(step, json.dumps(report), flush=True)
+            state = {"network": average.state_dict(), "step": step, "report": report}
+            checkpoint.save(state, options.out)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Seconds of a training step, beside a plain implementation of the same networks and losses.
+
+python benchmarks/training.py [--size 416 128] [--batch 6] [--rounds 7] [--threads 1]
+
+Plain is what one writes down first: the method's own functions pair by pair and scale by scale,
+under autograd, in torch's default memory layout. Both see the same batch, take turns, and their
+medians are compared; the first round of each warms up. The gradients of both are compared too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from depth_recog.method.loss import minimum_over_neighbours, pair_error, still_pixels
+from depth_recog.method.photometric import masked_mean
+from depth_recog.method.smoothness import gradient_error
+from depth_recog.networks.depth import DepthNetwork
+from depth_recog.training.batches import Batch
+from depth_recog.training.config import Loss
+from depth_recog.training.learner import SCALES, Learner, Prediction, start_network
+from depth_recog.training.objective import SCALE_WEIGHTS, objective
+from depth_recog.training.optimiser import make_optimizer, update_average
+
+
+def street(batch: int, width: int, height: int) -> Batch:
+    """A batch of smooth noise that moves: what the figures are computed on does not matter."""
+    torch.manual_seed(0)
+    coarse = torch.rand(batch, 3, height // 8, width // 8)
+    first = interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 1)
+    frames = torch.stack([first, *(torch.roll(first, s, 3) for s in (3, -3))], 1)
+    masked = torch.zeros(batch, 2, 2, height, width, dtype=torch.bool)
+    masked[..., height // 3 : height // 2, width // 4 : width // 3] = True
+    sky = torch.zeros(batch, 1, height, width, dtype=torch.bool)
+    sky[:, :, : height // 4] = True
+    k = torch.tensor([[0.58 * width, 0, width / 2], [0, 0.58 * width, height / 2], [0, 0, 1]])
+    motions = torch.eye(4).repeat(batch, 2, 1, 1)
+    motions[:, 0, 2, 3], motions[:, 1, 2, 3] = 0.8, -0.8
+    return Batch(
+        (frames * 255).to(torch.uint8),
+        masked,
+        sky,
+        k.expand(batch, 3, 3).contiguous(),
+        motions,
+        torch.full((batch, 1, height, width), 20.0),
+        torch.ones(batch, 1, height, width),
+        torch.ones(batch, 1, height, width, dtype=torch.bool),
+        torch.ones(batch, 4),
+        torch.zeros(batch, 0, dtype=torch.uint8),
+        torch.eye(4).repeat(batch, 1, 1),
+    )
+
+
+def plain_loss(network: DepthNetwork, batch: Batch, weights: Loss) -> Tensor:
+    """Block 108 as it is written down: a loop over scales, a loop over neighbours."""
+    images = batch.frames.float() / 255
+    first, seconds = images[:, 0], [images[:, 1], images[:, 2]]
+    inverses = network.inverse_depths(first, batch.intrinsics[:, 1, 1])
+    total = torch.zeros(())
+    for scale, weight in zip(SCALES, SCALE_WEIGHTS, strict=True):
+        inverse = inverses[scale]
+        depth = 1 / interpolate(inverse, size=first.shape[2:], mode="bilinear")
+        pairs = [
+            pair_error(
+                first,
+                second,
+                depth,
+                batch.intrinsics,
+                batch.motions[:, n],
+                batch.masked[:, n, :1],
+                batch.masked[:, n, 1:],
+                weights.alpha,
+            )
+            for n, second in enumerate(seconds)
+        ]
+        error, valid = minimum_over_neighbours([p.error for p in pairs], [p.valid for p in pairs])
+        valid = valid & ~still_pixels(error, first, seconds, weights.alpha)
+        means, counts = masked_mean(error, valid)
+        edges = interpolate(first, size=inverse.shape[2:], mode="area")
+        smooth = weights.smoothness * gradient_error(inverse, edges)
+        total = total + weight * (means.sum() / (counts > 0).sum().clamp(min=1) + smooth)
+    exact = (inverses[0].log() + batch.truth.log()).abs().mean()
+    sky = masked_mean(inverses[0], batch.sky)[0].mean()
+    return total + weights.exact * exact + weights.sky * sky
+
+
+def fast_loss(learner: Learner, batch: Batch, weights: Loss) -> Tensor:
+    image = (batch.frames[:, 0].float() / 255).contiguous(memory_format=torch.channels_last)
+    predicted = Prediction(*learner(image, batch.intrinsics[:, 1, 1], None))
+    return objective(batch, predicted, weights, lambda count: count)[0].total
+
+
+def stepper(learner: Learner, loss: Callable[[], Tensor]) -> Callable[[], None]:
+    average = copy.deepcopy(learner)
+    optimizer = make_optimizer(learner.encoders(), learner.others(), 1e-9, 0.4)
+    for group in optimizer.param_groups:
+        group["lr"] = 1e-9
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss().backward()
+        torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
+        optimizer.step()
+        update_average(average, learner, 0.995)
+
+    return step
+
+
+def gradient(learner: Learner, loss: Callable[[], Tensor]) -> Tensor:
+    learner.zero_grad(set_to_none=True)
+    loss().backward()
+    return torch.cat([p.grad.flatten() for p in learner.parameters() if p.grad is not None])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--size", type=int, nargs=2, default=(416, 128), metavar=("W", "H"))
+    parser.add_argument("--batch", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    batch, weights = street(options.batch, *options.size), Loss(scale=0)
+    plain = Learner(start_network("", "depth").network, None)
+    plain.to(memory_format=torch.contiguous_format)
+    fast = Learner(start_network("", "depth").network, None)
+    fast.to(memory_format=torch.channels_last)
+    losses: dict[str, tuple[Learner, Callable[[], Tensor]]] = {
+        "plain": (plain, lambda: plain_loss(plain.depth, batch, weights)),
+        "fast": (fast, lambda: fast_loss(fast, batch, weights)),
+    }
+    a, b = (gradient(*both) for both in losses.values())
+    print(f"gradients differ by {float((a - b).norm() / a.norm()):.1e} of their length")
+    steps = {name: stepper(*both) for name, both in losses.items()}
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(options.rounds + 1):
+        for name, step in steps.items():
+            began = time.perf_counter(), time.process_time()
+            step()
+            ended = time.perf_counter(), time.process_time()
+            times[name].append((ended[0] - began[0], ended[1] - began[1]))
+    print(f"{options.size[0]}x{options.size[1]}, batch {options.batch}, {options.threads} threads")
+    print(f"{'':<8}{'s/step':>9}{'s/sample':>10}{'CPU s/step':>12}   medians of {options.rounds}")
+    medians = {name: np.median(rows[1:], 0) for name, rows in times.items()}
+    for name, (wall, cpu) in medians.items():
+        print(f"{name:<8}{wall:>9.3f}{wall / options.batch:>10.3f}{cpu:>12.3f}")
+    ratio = medians["plain"] / medians["fast"]
+    print(f"plain takes {ratio[0]:.2f} times as long ({ratio[1]:.2f} times the CPU time)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`depth-recog train`: a depth model of recordings of your own."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from depth_recog.cli.interrupt import Interrupt
+from depth_recog.cli.options import part_of_source
+from depth_recog.datasets.sources import KINDS, open_source
+from depth_recog.errors import ConfigurationError
+
+try:
+    import lightning_fabric  # noqa: F401
+    import pydantic  # noqa: F401
+    import tensorboard  # noqa: F401
+except ImportError as error:
+    raise ConfigurationError(
+        f"{error.name} is missing: training needs pip install 'depth-recog[train]'"
+    ) from error
+
+from depth_recog.training.cache import Part, open_part
+from depth_recog.training.config import (
+    Config,
+    make_config,
+    read_config,
+    set_value,
+    write_config,
+)
+from depth_recog.training.run_folder import RunFolder, open_run
+from depth_recog.training.train import train
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.epilog = KINDS
+    parser.add_argument(
+        "sources", nargs="*", metavar="SOURCE[@A:B]", help="recordings, or frames A to B - 1 of one"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the run's folder")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML, see --print-config")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one key, as loss.sky=0"
+    )
+    parser.add_argument(
+        "--validate",
+        action="append",
+        default=[],
+        metavar="SOURCE[@A:B]",
+        help="held-out frames; default: the end of each SOURCE",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+    parser.add_argument(
+        "--print-config", action="store_true", help="write all keys and their values, and end"
+    )
+
+
+def main(options: argparse.Namespace) -> int:
+    """Train, or say what would be."""
+    if options.print_config:
+        print(write_config(_config(options)), end="")
+        return 0
+    if options.out is None:
+        raise ConfigurationError("--out DIR is needed: the run's folder")
+    config = _resumed(options) if options.resume else _config(options)
+    if not config.sources:
+        raise ConfigurationError("no SOURCE to train on")
+    try:
+        with Interrupt() as interrupt:
+            outcome = train(
+                config,
+                [_part(text) for text in config.sources],
+                [_part(text) for text in config.validate_on],
+                RunFolder(options.out),
+                options.resume,
+                lambda: interrupt.asked,
+                lambda line: print(line, flush=True),
+            )
+    except KeyboardInterrupt:
+        print("interrupted before the first step; go on with --resume", file=sys.stderr)
+        return 0
+    if outcome.why == "asked":
+        print(
+            f"interrupted after step {outcome.step}; everything is saved, go on with --resume",
+            file=sys.stderr,
+        )
+    elif outcome.weights is not None:
+        print(f"{outcome.weights}: depth-recog run SOURCE --weights {outcome.weights} --out DIR")
+    return 0
+
+
+def _config(options: argparse.Namespace) -> Config:
+    values: dict[str, Any] = read_config(options.config) if options.config else {}
+    for assignment in options.set:
+        set_value(values, assignment)
+    if options.sources:
+        values["sources"] = options.sources
+    if options.validate:
+        values["validate_on"] = options.validate
+    return make_config(values, str(options.config or "command line"))
+
+
+def _resumed(options: argparse.Namespace) -> Config:
+    if options.sources or options.config or options.set or options.validate:
+        raise ConfigurationError(
+            f"--resume goes on with {options.out}/config.yaml as it is: leave SOURCE, --config, "
+            "--set and --validate out"
+        )
+    return open_run(options.out)
+
+
+def _part(text: str) -> Part:
+    try:
+        source, frames = part_of_source(text)
+    except argparse.ArgumentTypeError as error:
+        raise ConfigurationError(str(error)) from error
+    return open_part(text, source, open_source(source), frames)

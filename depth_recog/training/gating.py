@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Block 107 for training: of which pairs the dynamic positions are left out of the loss.
+
+Decided once, before the training, with the start's depth: a network that trains learns to explain a
+lead car's motion by a wrong depth, and a gate that saw its depth would say that nothing moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from depth_recog.method.camera import Camera
+from depth_recog.method.gate_image import Motion
+from depth_recog.method.masking import PresetRules
+from depth_recog.method.observation import Observation, image_tensor
+from depth_recog.method.pnp import PnpEstimator
+from depth_recog.method.recognizer import Recognizer, Settings
+from depth_recog.training.cache import Eyes
+from depth_recog.training.pairs import Sample
+from depth_recog.training.prepared import Prepared
+
+Decisions = NDArray[np.bool_]
+"""(samples, 2): whether dynamic positions are left out, with the earlier and later neighbour."""
+
+
+def nothing(frames: Prepared, samples: list[Sample], rules: PresetRules, eyes: Eyes) -> Decisions:
+    """Nothing is left out."""
+    return np.zeros((len(samples), 2), np.bool_)
+
+
+def everything(
+    frames: Prepared, samples: list[Sample], rules: PresetRules, eyes: Eyes
+) -> Decisions:
+    """Whatever can move is left out."""
+    return np.ones((len(samples), 2), np.bool_)
+
+
+def literal(frames: Prepared, samples: list[Sample], rules: PresetRules, eyes: Eyes) -> Decisions:
+    """The literal gate decides, pair by pair; what it leaves undecided is left out."""
+    settings = Settings(rules, "image")
+
+    def no_scores(image: Tensor) -> Tensor:
+        raise AssertionError("labels are known already")
+
+    gate = Recognizer(eyes.anchor, no_scores, PnpEstimator(), settings, eyes.device)
+
+    @lru_cache(maxsize=64)
+    def observed(index: int) -> Observation:
+        image, labels = np.array(frames.images[index]), np.array(frames.labels[index])
+        camera = Camera.from_matrix(frames.intrinsics[index], *frames.size)
+        with torch.inference_mode():
+            focal = torch.tensor([camera.fy], device=eyes.device).float()
+            depth = eyes.anchor(image_tensor(image, eyes.device), focal)[0, 0].float().cpu().numpy()
+        dynamic = rules.dynamic_pixels(labels)
+        stamp = int(frames.stamps[index])
+        return Observation(frames.names[index], stamp, image, camera, depth, labels, dynamic)
+
+    def moving(first: int, second: int) -> bool:
+        decision = gate.compare(observed(first), observed(second)).decision
+        return decision.motion is not Motion.STILL
+
+    rows = [[moving(s.before, s.index), moving(s.index, s.after)] for s in samples]
+    return np.array(rows, np.bool_).reshape(-1, 2)
+
+
+GATES: dict[str, Callable[[Prepared, list[Sample], PresetRules, Eyes], Decisions]] = {
+    "off": nothing,
+    "all": everything,
+    "image": literal,
+}

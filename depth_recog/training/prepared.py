@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames of a recording as a trainer reads them: memory-mapped arrays in one folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from depth_recog.errors import OutputError, SourceError
+from depth_recog.method.se3 import relative
+
+META = "meta.json"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """N frames, rectified, at one size.
+
+    Attributes:
+        source: what the user typed.
+        names: of the frames.
+        files: [sha256, path] of the files they were read from; empty for frames that are made.
+        images: (N, H, W, 3) uint8 RGB.
+        labels: (N, H, W) uint8 Cityscapes train ids, 255 unlabelled.
+        intrinsics: (N, 3, 3) float64, pixels of `images`.
+        stamps: (N,) int64 nanoseconds.
+        poses: (N, 4, 4) float64 camera-to-world in metres; NaN where unknown.
+        depths: (N, H, W) float32 metres, NaN unknown, +inf sky; None where the source has none.
+        dense: the depth is known at every pixel of every frame.
+        anchors: (N, H, W) float16, inverse depth as the start's weights see it.
+    """
+
+    source: str
+    names: list[str]
+    files: list[tuple[str, str]]
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    intrinsics: NDArray[np.float64]
+    stamps: NDArray[np.int64]
+    poses: NDArray[np.float64]
+    depths: NDArray[np.float32] | None
+    dense: bool
+    anchors: NDArray[np.float16]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.images.shape[2], self.images.shape[1]
+
+    @property
+    def posed(self) -> bool:
+        """Whether every frame's pose was recorded."""
+        return bool(np.isfinite(self.poses).all())
+
+    def motion(self, first: int, second: int) -> NDArray[np.float64]:
+        """T_second_from_first in metres, (4, 4); NaN where a pose is not known."""
+        return relative(self.poses[first], self.poses[second])
+
+
+class Writer:
+    """Writes arrays frame by frame.
+
+    Appended to plain files and not to memory maps: where the disk is full, writing to a map ends
+    the process with a signal instead of an error.
+
+    Args:
+        folder: exists.
+        count: how many frames will come.
+    """
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self._folder, self._count = folder, count
+        self._files: dict[str, BinaryIO] = {}
+
+    def add(self, name: str, values: NDArray[Any], kind: DTypeLike) -> None:
+        """Append one frame's values to array `name`. Raises OutputError."""
+        values = np.asarray(values, kind, order="C")
+        try:
+            if name not in self._files:
+                file = self._files[name] = (self._folder / f"{name}.npy").open("wb")
+                header = {
+                    "descr": np.lib.format.dtype_to_descr(values.dtype),
+                    "fortran_order": False,
+                    "shape": (self._count, *values.shape),
+                }
+                np.lib.format.write_array_header_1_0(file, header)
+            self._files[name].write(values.tobytes())
+        except OSError as error:
+            raise OutputError(
+                f"{self._folder}: cannot be written ({error.strerror}): is the disk full?"
+            ) from error
+
+    def close(self, meta: dict[str, Any]) -> None:
+        """Finish; `meta` is written last. Raises OutputError."""
+        try:
+            for file in self._files.values():
+                file.close()
+            (self._folder / META).write_text(json.dumps(meta), encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{self._folder}: cannot be written ({error.strerror})") from error
+
+
+def open_prepared(folder: Path, source: str) -> Prepared:
+    """Open what was prepared.
+
+    Args:
+        folder: that a `Writer` wrote.
+        source: what the user typed.
+
+    Raises:
+        SourceError: it is damaged.
+    """
+
+    def array(name: str) -> Any:
+        return np.load(folder / f"{name}.npy", mmap_mode="r")
+
+    try:
+        meta = json.loads((folder / META).read_text(encoding="utf-8"))
+        return Prepared(
+            source,
+            meta["names"],
+            [(digest, path) for digest, path in meta["files"]],
+            array("images"),
+            array("labels"),
+            np.array(array("intrinsics")),
+            np.array(array("stamps")),
+            np.array(array("poses")),
+            array("depths") if (folder / "depths.npy").is_file() else None,
+            meta["dense"],
+            array("anchors"),
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise SourceError(f"{folder}: damaged ({error}); remove it and start again") from error

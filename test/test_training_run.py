@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`depth-recog train` as it is used: interrupted, killed, resumed, shared out, out of disk."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from training_runs import STREET, blank_start
+
+from depth_recog.cli.main import main
+from depth_recog.evaluation.splits import read_manifest
+from depth_recog.networks.weights import file_sha256, load_network, read_card
+from depth_recog.training import checkpoint
+
+STEPS = 8
+EVERY = 3
+SECONDS = 100
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a configuration and a cache that all runs share."""
+    folder = tmp_path_factory.mktemp("runs")
+    values = {
+        "start": {"depth": str(blank_start(folder))},
+        "size": [128, 64],
+        "steps": STEPS,
+        "batch": 2,
+        "workers": 0,
+        "device": "cpu",
+        "cache": str(folder / "cache"),
+        "validation": {"every": EVERY, "frames": 2},
+        "licence": "none: drawn by computation",
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(values))
+    return folder
+
+
+def arguments(base: Path, name: str, *more: str) -> list[str]:
+    return [
+        "train",
+        STREET,
+        "--config",
+        str(base / "config.yaml"),
+        "--out",
+        str(base / name),
+        *more,
+    ]
+
+
+def start(*given: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "depth_recog.cli.main", *given]
+    pipe = subprocess.PIPE
+    # A group of its own: Ctrl-C reaches the processes that read data, too.
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+
+
+def line_with(process: subprocess.Popen, words: str) -> str:
+    """Wait for a line that holds the words; the test's own timeout is the deadline."""
+    for line in process.stdout:
+        if words in line:
+            return line
+    raise AssertionError(process.stderr.read())
+
+
+def losses(run: Path) -> dict[int, float]:
+    """Step to loss, as TensorBoard shows it."""
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    return {e.step: e.value for e in events.Scalars("loss/total")}
+
+
+@pytest.fixture(scope="module")
+def whole(base: Path) -> Path:
+    """A run in one go."""
+    assert main(arguments(base, "whole")) == 0
+    return base / "whole"
+
+
+def test_the_weights_are_ready_to_run_and_say_where_they_come_from(
+    base: Path, whole: Path, tmp_path: Path
+) -> None:
+    weights = whole / "whole.safetensors"
+    network, header = load_network(str(weights), "depth")
+    assert (header.unit, header.size) == ("metres", (128, 64))
+    card = read_card(weights.with_suffix(".md"))
+    assert card["licence"] == "none: drawn by computation"
+    assert card["seed"] == 0
+    assert card["steps"] == STEPS
+    assert card["train_files"] == "whole.train.sha256"
+    assert card["figures"]["abs_rel"] > 0
+    assert read_manifest(whole / "whole.train.sha256") == {}
+    best = checkpoint.load(whole / "checkpoints" / "best.pt")["average"]
+    half = best["depth.heads.0.weight"].half().float()
+    torch.testing.assert_close(network.heads[0].weight, half, rtol=0, atol=0)
+    out = tmp_path / "out"
+    command = ["run", f"{STREET}", "--weights", str(weights), "--limit", "1", "--out", str(out)]
+    assert main([*command, "--device", "cpu"]) == 0
+    assert (out / "depth" / "0000000000.png").is_file()
+
+
+def test_the_run_folder_has_curves_pictures_and_all_keys(whole: Path) -> None:
+    events = EventAccumulator(str(whole / "tensorboard"))
+    events.Reload()
+    assert list(losses(whole)) == list(range(1, STEPS + 1))
+    assert "held out" in events.Tags()["images"]
+    assert {"held out/abs_rel", "held out/photometric"} <= set(events.Tags()["scalars"])
+    assert not list(whole.rglob("*.partial"))
+
+
+def test_a_run_that_is_there_is_not_touched(base: Path, whole: Path, capsys) -> None:
+    before = file_sha256(whole / "checkpoints" / "last.pt")
+    assert main(arguments(base, "whole")) == 1
+    assert "--resume" in capsys.readouterr().err
+    assert file_sha256(whole / "checkpoints" / "last.pt") == before
+
+
+def test_interrupted_then_killed_then_resumed_it_is_the_same_run(base: Path, whole: Path) -> None:
+    """SIGINT: saved, status 0. SIGKILL: nothing is lost but the steps since the last checkpoint."""
+    folder = base / "broken"
+    slow = start(*arguments(base, "broken", "--set", "workers=1"))
+    line_with(slow, "step 3, held-out")
+    os.killpg(slow.pid, signal.SIGINT)
+    errors = slow.communicate(timeout=SECONDS)[1]
+    assert slow.returncode == 0, errors
+    assert "--resume" in errors
+    assert "Traceback" not in errors
+    stopped = checkpoint.load(folder / "checkpoints" / "last.pt")["progress"]["step"]
+    assert 3 < stopped < STEPS
+    killed = start("train", "--out", str(folder), "--resume")
+    line_with(killed, "step 6, held-out")
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate(timeout=SECONDS)
+    assert not (folder / "broken.safetensors").exists()
+    assert main(["train", "--out", str(folder), "--resume"]) == 0
+    expected = losses(whole)
+    assert losses(folder) == pytest.approx(expected, rel=1e-5)
+    assert len(set(expected.values())) == STEPS
+    # The same tensors are the same file, whatever happened on the way.
+    ours, theirs = folder / "broken.safetensors", whole / "whole.safetensors"
+    a, b = (load_network(str(f), "depth")[0].state_dict() for f in (ours, theirs))
+    for key in a:
+        torch.testing.assert_close(a[key], b[key], rtol=1e-2, atol=1e-4)
+
+
+def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(base: Path) -> None:
+    """After a first step Adam's mean of the gradients is a tenth of the gradients."""
+    more = ["--set", "steps=1", "--set", "motion=network", "--set", "loss.exact=0"]
+    assert main(arguments(base, "one", *more)) == 0
+    two = start(*arguments(base, "two", *more, "--set", "devices=2"))
+    errors = two.communicate(timeout=SECONDS)[1]
+    assert two.returncode == 0, errors
+    means = []
+    for name in ("one", "two"):
+        state = checkpoint.load(base / name / "checkpoints" / "last.pt")
+        means.append([s["exp_avg"] for s in state["optimizer"]["state"].values()])
+    assert len(means[0]) == len(means[1]) > 100
+    largest = max(float(g.abs().max()) for g in means[0])
+    for a, b in zip(*means, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5 * largest)
+    assert losses(base / "one") == pytest.approx(losses(base / "two"), rel=1e-5)
+    card = read_card(base / "two" / "two.md")
+    assert card["unit"].startswith("metres: as blank had it; the scale was held")
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file may grow beyond 8 MB, as on a disk with that much left; a checkpoint is larger."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(
+    base: Path, capsys, request: pytest.FixtureRequest
+) -> None:
+    folder = base / "full"
+    assert main(arguments(base, "full", "--set", "steps=1")) == 0
+    text = (folder / "config.yaml").read_text().replace("steps: 1\n", "steps: 2\n")
+    (folder / "config.yaml").write_text(text)
+    kept = {p: file_sha256(p) for p in (folder / "checkpoints").iterdir()}
+    request.getfixturevalue("small_files")
+    assert main(["train", "--out", str(folder), "--resume"]) == 1
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "cannot be written" in message
+    assert "disk full" in message
+    assert {p: file_sha256(p) for p in (folder / "checkpoints").iterdir()} == kept
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run_with_the_last_good_state(
+    base: Path, capsys
+) -> None:
+    more = ["--set", "rate=1e18", "--set", "validation.every=1"]
+    assert main(arguments(base, "nan", *more)) == 1
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "not finite" in message
+    state = checkpoint.load(base / "nan" / "checkpoints" / "last.pt")
+    assert f"the state of step {state['progress']['step']}" in message
+    assert not (base / "nan" / "nan.safetensors").exists()
+
+
+def test_what_gets_no_better_ends_early_and_is_never_worse_than_the_start(
+    base: Path, capsys
+) -> None:
+    more = ["--set", "rate=1e-12", "--set", "validation.every=1", "--set", "validation.patience=2"]
+    assert main(arguments(base, "patient", *more, "--set", "average=0")) == 0
+    card = read_card(base / "patient" / "patient.md")
+    assert card["ended"] == "held-out frames got no better"
+    assert card["steps"] < STEPS
+    found, start = (
+        load_network(str(f), "depth")[0].state_dict()
+        for f in (base / "patient" / "patient.safetensors", base / "blank.safetensors")
+    )
+    for key, value in start.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-3, atol=1e-6)
+
+
+def test_a_checkpoint_is_never_unpickled(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'sprung'}",)
+
+    torch.save({"network": Trap()}, tmp_path / "c.pt")
+    with pytest.raises(checkpoint.WeightsError, match=r"c\.pt"):
+        checkpoint.load(tmp_path / "c.pt")
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_data_that_changed_is_not_resumed_on(base: Path, whole: Path, capsys) -> None:
+    (whole / "data.sha256").write_text(f"{'0' * 64}  elsewhere/1.png\n")
+    try:
+        assert main(["train", "--out", str(whole), "--resume"]) == 1
+    finally:
+        (whole / "data.sha256").write_text("")
+    assert "the data changed" in capsys.readouterr().err
