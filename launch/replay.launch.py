@@ -45,7 +45,7 @@ def nodes(values: launching.Values) -> list[Any]:
         "wait_for_node": "depth_node",
     }
     return [
-        launching.depth_node(values, clock, on_exit=failed),
+        launching.depth_node(values, clock, on_exit=launching.failed),
         launching.camera_node(values, parameters, on_exit=played),
         *launching.rviz(values, clock, True, []),
     ]
@@ -54,15 +54,9 @@ def nodes(values: launching.Values) -> list[Any]:
 def played(event: Any, context: LaunchContext) -> Any:
     """The recording's end is the launch's."""
     if event.returncode or context.is_shutdown:
-        return failed(event, context)
+        return launching.failed(event, context)
     end = Shutdown(reason="the recording has been played")
     return TimerAction(period=LAST_IMAGES_S, actions=[end])
-
-
-def failed(event: Any, context: LaunchContext) -> None:
-    """Nothing goes on without the node that has ended; ros2 launch returns 1."""
-    if not context.is_shutdown:
-        raise RuntimeError(f"{event.process_name} ended with status {event.returncode}: see above")
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the launch files share: arguments, the depth node, the camera node, RViz.
+"""What the launch files share: arguments, the depth node, the camera node, RViz, failures.
 
 Imported by launch files alone: `launch` is there in a ROS workspace and not with pip.
 """
@@ -200,6 +200,12 @@ def rviz(
             )
         )
     return nodes
+
+
+def failed(event: Any, context: LaunchContext) -> None:
+    """For `on_exit`: nothing goes on without the process that has ended; ros2 launch returns 1."""
+    if not context.is_shutdown:
+        raise RuntimeError(f"{event.process_name} ended with status {event.returncode}: see above")
 
 
 def _file(values: Values, name: str, default: str) -> str:
