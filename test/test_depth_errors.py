@@ -133,7 +133,7 @@ def test_the_crop_is_gargs() -> None:
 
 @pytest.mark.parametrize("cap", [0.0, -1.0, math.nan, math.inf])
 def test_a_cap_that_is_no_distance(cap: float) -> None:
-    with pytest.raises(ConfigurationError, match="positive number"):
+    with pytest.raises(ConfigurationError, match="m is needed"):
         Protocol("garg", cap)
 
 

@@ -153,8 +153,10 @@ def weights(tmp_path: Path, listed: str | None) -> Path:
 
 def evaluated(recording: Path, own: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
     out = own.with_name("out.json")
-    command = ["evaluate", str(recording), "--weights", str(own), "--json", str(out), *arguments]
-    status = main([*command, "--crop", "none", "--device", "cpu"])
+    command = ["evaluate", str(recording), "--json", str(out), *arguments, "--crop", "none"]
+    if not (recording / "run.json").is_file():  # a run has its own
+        command += ["--weights", str(own), "--device", "cpu"]
+    status = main(command)
     return status, json.loads(out.read_text())["frames"]["splits"] if status == 0 else {}
 
 
@@ -198,7 +200,9 @@ def test_weights_without_a_list_are_warned_of(
     assert status == 0
     assert found["test"] == 2
     assert found["trained_on"] == {"mine": None, "masks-street": 0}
-    assert "mine: no list of its training files" in capsys.readouterr().out
+    assert (
+        "mine: it cannot be said whether it was trained on these frames" in capsys.readouterr().out
+    )
 
 
 def test_a_damaged_list_is_an_error(recording: Path, tmp_path: Path) -> None:
@@ -244,3 +248,23 @@ def test_the_real_test_split_through_the_command(
     status, found = evaluated(drive, own, "--frames", "80:82")
     assert status == 0
     assert found["validation"] == 2
+
+
+def test_frames_of_a_bag_cannot_be_recognised(recording: Path, tmp_path: Path) -> None:
+    """A file of many frames says nothing of one of them, on either side."""
+    own = read_header(weights(tmp_path, lines(image(recording, 0))))
+    bag = tmp_path / "drive.mcap"
+    bag.write_bytes(b"a bag")
+    assert splits.examine([bag, bag], [own])["trained_on"] == {"mine": None}
+    listed = own.path.with_suffix(".train.sha256")
+    listed.write_text(lines(image(recording, 0), bag))
+    assert splits.examine([image(recording, 2)], [own])["trained_on"] == {"mine": None}
+    assert splits.examine([image(recording, 0)], [own])["trained_on"] == {"mine": 1}
+
+
+def test_an_emptied_list_is_no_innocence(recording: Path, tmp_path: Path) -> None:
+    own = read_header(weights(tmp_path, ""))
+    with pytest.raises(WeightsError, match="is empty"):
+        splits.examine([image(recording, 0)], [own])
+    own.path.with_suffix(".train.sha256").write_text("# drawn pictures alone\n")
+    assert splits.examine([image(recording, 0)], [own])["trained_on"] == {"mine": 0}

@@ -318,10 +318,20 @@ def test_an_interrupt_while_frames_are_prepared_leaves_nothing_half_done(
 def test_recorded_motion_is_asked_for_where_there_is_none(
     folder: Path, looking: Eyes, config
 ) -> None:
-    one = Part("here", str(folder / "poseless"), Pictures(folder / "poseless", 8), range(8))
+    pictures = Pictures(folder / "poseless", 8)
+    one, rest = (
+        Part("here", str(folder / "poseless"), pictures, r) for r in (range(5), range(5, 8))
+    )
     wanted = config.model_copy(update={"motion": "recorded"})
-    with pytest.raises(ConfigurationError, match="8 of its 8 frames have no pose"):
-        read_data(wanted, [one], [one], SIZE, looking, folder / "posed", print, bool)
+    with pytest.raises(ConfigurationError, match="5 of its 5 frames have no pose"):
+        read_data(wanted, [one], [rest], SIZE, looking, folder / "posed", print, bool)
+
+
+def test_held_out_frames_are_not_trained_on(folder: Path, looking: Eyes, config) -> None:
+    pictures = Pictures(folder / "both", 8)
+    taught, held = (Part("here@2:4", "here", pictures, r) for r in (range(3), range(2, 4)))
+    with pytest.raises(ConfigurationError, match="--validate here@2:4: 1 of its frames are to be"):
+        read_data(config, [taught], [held], SIZE, looking, folder / "cache", print, bool)
 
 
 def test_the_literal_gate_leaves_out_what_it_cannot_decide(street: Prepared, looking: Eyes) -> None:

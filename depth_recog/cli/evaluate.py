@@ -7,6 +7,7 @@ import argparse
 import json
 import math
 import platform
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,20 @@ from tqdm import tqdm
 
 from depth_recog import __version__
 from depth_recog.cli.options import frame_range, metres, part_of_source, within
-from depth_recog.cli.pipeline_options import add_pipeline_arguments, assembly_of
+from depth_recog.cli.pipeline_options import (
+    add_pipeline_arguments,
+    assembly_of,
+    pipeline_options_given,
+)
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import KINDS, open_source
-from depth_recog.errors import DepthRecogError, OutputError, SourceError, WeightsError
+from depth_recog.errors import (
+    ConfigurationError,
+    DepthRecogError,
+    OutputError,
+    SourceError,
+    WeightsError,
+)
 from depth_recog.evaluation import splits
 from depth_recog.evaluation.answer import Answers
 from depth_recog.evaluation.baselines import (
@@ -34,6 +45,7 @@ from depth_recog.evaluation.html import check_installed, write_html
 from depth_recog.evaluation.pipeline import Pipeline
 from depth_recog.evaluation.run_folder import RunFolder, is_run_folder
 from depth_recog.evaluation.table import table
+from depth_recog.files import write_whole
 from depth_recog.networks.weights import Header, read_header, resolve
 
 
@@ -67,13 +79,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Judge a recording or a run."""
+    """Judge a recording or a run; 1 where it was interrupted, since there is no report then."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _judge(options)
+    except KeyboardInterrupt:
+        print("interrupted: no report was written", file=sys.stderr)
+        return 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _judge(options: argparse.Namespace) -> int:
     protocol = Protocol(options.crop, options.cap)
     for path in (options.json, options.html):
         _check_writable(path)
     if options.html:
         check_installed()
     folder = RunFolder(Path(options.source)) if is_run_folder(Path(options.source)) else None
+    if folder is not None and pipeline_options_given(options):
+        raise ConfigurationError(
+            f"{options.source} was run already: leave --weights, --mask-weights, --pose, --gate "
+            "and --device out, or give its source"
+        )
     source = folder.source if folder else options.source
     sequence = _source_of(folder, options.source) if folder else _recording(source)
     frames = _frames(options, sequence)
@@ -236,8 +264,4 @@ def _check_writable(path: Path | None) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    try:
-        # A path may hold bytes that are no text.
-        path.write_text(text + "\n", encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+    write_whole(path, lambda partial: partial.write_text(text + "\n", encoding="utf-8"))

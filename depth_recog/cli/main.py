@@ -8,6 +8,7 @@ import importlib
 import os
 import signal
 import sys
+from types import FrameType
 
 from depth_recog import __version__
 from depth_recog.errors import DepthRecogError
@@ -22,6 +23,11 @@ VERBS = {
 }
 
 
+def _leave(number: int, frame: FrameType | None) -> None:
+    os.write(2, b"interrupted before it began\n")
+    os._exit(0)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     # Our own message says which picture is damaged; OpenCV's warnings would stand before it.
@@ -31,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     # A KeyboardInterrupt in the middle of an import of torch would print a traceback.
     signals = (signal.SIGINT, signal.SIGTERM)
-    handlers = {s: signal.signal(s, lambda number, frame: os._exit(0)) for s in signals}
+    handlers = {s: signal.signal(s, _leave) for s in signals}
     parser = argparse.ArgumentParser(
         prog="depth-recog",
         description="Depth from one camera for robots that share the road with things that move.",

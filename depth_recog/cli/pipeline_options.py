@@ -27,3 +27,11 @@ def assembly_of(options: argparse.Namespace) -> Assembly:
         estimator=options.pose,
         settings=Settings(gate=options.gate),
     )
+
+
+def pipeline_options_given(options: argparse.Namespace) -> bool:
+    """Whether any of them was given."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add_pipeline_arguments(parser)
+    defaults = vars(parser.parse_args([]))
+    return any(getattr(options, name) != value for name, value in defaults.items())

@@ -202,7 +202,7 @@ def _report(
         "python": platform.python_version(),
         "torch": torch.__version__,
         "opencv": cv2.__version__,
-        "source": options.source,
+        "source": _place(options.source),
         "kind": sequence.kind,
         "device": str(assembly.device),
         "weights": _weights(assembly.depth),
@@ -224,3 +224,8 @@ def _weights(header: Header) -> dict[str, str]:
     shipped = header.path.parent == SHIPPED
     place = header.path.stem if shipped else str(header.path.absolute())
     return {"name": header.path.stem, "path": place, "sha256": header.sha256}
+
+
+def _place(source: str) -> str:
+    """A path in whole: the report is read in other folders too."""
+    return str(Path(source).absolute()) if Path(source).exists() else source

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from depth_recog.cli.interrupt import Interrupt
 from depth_recog.cli.options import part_of_source
 from depth_recog.datasets.sources import KINDS, open_source
-from depth_recog.errors import ConfigurationError
+from depth_recog.errors import ConfigurationError, DepthRecogError
 
 try:
     import lightning_fabric  # noqa: F401
@@ -68,6 +69,7 @@ def main(options: argparse.Namespace) -> int:
     config = _resumed(options) if options.resume else _config(options)
     if not config.sources:
         raise ConfigurationError("no SOURCE to train on")
+    new = not options.out.exists()
     try:
         with Interrupt() as interrupt:
             outcome = train(
@@ -79,6 +81,11 @@ def main(options: argparse.Namespace) -> int:
                 lambda: interrupt.asked,
                 lambda line: print(line, flush=True),
             )
+    except DepthRecogError:
+        # Without a checkpoint there is nothing to go on with, and the name is free again.
+        if new and not any((options.out / "checkpoints").glob("*")):
+            shutil.rmtree(options.out, ignore_errors=True)
+        raise
     except KeyboardInterrupt:
         print("interrupted before the first step; go on with --resume", file=sys.stderr)
         return 0

@@ -41,7 +41,7 @@ class Protocol:
         if self.crop not in CROPS:
             raise ConfigurationError(f"crop {self.crop!r} is unknown: {', '.join(CROPS)}")
         if not NEAREST < self.cap < np.inf:
-            raise ConfigurationError(f"a cap of {self.cap} m: a positive number is needed")
+            raise ConfigurationError(f"a cap of {self.cap} m: more than {NEAREST} m is needed")
 
     def judged(self, truth: NDArray[np.float32]) -> NDArray[np.bool_]:
         """(H, W) bool: pixels of a (H, W) true depth that count."""

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from depth_recog.datasets.image_files import IMAGE_SUFFIXES
 from depth_recog.errors import ConfigurationError, SourceError, WeightsError
 from depth_recog.networks.weights import Header
 
@@ -26,17 +27,21 @@ Manifest = dict[str, str]
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read a file in the layout of `sha256sum`.
+    """Read a file in the layout of `sha256sum`; lines that begin with # are comments there.
 
     Raises:
-        ConfigurationError: it cannot be read, or a line is not of that layout.
+        ConfigurationError: it cannot be read, is empty, or a line is not of that layout.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: cannot be read ({error})") from error
+    if not lines:
+        raise ConfigurationError(f"{path}: is empty: restore it, or remove it")
     manifest = {}
     for number, line in enumerate(lines, 1):
+        if line.startswith("#"):
+            continue
         match = _LINE.fullmatch(line)
         if match is None:
             raise ConfigurationError(
@@ -89,8 +94,9 @@ def examine(files: list[Path | None], headers: list[Header]) -> dict[str, Any]:
         headers: of all weights that had a part in the answers.
 
     Returns:
-        How many of the frames are in each split, and how many each of the weights was trained on
-        (None where its files are not listed).
+        How many of the frames are in each split, and how many each of the weights was trained on.
+        None where that is not known: its files are not listed, or the frames of one of the two lie
+        in a file of many (a bag, a video), where only the whole file could be recognised.
 
     Raises:
         ConfigurationError: frames of the test split are to be judged, and weights were trained on
@@ -98,7 +104,9 @@ def examine(files: list[Path | None], headers: list[Header]) -> dict[str, Any]:
         WeightsError: a list of training files is damaged.
         SourceError: a file cannot be read.
     """
-    hashes = [sha256_of(file) for file in files if file is not None]
+    known = [file for file in files if file is not None]
+    single = all(_is_image(file.name) for file in known)
+    hashes = [sha256_of(file) for file in known] if single else []
     test = set(split("test"))
     judges_test = not test.isdisjoint(hashes)
     answer: dict[str, Any] = {name: _count(hashes, split(name)) for name in SPLITS}
@@ -106,7 +114,7 @@ def examine(files: list[Path | None], headers: list[Header]) -> dict[str, Any]:
     for header in headers:
         listed = trained_on(header)
         name = header.path.stem
-        answer["trained_on"][name] = None if listed is None else _count(hashes, listed)
+        answer["trained_on"][name] = _seen(hashes, single, listed)
         if listed is None or not judges_test or test.isdisjoint(listed):
             continue
         seen = sorted(listed[h] for h in test & set(listed))
@@ -116,6 +124,18 @@ def examine(files: list[Path | None], headers: list[Header]) -> dict[str, Any]:
             "validation), or train without these files"
         )
     return answer
+
+
+def _seen(hashes: list[str], single: bool, listed: Manifest | None) -> int | None:
+    if listed is None or not single:
+        return None
+    count = _count(hashes, listed)
+    whole = all(_is_image(name) for name in listed.values())
+    return count if count or whole or not hashes else None
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def _count(hashes: list[str], manifest: Manifest) -> int:

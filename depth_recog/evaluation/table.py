@@ -59,7 +59,7 @@ def _frames(figures: dict[str, Any]) -> str:
         text += f"; by the manifests {', '.join(inside) or 'none is in any split'}"
         for name, count in splits["trained_on"].items():
             if count is None:
-                text += f"\n{name}: no list of its training files; it may have seen these frames"
+                text += f"\n{name}: it cannot be said whether it was trained on these frames"
             elif count:
                 text += f"\n{name} was TRAINED ON {count} of these frames"
     return text

@@ -87,6 +87,27 @@ def split_off(parts: list[Part], share: float) -> tuple[list[Part], list[Part]]:
     return kept, held
 
 
+def check_apart(parts: list[Part], held: list[Part]) -> None:
+    """Nobody is judged on what it was taught.
+
+    Raises:
+        ConfigurationError: a frame that is to be held out is to be trained on as well.
+    """
+    taught = {frame for part in parts for frame in _identities(part)}
+    for part in held:
+        both = sum(frame in taught for frame in _identities(part))
+        if both:
+            raise ConfigurationError(
+                f"--validate {part.text}: {both} of its frames are to be trained on as well; "
+                "choose the training frames with SOURCE@A:B, or others to validate on"
+            )
+
+
+def _identities(part: Part) -> list[tuple[object, int]]:
+    """Of every frame: its file, or the source where it has none, and its place in it."""
+    return [(part.recording.file(i) or part.source, i) for i in part.frames]
+
+
 def read_data(
     config: Config,
     parts: list[Part],
@@ -113,6 +134,7 @@ def read_data(
         KeyboardInterrupt: it was asked to stop.
         DepthRecogError: a recording cannot be used, or there is nothing to learn from.
     """
+    check_apart(parts, held)
     if not held:
         parts, held = split_off(parts, config.validation.share)
     size = common_size(config, [*parts, *held], trained)

@@ -28,8 +28,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from depth_recog import __version__
 from depth_recog.errors import ConfigurationError, OutputError
+from depth_recog.files import write_whole
 from depth_recog.training import checkpoint
-from depth_recog.training.checkpoint import write_whole
 from depth_recog.training.config import Config, make_config, read_config, write_config
 
 CONFIG = "config.yaml"

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that are whole at any moment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from depth_recog.errors import OutputError
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file so that after any end, even of the power, the old or the new one is there.
+
+    Args:
+        path: the file.
+        write: writes to the path that it is given, which lies beside the file.
+
+    Raises:
+        OutputError: it cannot be written; what was there before is untouched.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        write(partial)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into the latter
+        partial.unlink(missing_ok=True)
+        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        raise OutputError(
+            f"{path}: cannot be written ({reason}): is the disk full? What was there is kept"
+        ) from error
