@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 
@@ -66,3 +67,11 @@ def test_without_its_extra_training_says_how_to_get_it(missing: str, capsys, mon
     message = capsys.readouterr().err
     assert missing in message
     assert "pip install 'depth-recog[train]'" in message
+
+
+def test_a_command_line_that_is_refused_leaves_the_signals_alone() -> None:
+    """In a process that goes on, as a notebook's, Ctrl-C must not end it."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(SystemExit):
+        main(["run", "--no-such-option"])
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

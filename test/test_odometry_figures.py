@@ -103,6 +103,21 @@ def test_a_known_rotation_and_a_known_length() -> None:
     assert got["scale"]["median"] == pytest.approx(0.8)
 
 
+def test_a_pair_of_frames_further_apart_turns_less_a_frame() -> None:
+    true = [ahead(float(i)) for i in range(9)]
+    turned = exp_twist(np.array((0.0, math.radians(0.6), 0.0, 0.0, 0.0, 0.0)))[:3, :3]
+
+    def wrong(T: Matrix) -> Matrix:
+        changed = T.copy()
+        changed[:3, :3] = turned @ T[:3, :3]
+        return changed
+
+    for apart in (1, 3):
+        got = judged(true, pairs(true, apart, wrong))
+        assert got["rotation_degrees"]["median"] == pytest.approx(0.6, abs=1e-5)
+        assert got["rotation_degrees_per_frame"]["p90"] == pytest.approx(0.6 / apart, abs=1e-5)
+
+
 def test_the_direction() -> None:
     true = [ahead(float(i)) for i in range(5)]
     turned = exp_twist(np.array((0.0, math.radians(7), 0.0, 0.0, 0.0, 0.0)))[:3, :3]

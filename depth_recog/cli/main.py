@@ -8,7 +8,7 @@ import importlib
 import os
 import signal
 import sys
-from types import FrameType
+from types import FrameType, ModuleType
 
 from depth_recog import __version__
 from depth_recog.errors import DepthRecogError
@@ -23,6 +23,9 @@ VERBS = {
 }
 
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
 def _leave(number: int, frame: FrameType | None) -> None:
     os.write(2, b"interrupted before it began\n")
     os._exit(0)
@@ -35,35 +38,14 @@ def main(arguments: list[str] | None = None) -> int:
     # Before torch is imported: its threads would otherwise wait by spinning for long, which on a
     # machine with other work costs several times the time (docs/design.md).
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    # A KeyboardInterrupt in the middle of an import of torch would print a traceback.
-    signals = (signal.SIGINT, signal.SIGTERM)
-    handlers = {s: signal.signal(s, _leave) for s in signals}
-    parser = argparse.ArgumentParser(
-        prog="depth-recog",
-        description="Depth from one camera for robots that share the road with things that move.",
-    )
-    parser.add_argument("--version", action="version", version=f"depth_recog {__version__}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     given = sys.argv[1:] if arguments is None else arguments
-    named = next((a for a in given if a in VERBS), None)
-    for verb, text in VERBS.items():
-        sub = verbs.add_parser(verb, help=text, description=text.capitalize() + ".")
-        # Only the verb that is called is imported: --help should not wait for torch.
-        if verb == named:
-            try:
-                importlib.import_module(f"depth_recog.cli.{verb}").add_arguments(sub)
-            except DepthRecogError as error:  # an extra is not installed
-                print(f"depth-recog {verb}: {error}", file=sys.stderr)
-                return 1
-    options = parser.parse_args(given)
+    verb = next((a for a in given if a in VERBS), "")
     try:
-        module = importlib.import_module(f"depth_recog.cli.{options.verb}")
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        module, options = _read(given, verb)
         status: int = module.main(options)
         return status
     except DepthRecogError as error:
-        print(f"depth-recog {options.verb}: {error}", file=sys.stderr)
+        print(f"depth-recog {verb}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 0  # a wish that was granted is no failure
@@ -74,8 +56,35 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         if arguments is None:
             # The process ends now: another Ctrl-C would only make its last callbacks complain.
-            for number in signals:
+            for number in _SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
+
+
+def _read(given: list[str], named: str) -> tuple[ModuleType, argparse.Namespace]:
+    """The module of the verb, and its options; only that one is imported: torch takes its time.
+
+    Raises:
+        DepthRecogError: an extra that the verb needs is not installed.
+    """
+    # A KeyboardInterrupt in the middle of an import of torch would print a traceback.
+    handlers = {number: signal.signal(number, _leave) for number in _SIGNALS}
+    try:
+        parser = argparse.ArgumentParser(
+            prog="depth-recog",
+            description="Depth from one camera for robots that share the road with things that "
+            "move.",
+        )
+        parser.add_argument("--version", action="version", version=f"depth_recog {__version__}")
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        for verb, text in VERBS.items():
+            sub = verbs.add_parser(verb, help=text, description=text.capitalize() + ".")
+            if verb == named:
+                importlib.import_module(f"depth_recog.cli.{verb}").add_arguments(sub)
+        options = parser.parse_args(given)
+        return importlib.import_module(f"depth_recog.cli.{options.verb}"), options
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

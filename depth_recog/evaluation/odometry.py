@@ -27,6 +27,7 @@ class PoseTally:
 
     def __init__(self) -> None:
         self._rotation: list[float] = []
+        self._rotation_a_frame: list[float] = []
         self._translation: list[float] = []
         self._direction: list[float] = []
         self._ratio: list[float] = []
@@ -45,7 +46,9 @@ class PoseTally:
         if estimated is None:
             self._unanswered += 1
             return
-        self._rotation.append(_degrees(estimated[:3, :3] @ true[:3, :3].T))
+        rotation = _degrees(estimated[:3, :3] @ true[:3, :3].T)
+        self._rotation.append(rotation)
+        self._rotation_a_frame.append(rotation / frames)
         length = float(np.linalg.norm(true[:3, 3]))
         if length < _LEAST_MOTION_M:
             return
@@ -81,6 +84,7 @@ class PoseTally:
             answer["frames_apart"] = float(np.mean(self._gaps))
         for name, values in (
             ("rotation_degrees", self._rotation),
+            ("rotation_degrees_per_frame", self._rotation_a_frame),
             ("translation_percent", self._translation),
             ("direction_degrees", self._direction),
         ):

@@ -115,12 +115,16 @@ def _flicker(flicker: dict[str, Any]) -> str:
 
 def _pose(pose: dict[str, Any]) -> str:
     rows = [["pose", "median", "mean", "p90"]]
-    for name in ("rotation_degrees", "translation_percent", "direction_degrees"):
+    labels = {
+        "rotation_degrees": "rotation degrees a pair",
+        "rotation_degrees_per_frame": "rotation degrees a frame",
+        "translation_percent": "translation percent a pair",
+        "direction_degrees": "direction degrees a pair",
+    }
+    for name, label in labels.items():
         if name in pose:
             values = pose[name]
-            rows.append(
-                [f"{name.replace('_', ' ')} a pair"] + [_number(v) for v in values.values()]
-            )
+            rows.append([label] + [_number(v) for v in values.values()])
     apart = pose.get("frames_apart")
     text = _columns(rows) + f"\n({pose['pairs']} pairs, {pose['unanswered']} unanswered"
     text += f", {apart:.1f} frames apart)" if apart else ")"
