@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of training share: a small street, a start that knows no depth, a short run."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from depth_recog.training.cache import open_part
 from depth_recog.training.config import Config, make_config
 from depth_recog.training.data import anchor_eyes
 from depth_recog.training.learner import start_network
+
+# Two threads add in another order than one; a blank network's first steps make that visible.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
 SIZE = (128, 64)
 STREET = "synthetic:street?seed=3&frames=16&width=128&height=64"
