@@ -33,12 +33,17 @@ def namespace(text: str) -> str:
     return text
 
 
+def _number(text: str) -> float:
+    """NaN where it is none, which no range holds."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def rate(text: str) -> float:
     """Frames per second, 0 for the source's own."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _number(text)
     if not 0 <= value <= 1000:
         raise argparse.ArgumentTypeError(f"{text!r} Hz: a number from 0 to 1000 is needed")
     return value
@@ -46,10 +51,7 @@ def rate(text: str) -> float:
 
 def metres(text: str) -> float:
     """A length above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _number(text)
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} m: a number above 0 is needed")
     return value

@@ -80,7 +80,3 @@ def main(options: argparse.Namespace) -> int:
     if failure:
         raise failure
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit("call depth-recog record")
