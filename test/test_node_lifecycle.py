@@ -59,7 +59,8 @@ def test_cleanup_gives_the_memory_back(start: Any) -> None:
         loaded = resident_mb(process)
         assert peer.change_state(NODE, "cleanup")
         assert loaded - resident_mb(process) > weights_mb() > 15
-    assert "MB" in peer.statuses["weights"].values[0].key
+    weights = peer.wait(lambda: peer.statuses.get("weights"), "a report of the weights")
+    assert "MB" in weights.values[0].key
 
 
 def test_a_damaged_file_is_a_failure_and_not_the_end(start: Any, tmp_path: Path) -> None:
