@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,14 @@ from depth_recog.method.pose import PoseEstimate
 Float = NDArray[np.float64]
 CAMERA = Camera(4, 2, 4.0, 4.0, 2.0, 1.0)
 _NONE = np.zeros((0, 2), np.float32)
+
+
+class PosesAlike(NamedTuple):
+    """Poses that are known beforehand."""
+
+    static: PoseEstimate
+    dynamic: PoseEstimate
+    target: PoseEstimate
 
 
 def rigid(rotation: object, translation: object) -> Float:
@@ -49,7 +59,8 @@ def paired(first_ns: int, second_ns: int, static: PoseEstimate) -> Step:
     first, second = frame(first_ns), frame(second_ns)
     matches = Matches(_NONE, _NONE, 0)
     still = Decision(Motion.STILL, "")
-    pair = Pair(first, second, matches, static, static, static, np.ones((4, 4)), still)
+    poses = PosesAlike(static, static, static)
+    pair = Pair(first, second, matches, poses, np.ones((4, 4)), still)
     return Step(second, pair)
 
 

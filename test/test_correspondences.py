@@ -1,31 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which pixel is which: on a shifted picture, whose answer is known, and on the street."""
+"""Pixels that correspond: who of them survives a mask, and what is read at them."""
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from depth_recog.datasets.synthetic import SyntheticStreet
-from depth_recog.method import correspondences
-from depth_recog.method.correspondences import Matches, at, find_features, track
+from depth_recog.method.correspondences import Matches, at
 
 PROPERTY = settings(deadline=None, max_examples=40, derandomize=True, database=None)
-Grey = NDArray[np.uint8]
-
-
-@pytest.fixture(scope="module")
-def shifted() -> tuple[Grey, Grey]:
-    """Two windows of one picture: what is at (u, v) in the first is at (u - 5, v + 3) then."""
-    rng = np.random.default_rng(0)
-    noise = cv2.GaussianBlur(rng.integers(0, 256, (200, 300)).astype(np.float32), (0, 0), 2)
-    low, high = noise.min(), noise.max()
-    picture = ((noise - low) / (high - low) * 255).astype(np.uint8)
-    return picture[20:148, 20:228].copy(), picture[17:145, 25:233].copy()
 
 
 def matches(first: list, second: list, tried: int | None = None) -> Matches:
@@ -61,78 +45,3 @@ def test_median_motion_is_that_of_the_displacements_lengths() -> None:
     three = matches([[0, 0], [5, 5], [9, 1]], [[3, 4], [5, 6], [9, 11]])
     assert three.median_motion == 5
     assert matches([], []).median_motion == 0
-
-
-def test_features_are_shared_between_background_and_what_could_move(shifted: tuple) -> None:
-    grey, _ = shifted
-    dynamic = np.zeros(grey.shape, bool)
-    dynamic[50:90, 80:140] = True
-    plain, shared = find_features(grey), find_features(grey, dynamic)
-    assert plain.dtype == shared.dtype == np.float32
-    assert 0 < len(plain) <= correspondences.STATIC_FEATURES
-    on, before = at(dynamic, shared).sum(), at(dynamic, plain).sum()
-    assert before < on <= correspondences.DYNAMIC_FEATURES
-    assert (~at(dynamic, shared)).sum() <= correspondences.STATIC_FEATURES
-    nothing = np.zeros(grey.shape, bool)
-    np.testing.assert_array_equal(find_features(grey, nothing), plain)
-
-
-def test_no_texture_no_features() -> None:
-    flat = np.full((64, 96), 77, np.uint8)
-    features = find_features(flat, np.eye(64, 96, dtype=bool))
-    assert features.shape == (0, 2)
-    found = track(flat, flat, features)
-    assert (len(found), found.tried) == (0, 0)
-
-
-def test_tracking_finds_a_known_shift(shifted: tuple) -> None:
-    """From the first to the second: five to the left, three down."""
-    first, second = shifted
-    features = find_features(first)
-    found = track(first, second, features)
-    assert found.tried == len(features)
-    assert len(found) > 0.8 * found.tried
-    motion = found.second - found.first
-    assert np.abs(np.median(motion, 0) - (-5, 3)).max() < 0.01
-    assert np.abs(motion - (-5, 3)).max() < 0.7
-    back = track(second, first, find_features(second))
-    assert np.abs(np.median(back.second - back.first, 0) - (5, -3)).max() < 0.01
-    # Every start is one of the features, in their order.
-    rows = [np.flatnonzero((features == f).all(1))[0] for f in found.first]
-    assert rows == sorted(rows)
-
-
-def test_a_feature_that_does_not_come_back_is_dropped(shifted: tuple) -> None:
-    first, _ = shifted
-    rng = np.random.default_rng(1)
-    features = find_features(first)
-    other = rng.integers(0, 256, first.shape).astype(np.uint8)
-    loose, strict = track(first, other, features, 50.0), track(first, other, features)
-    assert len(strict) < 0.1 * len(features)
-    assert len(strict) < len(loose)
-    none = track(first, other, features, 0.0)
-    assert len(none) == 0
-
-
-def test_matches_lie_inside_the_second_image(shifted: tuple) -> None:
-    """The picture moved 40 pixels to the left: what was in the first 40 columns is gone."""
-    first, _ = shifted
-    moved = np.roll(first, -40, axis=1)
-    found = track(first, moved, find_features(first), tolerance=100.0)
-    assert len(found)
-    assert (found.second >= 0).all()
-    assert (found.second <= (first.shape[1] - 1, first.shape[0] - 1)).all()
-
-
-def test_the_street_moves_as_its_truth_says() -> None:
-    street = SyntheticStreet("parked", seed=1, frames=30)
-    one, two, truth = street[20], street[21], street.truth(20)
-    assert truth.flow is not None
-    grey1, grey2 = (cv2.cvtColor(f.image, cv2.COLOR_RGB2GRAY) for f in (one, two))
-    found = track(grey1, grey2, find_features(grey1))
-    assert len(found) > 200
-    u, v = np.rint(found.first).astype(int).T
-    error = np.linalg.norm(found.second - found.first - truth.flow[v, u], axis=1)
-    # Measured 0.23 px, and 8 % beyond a pixel (edges of things before other things).
-    assert np.median(error) < 0.4
-    assert np.mean(error > 1) < 0.15

@@ -104,6 +104,7 @@ def pose_after(robot: Robot, topic: str = "pose/target_matrix") -> Any:
 
 
 LIVE: dict[str, tuple[Any, Any]] = {
+    "flow": ("dense", "sparse"),
     "gate": ("all", "image"),
     "gate_rotation": (5.0, 0.1),
     "gate_translation": (50.0, 3.5),
@@ -186,6 +187,18 @@ def test_the_estimator(robot: Robot, files: dict[str, Path]) -> None:
     assert robot.set_parameters(NODE, pose_estimator="pnp", pose_weights="") == (True, "")
     robot.row("weights state", "active")
     assert np.isfinite(pose_after(robot)).all()
+
+
+def test_the_flow(robot: Robot) -> None:
+    usual = pose_after(robot)
+    assert robot.set_parameters(NODE, flow="dense") == (True, "")
+    dense = pose_after(robot)
+    assert robot.set_parameters(NODE, flow="sparse") == (True, "")
+    assert not np.array_equal(dense, usual)
+    assert np.array_equal(pose_after(robot), usual)
+    accepted, why = robot.set_parameters(NODE, flow="farneback")
+    assert not accepted
+    assert "sparse, dense" in why
 
 
 # Networks

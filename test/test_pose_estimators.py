@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from depth_recog.datasets.synthetic import SyntheticStreet
 from depth_recog.method import epipolar, pnp, se3
 from depth_recog.method.camera import Camera
-from depth_recog.method.correspondences import Matches, find_features, track
+from depth_recog.method.correspondences import Matches
 from depth_recog.method.epipolar import EpipolarEstimator
+from depth_recog.method.features import find_features
+from depth_recog.method.flow import sparse
 from depth_recog.method.network_pose import NetworkEstimator
 from depth_recog.method.pnp import PnpEstimator
 from depth_recog.method.pose import PoseEstimate, PosePair
@@ -351,7 +353,7 @@ def test_the_streets_own_correspondences_give_its_motion(scene_name: str, index:
     assert truth.depth is not None
     grey1, grey2 = (cv2.cvtColor(f.image, cv2.COLOR_RGB2GRAY) for f in (one, two))
     pair = PosePair(
-        one.image, two.image, track(grey1, grey2, find_features(grey1)), truth.depth, one.camera
+        one.image, two.image, sparse(grey1, grey2, find_features(grey1)), truth.depth, one.camera
     )
     T = np.linalg.inv(following.world_from_camera) @ truth.world_from_camera
     assert T[2, 3] < -0.7, "points come nearer"

@@ -400,12 +400,15 @@ def test_what_each_pose_is_estimated_from(clips: dict[str, Clip]) -> None:
     clip = clips["parked"]
     step = play(recognizer(clip, estimator=Watching()), clip.frames[:2])[1]
     assert step.pair is not None
+    assert len(seen) == 2, "nobody has asked for the target pose yet"
+    assert step.pair.target.ok
+    assert step.pair.target is step.pair.target, "estimated once"
     static, dynamic, target = seen
     one, two = step.pair.first, step.pair.second
     for pair, keeps in ((static, False), (dynamic, True)):
         for ends, image, frame in (
-            (pair.matches.first, pair.first, one),
-            (pair.matches.second, pair.second, two),
+            (pair.matches.first, pair.masked_images()[0], one),
+            (pair.matches.second, pair.masked_images()[1], two),
         ):
             u, v = np.rint(ends).astype(int).T
             assert len(u) > 10
@@ -422,8 +425,8 @@ def test_what_each_pose_is_estimated_from(clips: dict[str, Clip]) -> None:
                     assert not image[around].any()
     assert len(static.matches) + len(dynamic.matches) < len(target.matches)
     assert len(target.matches) == len(step.pair.matches)
-    np.testing.assert_array_equal(target.first, one.image)
-    np.testing.assert_array_equal(target.second, two.image)
+    for got, frame in zip(target.masked_images(), (one, two), strict=True):
+        np.testing.assert_array_equal(got, frame.image)
     for pair in seen:
         np.testing.assert_array_equal(pair.depth, clip.truths[0].depth)
 

@@ -171,10 +171,40 @@ MUTANTS = (
         "inverse_matrix(world_from_first) @ world_from_second",
     ),
     method(
-        "track: forward-backward check dropped",
-        "correspondences",
+        "flow: forward-backward check dropped",
+        "flow",
         "axis=1) < tolerance",
         "axis=1) < np.inf",
+    ),
+    method(
+        "dense flow: the way back is the way there",
+        "flow",
+        "_moved(there, second, first)",
+        "_moved(there, first, second)",
+    ),
+    method(
+        "dense flow: there and back exchanged",
+        "flow",
+        "_moved(features, first, second)",
+        "_moved(features, second, first)",
+    ),
+    method(
+        "features: a region's window stays in the corner",
+        "features",
+        "inside + np.array((x, y), np.float32)",
+        "inside",
+    ),
+    method(
+        "features: a region's window transposed",
+        "features",
+        "np.array((x, y), np.float32)",
+        "np.array((y, x), np.float32)",
+    ),
+    method(
+        "features: one share for all regions",
+        "features",
+        "(labels[window] == region)",
+        "(labels[window] > 0)",
     ),
     method(
         "within: second image not asked",
@@ -218,8 +248,8 @@ MUTANTS = (
     method(
         "network: frames exchanged",
         "network_pose",
-        "(pair.first, pair.second)\n",
-        "(pair.second, pair.first)\n",
+        "for image in images\n",
+        "for image in images[::-1]\n",
         "pose_estimators",
     ),
     method(

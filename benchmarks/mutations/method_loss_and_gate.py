@@ -12,10 +12,10 @@ MUTANTS = (
         "self.compare(frame, partner, watch)",
     ),
     method(
-        "compare: track's images exchanged",
+        "compare: the flow's images exchanged",
         "recognizer",
-        "track(first.grey, second.grey,",
-        "track(second.grey, first.grey,",
+        "(first.grey, second.grey, features)",
+        "(second.grey, first.grey, features)",
     ),
     method(
         "compare: sign of dt",
@@ -25,9 +25,10 @@ MUTANTS = (
     ),
     method(
         "compare: masks of the frames exchanged",
+        "pair_poses",
+        "self._of(~wide1, ~wide2)",
+        "self._of(~wide2, ~wide1)",
         "recognizer",
-        "matches, ~wide1, ~wide2)",
-        "matches, ~wide2, ~wide1)",
     ),
     method(
         "masked mean: divided by all pixels",
@@ -121,19 +122,25 @@ MUTANTS = (
         "np.ones((1, 1), np.uint8)",
     ),
     method(
-        "margin not used", "recognizer", "masking.dilated(first.dynamic, margin)", "first.dynamic"
+        "margin not used",
+        "pair_poses",
+        "masking.dilated(first.dynamic, margin)",
+        "first.dynamic",
+        "recognizer",
     ),
     method(
         "dynamic pose from static pixels",
+        "pair_poses",
+        "self._of(self._first.dynamic, self._second.dynamic)",
+        "self._of(~self._first.dynamic, ~self._second.dynamic)",
         "recognizer",
-        "matches, first.dynamic, second.dynamic)",
-        "matches, ~first.dynamic, ~second.dynamic)",
     ),
     method(
         "target pose masked",
+        "pair_poses",
+        "self._of(everything, everything)",
+        "self._of(~self._first.dynamic, ~self._second.dynamic)",
         "recognizer",
-        "matches, everything, everything)",
-        "matches, ~wide1, ~wide2)",
     ),
     method(
         "gate: not strictly above",

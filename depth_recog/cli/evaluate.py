@@ -99,8 +99,8 @@ def _judge(options: argparse.Namespace) -> int:
     folder = RunFolder(Path(options.source)) if is_run_folder(Path(options.source)) else None
     if folder is not None and pipeline_options_given(options):
         raise ConfigurationError(
-            f"{options.source} was run already: leave --weights, --mask-weights, --pose, --gate "
-            "and --device out, or give its source"
+            f"{options.source} was run already: leave --weights, --mask-weights, --pose, --flow, "
+            "--gate and --device out, or give its source"
         )
     source = folder.source if folder else options.source
     sequence = _source_of(folder, options.source) if folder else _recording(source)
@@ -174,6 +174,7 @@ def _answers(
             "weights sha256": assembly.depth.sha256,
             "mask weights": assembly.masks.path.stem,
             "pose": options.pose,
+            "flow": options.flow,
             "gate": options.gate,
         }
         return Pipeline(assembly, about), headers, []

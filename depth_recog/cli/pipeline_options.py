@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 
+from depth_recog.method.flow import FLOWS
 from depth_recog.method.recognizer import GATES, Settings
 from depth_recog.networks.factory import ESTIMATORS, Assembly, assemble
 
@@ -15,6 +16,7 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", default="", help="depth weights: a shipped name or a path")
     parser.add_argument("--mask-weights", default="", help="segmentation weights, likewise")
     parser.add_argument("--pose", default="pnp", choices=ESTIMATORS, help="pose estimator")
+    parser.add_argument("--flow", default="sparse", choices=FLOWS, help="optical flow")
     parser.add_argument("--gate", default="image", choices=GATES, help="what is masked as moving")
 
 
@@ -25,7 +27,7 @@ def assembly_of(options: argparse.Namespace) -> Assembly:
         options.weights,
         options.mask_weights,
         estimator=options.pose,
-        settings=Settings(gate=options.gate),
+        settings=Settings(gate=options.gate, flow=options.flow),
     )
 
 

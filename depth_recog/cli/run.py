@@ -209,6 +209,7 @@ def _report(
         "mask_weights": _weights(assembly.masks),
         "unit": assembly.depth.unit,
         "pose": options.pose,
+        "flow": options.flow,
         "gate": options.gate,
         "frames": {
             "in": counts["in"],

@@ -31,12 +31,13 @@ class NetworkEstimator:
 
     def estimate(self, pair: PosePair) -> PoseEstimate:
         """See `PoseEstimator.estimate`."""
-        seen = int(pair.first.any(2).sum())
+        images = pair.masked_images()
+        seen = int(images[0].any(2).sum())
         if not seen:
             return PoseEstimate(why="every pixel of the first image is masked")
         frames = [
             torch.from_numpy(image).to(self._device).permute(2, 0, 1)[None].float() / 255
-            for image in (pair.first, pair.second)
+            for image in images
         ]
         with torch.inference_mode():
             vector = self._model(*frames)[0].double().cpu()

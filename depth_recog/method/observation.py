@@ -14,9 +14,10 @@ from torch import Tensor
 
 from depth_recog.method import gate_image, projection
 from depth_recog.method.camera import Camera
-from depth_recog.method.correspondences import Matches, find_features
+from depth_recog.method.correspondences import Matches
+from depth_recog.method.features import find_features
 from depth_recog.method.gate_image import Decision, Motion
-from depth_recog.method.pose import PoseEstimate
+from depth_recog.method.pose import PoseEstimate, Poses
 from depth_recog.method.se3 import Matrix
 from depth_recog.method.target import Target, target_images
 
@@ -62,9 +63,7 @@ class Pair:
         first: I1.
         second: I2.
         matches: correspondences over the whole images.
-        static: pose of the static images.
-        dynamic: pose of the dynamic images.
-        target: pose of the images as they are.
+        poses: static, dynamic and target pose.
         thresholds: (4, 4), for this pair's time difference.
         decision: whether the dynamic objects move.
     """
@@ -72,11 +71,24 @@ class Pair:
     first: Observation
     second: Observation
     matches: Matches
-    static: PoseEstimate
-    dynamic: PoseEstimate
-    target: PoseEstimate
+    poses: Poses
     thresholds: Matrix
     decision: Decision
+
+    @property
+    def static(self) -> PoseEstimate:
+        """Pose of the static images."""
+        return self.poses.static
+
+    @property
+    def dynamic(self) -> PoseEstimate:
+        """Pose of the dynamic images."""
+        return self.poses.dynamic
+
+    @property
+    def target(self) -> PoseEstimate:
+        """Pose of the images as they are."""
+        return self.poses.target
 
     @property
     def seconds(self) -> float:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from depth_recog.method.camera import Camera
 from depth_recog.method.correspondences import Matches
+from depth_recog.method.masking import masked_image
 from depth_recog.method.se3 import Matrix
 
 
@@ -23,12 +24,14 @@ class PosePair:
     """Two frames as an estimator sees them, after masking.
 
     Attributes:
-        first: (H, W, 3) uint8 RGB, I1; masked pixels are 0.
-        second: (H, W, 3) uint8 RGB, I2; masked pixels are 0.
+        first: (H, W, 3) uint8 RGB, I1.
+        second: (H, W, 3) uint8 RGB, I2.
         matches: correspondences whose both ends are on unmasked pixels.
         depth: (H, W) float32, D1.
         camera: intrinsics of both images.
         scale: what the depth network's answer was multiplied with to give `depth`.
+        keep_first: (H, W) bool, pixels of I1 that are not masked; None where none is.
+        keep_second: (H, W) bool, likewise of I2.
     """
 
     first: NDArray[np.uint8]
@@ -37,6 +40,17 @@ class PosePair:
     depth: NDArray[np.float32]
     camera: Camera
     scale: float = 1.0
+    keep_first: NDArray[np.bool_] | None = None
+    keep_second: NDArray[np.bool_] | None = None
+
+    def masked_images(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Both images, (H, W, 3) uint8, masked pixels 0: made for those who look at pixels."""
+        first, second = self.first, self.second
+        if self.keep_first is not None:
+            first = masked_image(first, ~self.keep_first)
+        if self.keep_second is not None:
+            second = masked_image(second, ~self.keep_second)
+        return first, second
 
 
 @dataclass(frozen=True)
@@ -68,4 +82,23 @@ class PoseEstimator(Protocol):
 
     def estimate(self, pair: PosePair) -> PoseEstimate:
         """T_second_from_first of a pair; never raises for a pair that cannot be solved."""
+        ...
+
+
+class Poses(Protocol):
+    """The three poses of a pair."""
+
+    @property
+    def static(self) -> PoseEstimate:
+        """Of the static images (block 104)."""
+        ...
+
+    @property
+    def dynamic(self) -> PoseEstimate:
+        """Of the dynamic images (block 104)."""
+        ...
+
+    @property
+    def target(self) -> PoseEstimate:
+        """Of the images as they are (block 105)."""
         ...

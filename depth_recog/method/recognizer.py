@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from depth_recog.errors import ConfigurationError
-from depth_recog.method import gate_image, masking
+from depth_recog.method import gate_image
 from depth_recog.method.camera import Camera
-from depth_recog.method.correspondences import Matches, track
+from depth_recog.method.flow import FLOWS
 from depth_recog.method.gate_image import Decision, Motion, Thresholds
 from depth_recog.method.masking import PresetRules
 from depth_recog.method.observation import Observation, Pair, Step, image_tensor
+from depth_recog.method.pair_poses import PairPoses
 from depth_recog.method.partner import PartnerBuffer
-from depth_recog.method.pose import PoseEstimate, PoseEstimator, PosePair
+from depth_recog.method.pose import PoseEstimator
 from depth_recog.method.se3 import Matrix
 
 DepthModel = Callable[[Tensor, Tensor], Tensor]
@@ -49,6 +50,7 @@ class Settings:
     Attributes:
         rules: preset objects and which of them can move.
         gate: one of `GATES`.
+        flow: one of `FLOWS`.
         thresholds: of the literal gate, per second.
         mask_margin: how far masks are grown before features are chosen, pixels at network size.
         longest_gap_s: frames further apart make no pair, seconds.
@@ -56,11 +58,12 @@ class Settings:
             them: depth, poses and the gate's thresholds are in one unit.
 
     Raises:
-        ConfigurationError: an unknown gate.
+        ConfigurationError: an unknown gate or flow.
     """
 
     rules: PresetRules = field(default_factory=PresetRules)
     gate: str = "image"
+    flow: str = "sparse"
     thresholds: Thresholds = field(default_factory=lambda: Thresholds(0.1, 3.5))
     mask_margin: int = 2
     longest_gap_s: float = 0.5
@@ -69,6 +72,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.gate not in GATES:
             raise ConfigurationError(f"gate {self.gate!r} is unknown: {', '.join(GATES)}")
+        if self.flow not in FLOWS:
+            raise ConfigurationError(f"flow {self.flow!r} is unknown: {', '.join(FLOWS)}")
 
 
 class Stopwatch:
@@ -213,51 +218,28 @@ class Recognizer:
         watch = watch or Stopwatch()
         features = first.features
         watch.lap("features")
-        matches = track(first.grey, second.grey, features)
+        matches = FLOWS[self._settings.flow](first.grey, second.grey, features)
         watch.lap("optical flow")
-        margin = self._settings.mask_margin
-        wide1 = masking.dilated(first.dynamic, margin)
-        wide2 = masking.dilated(second.dynamic, margin)
-        static = self._pose(first, second, matches, ~wide1, ~wide2)
+        poses = PairPoses(
+            first,
+            second,
+            matches,
+            self._estimator,
+            self._settings.mask_margin,
+            self._settings.depth_scale,
+        )
         watch.lap("static pose")
-        dynamic = PoseEstimate(why="no pixel of a dynamic category")
-        if first.dynamic.any():
-            dynamic = self._pose(first, second, matches, first.dynamic, second.dynamic)
-        watch.lap("dynamic pose")
-        everything = np.ones_like(first.dynamic)
-        target = self._pose(first, second, matches, everything, everything)
-        watch.lap("target pose")
         seconds = (second.stamp_ns - first.stamp_ns) / 1e9
         thresholds = self._settings.thresholds.matrix(seconds)
         # Of both: the decision is shown on I2, where something may have just come into view.
         pixels = int(first.dynamic.sum()) + int(second.dynamic.sum())
-        decision = self._decide(static, dynamic, thresholds, pixels)
+        decision = self._decide(poses, thresholds, pixels)
         watch.lap("gate")
-        return Pair(first, second, matches, static, dynamic, target, thresholds, decision)
+        return Pair(first, second, matches, poses, thresholds, decision)
 
-    def _decide(
-        self, static: PoseEstimate, dynamic: PoseEstimate, thresholds: Matrix, pixels: int
-    ) -> Decision:
+    def _decide(self, poses: PairPoses, thresholds: Matrix, pixels: int) -> Decision:
         if self._settings.gate == "off":
             return Decision(Motion.STILL, "the gate is off")
         if self._settings.gate == "all":
             return Decision(Motion.MOVING if pixels else Motion.STILL, "the gate masks all")
-        return gate_image.decide(static, dynamic, thresholds, pixels)
-
-    def _pose(
-        self,
-        first: Observation,
-        second: Observation,
-        matches: Matches,
-        keep_first: NDArray[np.bool_],
-        keep_second: NDArray[np.bool_],
-    ) -> PoseEstimate:
-        pair = PosePair(
-            masking.masked_image(first.image, ~keep_first),
-            masking.masked_image(second.image, ~keep_second),
-            matches.within(keep_first, keep_second),
-            first.depth,
-            first.camera,
-            self._settings.depth_scale,
-        )
-        return self._estimator.estimate(pair)
+        return gate_image.decide(poses.static, poses.dynamic, thresholds, pixels)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from depth_recog.errors import ConfigurationError
+from depth_recog.method.flow import FLOWS
 from depth_recog.method.gate_image import Thresholds
 from depth_recog.method.recognizer import GATES, Settings
 from depth_recog.networks.factory import ESTIMATORS, preset_rules
@@ -22,6 +23,13 @@ SPECS = (
     Spec("mask_weights", "", "Segmentation weights: a shipped name or a path.", live=True),
     Spec("pose_weights", "", "Pose weights, for the pose estimator `network`.", live=True),
     Spec("pose_estimator", "pnp", "Estimator of the three poses.", choices=ESTIMATORS, live=True),
+    Spec(
+        "flow",
+        _DEFAULTS.flow,
+        "Optical flow: sparse (Lucas-Kanade on each feature) or dense (DIS, for all pixels).",
+        choices=tuple(FLOWS),
+        live=True,
+    ),
     Spec("threads", 0, "CPU threads of the networks; 0 for torch's own choice.", 0, 256),
     Spec(
         "dynamic_classes",
@@ -128,6 +136,7 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
     return Settings(
         rules=preset_rules(list(values["dynamic_classes"])),
         gate=values["gate"],
+        flow=values["flow"],
         thresholds=Thresholds(values["gate_rotation"], values["gate_translation"]),
         mask_margin=values["mask_margin"],
         longest_gap_s=values["longest_gap"],

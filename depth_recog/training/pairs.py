@@ -15,7 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.method.correspondences import Matches, find_features, track
+from depth_recog.method import flow
+from depth_recog.method.correspondences import Matches
+from depth_recog.method.features import find_features
 from depth_recog.method.masking import PresetRules
 from depth_recog.method.partner import LEAST_MOTION, MOST_MOTION
 from depth_recog.training.prepared import Prepared
@@ -108,7 +110,9 @@ def motions(
                 break
             if not np.array_equal(frames.intrinsics[i], frames.intrinsics[j]):
                 break
-            matches = track(np.asarray(grey, np.uint8), np.asarray(greys[j], np.uint8), features)
+            matches = flow.sparse(
+                np.asarray(grey, np.uint8), np.asarray(greys[j], np.uint8), features
+            )
             if matches.tried and len(matches) < _LEAST_FOUND * matches.tried:
                 break
             matches = matches.within(static[i], static[j])
