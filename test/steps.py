@@ -45,7 +45,7 @@ def frame(stamp_ns: int, name: str = "") -> Observation:
         CAMERA,
         np.ones((2, 4), np.float32),
         grey,
-        grey > 0,
+        grey,
     )
 
 

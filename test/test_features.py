@@ -51,7 +51,7 @@ def test_background_and_every_region_have_shares_of_their_own(seed: int) -> None
     owners = at(labels.astype(np.int32), found)
     for region in range(1, count):
         its = (owners == region).sum()
-        assert its <= features.REGION_FEATURES
+        assert its <= features.MOST
         if (labels == region).sum() > 400:
             assert its >= 5
     assert len(np.unique(found, axis=0)) == len(found), "no corner twice"
@@ -76,9 +76,9 @@ def test_a_faint_pedestrian_beside_a_sharp_car_keeps_its_share() -> None:
     share = at(person, find_features(grey, dynamic)).sum()
     joined = dynamic.copy()
     joined[70, 140:160] = True
-    crowded = at(person, find_features(grey, joined)).sum()
-    assert share >= 10
-    assert crowded < share / 3
+    together = at(person, find_features(grey, joined)).sum()
+    assert share >= 7
+    assert together >= 5, "in cells, the strongest do not take everything"
 
 
 def test_a_corner_is_where_the_corner_is() -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -20,11 +20,13 @@ class Matches:
         first: (N, 2) float32, (u, v) in I1, pixels.
         second: (N, 2) float32, (u, v) in I2, pixels.
         tried: how many features were looked for; N of them were found again.
+        rows: (N,) which of the features that were looked for these are; empty where nobody knows.
     """
 
     first: NDArray[np.float32]
     second: NDArray[np.float32]
     tried: int
+    rows: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
 
     def __len__(self) -> int:
         return len(self.first)

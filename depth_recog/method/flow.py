@@ -83,8 +83,10 @@ def _checked(
     good: NDArray[np.bool_] = found & (np.linalg.norm(back - features, axis=1) < tolerance)
     good &= (there[:, 0] >= 0) & (there[:, 0] <= width - 1)
     good &= (there[:, 1] >= 0) & (there[:, 1] <= height - 1)
-    return Matches(features[good], there[good], len(features))
+    return Matches(features[good], there[good], len(features), np.flatnonzero(good))
 
 
-FLOWS: dict[str, Callable[[Grey, Grey, Points], Matches]] = {"sparse": sparse, "dense": dense}
-"""By name: where features (N, 2) of I1 are in I2, both (H, W) uint8."""
+Flow = Callable[[Grey, Grey, Points], Matches]
+"""I1, I2 (H, W) uint8, features (N, 2) of I1 -> where they are in I2."""
+
+FLOWS: dict[str, Flow] = {"sparse": sparse, "dense": dense}

@@ -42,6 +42,13 @@ DYNAMIC = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bic
 SKY = CITYSCAPES.index("sky")
 
 
+ALIKE = (
+    ("car", "truck", "bus", "train"),
+    ("person", "rider", "motorcycle", "bicycle"),
+)
+"""Classes that a network confuses, or that move as one: to the gate they are one group."""
+
+
 @dataclass(frozen=True)
 class PresetRules:
     """Which preset objects belong to dynamic categories; the others are static.
@@ -49,6 +56,7 @@ class PresetRules:
     Attributes:
         classes: names of the preset objects, by class id.
         dynamic: names of those that can move.
+        alike: names of dynamic classes that form one group; a class in none is a group of its own.
 
     Raises:
         ConfigurationError: a dynamic name that is not a preset object.
@@ -56,6 +64,7 @@ class PresetRules:
 
     classes: tuple[str, ...] = CITYSCAPES
     dynamic: tuple[str, ...] = DYNAMIC
+    alike: tuple[tuple[str, ...], ...] = ALIKE
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.dynamic if name not in self.classes]
@@ -64,6 +73,15 @@ class PresetRules:
                 f"dynamic class {unknown[0]!r} is not one of the preset objects: "
                 f"{', '.join(self.classes)}"
             )
+
+    def group_pixels(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(H, W) class ids to (H, W) uint8: 0 on static categories, else the group's number."""
+        table = np.zeros(256, np.uint8)
+        numbers: dict[tuple[str, ...], int] = {}
+        for name in self.dynamic:
+            group = next((group for group in self.alike if name in group), (name,))
+            table[self.classes.index(name)] = numbers.setdefault(group, len(numbers) + 1)
+        return table[labels]
 
     def dynamic_pixels(self, labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """(H, W) class ids to (H, W) bool, True on dynamic categories."""

@@ -15,11 +15,12 @@ from torch import Tensor
 from depth_recog.method import gate_image, projection
 from depth_recog.method.camera import Camera
 from depth_recog.method.correspondences import Matches
-from depth_recog.method.features import find_features
 from depth_recog.method.gate_image import Decision, Motion
 from depth_recog.method.pose import PoseEstimate, Poses
+from depth_recog.method.regions import Verdict
 from depth_recog.method.se3 import Matrix
 from depth_recog.method.target import Target, target_images
+from depth_recog.method.tracks import Tracks
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,9 @@ class Observation:
         camera: intrinsics of `image`.
         depth: (h, w) float32, along the optical axis, in the depth network's unit.
         labels: (h, w) uint8 class ids.
-        dynamic: (h, w) bool, pixels of dynamic categories.
+        groups: (h, w) uint8, 0 on static categories, else the group of dynamic ones.
+        steady: (h, w) float32, depth of a network that is not trained meanwhile; None without one.
+        tracks: features that are followed through the stream; None for a frame by itself.
     """
 
     name: str
@@ -42,17 +45,24 @@ class Observation:
     camera: Camera
     depth: NDArray[np.float32]
     labels: NDArray[np.uint8]
-    dynamic: NDArray[np.bool_]
+    groups: NDArray[np.uint8]
+    steady: NDArray[np.float32] | None = None
+    tracks: Tracks | None = None
+
+    @cached_property
+    def dynamic(self) -> NDArray[np.bool_]:
+        """(h, w) bool, pixels of dynamic categories."""
+        return self.groups > 0
 
     @cached_property
     def grey(self) -> NDArray[np.uint8]:
         """(h, w) uint8, what features are tracked in."""
         return np.asarray(cv2.cvtColor(self.image, cv2.COLOR_RGB2GRAY), np.uint8)
 
-    @cached_property
-    def features(self) -> NDArray[np.float32]:
-        """(N, 2) float32, corners of this frame, found once for every pair it becomes part of."""
-        return find_features(self.grey, self.dynamic)
+    @property
+    def gate_depth(self) -> NDArray[np.float32]:
+        """(h, w) float32, what the gate by object takes for this frame's depth."""
+        return self.depth if self.steady is None else self.steady
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,7 @@ class Pair:
         poses: static, dynamic and target pose.
         thresholds: (4, 4), for this pair's time difference.
         decision: whether the dynamic objects move.
+        verdict: what the gate by object says of each; None with another gate.
     """
 
     first: Observation
@@ -74,6 +85,7 @@ class Pair:
     poses: Poses
     thresholds: Matrix
     decision: Decision
+    verdict: Verdict | None = None
 
     @property
     def static(self) -> PoseEstimate:
@@ -82,7 +94,9 @@ class Pair:
 
     @property
     def dynamic(self) -> PoseEstimate:
-        """Pose of the dynamic images."""
+        """Pose of the dynamic images; with the gate by object, of the likeliest mover."""
+        if self.verdict is not None:
+            return self.verdict.dynamic_pose(self.static, self.seconds)
         return self.poses.dynamic
 
     @property
@@ -107,6 +121,8 @@ class Pair:
     @property
     def moving(self) -> NDArray[np.uint8]:
         """(h, w) uint8 of I2: 0 still, 1 undecided, 2 moving."""
+        if self.verdict is not None:
+            return self.verdict.moving
         return moving_map(self.second.dynamic, self.decision.motion)
 
     def projection(self) -> Target | None:

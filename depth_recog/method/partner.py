@@ -72,6 +72,20 @@ class PartnerBuffer(Generic[F]):
                 return candidate
         return None
 
+    @property
+    def newest(self) -> F | None:
+        """The last frame, or None."""
+        return self._frames[-1] if self._frames else None
+
+    def renew(self, frame: F) -> None:
+        """Put a frame in the newest one's place: the same, with more known of it."""
+        self._frames[-1] = frame
+
+    def before(self, stamp_ns: int, seconds: float) -> F | None:
+        """The frame nearest to `seconds` before `stamp_ns`; None where there is none."""
+        then = stamp_ns - round(seconds * 1e9)
+        return min(self._frames, key=lambda frame: abs(frame.stamp_ns - then), default=None)
+
     def add(self, frame: F) -> None:
         """Append the newest frame."""
         self._frames.append(frame)

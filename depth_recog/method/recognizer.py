@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -18,29 +18,38 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from depth_recog.errors import ConfigurationError
-from depth_recog.method import gate_image
+from depth_recog.method import gate_image, gate_object, tracks
 from depth_recog.method.camera import Camera
 from depth_recog.method.flow import FLOWS
 from depth_recog.method.gate_image import Decision, Motion, Thresholds
+from depth_recog.method.gate_object import GAPS_S, ObjectGate, Past
 from depth_recog.method.masking import PresetRules
 from depth_recog.method.observation import Observation, Pair, Step, image_tensor
 from depth_recog.method.pair_poses import PairPoses
 from depth_recog.method.partner import PartnerBuffer
-from depth_recog.method.pose import PoseEstimator
+from depth_recog.method.pnp import PnpEstimator
+from depth_recog.method.pose import PoseEstimate, PoseEstimator, PosePair
 from depth_recog.method.se3 import Matrix
+from depth_recog.method.tracks import Tracks
 
 DepthModel = Callable[[Tensor, Tensor], Tensor]
 """(1, 3, H, W) float 0..1 and (1,) focal length in pixels -> (1, 1, H, W) depth."""
 ScoreModel = Callable[[Tensor], Tensor]
 """(1, 3, H, W) float 0..1 -> (1, k, H, W) class scores."""
 
-GATES = ("image", "off", "all")
-"""Literal gate; nothing is masked; every pixel of a dynamic category is."""
-_ALONE = {"image": Motion.UNDECIDED, "off": Motion.STILL, "all": Motion.MOVING}
+GATES = ("object", "image", "off", "all")
+"""Each thing by itself; the literal gate; nothing is masked; all that could move is."""
+_ALONE = {
+    "object": Motion.UNDECIDED,
+    "image": Motion.UNDECIDED,
+    "off": Motion.STILL,
+    "all": Motion.MOVING,
+}
 
 # Fewer features than this share found again: the picture was cut, not moved.
 _LEAST_FOUND = 0.15
 _LEAST_STATIC = 8
+_PNP = PnpEstimator()
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,7 @@ class Settings:
         gate: one of `GATES`.
         flow: one of `FLOWS`.
         thresholds: of the literal gate, per second.
+        score_threshold: of the gate by object, see `ObjectGate`.
         mask_margin: how far masks are grown before features are chosen, pixels at network size.
         longest_gap_s: frames further apart make no pair, seconds.
         depth_scale: factor on the networks' depth and translations, before anything is made of
@@ -62,9 +72,10 @@ class Settings:
     """
 
     rules: PresetRules = field(default_factory=PresetRules)
-    gate: str = "image"
+    gate: str = "object"
     flow: str = "sparse"
     thresholds: Thresholds = field(default_factory=lambda: Thresholds(0.1, 3.5))
+    score_threshold: float = gate_object.THRESHOLD
     mask_margin: int = 2
     longest_gap_s: float = 0.5
     depth_scale: float = 1.0
@@ -104,6 +115,9 @@ class Recognizer:
         estimator: of static, dynamic and target pose.
         settings: what a user may decide.
         device: where the networks live.
+        steady: a depth network for the gate by object alone, one that is not trained meanwhile: a
+            network that learns on a lead car explains its motion by a wrong depth, and a gate that
+            saw that depth would call it still. None: the gate sees what `depth` says.
     """
 
     def __init__(
@@ -113,13 +127,19 @@ class Recognizer:
         estimator: PoseEstimator,
         settings: Settings,
         device: torch.device,
+        steady: DepthModel | None = None,
     ) -> None:
         self._depth = depth
         self._scores = scores
         self._estimator = estimator
         self._settings = settings
         self._device = device
+        self._steady = steady
         self._buffer: PartnerBuffer[Observation] = PartnerBuffer(settings.longest_gap_s)
+        self._gate = self._new_gate()
+
+    def _new_gate(self) -> ObjectGate:
+        return ObjectGate(self._settings.rules.classes, self._settings.score_threshold)
 
     def changed(self, settings: Settings, estimator: PoseEstimator | None = None) -> Recognizer:
         """The same networks with other settings, and perhaps another estimator.
@@ -127,15 +147,23 @@ class Recognizer:
         It goes on with the buffered frames, unless what was seen in them depends on the change.
         """
         other = Recognizer(
-            self._depth, self._scores, estimator or self._estimator, settings, self._device
+            self._depth,
+            self._scores,
+            estimator or self._estimator,
+            settings,
+            self._device,
+            self._steady,
         )
         if _seen_by(self._settings) == _seen_by(settings):
             other._buffer = self._buffer
+            if self._settings.score_threshold == settings.score_threshold:
+                other._gate = self._gate
         return other
 
     def reset(self) -> None:
         """Forget the buffered frames: another camera, a jump in time."""
         self._buffer.clear()
+        self._gate.reset()
 
     def step(
         self,
@@ -160,32 +188,53 @@ class Recognizer:
         watch = Stopwatch()
         frame = self.observe(name, stamp_ns, image, camera, watch)
         why = self._buffer.broken_by(stamp_ns)
+        before = self._buffer.newest
+        if before is not None and before.camera != camera:
+            why = "the camera's calibration changed"
+        if pair_wanted and not why and before is not None:
+            if before.tracks is None:
+                before = replace(before, tracks=self._fresh_tracks(before))
+                self._buffer.renew(before)
+            frame, why = self._followed(before, frame)
+            watch.lap("optical flow")
         if why:
             self.reset()
+        if pair_wanted and frame.tracks is None:
+            frame = replace(frame, tracks=self._fresh_tracks(frame))
+            watch.lap("features")
         partner = self._buffer.partner(stamp_ns)
-        if partner is not None and partner.camera != camera:
-            why = "the camera's calibration changed"
-            self.reset()
-            partner = None
+        if partner is not None and partner.tracks is None:
+            partner = self._buffer.newest  # those before were seen while nobody asked for pairs
         pair = None
         if partner is None:
             why = why or "first frame"
         elif not pair_wanted:
             why = "no pair was asked for"
         else:
-            pair = self.compare(partner, frame, watch)
-            if pair.matches.tried and len(pair.matches) < _LEAST_FOUND * pair.matches.tried:
-                why = f"cut: {len(pair.matches)} of {pair.matches.tried} features found again"
-                self.reset()
-                pair = None
-            else:
-                keep = ~partner.dynamic, ~frame.dynamic
-                static = pair.matches.within(*keep)
-                # Too few say nothing of the motion: darkness is not rest.
-                if len(static) >= _LEAST_STATIC:
-                    self._buffer.learn(static.median_motion / camera.width)
+            pair = self._compared(partner, frame, watch, self._gate)
+            static = pair.matches.within(~partner.dynamic, ~frame.dynamic)
+            # Too few say nothing of the motion: darkness is not rest.
+            if len(static) >= _LEAST_STATIC:
+                self._buffer.learn(static.median_motion / camera.width)
         self._buffer.add(frame)
         return Step(frame, pair, why or "", _ALONE[self._settings.gate], watch.seconds)
+
+    def _fresh_tracks(self, frame: Observation) -> Tracks:
+        return self._follow(tracks.none_yet(), frame, frame)
+
+    def _follow(self, known: Tracks, before: Observation, frame: Observation) -> Tracks:
+        flow = FLOWS[self._settings.flow]
+        margin = self._settings.mask_margin
+        return tracks.follow(known, before.grey, frame.grey, frame.groups, margin, flow)
+
+    def _followed(self, before: Observation, frame: Observation) -> tuple[Observation, str | None]:
+        """The frame with its tracks, and why it cannot follow the one before: a cut."""
+        known = before.tracks or tracks.none_yet()
+        now = self._follow(known, before, frame)
+        if now.lost > 1 - _LEAST_FOUND:
+            found = round((1 - now.lost) * len(known))
+            return frame, f"cut: {found} of {len(known)} features found again"
+        return replace(frame, tracks=now), None
 
     def observe(
         self,
@@ -200,42 +249,91 @@ class Recognizer:
         with torch.inference_mode():
             tensor = image_tensor(image, self._device)
             focal = torch.tensor([camera.fy], dtype=tensor.dtype, device=self._device)
-            scaled = self._depth(tensor, focal)[0, 0].float() * self._settings.depth_scale
-            depth = scaled.cpu().numpy()
+            depth = self._depth_of(self._depth, tensor, focal)
+            steady = None
+            if self._steady is not None and self._settings.gate == "object":
+                steady = self._depth_of(self._steady, tensor, focal)
             watch.lap("depth network")
             # The largest probability is the largest score: the softmax changes no order.
             labels = self._scores(tensor).argmax(1)[0].to(torch.uint8).cpu().numpy()
             watch.lap("segmentation network")
-        dynamic = self._settings.rules.dynamic_pixels(labels)
-        frame = Observation(name, stamp_ns, image, camera, depth, labels, dynamic)
+        groups = self._settings.rules.group_pixels(labels)
         watch.lap("masks")
-        return frame
+        return Observation(name, stamp_ns, image, camera, depth, labels, groups, steady)
+
+    def _depth_of(self, model: DepthModel, image: Tensor, focal: Tensor) -> NDArray[np.float32]:
+        scaled = model(image, focal)[0, 0].float() * self._settings.depth_scale
+        return np.asarray(scaled.cpu().numpy(), np.float32)
 
     def compare(
         self, first: Observation, second: Observation, watch: Stopwatch | None = None
     ) -> Pair:
-        """Blocks 104, 105 and 107 on two frames of one camera, the earlier one first."""
-        watch = watch or Stopwatch()
-        features = first.features
-        watch.lap("features")
-        matches = FLOWS[self._settings.flow](first.grey, second.grey, features)
-        watch.lap("optical flow")
+        """Blocks 104, 105 and 107 on two frames of one camera by themselves, the earlier first."""
+        known = self._fresh_tracks(first)
+        first = replace(first, tracks=known)
+        second = replace(second, tracks=self._follow(known, first, second))
+        gate = self._new_gate()
+        if self._settings.gate == "object":
+            gate.update(first, ())
+        return self._compared(first, second, watch or Stopwatch(), gate)
+
+    def _compared(
+        self, first: Observation, second: Observation, watch: Stopwatch, gate: ObjectGate
+    ) -> Pair:
+        settings = self._settings
+        assert first.tracks is not None
+        assert second.tracks is not None
+        matches = tracks.matches(first.tracks, second.tracks)
         poses = PairPoses(
-            first,
-            second,
-            matches,
-            self._estimator,
-            self._settings.mask_margin,
-            self._settings.depth_scale,
+            first, second, matches, self._estimator, settings.mask_margin, settings.depth_scale
         )
         watch.lap("static pose")
         seconds = (second.stamp_ns - first.stamp_ns) / 1e9
-        thresholds = self._settings.thresholds.matrix(seconds)
-        # Of both: the decision is shown on I2, where something may have just come into view.
-        pixels = int(first.dynamic.sum()) + int(second.dynamic.sum())
-        decision = self._decide(poses, thresholds, pixels)
+        thresholds, verdict = settings.thresholds.matrix(seconds), None
+        if settings.gate == "object":
+            past = self._past(first, second, poses.static)
+            watch.lap("static pose")
+            verdict = gate.update(second, past)
+            thresholds = verdict.thresholds(seconds)
+            decision = verdict.decision
+        else:
+            # Of both: the decision is shown on I2, where something may have just come into view.
+            pixels = int(first.dynamic.sum()) + int(second.dynamic.sum())
+            decision = self._decide(poses, thresholds, pixels)
         watch.lap("gate")
-        return Pair(first, second, matches, poses, thresholds, decision)
+        return Pair(first, second, matches, poses, thresholds, decision, verdict)
+
+    def _past(self, partner: Observation, frame: Observation, static: PoseEstimate) -> list[Past]:
+        """The frames that the gate by object compares the newest one with, and their poses."""
+        chosen: dict[int, Past] = {}
+        for gap in GAPS_S:
+            earlier = self._buffer.before(frame.stamp_ns, gap) or partner
+            if earlier.tracks is None or earlier.stamp_ns in chosen:
+                continue
+            if earlier is partner and self._estimator.name == "pnp" and self._steady is None:
+                pose = static
+            else:
+                pose = self._pose_for_gate(earlier, frame)
+            chosen[earlier.stamp_ns] = Past(earlier, pose)
+        return list(chosen.values())
+
+    def _pose_for_gate(self, earlier: Observation, frame: Observation) -> PoseEstimate:
+        """Always by pnp: the gate needs a covariance, and a pose that fits the depth it sees."""
+        assert earlier.tracks is not None
+        assert frame.tracks is not None
+        found = tracks.matches(earlier.tracks, frame.tracks)
+        keep = ~earlier.dynamic, ~frame.dynamic
+        return _PNP.estimate(
+            PosePair(
+                earlier.image,
+                frame.image,
+                found.within(*keep),
+                earlier.gate_depth,
+                frame.camera,
+                self._settings.depth_scale,
+                *keep,
+            )
+        )
 
     def _decide(self, poses: PairPoses, thresholds: Matrix, pixels: int) -> Decision:
         if self._settings.gate == "off":

@@ -57,9 +57,9 @@ def literal(frames: Prepared, samples: list[Sample], rules: PresetRules, eyes: E
         with torch.inference_mode():
             focal = torch.tensor([camera.fy], device=eyes.device).float()
             depth = eyes.anchor(image_tensor(image, eyes.device), focal)[0, 0].float().cpu().numpy()
-        dynamic = rules.dynamic_pixels(labels)
+        groups = rules.group_pixels(labels)
         stamp = int(frames.stamps[index])
-        return Observation(frames.names[index], stamp, image, camera, depth, labels, dynamic)
+        return Observation(frames.names[index], stamp, image, camera, depth, labels, groups)
 
     def moving(first: int, second: int) -> bool:
         decision = gate.compare(observed(first), observed(second)).decision

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does a feature move: what its displacements say, with the depth's error marginalised.
+
+Two hypotheses for a feature that lies on something that could move, both with an unknown error
+delta ~ N(0, sigma_d^2) of log depth:
+
+- still: e = J delta + noise
+- moving: e = J delta + B v dt + noise, with v ~ N(0, sigma_v^2 I)
+
+Each displacement adds to the information (H^T S^-1 H, H^T S^-1 e) on x = (delta, v), H = [J, B dt].
+The score is twice the logarithm of the Bayes factor of moving over still. It has Occam's factor: a
+feature whose v is well measured and near 0 counts as evidence of rest, one whose v is unknown as
+evidence of nothing (0). A plain test of v = 0 cannot tell these two apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.method.residual import Float, Residual
+
+DEPTH_DEVIATION = 0.15
+"""sigma_d: of the depth network's log depth, common to a whole object."""
+
+SPEED_DEVIATION = 2.0
+"""sigma_v: of each component of what moves, in the depth's unit per second."""
+
+PIXEL_DEVIATION = 0.35
+"""Of a displacement, pixels: what neighbours have in common, such as a bent lens."""
+
+MEMORY_S = 0.5
+"""Evidence fades with this time constant."""
+
+STANDARD_GAP_S = 0.1
+"""A displacement over this time counts once; one over twice of it half, since it shares its frames
+with others. The sum is the same at any frame rate."""
+
+REACH = 0.5
+"""Neighbours are pooled within this distance (a standard deviation), in the depth's unit: smaller
+than a person is tall, so that a person before a car is not lost in it."""
+
+LEAST_REACH = 6.0
+"""And within this one in pixels: neighbours are needed."""
+
+DEPTH_REACH = 0.12
+"""Likewise, of log depth."""
+
+MOST_WEIGHT = 2.0
+"""A pool counts as at most so many independent features: their errors have a cause in common."""
+
+_FEWEST = 1.5
+_FARTHEST = 16.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of N features.
+
+    Attributes:
+        ids: (N,) int64, ascending.
+        information: (N, 4, 4) float64, sum of H^T S^-1 H, x = (delta, v).
+        vector: (N, 4) float64, sum of H^T S^-1 e.
+    """
+
+    ids: NDArray[np.int64]
+    information: Float
+    vector: Float
+
+
+def nothing(ids: NDArray[np.int64]) -> Evidence:
+    """Before the first displacement."""
+    return Evidence(ids, np.zeros((len(ids), 4, 4)), np.zeros((len(ids), 4)))
+
+
+def remembered(evidence: Evidence, ids: NDArray[np.int64], seconds: float) -> Evidence:
+    """The evidence on these features (N,) after `seconds` have passed; 0 on new ones."""
+    answer = nothing(ids)
+    _, old, new = np.intersect1d(evidence.ids, ids, assume_unique=True, return_indices=True)
+    fading = np.exp(-seconds / MEMORY_S)
+    answer.information[new] = evidence.information[old] * fading
+    answer.vector[new] = evidence.vector[old] * fading
+    return answer
+
+
+def neighbourhood(
+    pixels: NDArray[np.float32],
+    depth: NDArray[np.float32],
+    groups: NDArray[np.uint8],
+    focal: float,
+) -> Float:
+    """How much each feature counts in each one's pool.
+
+    Args:
+        pixels: (N, 2) pixels (u, v).
+        depth: (N,), positive.
+        groups: (N,); features of two groups have nothing to do with each other.
+        focal: pixels.
+
+    Returns:
+        (N, N) float64, 0..1, 1 on the diagonal; row i is i's pool.
+    """
+    reach = np.maximum(LEAST_REACH, focal * REACH / depth)
+    apart = ((pixels[:, None] - pixels[None]) ** 2).sum(2) / reach[:, None] ** 2
+    logs = np.log(depth)
+    apart += ((logs[:, None] - logs[None]) / DEPTH_REACH) ** 2
+    near = (apart < _FARTHEST) & (groups[:, None] == groups[None])
+    # Exact zeros: what is far would be denormal numbers, on which processors take ages.
+    weights: Float = np.where(near, np.exp(-0.5 * np.minimum(apart, _FARTHEST)), 0.0)
+    return weights.astype(np.float64)
+
+
+def displaced(
+    residual: Residual,
+    seconds: float,
+    pose_covariance: Float,
+    pools: Float,
+) -> tuple[Float, Float]:
+    """Information of M displacements.
+
+    Args:
+        residual: of the M correspondences, over the time `seconds`.
+        seconds: time between the frames.
+        pose_covariance: (6, 6), of the static pose.
+        pools: (M, M), their `neighbourhood`: where neighbours disagree, none is believed.
+
+    Returns:
+        (M, 4, 4) and (M, 4).
+    """
+    share = pools / pools.sum(1, keepdims=True)
+    mean = share @ residual.pixels
+    spread = np.maximum(share @ residual.pixels**2 - mean**2, 0)
+    a = residual.by_pose
+    noise = a @ pose_covariance @ np.swapaxes(a, 1, 2)
+    noise[:, (0, 1), (0, 1)] += PIXEL_DEVIATION**2 + spread
+    h = np.concatenate((residual.by_depth[:, :, None], residual.by_motion * seconds), 2)
+    weighted = np.swapaxes(h, 1, 2) @ np.linalg.inv(noise) * (STANDARD_GAP_S / seconds)
+    return weighted @ h, (weighted @ residual.pixels[:, :, None])[:, :, 0]
+
+
+def pooled(evidence: Evidence, pools: Float) -> tuple[Evidence, NDArray[np.bool_]]:
+    """The evidence of each feature's neighbours in place of its own.
+
+    Args:
+        evidence: of N features.
+        pools: (N, N), their `neighbourhood`.
+
+    Returns:
+        The pools' evidence, and (N,) bool: whether there were enough displacements in a pool.
+    """
+    seen = evidence.information[:, 0, 0] > 0
+    weights = pools * seen
+    counts = weights.sum(1)
+    weights *= (np.minimum(counts, MOST_WEIGHT) / np.maximum(counts, 1e-9))[:, None]
+    flat = weights @ evidence.information.reshape(len(seen), 16)
+    together = Evidence(evidence.ids, flat.reshape(-1, 4, 4), weights @ evidence.vector)
+    return together, seen & (counts >= _FEWEST)
+
+
+def score(
+    information: Float,
+    vector: Float,
+    depth_deviation: float | Float = DEPTH_DEVIATION,
+    speed_deviation: float = SPEED_DEVIATION,
+) -> Float:
+    """Twice the log Bayes factor of moving over still.
+
+    Args:
+        information: (N, 4, 4).
+        vector: (N, 4).
+        depth_deviation: sigma_d, one for all or (N,).
+        speed_deviation: sigma_v.
+
+    Returns:
+        (N,): above 0 moving is likelier, below 0 still.
+    """
+    count = len(vector)
+    depth_prior = np.broadcast_to(1 / np.square(depth_deviation), count)
+    known = information.copy()
+    known[:, 0, 0] += depth_prior
+    still = vector[:, 0] ** 2 / known[:, 0, 0] - np.log(known[:, 0, 0])
+    speed_prior = 1 / speed_deviation**2
+    known[:, (1, 2, 3), (1, 2, 3)] += speed_prior
+    explained = (vector * np.linalg.solve(known, vector[:, :, None])[:, :, 0]).sum(1)
+    moving = explained - np.linalg.slogdet(known)[1] + 3 * np.log(speed_prior)
+    answer: Float = moving - still
+    return answer
+
+
+def velocity(
+    information: Float,
+    vector: Float,
+    depth_deviation: float = DEPTH_DEVIATION,
+    speed_deviation: float = SPEED_DEVIATION,
+) -> tuple[Float, Float]:
+    """The likeliest velocity of what has this evidence, if it moves.
+
+    Args:
+        information: (4, 4).
+        vector: (4,).
+        depth_deviation: sigma_d.
+        speed_deviation: sigma_v.
+
+    Returns:
+        (3,) in the second camera's axes, depth's unit per second, and its covariance (3, 3).
+    """
+    prior = np.diag([1 / depth_deviation**2, *[1 / speed_deviation**2] * 3])
+    covariance = np.asarray(np.linalg.inv(information + prior), np.float64)
+    return (covariance @ vector)[1:], covariance[1:, 1:]

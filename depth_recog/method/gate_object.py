@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gate by object, `gate: object`: block 107 for each thing by itself.
+
+Two poses of masked images cannot tell a mover among parked cars, and a small region has too few
+correspondences for six degrees of freedom. What separates movers is their displacement against the
+static pose with the depth's error marginalised (`evidence`), gathered over time by feature, pooled
+over neighbours, decided with hysteresis, and spread over the pixels (`regions`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.errors import ConfigurationError
+from depth_recog.method import evidence, regions
+from depth_recog.method.correspondences import at
+from depth_recog.method.evidence import Evidence
+from depth_recog.method.gate_image import Motion
+from depth_recog.method.observation import Observation
+from depth_recog.method.pose import PoseEstimate
+from depth_recog.method.regions import FEATURELESS, Region, Verdict
+from depth_recog.method.residual import Float, residual
+from depth_recog.method.tracks import STATIC, none_yet
+
+GAPS_S = (0.1, 0.2, 0.4)
+"""The newest frame is compared with those this long before it, seconds: 1, 2 and 4 frames at 10 Hz.
+Slow things need the long ones, quick things are seen in the short ones."""
+
+THRESHOLD = 3.0
+"""Of scores. Kass and Raftery ("Bayes Factors", 1995) call 2 to 6 positive evidence."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """An earlier frame of the stream, and how the camera has moved since.
+
+    Attributes:
+        frame: the frame, with its tracks.
+        static: T_newest_from_frame with its covariance, in the unit of the frame's depth.
+    """
+
+    frame: Observation
+    static: PoseEstimate
+
+
+@dataclass(frozen=True)
+class _Features:
+    """Those of one frame that lie on what could move, with what is known of them.
+
+    Attributes:
+        ids: (N,) int64, ascending.
+        pixels: (N, 2) float32, (u, v).
+        pools: (N, N), see `evidence.neighbourhood`.
+    """
+
+    ids: NDArray[np.int64]
+    pixels: NDArray[np.float32]
+    pools: Float
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """What is kept of the frame before, by feature.
+
+    Attributes:
+        stamp_ns: of that frame.
+        evidence: of each feature by itself.
+        states: (N,) uint8 `Motion`.
+        numbers: (N,) int64 of their regions.
+        next_number: the first that no region has had.
+    """
+
+    stamp_ns: int
+    evidence: Evidence
+    states: NDArray[np.uint8]
+    numbers: NDArray[np.int64]
+    next_number: int
+
+    def common(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Indices of the features that are known already: here, and in `ids`."""
+        known = self.evidence.ids
+        _, old, new = np.intersect1d(known, ids, assume_unique=True, return_indices=True)
+        return old, new
+
+
+_NO_IDS = np.zeros(0, np.int64)
+_BLANK = _Memory(0, evidence.nothing(_NO_IDS), np.zeros(0, np.uint8), _NO_IDS, 1)
+
+
+class ObjectGate:
+    """Decides, frame by frame, which of the things that could move do.
+
+    Args:
+        classes: names of the preset objects.
+        threshold: a feature's score above it says "moving", below its negative "still"; between
+            them the decision stays what it was, "undecided" at first.
+
+    Raises:
+        ConfigurationError: a threshold that is not positive.
+    """
+
+    def __init__(self, classes: tuple[str, ...], threshold: float = THRESHOLD) -> None:
+        if not threshold > 0:
+            raise ConfigurationError(f"gate threshold {threshold} for scores: must be positive")
+        self._classes = classes
+        self._threshold = threshold
+        self._memory = _BLANK
+
+    def reset(self) -> None:
+        """Forget what was seen: another camera, a jump in time."""
+        self._memory = _BLANK
+
+    def update(self, frame: Observation, past: Sequence[Past]) -> Verdict:
+        """The newest frame.
+
+        Args:
+            frame: what is seen in it, with its tracks.
+            past: earlier frames of the same stream, about `GAPS_S` before it.
+        """
+        features = _movable(frame)
+        own = self._gathered(frame, features, past)
+        together, enough = evidence.pooled(own, features.pools)
+        scores = np.where(enough, evidence.score(together.information, together.vector), np.nan)
+        states = self._states(features, scores)
+        _, labels, boxes, _ = cv2.connectedComponentsWithStats(
+            frame.dynamic.astype(np.uint8), connectivity=8
+        )
+        patches = np.asarray(labels, np.int32)
+        roots = regions.linked(features.pools, states, at(patches, features.pixels))
+        old, new = self._memory.common(features.ids)
+        before = np.zeros(len(states), np.int64)
+        before[new] = self._memory.numbers[old]
+        numbers, following = regions.numbered(roots, before, self._memory.next_number)
+        self._memory = _Memory(frame.stamp_ns, own, states, numbers, following)
+        nearest = regions.spread_over(patches, np.asarray(boxes, np.int32), features.pixels)
+        return self._verdict(frame, nearest, together, scores, states, numbers)
+
+    def _gathered(self, frame: Observation, features: _Features, past: Sequence[Past]) -> Evidence:
+        """The features' own evidence, with the newest displacements."""
+        passed = (frame.stamp_ns - self._memory.stamp_ns) / 1e9
+        own = evidence.remembered(self._memory.evidence, features.ids, passed)
+        for earlier in past:
+            tracks, static = earlier.frame.tracks, earlier.static
+            if tracks is None or not static.ok or static.covariance is None:
+                continue
+            _, one, two = np.intersect1d(
+                tracks.ids, features.ids, assume_unique=True, return_indices=True
+            )
+            depth = at(earlier.frame.gate_depth, tracks.pixels[one])
+            known = np.isfinite(depth) & (depth > 0)
+            one, two, depth = one[known], two[known], depth[known]
+            left = residual(
+                static.T_second_from_first,
+                tracks.pixels[one],
+                features.pixels[two],
+                depth,
+                frame.camera,
+            )
+            seconds = (frame.stamp_ns - earlier.frame.stamp_ns) / 1e9
+            information, vector = evidence.displaced(
+                left, seconds, static.covariance, features.pools[np.ix_(two, two)]
+            )
+            own.information[two] += information
+            own.vector[two] += vector
+        return own
+
+    def _states(self, features: _Features, scores: Float) -> NDArray[np.uint8]:
+        """`Motion` by feature, with hysteresis; a new feature takes over its neighbours' state."""
+        old, new = self._memory.common(features.ids)
+        states = np.full(len(scores), Motion.UNDECIDED, np.uint8)
+        if len(new):
+            closest = features.pools[:, new].argmax(1)
+            near = features.pools[np.arange(len(scores)), new[closest]] >= regions.LINKED
+            states[near] = self._memory.states[old[closest[near]]]
+        states[new] = self._memory.states[old]
+        # A score that is not a number changes nothing.
+        states[scores > self._threshold] = Motion.MOVING
+        states[scores < -self._threshold] = Motion.STILL
+        return states
+
+    def _verdict(
+        self,
+        frame: Observation,
+        nearest: NDArray[np.int32],
+        together: Evidence,
+        scores: Float,
+        states: NDArray[np.uint8],
+        numbers: NDArray[np.int64],
+    ) -> Verdict:
+        """Regions and their pixels. `nearest` (h, w) is the feature that speaks for a pixel."""
+        rows, columns = np.nonzero(frame.dynamic)
+        # The last entry is for pixels that no feature speaks for.
+        owners = np.append(numbers, FEATURELESS)[nearest[rows, columns]]
+        number_map = np.full(nearest.shape, FEATURELESS, np.int32)
+        number_map[rows, columns] = owners
+        moving = np.zeros(nearest.shape, np.uint8)
+        moving[rows, columns] = Motion.UNDECIDED
+        score_map = np.full(nearest.shape, np.nan, np.float32)
+        found = []
+        order = np.argsort(owners, kind="stable")
+        names, starts = np.unique(owners[order], return_index=True)
+        ends = np.append(starts, len(order))[1:]
+        for number, start, end in zip(names, starts, ends, strict=True):
+            if number == FEATURELESS:
+                continue
+            pixels = rows[order[start:end]], columns[order[start:end]]
+            own = np.flatnonzero(numbers == number)
+            motion = Motion(int(states[own[0]]))
+            region = self._region(frame, int(number), motion, pixels, own, together, scores)
+            moving[pixels] = motion
+            score_map[pixels] = region.score
+            found.append(region)
+        return Verdict(tuple(found), number_map, moving, score_map)
+
+    def _region(
+        self,
+        frame: Observation,
+        number: int,
+        motion: Motion,
+        pixels: tuple[NDArray[np.intp], NDArray[np.intp]],
+        own: NDArray[np.intp],
+        together: Evidence,
+        scores: Float,
+    ) -> Region:
+        score, why = float("nan"), f"{len(own)} features, too few displacements"
+        velocity, deviation = np.full(3, np.nan), np.full(3, np.nan)
+        measured = own[np.isfinite(scores[own])]
+        if len(measured):
+            score = float(np.median(scores[measured]))
+            why = self._reason(score, motion)
+            velocity, covariance = evidence.velocity(
+                together.information[measured].mean(0), together.vector[measured].mean(0)
+            )
+            deviation = np.sqrt(np.diag(covariance))
+        centre, size = regions.extent(frame.gate_depth, *pixels, frame.camera)
+        return Region(
+            number,
+            self._classes[int(np.bincount(frame.labels[pixels]).argmax())],
+            len(pixels[0]),
+            len(own),
+            motion,
+            score,
+            why,
+            velocity,
+            deviation,
+            centre,
+            size,
+        )
+
+    def _reason(self, score: float, motion: Motion) -> str:
+        limit = self._threshold
+        if score > limit:
+            return f"score {score:.1f} above {limit:g}"
+        if score < -limit:
+            return f"score {score:.1f} below {-limit:g}"
+        stays = "" if motion is Motion.UNDECIDED else f": stays {motion.name.lower()}"
+        return f"score {score:.1f} between {-limit:g} and {limit:g}{stays}"
+
+
+def _movable(frame: Observation) -> _Features:
+    tracks = frame.tracks or none_yet()
+    depth = at(frame.gate_depth, tracks.pixels)
+    usable = (tracks.groups != STATIC) & np.isfinite(depth) & (depth > 0)
+    ids, pixels, groups = tracks.ids[usable], tracks.pixels[usable], tracks.groups[usable]
+    pools = evidence.neighbourhood(pixels, depth[usable], groups, frame.camera.fx)
+    return _Features(ids, pixels, pools)
