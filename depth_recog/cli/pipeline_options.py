@@ -16,8 +16,10 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", default="", help="depth weights: a shipped name or a path")
     parser.add_argument("--mask-weights", default="", help="segmentation weights, likewise")
     parser.add_argument("--pose", default="pnp", choices=ESTIMATORS, help="pose estimator")
-    parser.add_argument("--flow", default="sparse", choices=FLOWS, help="optical flow")
-    parser.add_argument("--gate", default="image", choices=GATES, help="what is masked as moving")
+    parser.add_argument("--flow", default=Settings.flow, choices=FLOWS, help="optical flow")
+    parser.add_argument(
+        "--gate", default=Settings.gate, choices=GATES, help="what is masked as moving"
+    )
 
 
 def assembly_of(options: argparse.Namespace) -> Assembly:

@@ -35,6 +35,8 @@ class Answer:
             range.
         labels: (H, W) uint8 train ids, or None.
         moving: (H, W) uint8, 0 still, 1 undecided, 2 moving, or None.
+        scores: (H, W) float32, how likely a pixel of what could move is to move, in any unit; NaN
+            where nothing is known; or None.
         motion: against an earlier frame, or None where there was no partner.
         world_from_camera: (4, 4) float64, the estimated trajectory in any world, or None.
     """
@@ -42,6 +44,7 @@ class Answer:
     depth: NDArray[np.float32]
     labels: NDArray[np.uint8] | None = None
     moving: NDArray[np.uint8] | None = None
+    scores: NDArray[np.float32] | None = None
     motion: PairMotion | None = None
     world_from_camera: NDArray[np.float64] | None = None
 

@@ -116,7 +116,9 @@ class _Collector:
             self.gate_asked = True
             dynamic = self._rules.dynamic_pixels(answer.labels)
             camera = frame.camera.rectified()
-            self.gate.add(frame.stamp_ns, answer.moving, dynamic, truth.boxes, camera)
+            self.gate.add(
+                frame.stamp_ns, answer.moving, dynamic, truth.boxes, camera, answer.scores
+            )
 
     def _depth(
         self, frame: Frame, truth: Truth, depth: NDArray[np.float32], answer: Answer

@@ -26,6 +26,7 @@ PROMPT_S = 0.3
 _LEAST_PIXELS = 200
 _DRAWS = 1000
 _LEAST_FRAMES = 3
+_UNSEEN = -1e9
 
 
 @dataclass
@@ -34,7 +35,8 @@ class _Track:
 
     Attributes:
         stamps_ns: when it was seen.
-        scores: share of the thing's pixels that are called moving; undecided ones count half.
+        scores: median score of the thing's pixels, 0 where nothing is known of them; without
+            scores the share of them that are called moving, undecided ones counted half.
         moving: whether more pixels are called moving than anything else.
         undecided: likewise.
         seen: whether the masks show anything that can move there.
@@ -60,6 +62,7 @@ class GateTally:
         dynamic: NDArray[np.bool_],
         boxes: tuple[Box, ...],
         camera: Camera,
+        scores: NDArray[np.float32] | None = None,
     ) -> None:
         """One frame.
 
@@ -69,6 +72,7 @@ class GateTally:
             dynamic: (H, W) bool, what the masks say can move.
             boxes: of the frame.
             camera: intrinsics of these images, without distortion.
+            scores: (H, W) float32, how likely each pixel is to move, in any unit; NaN unknown.
         """
         for box, region in visible_regions(boxes, camera):
             state = motion_of(box)
@@ -82,8 +86,14 @@ class GateTally:
             track = self._tracks[box.track, state]
             track.stamps_ns.append(stamp_ns)
             track.seen.append(seen)
-            share = (counts[Motion.MOVING] + 0.5 * counts[Motion.UNDECIDED]) / max(codes.size, 1)
-            track.scores.append(float(share) if seen else 0.0)
+            if scores is None:
+                known = (codes == Motion.MOVING) + 0.5 * (codes == Motion.UNDECIDED)
+                score = float(known.mean()) if seen else 0.0
+            else:
+                # Nothing known is neither here nor there; not in the masks is as still as can be.
+                known = np.nan_to_num(scores[rows, columns][here])
+                score = float(np.median(known)) if seen else _UNSEEN
+            track.scores.append(score)
             winner = int(counts.argmax()) if seen else int(Motion.STILL)
             track.moving.append(winner == Motion.MOVING)
             track.undecided.append(winner == Motion.UNDECIDED)

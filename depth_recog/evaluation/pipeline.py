@@ -52,6 +52,7 @@ class Pipeline:
             limit_depth(depth, NEAREST, FARTHEST, labels == SKY),
             labels,
             view.enlarge_labels(step.moving),
+            view.enlarge_labels(step.scores),
             motion,
             trajectory.add(step).T_first_from_frame,
         )

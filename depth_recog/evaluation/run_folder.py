@@ -72,8 +72,8 @@ class RunFolder:
             read_depth(self._folder / "depth" / name, 256.0, size),
             _read_ids(self._folder / "mask" / name, size),
             _read_ids(self._folder / "moving" / name, size),
-            self._motions.get(frame.name),
-            self._poses.get(frame.name),
+            motion=self._motions.get(frame.name),
+            world_from_camera=self._poses.get(frame.name),
         )
 
     def _read_poses(self, path: Path) -> dict[str, NDArray[np.float64]]:

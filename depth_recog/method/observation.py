@@ -125,6 +125,14 @@ class Pair:
             return self.verdict.moving
         return moving_map(self.second.dynamic, self.decision.motion)
 
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """(h, w) float32 of I2, see `Step.scores`."""
+        if self.verdict is not None:
+            return self.verdict.scores
+        excess = float(np.max(self.absolute_difference / self.thresholds))
+        return np.where(self.second.dynamic, np.float32(excess), np.float32(np.nan))
+
     def projection(self) -> Target | None:
         """Blocks 106 and 107: target image and target projection image, (1, 3, h, w) float.
 
@@ -167,6 +175,17 @@ class Step:
         if self.pair is not None:
             return self.pair.moving
         return moving_map(self.frame.dynamic, self.motion_alone)
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """(h, w) float32 of the newest frame: the higher, the likelier a pixel is to move.
+
+        Of the gate by object a region's score; of the others the largest element of the absolute
+        difference by its threshold. NaN where nothing is known.
+        """
+        if self.pair is None:
+            return np.full(self.frame.depth.shape, np.nan, np.float32)
+        return self.pair.scores
 
 
 def moving_map(dynamic: NDArray[np.bool_], motion: Motion) -> NDArray[np.uint8]:

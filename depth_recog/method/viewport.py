@@ -124,12 +124,13 @@ class Viewport:
         size = self.rectified.size
         return np.asarray(cv2.resize(depth, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
-    def enlarge_labels(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(h, w) uint8 ids at network size to the rectified image's size, nearest."""
+    def enlarge_labels(self, labels: NDArray[T]) -> NDArray[T]:
+        """(h, w) ids or scores at network size to the rectified image's size, nearest."""
         if labels.shape[::-1] == self.rectified.size:
             return labels
         size = self.rectified.size
-        return np.asarray(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
+        enlarged = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
+        return np.asarray(enlarged, labels.dtype)
 
 
 def _rectification(

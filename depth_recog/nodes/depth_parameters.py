@@ -39,8 +39,9 @@ SPECS = (
     ),
     Spec(
         "gate",
-        "image",
-        "How it is decided whether dynamic objects move.",
+        _DEFAULTS.gate,
+        "How it is decided whether dynamic objects move: object (each by itself), image (the "
+        "literal gate), off (nothing does), all (everything does).",
         choices=GATES,
         live=True,
     ),
@@ -58,6 +59,14 @@ SPECS = (
         "Gate threshold for the elements of t, metres per second.",
         1e-6,
         1e6,
+        live=True,
+    ),
+    Spec(
+        "gate_threshold",
+        _DEFAULTS.score_threshold,
+        "Gate by object: a score above it means moving, one below its negative still.",
+        0.01,
+        1000.0,
         live=True,
     ),
     Spec(
@@ -138,6 +147,7 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
         gate=values["gate"],
         flow=values["flow"],
         thresholds=Thresholds(values["gate_rotation"], values["gate_translation"]),
+        score_threshold=values["gate_threshold"],
         mask_margin=values["mask_margin"],
         longest_gap_s=values["longest_gap"],
         depth_scale=values["depth_scale"] or 1.0,
