@@ -88,6 +88,7 @@ class _Memory:
         return old, new
 
 
+_STANDS_OUT = 3.0
 _NO_IDS = np.zeros(0, np.int64)
 _BLANK = _Memory(0, evidence.nothing(_NO_IDS), np.zeros(0, np.uint8), _NO_IDS, 1)
 
@@ -125,7 +126,9 @@ class ObjectGate:
         features = _movable(frame)
         own = self._gathered(frame, features, past)
         together, enough = evidence.pooled(own, features.pools)
-        scores = np.where(enough, evidence.score(together.information, together.vector), np.nan)
+        along = _direction(past)
+        scores = evidence.score(together.information, together.vector, along)
+        scores = np.where(enough, scores, np.nan)
         states = self._states(features, scores)
         _, labels, boxes, _ = cv2.connectedComponentsWithStats(
             frame.dynamic.astype(np.uint8), connectivity=8
@@ -138,7 +141,7 @@ class ObjectGate:
         numbers, following = regions.numbered(roots, before, self._memory.next_number)
         self._memory = _Memory(frame.stamp_ns, own, states, numbers, following)
         nearest = regions.spread_over(patches, np.asarray(boxes, np.int32), features.pixels)
-        return self._verdict(frame, nearest, together, scores, states, numbers)
+        return self._verdict(frame, nearest, together, along, scores, states, numbers)
 
     def _gathered(self, frame: Observation, features: _Features, past: Sequence[Past]) -> Evidence:
         """The features' own evidence, with the newest displacements."""
@@ -188,6 +191,7 @@ class ObjectGate:
         frame: Observation,
         nearest: NDArray[np.int32],
         together: Evidence,
+        along: Float | None,
         scores: Float,
         states: NDArray[np.uint8],
         numbers: NDArray[np.int64],
@@ -211,7 +215,7 @@ class ObjectGate:
             pixels = rows[order[start:end]], columns[order[start:end]]
             own = np.flatnonzero(numbers == number)
             motion = Motion(int(states[own[0]]))
-            region = self._region(frame, int(number), motion, pixels, own, together, scores)
+            region = self._region(frame, int(number), motion, pixels, own, together, along, scores)
             moving[pixels] = motion
             score_map[pixels] = region.score
             found.append(region)
@@ -225,6 +229,7 @@ class ObjectGate:
         pixels: tuple[NDArray[np.intp], NDArray[np.intp]],
         own: NDArray[np.intp],
         together: Evidence,
+        along: Float | None,
         scores: Float,
     ) -> Region:
         score, why = float("nan"), f"{len(own)} features, too few displacements"
@@ -234,7 +239,7 @@ class ObjectGate:
             score = float(np.median(scores[measured]))
             why = self._reason(score, motion)
             velocity, covariance = evidence.velocity(
-                together.information[measured].mean(0), together.vector[measured].mean(0)
+                together.information[measured].mean(0), together.vector[measured].mean(0), along
             )
             deviation = np.sqrt(np.diag(covariance))
         centre, size = regions.extent(frame.gate_depth, *pixels, frame.camera)
@@ -260,6 +265,18 @@ class ObjectGate:
             return f"score {score:.1f} below {-limit:g}"
         stays = "" if motion is Motion.UNDECIDED else f": stays {motion.name.lower()}"
         return f"score {score:.1f} between {-limit:g} and {limit:g}{stays}"
+
+
+def _direction(past: Sequence[Past]) -> Float | None:
+    """(3,) unit vector in which the camera goes; None where that is lost in the noise."""
+    for earlier in reversed(past):
+        static = earlier.static
+        if static.ok and static.covariance is not None:
+            way = static.T_second_from_first[:3, 3]
+            length = float(np.linalg.norm(way))
+            noise = float(np.sqrt(np.trace(static.covariance[3:, 3:])))
+            return way / length if length > _STANDS_OUT * noise else None
+    return None
 
 
 def _movable(frame: Observation) -> _Features:
