@@ -39,6 +39,10 @@ CITYSCAPES = (
 DYNAMIC = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
 """The preset rules' default: means of transport and living things can move."""
 
+ROAD = ("road",)
+GROUND = ("road", "sidewalk", "terrain")
+"""What things stand on, and the flat part of it."""
+
 SKY = CITYSCAPES.index("sky")
 
 
@@ -81,6 +85,12 @@ class PresetRules:
         for name in self.dynamic:
             group = next((group for group in self.alike if name in group), (name,))
             table[self.classes.index(name)] = numbers.setdefault(group, len(numbers) + 1)
+        return table[labels]
+
+    def pixels_of(self, labels: NDArray[np.uint8], names: tuple[str, ...]) -> NDArray[np.bool_]:
+        """(H, W) class ids to (H, W) bool: those of `names` that are preset objects at all."""
+        table = np.zeros(256, dtype=np.bool_)
+        table[[self.classes.index(name) for name in names if name in self.classes]] = True
         return table[labels]
 
     def dynamic_pixels(self, labels: NDArray[np.uint8]) -> NDArray[np.bool_]:

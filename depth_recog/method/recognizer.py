@@ -139,7 +139,7 @@ class Recognizer:
         self._gate = self._new_gate()
 
     def _new_gate(self) -> ObjectGate:
-        return ObjectGate(self._settings.rules.classes, self._settings.score_threshold)
+        return ObjectGate(self._settings.rules, self._settings.score_threshold)
 
     def changed(self, settings: Settings, estimator: PoseEstimator | None = None) -> Recognizer:
         """The same networks with other settings, and perhaps another estimator.
