@@ -5,15 +5,21 @@ from __future__ import annotations
 
 import argparse
 
+from depth_recog.method.masking import DYNAMIC
 from depth_recog.method.recognizer import GATES, Settings
 from depth_recog.networks.factory import ESTIMATORS, Assembly, assemble
+from depth_recog.networks.models import preset_rules
 
 
 def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verbs that run the pipeline take."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--weights", default="", help="depth weights: a shipped name or a path")
-    parser.add_argument("--mask-weights", default="", help="segmentation weights, likewise")
+    parser.add_argument(
+        "--mask-weights",
+        default="",
+        help="segmentation weights, likewise; or NAME.onnx, with NAME.yaml beside it",
+    )
     parser.add_argument("--pose", default="pnp", choices=ESTIMATORS, help="pose estimator")
     parser.add_argument("--gate", default="image", choices=GATES, help="what is masked as moving")
 
@@ -25,7 +31,7 @@ def assembly_of(options: argparse.Namespace) -> Assembly:
         options.weights,
         options.mask_weights,
         estimator=options.pose,
-        settings=Settings(gate=options.gate),
+        settings=Settings(preset_rules(list(DYNAMIC), options.mask_weights), options.gate),
     )
 
 

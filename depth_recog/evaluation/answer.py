@@ -34,6 +34,7 @@ class Answer:
         depth: (H, W) float32, of the rectified image's size; NaN without an answer, inf beyond
             range.
         labels: (H, W) uint8 train ids, or None.
+        dynamic: (H, W) bool, pixels of dynamic categories, or None.
         moving: (H, W) uint8, 0 still, 1 undecided, 2 moving, or None.
         motion: against an earlier frame, or None where there was no partner.
         world_from_camera: (4, 4) float64, the estimated trajectory in any world, or None.
@@ -41,6 +42,7 @@ class Answer:
 
     depth: NDArray[np.float32]
     labels: NDArray[np.uint8] | None = None
+    dynamic: NDArray[np.bool_] | None = None
     moving: NDArray[np.uint8] | None = None
     motion: PairMotion | None = None
     world_from_camera: NDArray[np.float64] | None = None

@@ -16,6 +16,7 @@ from depth_recog.method import gate_image, projection
 from depth_recog.method.camera import Camera
 from depth_recog.method.correspondences import Matches, find_features
 from depth_recog.method.gate_image import Decision, Motion
+from depth_recog.method.masking import PresetRules
 from depth_recog.method.pose import PoseEstimate
 from depth_recog.method.se3 import Matrix
 from depth_recog.method.target import Target, target_images
@@ -33,6 +34,7 @@ class Observation:
         depth: (h, w) float32, along the optical axis, in the depth network's unit.
         labels: (h, w) uint8 class ids.
         dynamic: (h, w) bool, pixels of dynamic categories.
+        rules: what the class ids mean.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Observation:
     depth: NDArray[np.float32]
     labels: NDArray[np.uint8]
     dynamic: NDArray[np.bool_]
+    rules: PresetRules = field(default_factory=PresetRules)
 
     @cached_property
     def grey(self) -> NDArray[np.uint8]:

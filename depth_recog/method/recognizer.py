@@ -116,6 +116,11 @@ class Recognizer:
         self._device = device
         self._buffer: PartnerBuffer[Observation] = PartnerBuffer(settings.longest_gap_s)
 
+    @property
+    def settings(self) -> Settings:
+        """What the user decided."""
+        return self._settings
+
     def changed(self, settings: Settings, estimator: PoseEstimator | None = None) -> Recognizer:
         """The same networks with other settings, and perhaps another estimator.
 
@@ -201,8 +206,9 @@ class Recognizer:
             # The largest probability is the largest score: the softmax changes no order.
             labels = self._scores(tensor).argmax(1)[0].to(torch.uint8).cpu().numpy()
             watch.lap("segmentation network")
-        dynamic = self._settings.rules.dynamic_pixels(labels)
-        frame = Observation(name, stamp_ns, image, camera, depth, labels, dynamic)
+        rules = self._settings.rules
+        dynamic = rules.dynamic_pixels(labels)
+        frame = Observation(name, stamp_ns, image, camera, depth, labels, dynamic, rules)
         watch.lap("masks")
         return frame
 

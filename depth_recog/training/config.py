@@ -107,7 +107,8 @@ class Config(Group):
     )
     start: Start = Field(default=Start(), description="where the networks come from")
     masks: str = Field(
-        default="masks-street", description="mask weights, where a source has no labels"
+        default="masks-street",
+        description="mask weights (or .onnx), where a source has no labels",
     )
     dynamic_classes: tuple[str, ...] = Field(default=DYNAMIC, description="what can move")
     gate: Literal["off", "all", "image"] = Field(
