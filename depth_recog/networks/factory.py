@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from depth_recog.errors import ConfigurationError
+from depth_recog.errors import ConfigurationError, WeightsError
 from depth_recog.method.camera import Camera
 from depth_recog.method.epipolar import EpipolarEstimator
 from depth_recog.method.network_pose import NetworkEstimator
@@ -87,9 +87,9 @@ def assemble(
         previous: an assembly on that device, whose networks are kept where the file is the same.
 
     Raises:
-        ConfigurationError: an unknown estimator, or rules that do not fit the weights' classes.
-        DeviceError: the device is not there.
-        WeightsError: a file that cannot be used.
+        ConfigurationError: an unknown estimator.
+        DeviceError: the device, or what the ONNX model asks for, is not there.
+        WeightsError: a file that cannot be used, or rules for other classes than its own.
     """
     settings = settings or Settings()
     place = choose_device(device)
@@ -98,9 +98,10 @@ def assemble(
     kept = (previous.mask_network, previous.masks) if previous else None
     masks, mask_header = _network(mask_weights, "masks", place, kept)
     if mask_header.classes != settings.rules.classes:
-        raise ConfigurationError(
-            f"{mask_header.path}: knows the classes {', '.join(mask_header.classes)}; the preset "
-            f"rules name {', '.join(settings.rules.classes)}"
+        known, named = mask_header.classes, settings.rules.classes
+        raise WeightsError(
+            f"{mask_header.path}: knows {len(known)} classes ({', '.join(known)}), the preset "
+            f"rules name {len(named)} ({', '.join(named)})"
         )
     poses = make_estimator(estimator, pose_weights, place)
     if previous and (depth, masks) == (previous.depth_network, previous.mask_network):
