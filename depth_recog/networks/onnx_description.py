@@ -87,15 +87,16 @@ def read_description(model: Path) -> Description:
         raise WeightsError(f"{path}: {error}") from error
 
 
-def write_description(model: Path, description: Description) -> None:
-    """Write NAME.yaml; `read_description` reads the same. Raises OSError."""
+def description_text(description: Description) -> str:
+    """The YAML's text; `read_description` reads the same."""
     values = {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in asdict(description).items()
         if value is not None
     }
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=96)
-    description_path(model).write_text(text, encoding="utf-8")
+    return yaml.safe_dump(
+        values, sort_keys=False, allow_unicode=True, width=96, default_flow_style=None
+    )
 
 
 def _checked(values: dict[str, Any]) -> Description:
