@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks by name, whatever they are: weights of ours, or an ONNX segmentation model."""
+"""Networks by name: weights of ours, an ONNX segmentation model, a directory of transformers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from depth_recog.errors import WeightsError
 from depth_recog.method.masking import DYNAMIC, PresetRules
-from depth_recog.networks import weights
+from depth_recog.networks import hf_directory, weights
 from depth_recog.networks.onnx_description import Description, read_description
 from depth_recog.networks.onnx_masks import OnnxMasks
 from depth_recog.networks.onnx_session import need_onnxruntime
@@ -28,6 +28,8 @@ def header_of(name: str, network: str) -> Header:
     Raises:
         WeightsError: missing, damaged, or another kind of network.
     """
+    if _is_directory(name, network):
+        return hf_directory.read_directory(name)
     if not _is_onnx(name):
         return weights.header_of(name, network)
     path, description = _described(name, network)
@@ -47,18 +49,21 @@ def load_model(name: str, network: str, device: torch.device | str = "cpu") -> t
     """A model, ready to run.
 
     Args:
-        name: shipped name, path of a weights file or, for masks, of an ONNX model; "" for the
-            default.
+        name: shipped name, or path of a weights file; for masks also of an ONNX model, for depth
+            also of a directory of transformers; "" for the default.
         network: "depth", "masks" or "pose".
         device: where it shall live.
 
     Raises:
-        WeightsError: missing, damaged, another network's, or an ONNX model without onnxruntime.
+        WeightsError: missing, damaged, another network's, or onnxruntime or transformers is
+            missing.
         DeviceError: onnxruntime lacks what the ONNX model's YAML asks for.
     """
-    header = header_of(name, network)
+    if _is_directory(name, network):
+        return hf_directory.load_directory(header_of(name, network), torch.device(device))
     if not _is_onnx(name):
         return weights.load_network(name, network, device)
+    header = header_of(name, network)
     _, description = _described(name, network)
     return OnnxMasks(header.path, description, torch.device(device)), header
 
@@ -85,6 +90,11 @@ def preset_rules(dynamic_classes: list[str], mask_weights: str = "") -> PresetRu
         usual = tuple(name for name in DYNAMIC if name in description.classes)
         named = usual if description.dynamic is None else description.dynamic
     return PresetRules(description.classes, named)
+
+
+def _is_directory(name: str, network: str) -> bool:
+    shipped = (weights.SHIPPED / f"{name}.safetensors").is_file()
+    return network == "depth" and bool(name) and not shipped and Path(name).expanduser().is_dir()
 
 
 def _is_onnx(name: str) -> bool:

@@ -33,7 +33,8 @@ class Start(Group):
 
     depth: str = Field(
         default="depth-street",
-        description="depth weights: a shipped name, a .safetensors, or ImageNet's MobileNetV2 .pth",
+        description="depth weights: a shipped name, a .safetensors, a directory of transformers, "
+        "or ImageNet's MobileNetV2 .pth",
     )
     pose: str = Field(
         default="pose-street",
