@@ -13,6 +13,7 @@ from transformers import (
     GLPNConfig,
     GLPNForDepthEstimation,
 )
+from transformers.utils import logging
 
 MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
 
@@ -59,10 +60,14 @@ def glpn(folder: Path) -> Path:
         max_depth=10,
     )
     torch.manual_seed(0)
-    return saved(GLPNForDepthEstimation(config), folder)
+    folder = saved(GLPNForDepthEstimation(config), folder)
+    # As its processor is saved: pictures in 0..1, and no normalisation.
+    (folder / "preprocessor_config.json").write_text('{"do_rescale": true, "size_divisor": 32}')
+    return folder
 
 
 def saved(model: Any, folder: Path, **prepared: Any) -> Path:
+    logging.disable_progress_bar()
     model.eval().save_pretrained(folder)
     values = {"image_mean": MEAN, "image_std": STD, "do_normalize": True} | prepared
     (folder / "preprocessor_config.json").write_text(json.dumps(values))

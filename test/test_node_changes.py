@@ -341,6 +341,27 @@ def test_an_onnx_model_in_the_place_of_the_mask_weights(robot: Robot, tmp_path: 
     robot.row("mask weights", DEFAULT["masks"])
 
 
+def test_a_directory_of_transformers_in_the_place_of_the_weights(
+    robot: Robot, tmp_path: Path
+) -> None:
+    pytest.importorskip("transformers", reason="pip install '.[hf]'")
+    from hf_models import depth_anything
+
+    folder = depth_anything(tmp_path / "theirs")
+    assert robot.set_parameters(NODE, weights=str(folder)) == (True, "")
+    robot.row("weights", "theirs")
+    robot.row("unit", "relative")
+    theirs = depth_of(robot)
+    assert theirs.shape == street(0).shape[:2]
+    (folder / "config.json").unlink()
+    taken, reason = robot.set_parameters(NODE, weights=str(folder))
+    assert not taken
+    assert "config.json" in reason
+    assert robot.set_parameters(NODE, weights="") == (True, "")
+    robot.row("weights sha256", SHIPPED_SHA)
+    assert not np.array_equal(depth_of(robot), theirs)
+
+
 def test_an_exchange_while_inactive(robot: Robot, files: dict[str, Path]) -> None:
     assert robot.change_state(NODE, "deactivate")
     assert not robot.set_parameters(NODE, weights="/nowhere.safetensors")[0]

@@ -14,7 +14,11 @@ from depth_recog.networks.models import preset_rules
 def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verbs that run the pipeline take."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--weights", default="", help="depth weights: a shipped name or a path")
+    parser.add_argument(
+        "--weights",
+        default="",
+        help="depth weights: a shipped name, a path, or a directory of transformers",
+    )
     parser.add_argument(
         "--mask-weights",
         default="",

@@ -19,7 +19,10 @@ SPECS = (
     Spec("autostart", True, "Configure and activate at the start."),
     Spec("device", "auto", "Where the networks run: auto, cpu, cuda or cuda:N."),
     Spec(
-        "weights", "", "Depth weights: a shipped name or a path; empty for the default.", live=True
+        "weights",
+        "",
+        "Depth weights: a shipped name, a path, or a directory of transformers; empty: the default.",
+        live=True,
     ),
     Spec(
         "mask_weights",
