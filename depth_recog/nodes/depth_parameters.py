@@ -21,7 +21,7 @@ SPECS = (
     Spec(
         "weights",
         "",
-        "Depth weights: a shipped name, a path, or a directory of transformers; empty: the default.",
+        "Depth weights: a shipped name, a path, a directory of transformers; empty: the default.",
         live=True,
     ),
     Spec(
