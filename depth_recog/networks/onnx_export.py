@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from depth_recog.errors import ConfigurationError, OutputError, WeightsError
 from depth_recog.files import write_whole
-from depth_recog.method.viewport import STRIDE
+from depth_recog.method.viewport import LEAST, STRIDE
 from depth_recog.networks.onnx_description import (
     Description,
     description_path,
@@ -40,7 +40,6 @@ LIMIT = 1e-3
 FOCALS = (200.0, 721.5)
 """Focal lengths in pixels that a depth graph is compared at."""
 
-_LEAST = 2 * STRIDE
 _INPUTS = {"depth": ("image", "focal"), "masks": ("image",)}
 _OUTPUT = {"depth": "depth", "masks": "scores"}
 
@@ -63,10 +62,10 @@ class Parity:
 
 def check_size(size: tuple[int, int] | None) -> None:
     """Raise a ConfigurationError for a size that the networks do not take."""
-    if size is not None and any(side % STRIDE or side < _LEAST for side in size):
+    if size is not None and any(side % STRIDE or side < LEAST for side in size):
         raise ConfigurationError(
             f"size {size[0]}x{size[1]}: width and height must be multiples of {STRIDE}, "
-            f"from {_LEAST} on"
+            f"from {LEAST} on"
         )
 
 
