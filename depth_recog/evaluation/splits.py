@@ -65,7 +65,8 @@ def trained_on(header: Header) -> Manifest | None:
     Raises:
         WeightsError: their list is damaged.
     """
-    path = header.path.with_suffix(".train.sha256")
+    folder = header.path.is_dir()
+    path = header.path / "train.sha256" if folder else header.path.with_suffix(".train.sha256")
     if not path.is_file():
         return None
     try:

@@ -34,7 +34,7 @@ CITYSCAPES = (
     "motorcycle",
     "bicycle",
 )
-"""The k preset objects; the index is the class id."""
+"""The k preset objects, where the mask network names no others; the index is the class id."""
 
 DYNAMIC = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
 """The preset rules' default: means of transport and living things can move."""
@@ -95,8 +95,22 @@ class PresetRules:
 
     def dynamic_pixels(self, labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """(H, W) class ids to (H, W) bool, True on dynamic categories."""
+        return self._pixels(labels, self.dynamic)
+
+    def sky_pixels(self, labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """(H, W) class ids to (H, W) bool, True on the sky; nowhere without such a class."""
+        return self._pixels(labels, ("sky",) if "sky" in self.classes else ())
+
+    def _pixels(self, labels: NDArray[np.uint8], names: tuple[str, ...]) -> NDArray[np.bool_]:
         table = np.zeros(256, dtype=np.bool_)
-        table[[self.classes.index(name) for name in self.dynamic]] = True
+        table[[self.classes.index(name) for name in names]] = True
+        return table[labels]
+
+    def train_ids(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(H, W) class ids to (H, W) Cityscapes train ids by name, 255 for names it lacks."""
+        table = np.full(256, 255, np.uint8)
+        for index, name in enumerate(self.classes):
+            table[index] = CITYSCAPES.index(name) if name in CITYSCAPES else 255
         return table[labels]
 
 

@@ -141,6 +141,11 @@ class Recognizer:
     def _new_gate(self) -> ObjectGate:
         return ObjectGate(self._settings.rules, self._settings.score_threshold)
 
+    @property
+    def settings(self) -> Settings:
+        """What the user decided."""
+        return self._settings
+
     def changed(self, settings: Settings, estimator: PoseEstimator | None = None) -> Recognizer:
         """The same networks with other settings, and perhaps another estimator.
 
@@ -257,9 +262,10 @@ class Recognizer:
             # The largest probability is the largest score: the softmax changes no order.
             labels = self._scores(tensor).argmax(1)[0].to(torch.uint8).cpu().numpy()
             watch.lap("segmentation network")
-        groups = self._settings.rules.group_pixels(labels)
+        rules = self._settings.rules
+        groups = rules.group_pixels(labels)
         watch.lap("masks")
-        return Observation(name, stamp_ns, image, camera, depth, labels, groups, steady)
+        return Observation(name, stamp_ns, image, camera, depth, labels, groups, rules, steady)
 
     def _depth_of(self, model: DepthModel, image: Tensor, focal: Tensor) -> NDArray[np.float32]:
         scaled = model(image, focal)[0, 0].float() * self._settings.depth_scale

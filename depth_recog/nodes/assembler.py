@@ -100,7 +100,7 @@ class Assembler:
     def _work(self) -> None:
         while (wish := self._wishes.take()) is not None:
             try:
-                made = _assemble(wish, self._settings, self.current)
+                made = _assemble(wish, settings_of(wish), self.current)
                 made.warm_up()
                 self._exchange(wish, made)
                 del made

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from depth_recog.errors import ConfigurationError, TrainingError
 from depth_recog.method.masking import PresetRules
-from depth_recog.networks.weights import load_network
+from depth_recog.networks.models import load_model
 from depth_recog.training.batches import Lesson, Samples
 from depth_recog.training.cache import Eyes, Part, prepare, training_size
 from depth_recog.training.config import Config
@@ -62,10 +62,10 @@ def anchor_eyes(config: Config, start: Start, device: torch.device) -> Eyes:
     Raises:
         WeightsError: a file that cannot be used.
     """
-    scores, masks = load_network(config.masks, "masks", device)
-    identity = masks.sha256, _fingerprint(start.network)
+    scores, masks = load_model(config.masks, "masks", device)
+    identity = f"{masks.sha256} {masks.architecture}", _fingerprint(start.network)
     anchor = start.network.to(device)
-    return Eyes(scores, anchor, device, identity)
+    return Eyes(scores, anchor, device, identity, PresetRules(masks.classes, ()))
 
 
 def _fingerprint(network: nn.Module) -> str:

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A semantic segmentation teacher for distillation: a TFLite model with 19 Cityscapes classes.
 
-The model sees squares only. A wide frame squashed into one square loses its cars, so it is cut
-into overlapping squares of its full height, and every pixel takes the label of the square whose
-centre is nearest (the middle of a square has the most context).
+The model sees squares only: a wide frame is cut into overlapping ones (`method/tiling.py`).
 """
 
 from __future__ import annotations
@@ -15,14 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.errors import WeightsError
-
-
-def tile_starts(width: int, height: int, overlap: float = 0.4) -> list[int]:
-    """Left edges in pixels of the squares of side `height` that cover `width` pixels."""
-    if width <= height:
-        return [0]
-    count = int(np.ceil((width - height) / (height * (1 - overlap)))) + 1
-    return [round(i * (width - height) / (count - 1)) for i in range(count)]
+from depth_recog.method.tiling import tile_starts
 
 
 class Teacher:
