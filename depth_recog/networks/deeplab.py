@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from depth_recog.networks.edgetpu import CHANNELS, EdgeTpuEncoder
@@ -39,7 +38,8 @@ class _Refinement(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         x = (enlarge(self.coarse(x), 2) + self.fine(skip)).relu_()
-        return self.merge(x).relu_()
+        y: Tensor = self.merge(x)
+        return y.relu_()
 
 
 class RefinedDeepLab(nn.Module):

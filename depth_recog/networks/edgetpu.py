@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MobileNet-EdgeTPU with DeepLab's context: the teacher's own body, as a fully convolutional encoder.
+"""MobileNet-EdgeTPU with DeepLab's context: the teacher's body, for frames of any size.
 
 Early blocks are one fused 3x3 convolution and a projection, late ones are inverted residuals. There
 is no normalisation: the published weights have it folded into the convolutions.

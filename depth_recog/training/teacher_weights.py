@@ -19,19 +19,20 @@ from depth_recog.errors import WeightsError
 from depth_recog.networks.deeplab import RefinedDeepLab
 from depth_recog.training import checkpoint
 
-_INTEGERS = {2: np.dtype("<i4"), 3: np.dtype("u1")}
-"""TFLite's numbers of the types that the weights have."""
+_INT32, _UINT8 = 2, 3
+"""TFLite's numbers of the types that biases and weights have."""
 
 Array = NDArray[np.float32]
 
 
 def _dequantised(model: Any, tensor: Any) -> Array:
     quantised = tensor.quantization
-    if tensor.type not in _INTEGERS or quantised is None or len(quantised.scale) != 1:
+    if tensor.type not in (_INT32, _UINT8) or quantised is None or len(quantised.scale) != 1:
         raise WeightsError(f"tensor {tensor.name} is not quantised with one scale for all of it")
-    data = np.frombuffer(bytes(model.buffers[tensor.buffer].data), _INTEGERS[tensor.type])
+    stored = bytes(model.buffers[tensor.buffer].data)
+    data = np.frombuffer(stored, np.int32 if tensor.type == _INT32 else np.uint8)
     values = (data.astype(np.float64) - quantised.zeroPoint[0]) * quantised.scale[0]
-    return values.reshape(tensor.shape).astype(np.float32)
+    return np.asarray(values.reshape(tensor.shape), np.float32)
 
 
 def read_convolutions(path: Path) -> list[tuple[Array, Array]]:
