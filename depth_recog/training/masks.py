@@ -45,7 +45,7 @@ def class_weights(clips: list[Clip]) -> Tensor:
     """(19,) weights: rare classes count more, by the root of their rarity, at most three times."""
     shares = [_probabilities(clip)[::4].mean((0, 1, 2), dtype=np.float64) for clip in clips]
     frequency = np.sum(shares, 0) / np.sum(shares)
-    weights = np.sqrt(np.median(frequency) / np.maximum(frequency, 1e-6))
+    weights = np.sqrt(np.median(frequency[frequency > 0]) / np.maximum(frequency, 1e-6))
     return torch.from_numpy(np.clip(weights, 0.4, 3)).float()
 
 
