@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from depth_recog.networks.deeplab import RefinedDeepLab, enlarge
+from depth_recog.networks.deeplab import RefinedDeepLab, centred, enlarge
 from depth_recog.networks.edgetpu import CHANNELS, EdgeTpuEncoder
+
+SKIPS = ((CHANNELS[1], 4), (CHANNELS[2], 8))
 
 
 def interpolated(x: np.ndarray, factor: int) -> np.ndarray:
@@ -34,6 +36,40 @@ def test_enlarging_keeps_the_samples_where_they_stand(factor: int) -> None:
     np.testing.assert_allclose(got[1, 2].numpy(), wanted, atol=1e-12)
 
 
+def test_centring_moves_samples_by_a_pixel_and_a_half_of_four() -> None:
+    v, u = torch.meshgrid(torch.arange(0.0, 20, 4), torch.arange(0.0, 32, 4), indexing="ij")
+    ramps = torch.stack((u, v))[None]
+    moved = centred(ramps)
+    torch.testing.assert_close(moved[:, :, :-1, :-1], ramps[:, :, :-1, :-1] + 1.5)
+    torch.testing.assert_close(moved[0, 0, :, -1], ramps[0, 0, :, -1])
+    torch.testing.assert_close(moved[0, 1, -1], ramps[0, 1, -1])
+
+
+@pytest.mark.parametrize("enlargement", [1, 1.5])
+def test_what_is_seen_is_answered_where_it_is(enlargement: float) -> None:
+    """One bright disc: the answer's centre of mass is the disc's, nearly."""
+    network = RefinedDeepLab(classes=1, enlargement=enlargement).eval()
+    network.head = torch.nn.Conv2d(1, 1, 1, bias=False)
+    torch.nn.init.ones_(network.head.weight)
+
+    class Samples(torch.nn.Module):
+        """An encoder that takes every sixteenth pixel of a blurred image."""
+
+        def forward(self, image):
+            blurred = torch.nn.functional.avg_pool2d(image[:, :1], 33, 1, 16)
+            rest = [torch.zeros(1, c, *(s // r for s in image.shape[2:])) for c, r in SKIPS]
+            return [rest[0], rest[0], rest[1], blurred[:, :, ::16, ::16]]
+
+    network.encoder = Samples()
+    network.eighth.coarse = torch.nn.Conv2d(1, 64, 1)
+    v, u = torch.meshgrid(torch.arange(128.0), torch.arange(192.0), indexing="ij")
+    image = (((u - 90) ** 2 + (v - 61) ** 2) < 400).float().expand(1, 3, 128, 192)
+    answer = network(image)[0, 0].detach()
+    mass = answer / answer.sum()
+    assert float((mass * u).sum()) == pytest.approx(90, abs=0.6)
+    assert float((mass * v).sum()) == pytest.approx(61, abs=0.6)
+
+
 def test_features_are_at_strides_two_to_sixteen() -> None:
     maps = EdgeTpuEncoder().eval()(torch.rand(2, 3, 64, 96))
     assert [m.shape[1] for m in maps] == list(CHANNELS)
@@ -41,11 +77,12 @@ def test_features_are_at_strides_two_to_sixteen() -> None:
 
 
 def test_the_correction_begins_as_zero() -> None:
-    network, image = RefinedDeepLab().eval(), torch.rand(1, 3, 64, 96)
-    coarse = network.head(network.encoder(image)[-1])
-    torch.testing.assert_close(network(image), enlarge(enlarge(coarse, 4), 4))
+    network, image = RefinedDeepLab(enlargement=1).eval(), torch.rand(1, 3, 64, 96)
+    coarse = centred(enlarge(network.head(network.encoder(image)[-1]), 4))
+    wanted = torch.nn.functional.interpolate(coarse, scale_factor=4, mode="bilinear")
+    torch.testing.assert_close(network(image), wanted)
     torch.nn.init.ones_(network.correction.bias)
-    assert not torch.allclose(network(image), enlarge(enlarge(coarse, 4), 4), atol=0.1)
+    torch.testing.assert_close(network(image), wanted + 1)
 
 
 def test_the_correction_reaches_all_that_learns() -> None:

@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from depth_recog.networks.edgetpu import CHANNELS, EdgeTpuEncoder
 
+_HALF_CELL = 1.5 / 4
+"""From a cell's first pixel to its middle, of a cell of four."""
+
 
 def enlarge(x: Tensor, factor: int) -> Tensor:
     """Bilinear enlargement of samples that stand at the pixels 0, factor, 2 factor, ...
@@ -27,6 +30,18 @@ def enlarge(x: Tensor, factor: int) -> Tensor:
     return x[:, :, :-1, :-1]
 
 
+def centred(x: Tensor) -> Tensor:
+    """Samples that stand at the first pixels of 4x4 cells, moved to the middles of the cells.
+
+    Args:
+        x: (B, C, h, w).
+    """
+    right = nn.functional.pad(x[:, :, :, 1:], (0, 1, 0, 0), mode="replicate")
+    x = x.lerp(right, _HALF_CELL)
+    below = nn.functional.pad(x[:, :, 1:], (0, 0, 0, 1), mode="replicate")
+    return x.lerp(below, _HALF_CELL)
+
+
 class _Refinement(nn.Module):
     """Coarse features and the encoder's finer ones, at the finer ones' stride."""
 
@@ -45,16 +60,23 @@ class _Refinement(nn.Module):
 class RefinedDeepLab(nn.Module):
     """DeepLab's scores at stride 16 plus a correction at stride 4 from the finer features.
 
-    The correction begins as zero: what is not trained yet answers as the teacher does.
+    The teacher knows streets of some 500 rows, and its features are too coarse for frames of fewer.
+    So frames are enlarged before they are looked at. The correction begins as zero: what is not
+    trained yet answers as the teacher does.
 
     Args:
         widths: channels of the correction at strides 8 and 4.
         classes: number of preset objects.
+        enlargement: of the frame; sizes times this must be multiples of 16.
         temperature: what scores are divided by, so that their softmax is a probability.
     """
 
     def __init__(
-        self, widths: tuple[int, int] = (64, 48), classes: int = 19, temperature: float = 1.0
+        self,
+        widths: tuple[int, int] = (64, 48),
+        classes: int = 19,
+        enlargement: float = 1.5,
+        temperature: float = 1.0,
     ) -> None:
         super().__init__()
         self.encoder = EdgeTpuEncoder()
@@ -64,6 +86,7 @@ class RefinedDeepLab(nn.Module):
         self.correction = nn.Conv2d(widths[1], classes, 1)
         nn.init.zeros_(self.correction.weight)
         nn.init.zeros_(self.correction.bias)  # type: ignore[arg-type]
+        self.enlargement = enlargement
         self.temperature = temperature
 
     def forward(self, image: Tensor) -> Tensor:
@@ -75,7 +98,15 @@ class RefinedDeepLab(nn.Module):
         Returns:
             (B, classes, H, W) float, before the softmax.
         """
-        _, quarter, eighth, last = self.encoder(image)
+        size = (image.shape[2], image.shape[3])
+        _, quarter, eighth, last = self.encoder(self._enlarged(image))
         fine = self.quarter(self.eighth(last, eighth), quarter)
-        scores = enlarge(self.head(last), 4) + self.correction(fine)
-        return enlarge(scores / self.temperature, 4)
+        scores = centred(enlarge(self.head(last), 4)) + self.correction(fine)
+        scores = scores / self.temperature
+        return nn.functional.interpolate(scores, size=size, mode="bilinear", align_corners=False)
+
+    def _enlarged(self, image: Tensor) -> Tensor:
+        if self.enlargement == 1:
+            return image
+        size = [round(side * self.enlargement) for side in image.shape[2:]]
+        return nn.functional.interpolate(image, size=size, mode="bilinear", align_corners=False)

@@ -38,7 +38,7 @@ class SoftTeacher:
     """
 
     def __init__(self, path: Path) -> None:
-        network = RefinedDeepLab()
+        network = RefinedDeepLab(enlargement=1)
         load_teacher(network, path)
         self._network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
