@@ -101,7 +101,7 @@ def test_a_recording_becomes_weights(tmp_path: Path) -> None:
     drive = real("kitti_raw/2011_09_26/2011_09_26_drive_0005_sync")
     for teach in ("soft", "vote"):
         out = tmp_path / f"{teach}.npz"
-        options = ("--size", 416, 128, "--every", 60, "--out", out)
+        options = ("--size", 416, 128, "--frames", "1:", "--every", 60, "--out", out)
         command("prepare", drive, "--teacher", model, "--teach", teach, *options)
     soft, vote = Clip.load(tmp_path / "soft.npz"), Clip.load(tmp_path / "vote.npz")
     assert soft.probabilities is not None

@@ -37,16 +37,18 @@ SMALL = 0.4
 LARGEST_ZOOM = 1.8
 COLOURS = 0.4
 AVERAGE = 0.99
-ENCODER_SHARE = 0.2
+WEIGHTS = (0.4, 3)
+"""Least and largest weight of a class."""
+ENCODER_SHARE = 0.1
 LONGEST_GRADIENT = 1.0
 
 
 def class_weights(clips: list[Clip]) -> Tensor:
-    """(19,) weights: rare classes count more, by the root of their rarity, at most three times."""
+    """(19,) weights: rare classes count more, by the fourth root of their rarity."""
     shares = [_probabilities(clip)[::4].mean((0, 1, 2), dtype=np.float64) for clip in clips]
     frequency = np.sum(shares, 0) / np.sum(shares)
-    weights = np.sqrt(np.median(frequency[frequency > 0]) / np.maximum(frequency, 1e-6))
-    return torch.from_numpy(np.clip(weights, 0.4, 3)).float()
+    rarity = np.median(frequency[frequency > 0]) / np.maximum(frequency, 1e-6)
+    return torch.from_numpy(np.clip(rarity**0.25, *WEIGHTS)).float()
 
 
 def _probabilities(clip: Clip) -> NDArray[np.uint8]:
@@ -115,9 +117,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="checkpoint, .pt")
     parser.add_argument("--resume", type=Path, help="start from this checkpoint's weights")
     parser.add_argument("--validate", nargs="*", default=[], metavar="FILE:first:last")
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--batch", type=int, default=4, help="at the larger size")
-    parser.add_argument("--rate", type=float, default=6e-4)
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--batch", type=int, default=3, help="at the larger size")
+    parser.add_argument("--rate", type=float, default=3e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -157,7 +159,7 @@ def main() -> None:
         if step % 25 == 0:
             seconds = (time.time() - start) / step
             print(f"step {step} loss {running:.4f} {seconds:.2f} s/step", flush=True)
-        if step % 250 == 0 or step == options.steps:
+        if step % 100 == 0 or step == options.steps:
             figures = report(average, options.validate)
             print(step, json.dumps(figures), flush=True)
             state = {"network": average.state_dict(), "step": step, "report": figures}

@@ -76,6 +76,7 @@ def main() -> None:
         "--teach", choices=TEACHERS, default="once", help="how the teacher is asked"
     )
     parser.add_argument("--size", type=int, nargs=2, default=(416, 128), metavar=("W", "H"))
+    parser.add_argument("--frames", default=":", metavar="A:B", help="frames A to B - 1 only")
     parser.add_argument("--every", type=int, default=1, help="take every n-th frame")
     options = parser.parse_args()
     size = (options.size[0], options.size[1])
@@ -84,7 +85,8 @@ def main() -> None:
         raise SourceError(f"{options.source}: a live source cannot be prepared; record it first")
     label = TEACHERS[options.teach](options.teacher) if options.teacher else None
     images, labels, probabilities, poses, depths = [], [], [], [], []
-    for index in range(0, len(sequence), options.every):
+    first, last = (int(bound) if bound else None for bound in options.frames.split(":"))
+    for index in range(len(sequence))[first : last : options.every]:
         frame, truth = sequence[index], sequence.truth(index)
         images.append(cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA))
         if truth.labels is not None:

@@ -23,6 +23,9 @@ from depth_recog.training.views import to_tensor
 HEIGHTS = (384, 512)
 """Rows to which a frame is scaled; the teacher was trained at about 512 of a whole street."""
 
+LARGEST = 3
+"""How many times a frame is enlarged at most: nothing is seen in what is blurred further."""
+
 GAMMAS = (1.0, 0.6)
 _STRIDE = 32
 
@@ -56,7 +59,7 @@ class SoftTeacher:
         """
         h, w = image.shape[:2]
         total, count = torch.zeros(()), 0
-        for rows in HEIGHTS:
+        for rows in sorted({min(rows, LARGEST * h // _STRIDE * _STRIDE) for rows in HEIGHTS}):
             size = (max(_STRIDE, round(w / h * rows / _STRIDE) * _STRIDE), rows)
             method = cv2.INTER_CUBIC if rows > h else cv2.INTER_AREA
             scaled = np.asarray(cv2.resize(image, size, interpolation=method), np.uint8)
