@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--frames", default=":", metavar="A:B")
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--weights", nargs="*", default=["masks-street"])
-    parser.add_argument("--sizes", nargs="*", default=["640x192", "416x128"], type=reading)
+    parser.add_argument("--sizes", nargs="*", default=[(640, 192), (416, 128)], type=reading)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--classes", action="store_true", help="every class of every row as well")
     options = parser.parse_args()
