@@ -13,11 +13,10 @@ import torch
 from kitti_files import real
 
 from depth_recog.datasets.sources import open_source
-from depth_recog.errors import ConfigurationError
 from depth_recog.networks.weights import load_network, read_card
 from depth_recog.training import checkpoint
 from depth_recog.training.clip import Clip
-from depth_recog.training.masks import class_weights, make_batch, soft_cross_entropy
+from depth_recog.training.masks import class_weights, make_batch, soft_cross_entropy, wanted
 
 STREET = "synthetic:street?seed=5&frames=2&width=160&height=64"
 
@@ -71,11 +70,16 @@ def test_rare_classes_count_more_within_bounds() -> None:
     assert 0.4 <= weights[0] < 1 < weights[11] <= weights[12] == 3
 
 
-def test_a_clip_without_probabilities_is_named() -> None:
+def test_without_probabilities_the_labels_are_certain() -> None:
     bare = clip()
+    bare.labels[0, :2] = 255
     bare = Clip(bare.name, bare.images, bare.labels, bare.intrinsics, bare.poses, None, None)
-    with pytest.raises(ConfigurationError, match=r"halves has no probabilities.*--teach soft"):
-        class_weights([bare])
+    target = wanted(bare, 0)
+    assert target.shape == (24, 40, 19)
+    assert not target[:2].any()
+    assert (target[2:].sum(2) == 255).all()
+    assert (target[2:].argmax(2) == bare.labels[0, 2:]).all()
+    assert class_weights([bare]).shape == (19,)
 
 
 def test_the_loss_is_the_mean_cross_entropy_weighted_by_class() -> None:

@@ -2,7 +2,8 @@
 """Trains the segmentation network of block 103: the teacher's own, taught to see small frames.
 
 It begins with the teacher's weights and learns the probabilities that the teacher gives to the same
-frames at full size (`prepare --teach soft`). Run as `python -m depth_recog.training.masks --help`.
+frames at full size (`prepare --teach soft`), and a recording's own labels where it has any. Run as
+`python -m depth_recog.training.masks --help`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from depth_recog.errors import ConfigurationError
 from depth_recog.evaluation.masks import CLASSES, Agreement, confusion
 from depth_recog.networks.deeplab import RefinedDeepLab
 from depth_recog.training import checkpoint
@@ -45,18 +45,24 @@ LONGEST_GRADIENT = 1.0
 
 def class_weights(clips: list[Clip]) -> Tensor:
     """(19,) weights: rare classes count more, by the fourth root of their rarity."""
-    shares = [_probabilities(clip)[::4].mean((0, 1, 2), dtype=np.float64) for clip in clips]
+    shares = [
+        np.mean([wanted(clip, i).mean((0, 1)) for i in range(0, len(clip), 4)], 0) for clip in clips
+    ]
     frequency = np.sum(shares, 0) / np.sum(shares)
     rarity = np.median(frequency[frequency > 0]) / np.maximum(frequency, 1e-6)
     return torch.from_numpy(np.clip(rarity**0.25, *WEIGHTS)).float()
 
 
-def _probabilities(clip: Clip) -> NDArray[np.uint8]:
-    if clip.probabilities is None:
-        raise ConfigurationError(
-            f"{clip.name} has no probabilities: prepare it with --teacher MODEL --teach soft"
-        )
-    return clip.probabilities
+def wanted(clip: Clip, index: int) -> NDArray[np.uint8]:
+    """(h, w, 19) uint8, what is to be learnt of a frame: probabilities in 255ths.
+
+    Where a recording has labels of its own and no teacher was asked, they are certain; nothing is
+    wanted of an unlabelled pixel.
+    """
+    if clip.probabilities is not None:
+        return np.asarray(clip.probabilities[index], np.uint8)
+    certain = clip.labels[index][..., None] == np.arange(CLASSES)
+    return np.asarray(certain * np.uint8(255), np.uint8)
 
 
 def make_batch(
@@ -70,8 +76,7 @@ def make_batch(
     for c, i in samples:
         view = View.draw(rng, size, LARGEST_ZOOM)
         images.append(to_tensor(view.frame(clips[c].images[i], cv2.INTER_AREA)))
-        wanted = view.frame(_probabilities(clips[c])[i], cv2.INTER_LINEAR)
-        targets.append(to_tensor(wanted))
+        targets.append(to_tensor(view.frame(wanted(clips[c], i), cv2.INTER_LINEAR)))
     return torch.stack(images), torch.stack(targets)
 
 
@@ -89,9 +94,9 @@ def agreement(
     table = np.zeros((CLASSES, CLASSES), np.int64)
     for i in frames:
         image = np.asarray(cv2.resize(clip.images[i], size, interpolation=cv2.INTER_AREA), np.uint8)
-        labels = cv2.resize(clip.labels[i], size, interpolation=cv2.INTER_NEAREST_EXACT)
+        truth = cv2.resize(clip.labels[i], size, interpolation=cv2.INTER_NEAREST_EXACT)
         answer = network(to_tensor(image)[None]).argmax(1)[0].numpy().astype(np.uint8)
-        table += confusion(np.asarray(labels, np.uint8), answer)
+        table += confusion(np.asarray(truth, np.uint8), answer)
     found = Agreement.of(table)
     figures = {"mean": found.mean, "accuracy": found.accuracy, **found.by_group}
     return {name: round(value, 4) for name, value in figures.items()}
