@@ -12,17 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def tile_starts(length: int, side: int, overlap: float = 0.4) -> list[int]:
+def tile_starts(length: int, side: int, overlap: float = 0.4, more: int = 0) -> list[int]:
     """First pixels of the tiles of `side` pixels that cover `length` pixels.
 
     Args:
         length: of the frame's longer side, pixels.
         side: of a tile, along it.
         overlap: least share of a tile that the next one covers again.
+        more: tiles beyond those that are needed.
     """
     if length <= side:
         return [0]
-    count = int(np.ceil((length - side) / (side * (1 - overlap)))) + 1
+    count = int(np.ceil((length - side) / (side * (1 - overlap)))) + 1 + more
     return [round(i * (length - side) / (count - 1)) for i in range(count)]
 
 

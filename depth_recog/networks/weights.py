@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -22,12 +23,12 @@ from depth_recog.errors import WeightsError
 from depth_recog.method.masking import CITYSCAPES
 from depth_recog.networks.depth import DepthNetwork
 from depth_recog.networks.pose import PoseNetwork
-from depth_recog.networks.segmentation import SegmentationNetwork
+from depth_recog.networks.segmentation import segmentation_network
 
 FORMAT = "depth_recog/1"
-NETWORKS: dict[str, type[nn.Module]] = {
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "depth": DepthNetwork,
-    "masks": SegmentationNetwork,
+    "masks": segmentation_network,
     "pose": PoseNetwork,
 }
 SHIPPED = Path(__file__).parent / "shipped"
