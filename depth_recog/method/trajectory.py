@@ -14,7 +14,7 @@ from depth_recog.method.se3 import Matrix, cross_matrix, exp_twist, inverse_matr
 HORIZON_S = 0.5
 """So long a motion is believed to go on when nothing more is seen of it."""
 
-# Measured, by benchmarks/odometry.py (docs/results.md): the reprojection alone claims far too much.
+# Measured, by benchmarks/odometry.py (docs/results.md): a pair's covariance does not know them.
 AGREEING_PAIRS = 10
 """Pairs in a row whose errors agree, since what is wrong with the depth stays wrong."""
 DEPTH_SHARE = 0.08
