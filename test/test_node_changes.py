@@ -189,12 +189,14 @@ def test_the_estimator(robot: Robot, files: dict[str, Path]) -> None:
 
 
 def test_the_flow(robot: Robot) -> None:
+    """With a short gap every pair is of neighbours: the same two images, before and after."""
+    assert robot.set_parameters(NODE, longest_gap=0.15) == (True, "")
     usual = pose_after(robot)
     assert robot.set_parameters(NODE, flow="dense") == (True, "")
     dense = pose_after(robot)
-    assert robot.set_parameters(NODE, flow="sparse") == (True, "")
+    assert robot.set_parameters(NODE, flow="sparse", longest_gap=0.5) == (True, "")
     assert not np.array_equal(dense, usual)
-    assert np.array_equal(pose_after(robot), usual)
+    np.testing.assert_allclose(dense, usual, atol=0.2)
     accepted, why = robot.set_parameters(NODE, flow="farneback")
     assert not accepted
     assert "sparse, dense" in why
