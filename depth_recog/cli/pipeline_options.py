@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 
 from depth_recog.method.flow import FLOWS
-from depth_recog.method.recognizer import GATES, Settings
+from depth_recog.method.settings import GATES, Settings
 from depth_recog.networks.factory import ESTIMATORS, Assembly, assemble
 
 
