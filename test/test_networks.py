@@ -8,7 +8,7 @@ import torch
 from depth_recog.errors import ConfigurationError, DeviceError, WeightsError
 from depth_recog.method.camera import Camera
 from depth_recog.method.masking import PresetRules
-from depth_recog.method.recognizer import Settings
+from depth_recog.method.settings import Settings
 from depth_recog.networks import factory
 from depth_recog.networks.deeplab import RefinedDeepLab
 from depth_recog.networks.depth import DepthNetwork

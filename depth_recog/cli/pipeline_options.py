@@ -7,7 +7,7 @@ import argparse
 
 from depth_recog.method.flow import FLOWS
 from depth_recog.method.masking import DYNAMIC
-from depth_recog.method.recognizer import GATES, Settings
+from depth_recog.method.settings import GATES, Settings
 from depth_recog.networks.factory import ESTIMATORS, Assembly, assemble
 from depth_recog.networks.models import preset_rules
 

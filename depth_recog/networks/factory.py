@@ -13,7 +13,8 @@ from depth_recog.method.epipolar import EpipolarEstimator
 from depth_recog.method.network_pose import NetworkEstimator
 from depth_recog.method.pnp import PnpEstimator
 from depth_recog.method.pose import PoseEstimator
-from depth_recog.method.recognizer import Recognizer, Settings
+from depth_recog.method.recognizer import Recognizer
+from depth_recog.method.settings import Settings
 from depth_recog.method.viewport import Viewport, network_size
 from depth_recog.networks.device import choose_device
 from depth_recog.networks.models import Model, header_of, load_model

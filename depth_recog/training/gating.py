@@ -20,7 +20,8 @@ from depth_recog.method.gate_image import Motion
 from depth_recog.method.masking import PresetRules
 from depth_recog.method.observation import Observation, image_tensor
 from depth_recog.method.pnp import PnpEstimator
-from depth_recog.method.recognizer import Recognizer, Settings
+from depth_recog.method.recognizer import Recognizer
+from depth_recog.method.settings import Settings
 from depth_recog.training.cache import Eyes
 from depth_recog.training.pairs import Sample
 from depth_recog.training.prepared import Prepared
