@@ -134,10 +134,16 @@ class Recognizer:
             What was seen, and the pair with an earlier frame where there was one.
         """
         watch = Stopwatch()
-        frame = self.observe(name, stamp_ns, image, camera, watch)
-        why = self._buffer.broken_by(stamp_ns)
+        return self.advance(self.observe(name, stamp_ns, image, camera, watch), pair_wanted, watch)
+
+    def advance(
+        self, frame: Observation, pair_wanted: bool = True, watch: Stopwatch | None = None
+    ) -> Step:
+        """As `step`, of a frame in which the networks have looked already."""
+        watch = watch or Stopwatch()
+        why = self._buffer.broken_by(frame.stamp_ns)
         before = self._buffer.newest
-        if before is not None and before.camera != camera:
+        if before is not None and before.camera != frame.camera:
             why = "the camera's calibration changed"
         if pair_wanted and not why and before is not None:
             if before.tracks is None:
@@ -150,7 +156,7 @@ class Recognizer:
         if pair_wanted and frame.tracks is None:
             frame = replace(frame, tracks=self._fresh_tracks(frame))
             watch.lap("features")
-        partner = self._buffer.partner(stamp_ns)
+        partner = self._buffer.partner(frame.stamp_ns)
         if partner is not None and partner.tracks is None:
             partner = self._buffer.newest  # those before were seen while nobody asked for pairs
         pair = None
@@ -163,7 +169,7 @@ class Recognizer:
             static = pair.matches.within(~partner.dynamic, ~frame.dynamic)
             # Too few say nothing of the motion: darkness is not rest.
             if len(static) >= _LEAST_STATIC:
-                self._buffer.learn(static.median_motion / camera.width)
+                self._buffer.learn(static.median_motion / frame.camera.width)
         self._buffer.add(frame)
         return Step(frame, pair, why or "", _ALONE[self._settings.gate], watch.seconds)
 

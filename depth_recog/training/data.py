@@ -20,7 +20,7 @@ from depth_recog.networks.models import load_model
 from depth_recog.training.batches import Lesson, Samples
 from depth_recog.training.cache import Eyes, Part, prepare, training_size
 from depth_recog.training.config import Config
-from depth_recog.training.gating import GATES, everything
+from depth_recog.training.gating import GATES, everything, still_pixels
 from depth_recog.training.learner import Start
 from depth_recog.training.pairs import choose_samples
 from depth_recog.training.prepared import Prepared
@@ -149,7 +149,8 @@ def read_data(
         say(f"{key}: {_sentence(found)}")
         if samples:
             moving = GATES[config.gate](frames, samples, rules, eyes)
-            lessons.append(Lesson(frames, samples, moving))
+            still = still_pixels(frames, rules, eyes) if config.gate == "object" else None
+            lessons.append(Lesson(frames, samples, moving, still))
     if not lessons:
         raise TrainingError(
             "no frame has neighbours with enough parallax on both sides: nothing can be learnt "
