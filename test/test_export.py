@@ -171,6 +171,7 @@ def test_own_weights(tmp_path: Path) -> None:
 BAD = {
     "missing": (["moon", "--out", "OUT/m.onnx"], ["moon", "depth-street"]),
     "pose": (["pose-street", "--out", "OUT/m.onnx"], ["a pose network", "depth and masks"]),
+    "directory": (["OUT", "--out", "OUT/m.onnx"], ["a directory", "transformers"]),
     "suffix": (["masks-street", "--out", "OUT/m.pb"], ["m.pb", ".onnx"]),
     "size": (["masks-street", "--size", "100x64", "--out", "OUT/m.onnx"], ["100x64", "32"]),
     "small": (["masks-street", "--size", "96x32", "--out", "OUT/m.onnx"], ["96x32", "from 64"]),

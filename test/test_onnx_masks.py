@@ -416,3 +416,25 @@ def test_run_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "c.onnx" in line
     assert "c.yaml" in line
     assert not Path(out).exists()
+
+
+def test_training_takes_its_labels_by_name(tmp_path: Path) -> None:
+    """A folder of images has no labels of its own."""
+    pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
+    from training_runs import eyes, part, quick
+
+    from depth_recog.datasets.camera_yaml import write_camera_yaml
+    from depth_recog.training.cache import prepare
+
+    clip = tmp_path / "clip"
+    clip.mkdir()
+    street = SyntheticStreet(frames=3, width=160, height=64)
+    for frame in street:
+        cv2.imwrite(str(clip / f"{frame.name}.png"), frame.image[..., ::-1])
+    write_camera_yaml(clip / "camera.yaml", street.camera)
+    path = colours(tmp_path / "c.onnx", classes=["sky", "dog", "car"])
+    config = quick(Path("depth-street"), masks=str(path))
+    frames = prepare(part(str(clip)), (160, 64), eyes(config), tmp_path / "cache")
+    ids = np.array([CITYSCAPES.index("sky"), 255, CITYSCAPES.index("car")])
+    expected = ids[np.stack(images()).argmax(-1)]
+    assert np.array_equal(np.asarray(frames.labels), expected)

@@ -96,9 +96,14 @@ def test_a_damaged_result_is_found_out(
     data = bytearray((copy / "model.safetensors").read_bytes())
     data[-1] ^= 1
     (copy / "model.safetensors").write_bytes(data)
-    out = str(tmp_path / "out")
-    assert main(["run", STREET, "--weights", str(copy), "--out", out]) == 1
-    assert "README.md" in capsys.readouterr().err
+    assert main(["weights", "verify", str(run / "mine")]) == 0
+    assert "ok     mine: sha256 " in capsys.readouterr().out
+    for command in (
+        ["run", STREET, "--out", str(tmp_path / "out"), "--weights"],
+        ["weights", "verify"],
+    ):
+        assert main([*command, str(copy)]) == 1
+        assert "README.md" in capsys.readouterr().err
 
 
 def test_it_learnt(relative: Path, run: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.datasets.synthetic import SyntheticStreet
+from depth_recog.errors import ConfigurationError
 from depth_recog.networks.onnx_description import description_path
 from depth_recog.networks.onnx_export import check_size, export_onnx, licence_of
 from depth_recog.networks.weights import read_header, resolve
@@ -37,6 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Export, and say how far it is from torch."""
     check_size(options.size)
+    if Path(options.weights).expanduser().is_dir():
+        raise ConfigurationError(
+            f"{options.weights}: a directory; models of transformers have exporters of their own"
+        )
     header = read_header(resolve(options.weights, "depth"))
     sizes = [options.size] if options.size else list(dict.fromkeys((header.size, *_SIZES)))
     found = export_onnx(header, options.out, options.size, _pictures(sizes))

@@ -7,14 +7,17 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from torch import nn
 
 from depth_recog.errors import WeightsError
-from depth_recog.evaluation.splits import trained_on
+from depth_recog.evaluation.splits import list_of, trained_on
+from depth_recog.networks.hf_directory import CARD
+from depth_recog.networks.models import header_of, load_model
 from depth_recog.networks.weights import (
     SHIPPED,
     Header,
-    load_network,
     read_card,
     read_header,
     resolve,
@@ -53,7 +56,8 @@ def _shipped() -> list[Path]:
 def _path(name: str) -> Path:
     if not name:
         raise WeightsError("an empty name; depth-recog weights list shows the shipped ones")
-    return resolve(name, "depth")
+    folder = Path(name).expanduser()
+    return folder if folder.is_dir() else resolve(name, "depth")
 
 
 def _list(as_json: bool) -> int:
@@ -81,8 +85,12 @@ def _row(header: Header) -> dict[str, Any]:
     }
 
 
+def _card_path(path: Path) -> Path:
+    return path / CARD if path.is_dir() else path.with_suffix(".md")
+
+
 def _card(path: Path) -> dict[str, Any]:
-    card = path.with_suffix(".md")
+    card = _card_path(path)
     if not card.is_file():
         raise WeightsError(
             f"{card}: no such card: restore it, or write one with sha256 and licence"
@@ -95,7 +103,7 @@ def _show(path: Path, as_json: bool) -> int:
     if as_json:
         print(json.dumps(content, indent=2, default=str))
     else:
-        print(path.with_suffix(".md").read_text(encoding="utf-8"), end="")
+        print(_card_path(path).read_text(encoding="utf-8"), end="")
     return 0
 
 
@@ -122,11 +130,11 @@ def _examined(path: Path) -> dict[str, str | None]:
 
 def _facts(path: Path) -> str:
     """What was found right. Raises WeightsError with the first thing that is not."""
-    header = read_header(path)
+    header = header_of(str(path), "depth") if path.is_dir() else read_header(path)
     card = _card(path)
     if not card.get("licence"):
-        raise WeightsError(f"{path.with_suffix('.md')}: says nothing of the licence: add it")
-    network, _ = load_network(str(path), header.network)
+        raise WeightsError(f"{_card_path(path)}: says nothing of the licence: add it")
+    network = cast(nn.Module, load_model(str(path), header.network)[0])
     for key, tensor in network.state_dict().items():
         if not bool(tensor.isfinite().all()):
             raise WeightsError(
@@ -136,7 +144,7 @@ def _facts(path: Path) -> str:
     stated = str(card.get("train_files", ""))
     if listed is None and not stated.startswith("not known"):
         raise WeightsError(
-            f"{path.with_suffix('.train.sha256')}: no such list of the training files: restore it; "
+            f"{list_of(header)}: no such list of the training files: restore it; "
             "without it nobody can be kept from judging these weights by what they have seen"
         )
     seen = f"trained on {len(listed)} listed files" if listed is not None else stated
