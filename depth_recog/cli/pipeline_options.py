@@ -14,6 +14,9 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verbs that run the pipeline take."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--weights", default="", help="depth weights: a shipped name or a path")
+    parser.add_argument(
+        "--gate-weights", default="", help="depth weights for the gate by object alone, likewise"
+    )
     parser.add_argument("--mask-weights", default="", help="segmentation weights, likewise")
     parser.add_argument("--pose", default="pnp", choices=ESTIMATORS, help="pose estimator")
     parser.add_argument("--flow", default=Settings.flow, choices=FLOWS, help="optical flow")
@@ -30,6 +33,7 @@ def assembly_of(options: argparse.Namespace) -> Assembly:
         options.mask_weights,
         estimator=options.pose,
         settings=Settings(gate=options.gate, flow=options.flow),
+        gate_weights=options.gate_weights,
     )
 
 

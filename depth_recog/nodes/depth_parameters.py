@@ -20,6 +20,12 @@ SPECS = (
     Spec(
         "weights", "", "Depth weights: a shipped name or a path; empty for the default.", live=True
     ),
+    Spec(
+        "gate_weights",
+        "",
+        "Depth weights that the gate by object sees, however `weights` change; empty for those.",
+        live=True,
+    ),
     Spec("mask_weights", "", "Segmentation weights: a shipped name or a path.", live=True),
     Spec("pose_weights", "", "Pose weights, for the pose estimator `network`.", live=True),
     Spec("pose_estimator", "pnp", "Estimator of the three poses.", choices=ESTIMATORS, live=True),
