@@ -26,10 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_recog.method.ground import NETWORK_DEVIATION
 from depth_recog.method.residual import Float, Residual
-
-DEPTH_DEVIATION = 0.15
-"""sigma_d: of the depth network's log depth, common to a whole object."""
 
 SPEED_DEVIATION = 2.0
 """sigma_v: of each component of what moves anyhow, in the depth's unit per second."""
@@ -186,7 +184,7 @@ def score(
     information: Float,
     vector: Float,
     along: Float | None = None,
-    depth_deviation: float | Float = DEPTH_DEVIATION,
+    depth_deviation: float | Float = NETWORK_DEVIATION,
 ) -> Float:
     """Twice the log Bayes factor of moving over still.
 
@@ -220,7 +218,7 @@ def velocity(
     information: Float,
     vector: Float,
     along: Float | None = None,
-    depth_deviation: float = DEPTH_DEVIATION,
+    depth_deviation: float = NETWORK_DEVIATION,
 ) -> tuple[Float, Float]:
     """The likeliest velocity of what has this evidence, if it moves, in its likelier way.
 
