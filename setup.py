@@ -18,6 +18,7 @@ ROS = [
     "rosgraph-msgs",
     "sensor-msgs",
     "std-msgs",
+    "visualization-msgs",
 ]
 
 setup(

@@ -27,6 +27,7 @@ os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
 import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from visualization_msgs.msg import Marker, MarkerArray
 
 from depth_recog.datasets.sources import open_source
 from depth_recog.nodes import children
@@ -40,11 +41,12 @@ NAMESPACE = "rviz_scene"
 TOPICS: dict[str, type] = {
     "image": Image,
     "debug/color": Image,
-    "debug/dynamic_image": Image,
+    "debug/objects": Image,
     "depth/image_rect": Image,
     "depth/camera_info": CameraInfo,
 }
 POINTS = "depth/points"
+OBJECTS = "objects"
 VIEW_SIZE = (1000, 640)
 PANEL_WIDTH = 600
 HEAD_HEIGHT = 22
@@ -69,7 +71,9 @@ def listen(source: str, number: int) -> dict[str, Any]:
 
     def keeper(topic: str) -> Any:
         def keep(message: Any) -> None:
-            if stamp_ns(message.header) == wanted:
+            # An array of markers has no header of its own.
+            stamped = message.markers[0] if topic == OBJECTS else message
+            if stamp_ns(stamped.header) == wanted:
                 heard[topic] = message
 
         return keep
@@ -77,15 +81,15 @@ def listen(source: str, number: int) -> dict[str, Any]:
     rclpy.init(args=[])
     node = rclpy.create_node("rviz_scene", namespace=NAMESPACE)
     qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-    for topic, kind in {**TOPICS, POINTS: PointCloud2}.items():
+    for topic, kind in {**TOPICS, POINTS: PointCloud2, OBJECTS: MarkerArray}.items():
         node.create_subscription(kind, topic, keeper(topic), qos)
-    played = {"source": source, "stamps": "recorded", "limit": number + 5, "rate": 4.0}
+    played = {"source": source, "stamps": "recorded", "limit": number + 5, "rate": 2.0}
     processes = [
         children.start("depth_node", NAMESPACE, {}),
         children.start("camera_node", NAMESPACE, played | {"wait_for_node": "depth_node"}),
     ]
     try:
-        deadline = time.monotonic() + 60 + number / 2
+        deadline = time.monotonic() + 60 + number
         while processes[1].poll() is None and time.monotonic() < deadline:
             rclpy.spin_once(node, timeout_sec=0.1)
     finally:
@@ -190,7 +194,7 @@ def draw_line(picture: RGB, view: Orbit, ends: Any, color: tuple[int, ...], widt
 
 
 def draw_view(scene: dict[str, Any], heard: dict[str, Any]) -> RGB:
-    """The big view: grid, frame, points."""
+    """The big view: grid, frame, points, objects."""
     manager = scene["Visualization Manager"]
     displays = {display["Name"]: display for display in manager["Displays"]}
     grid, cloud = displays["Ground"], displays["Points"]
@@ -209,14 +213,80 @@ def draw_view(scene: dict[str, Any], heard: dict[str, Any]) -> RGB:
     draw_squares(picture, view, points @ LINK_FROM_OPTICAL.T, colors, cloud["Size (m)"])
     for axis, color in zip(np.eye(3), ((230, 40, 40), (40, 200, 40), (60, 90, 255)), strict=True):
         draw_line(picture, view, ((0, 0, 0), axis), color, 3)
+    if displays["Objects"]["Enabled"] and OBJECTS in heard:
+        draw_markers(picture, view, heard[OBJECTS])
     pixels, _ = view.project(np.zeros((1, 3)))
     write(picture, "camera_link", tuple((pixels[0] + (8, 18)).astype(int).tolist()))
     return picture
 
 
-def write(picture: RGB, text: str, place: tuple[int, ...]) -> None:
-    """White letters; `place` is where they begin."""
-    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, WHITE, 1, cv2.LINE_AA)
+def draw_markers(picture: RGB, view: Orbit, array: MarkerArray) -> None:
+    """The far ones first: boxes as RViz fills them, arrows, texts."""
+    shown = [marker for marker in array.markers if marker.action == Marker.ADD]
+    for marker in sorted(shown, key=lambda m: -m.pose.position.z):
+        rgb = color_of(marker)
+        if marker.type == Marker.CUBE:
+            place, size = vector(marker.pose.position), vector(marker.scale)
+            draw_box(picture, view, place, size, rgb, marker.color.a)
+        elif marker.type == Marker.ARROW:
+            ends = [LINK_FROM_OPTICAL @ vector(point) for point in marker.points]
+            draw_line(picture, view, ends, rgb, 3)
+            pixels, _ = view.project(ends[1][None])
+            if np.isfinite(pixels).all():
+                cv2.circle(picture, np.rint(pixels[0]).astype(int).tolist(), 5, rgb, -1)
+    for marker in shown:
+        if marker.type == Marker.TEXT_VIEW_FACING:
+            pixels, z = view.project((LINK_FROM_OPTICAL @ vector(marker.pose.position))[None])
+            size = view.focal * marker.scale.z / max(z[0], 0.1) / 22
+            (width, _), _ = cv2.getTextSize(marker.text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
+            text = marker.text.replace("±", "+-")  # OpenCV's letters are ASCII
+            if z[0] > 0.1 and size > 0.3:
+                place = tuple((pixels[0] - (width / 2, 0)).astype(int).tolist())
+                write(picture, text, place, size, color_of(marker))
+
+
+def draw_box(
+    picture: RGB,
+    view: Orbit,
+    centre: NDArray[np.float64],
+    size: NDArray[np.float64],
+    rgb: tuple[int, ...],
+    alpha: float,
+) -> None:
+    """A translucent box along the optical frame's axes."""
+    signs = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
+    corners = (centre + signs * size / 2) @ LINK_FROM_OPTICAL.T
+    pixels, z = view.project(corners)
+    if z.min() < 0.1:
+        return
+    hull = cv2.convexHull(np.rint(pixels).astype(np.int32))
+    filled = cv2.fillConvexPoly(picture.copy(), hull, rgb)
+    cv2.addWeighted(filled, alpha / 2, picture, 1 - alpha / 2, 0, picture)
+    for i, first in enumerate(signs):
+        for j, second in enumerate(signs[:i]):
+            if np.abs(first - second).sum() == 2:
+                draw_line(picture, view, (corners[i], corners[j]), rgb, 1)
+
+
+def color_of(marker: Marker) -> tuple[int, ...]:
+    """RGB, 0..255."""
+    return tuple(round(255 * c) for c in (marker.color.r, marker.color.g, marker.color.b))
+
+
+def vector(message: Any) -> NDArray[np.float64]:
+    """(3,) of a Point or Vector3."""
+    return np.array((message.x, message.y, message.z))
+
+
+def write(
+    picture: RGB,
+    text: str,
+    place: tuple[int, ...],
+    size: float = 0.45,
+    rgb: tuple[int, ...] = WHITE,
+) -> None:
+    """Letters; `place` is where they begin."""
+    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, rgb, 1, cv2.LINE_AA)
 
 
 def strip(width: int, text: str) -> RGB:

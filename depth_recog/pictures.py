@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from depth_recog.method.gate_image import Motion
+from depth_recog.method.regions import Region
 
 RGB = NDArray[np.uint8]
 
@@ -36,6 +41,12 @@ PALETTE = np.array(
 )
 MOVING_COLOR = (255, 40, 40)
 UNDECIDED_COLOR = (255, 200, 0)
+STILL_COLOR = (40, 220, 80)
+_COLORS = {
+    Motion.STILL: STILL_COLOR,
+    Motion.UNDECIDED: UNDECIDED_COLOR,
+    Motion.MOVING: MOVING_COLOR,
+}
 _GREY = np.array((128, 128, 128), np.uint8)
 
 
@@ -66,11 +77,71 @@ def label_overlay(image: RGB, labels: NDArray[np.uint8], opacity: float = 0.55) 
 def outline(image: RGB, moving: NDArray[np.uint8]) -> RGB:
     """The gate's decision around regions: red where moving, yellow where undecided."""
     result = image.copy()
-    for value, color in ((1, UNDECIDED_COLOR), (2, MOVING_COLOR)):
-        mask = (moving == value).astype(np.uint8)
-        contours = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
-        cv2.drawContours(result, contours, -1, color, max(1, image.shape[1] // 400))
+    for motion in (Motion.UNDECIDED, Motion.MOVING):
+        _draw_contours(result, moving == motion, _COLORS[motion])
     return result
+
+
+def outlined_regions(image: RGB, numbers: NDArray[np.int32], regions: Iterable[Region]) -> RGB:
+    """Each region's outline in its decision's colour, with its number and, if it moves, its speed.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        numbers: (H, W) int32, the region's number by pixel.
+        regions: with these numbers; text is left out where it would hide the region.
+    """
+    result = image.copy()
+    texts = []
+    windows = _windows(numbers)
+    for region in regions:
+        if region.number not in windows:
+            continue
+        window = windows[region.number]
+        mask = numbers[window] == region.number
+        # A view: what is drawn in it is in the picture.
+        _draw_contours(result[window], mask, _COLORS[region.motion])
+        text = str(region.number)
+        if region.motion is Motion.MOVING and np.isfinite(region.speed):
+            text += f": {region.speed:.1f}"
+        rows, columns = window
+        texts.append((text, columns.start, rows.start, int(mask.sum()), region.motion))
+    scale = max(0.35, image.shape[1] / 1800)
+    for text, left, top, pixels, motion in texts:
+        (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+        if width * height > pixels:
+            continue
+        place = min(left, image.shape[1] - width), max(top - 3, height)
+        for color, weight in (((0, 0, 0), 3), (_COLORS[motion], 1)):
+            cv2.putText(
+                result, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, color, weight, cv2.LINE_AA
+            )
+    return result
+
+
+def _windows(numbers: NDArray[np.int32]) -> dict[int, tuple[slice, slice]]:
+    """Rows and columns of each number above 0."""
+    rows, columns = np.nonzero(numbers)
+    owners = numbers[rows, columns]
+    order = np.argsort(owners, kind="stable")
+    found, starts = np.unique(owners[order], return_index=True)
+    if not len(found):
+        return {}
+    ends = [
+        (np.minimum.reduceat(places[order], starts), np.maximum.reduceat(places[order], starts) + 1)
+        for places in (rows, columns)
+    ]
+    (tops, bottoms), (lefts, rights) = ends
+    return {
+        int(number): (slice(int(top), int(bottom)), slice(int(left), int(right)))
+        for number, top, bottom, left, right in zip(
+            found, tops, bottoms, lefts, rights, strict=True
+        )
+    }
+
+
+def _draw_contours(image: RGB, mask: NDArray[np.bool_], color: tuple[int, int, int]) -> None:
+    contours = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+    cv2.drawContours(image, contours, -1, color, max(1, image.shape[1] // 400))
 
 
 def captioned(image: RGB, text: str) -> RGB:

@@ -75,8 +75,8 @@ class Robot(rp.Peer):
 
 
 @contextmanager
-def fleet() -> Iterator[Any]:
-    """Starts depth nodes with their peers; all are gone at the end."""
+def fleet(kind: type[Robot] = Robot) -> Iterator[Any]:
+    """Starts depth nodes with their peers of a kind; all are gone at the end."""
     running: list[Any] = []
 
     def start(
@@ -85,7 +85,7 @@ def fleet() -> Iterator[Any]:
         values = PARAMETERS | (parameters or {})
         process = rp.start_node("depth_node", namespace, values, ros_args)
         running.append(process)
-        peer = Robot(namespace, process)
+        peer = kind(namespace, process)
         running.append(peer)
         return process, peer
 

@@ -149,6 +149,7 @@ def test_run_pairs(out: Path) -> None:
             "absolute_difference",
             "decision",
             "why",
+            "regions",
         }
         assert int(pair["first"]) < int(pair["second"]) < FRAMES
         assert pair["dt"] == pytest.approx(0.1 * (int(pair["second"]) - int(pair["first"])))
@@ -163,6 +164,49 @@ def test_run_pairs(out: Path) -> None:
             assert np.allclose(pair["absolute_difference"], difference)
 
 
+def test_run_regions(out: Path) -> None:
+    """They are what was decided of the pixels, and numbers or null: JSON has no NaN."""
+    moving = pictures(out, "moving")
+    for line in (out / "pairs.jsonl").read_text().splitlines():
+        assert "NaN" not in line
+        pair = json.loads(line)
+        assert pair["regions"]
+        for region in pair["regions"]:
+            assert set(region) == {
+                "number",
+                "class",
+                "pixels",
+                "features",
+                "decision",
+                "score",
+                "why",
+                "velocity",
+                "deviation",
+                "centre",
+                "size",
+            }
+            assert region["class"] in ("person", "rider", "car", "truck", "bus")
+            for key in ("velocity", "deviation", "centre", "size"):
+                assert region[key] is None or np.isfinite(region[key]).all()
+            assert (region["score"] is None) == (region["velocity"] is None)
+        decided = {region["decision"] for region in pair["regions"]}
+        codes = set(np.unique(moving[int(pair["second"])]))
+        assert ("moving" in decided) == (2 in codes)
+        assert (pair["decision"] == "moving") == (2 in codes)
+
+
+def test_run_with_weights_of_the_gates_own(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    drive = STREET.replace(f"frames={FRAMES}", "frames=2")
+    result = command("run", drive, "--out", out, "--gate-weights", "depth-street")
+    assert result.returncode == 0, result.stderr
+    report = json.loads((out / "run.json").read_text())
+    assert report["gate_weights"] == report["weights"]
+    assert "pose network" in fails(
+        "run", drive, "--out", tmp_path / "no", "--gate-weights", "pose-street"
+    )
+
+
 def test_run_report(out: Path) -> None:
     report = json.loads((out / "run.json").read_text())
     assert report["frames"] == {"in": FRAMES, "out": FRAMES, "dropped": 0, "rejected": 0}
@@ -172,6 +216,7 @@ def test_run_report(out: Path) -> None:
     assert report["error"] is None
     assert report["seconds"] > 0
     assert report["unit"] == "metres"
+    assert report["gate_weights"] is None
     for key in ("weights", "mask_weights"):
         assert re.fullmatch("[0-9a-f]{64}", report[key]["sha256"])
     assert {"depth_recog", "python", "torch", "opencv", "device", "pose", "gate"} <= set(report)

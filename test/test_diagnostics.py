@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -66,6 +67,24 @@ def test_figures() -> None:
     assert float(rows["rate (Hz)"]) > 0
     assert rows["published"] == "101"
     assert rows["gate moving"] == "26"
+
+
+def test_regions_are_a_mean_over_the_frames_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger()
+    ledger.finished(0.05, PARTS, "still", 0.1)  # another gate
+    assert ledger.regions() == {}
+    assert not [key for key in flat(ledger) if key.startswith("regions")]
+    now = [50.0]
+    monkeypatch.setattr(diagnostics.time, "monotonic", lambda: now[0])
+    for counts in ({"moving": 9}, {"moving": 1, "still": 3}, {"still": 4}):
+        ledger.finished(0.05, PARTS, "moving", 0.1, Counter(counts))
+        now[0] += 0.6
+    assert ledger.regions() == {"moving": 0.0, "still": 4.0, "undecided": 0.0}
+    now[0] -= 0.3
+    assert ledger.regions() == {"moving": 0.5, "still": 3.5, "undecided": 0.0}
+    assert flat(ledger)["regions still"] == "3.5"
+    now[0] += 9
+    assert ledger.regions() == {}
 
 
 def test_last_rejection_is_kept() -> None:

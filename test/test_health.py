@@ -95,6 +95,12 @@ def test_weights(state: str, why: str, level: bytes, message: str) -> None:
     assert (verdict.level, verdict.message) == (level, message)
 
 
+def test_gate() -> None:
+    assert health.gate_verdict("image", {}) == health.Verdict(health.OK, "image")
+    found = health.gate_verdict("object", {"moving": 1.0, "still": 4.25}).message
+    assert found == "object: 1.0 moving, 4.2 still regions a frame"
+
+
 def test_what_is_long_ago_is_forgotten() -> None:
     found = Recent()
     for rejected in (0, 3, 3, 3, 3, 3):

@@ -164,6 +164,61 @@ def test_an_assembly_keeps_what_has_not_changed(tmp_path):
     assert replaced.depth.unit == "relative"
 
 
+def changed(path, header, **changes):
+    """The shipped depth network as a file of another content."""
+    network, _ = load_network("", "depth")
+    for name, values in network.named_parameters():
+        if "head" in name and name.endswith("bias"):
+            values.data += 0.7
+    size, unit = (changes.get(k, getattr(header, k)) for k in ("size", "unit"))
+    save_network(network, path, "depth", header.architecture, size, unit)
+    return str(path)
+
+
+def seen(assembly):
+    """One frame's depth, and what the gate takes for it."""
+    camera = Camera(416, 128, 240, 240, 208, 64)
+    picture = np.random.default_rng(0).integers(0, 255, (128, 416, 3), dtype=np.uint8)
+    frame = assembly.recognizer.observe("0", 0, picture, camera)
+    return frame.depth, frame.gate_depth
+
+
+def test_the_gate_keeps_its_weights_while_others_come(tmp_path):
+    first = factory.assemble("cpu")
+    other = changed(tmp_path / "other.safetensors", first.depth)
+    alone = factory.assemble("cpu", previous=first, gate_weights="depth-street")
+    # As long as both are the same it is one network, which runs once.
+    assert alone.gate_network is alone.depth_network is first.depth_network
+    depth, gate = seen(alone)
+    assert gate is depth
+    swapped = factory.assemble("cpu", other, previous=alone, gate_weights="depth-street")
+    assert swapped.gate_network is first.depth_network
+    new, same = seen(swapped)
+    assert np.array_equal(same, gate)
+    assert not np.allclose(new, depth, rtol=0.05)
+    back = factory.assemble("cpu", previous=swapped, gate_weights=other)
+    assert back.depth_network is first.depth_network
+    assert back.gate_network is swapped.depth_network
+    assert np.array_equal(seen(back)[0], depth)
+    assert np.array_equal(seen(back)[1], new)
+    without = factory.assemble("cpu", previous=back)
+    assert without.gate is without.gate_network is None
+    assert np.array_equal(seen(without)[1], depth)
+    # Nor does another setting lose it.
+    assert np.array_equal(seen(back.with_settings(Settings(mask_margin=5)))[1], new)
+
+
+@pytest.mark.parametrize("change", [{"size": (640, 192)}, {"unit": "relative"}])
+def test_weights_that_do_not_go_with_the_gates(tmp_path, change):
+    other = changed(tmp_path / "other.safetensors", factory.assemble("cpu").depth, **change)
+    words = "640x192" if "size" in change else "relative"
+    for depth, gate in (("", other), (other, "depth-street")):
+        with pytest.raises(WeightsError, match=words):
+            factory.assemble("cpu", depth, gate_weights=gate)
+        with pytest.raises(WeightsError, match=words):
+            factory.check_weights(depth, "", "", "pnp", gate)
+
+
 def test_weights_are_looked_at_without_loading_them():
     factory.check_weights("", "", "", "network")
     with pytest.raises(WeightsError, match="a masks network is needed"):

@@ -100,8 +100,8 @@ def _judge(options: argparse.Namespace) -> int:
     folder = RunFolder(Path(options.source)) if is_run_folder(Path(options.source)) else None
     if folder is not None and pipeline_options_given(options):
         raise ConfigurationError(
-            f"{options.source} was run already: leave --weights, --mask-weights, --pose, --flow, "
-            "--gate and --device out, or give its source"
+            f"{options.source} was run already: leave --weights, --gate-weights, --mask-weights, "
+            "--pose, --flow, --gate and --device out, or give its source"
         )
     source = folder.source if folder else options.source
     sequence = _source_of(folder, options.source) if folder else _recording(source)
@@ -168,11 +168,14 @@ def _answers(
     if folder is None:
         assembly = assembly_of(options)
         headers = [assembly.depth, assembly.masks]
+        if assembly.gate:
+            headers.append(assembly.gate)
         if options.pose == "network":
             headers.append(header_of("", "pose"))
         about = {
             "weights": assembly.depth.path.stem,
             "weights sha256": assembly.depth.sha256,
+            **({"gate weights": assembly.gate.path.stem} if assembly.gate else {}),
             "mask weights": assembly.masks.path.stem,
             "pose": options.pose,
             "flow": options.flow,
@@ -180,8 +183,14 @@ def _answers(
         }
         return Pipeline(assembly, about), headers, []
     headers, gone = [], []
-    for key, network in (("weights", "depth"), ("mask_weights", "masks")):
+    for key, network in (
+        ("weights", "depth"),
+        ("gate_weights", "depth"),
+        ("mask_weights", "masks"),
+    ):
         recorded = folder.weights(key)
+        if key == "gate_weights" and not recorded:
+            continue
         name = recorded.get("name", f"unknown {key}")
         try:
             header = header_of(recorded.get("path") or name, network)

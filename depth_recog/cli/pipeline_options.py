@@ -21,6 +21,9 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
         help="depth weights: a shipped name, a path, or a directory of transformers",
     )
     parser.add_argument(
+        "--gate-weights", default="", help="depth weights for the gate by object alone, likewise"
+    )
+    parser.add_argument(
         "--mask-weights",
         default="",
         help="segmentation weights, likewise; or NAME.onnx, with NAME.yaml beside it",
@@ -44,6 +47,7 @@ def assembly_of(options: argparse.Namespace) -> Assembly:
             gate=options.gate,
             flow=options.flow,
         ),
+        gate_weights=options.gate_weights,
     )
 
 

@@ -26,6 +26,7 @@ from depth_recog.cli.pipeline_options import add_pipeline_arguments, assembly_of
 from depth_recog.datasets.sequence import Frame, Recording, Sequence
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import OutputError
+from depth_recog.interfaces.regions import record
 from depth_recog.method.observation import Pair, Step
 from depth_recog.method.trajectory import Trajectory
 from depth_recog.method.viewport import FARTHEST, NEAREST, Viewport, limit_depth
@@ -111,6 +112,7 @@ def pair_record(pair: Pair) -> dict[str, Any]:
         "absolute_difference": rows(pair.absolute_difference, pair.static.ok and pair.dynamic.ok),
         "decision": pair.decision.motion.name.lower(),
         "why": pair.decision.why,
+        "regions": [record(region) for region in pair.verdict.regions] if pair.verdict else None,
     }
 
 
@@ -205,6 +207,7 @@ def _report(
         "kind": sequence.kind,
         "device": str(assembly.device),
         "weights": _weights(assembly.depth),
+        "gate_weights": _weights(assembly.gate) if assembly.gate else None,
         "mask_weights": _weights(assembly.masks),
         "classes": list(assembly.recognizer.settings.rules.classes),
         "dynamic_classes": list(assembly.recognizer.settings.rules.dynamic),

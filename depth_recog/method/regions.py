@@ -64,6 +64,18 @@ class Region:
     centre: Float
     size: Float
 
+    @property
+    def speed(self) -> float:
+        """Length of `velocity`."""
+        return float(np.linalg.norm(self.velocity))
+
+    @property
+    def speed_deviation(self) -> float:
+        """Standard deviation of `speed`, as if the axes' errors were independent."""
+        if not self.speed > 0:
+            return float(self.deviation.max())
+        return float(np.linalg.norm(self.deviation * self.velocity) / self.speed)
+
 
 def linked(pools: Float, states: NDArray[np.uint8], patches: NDArray[np.int32]) -> NDArray[np.intp]:
     """Which features belong together.

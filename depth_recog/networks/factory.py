@@ -34,6 +34,8 @@ class Assembly:
         mask_network: what the segmentation weights hold.
         masks: header of the segmentation weights.
         device: where the networks live.
+        gate_network: what the gate's own depth weights hold; None where it has none.
+        gate: header of the gate's own depth weights; likewise.
     """
 
     recognizer: Recognizer
@@ -42,6 +44,8 @@ class Assembly:
     mask_network: Model
     masks: Header
     device: torch.device
+    gate_network: Model | None = None
+    gate: Header | None = None
 
     def with_settings(self, settings: Settings) -> Assembly:
         """The same networks with other settings; see `Recognizer.changed`.
@@ -75,6 +79,7 @@ def assemble(
     estimator: str = "pnp",
     settings: Settings | None = None,
     previous: Assembly | None = None,
+    gate_weights: str = "",
 ) -> Assembly:
     """Load everything that a recognizer needs.
 
@@ -86,6 +91,8 @@ def assemble(
         estimator: one of `ESTIMATORS`.
         settings: what a user may decide.
         previous: an assembly on that device, whose networks are kept where the file is the same.
+        gate_weights: depth weights that the gate by object sees, however `depth_weights` change:
+            shipped name or path; "" for the latter.
 
     Raises:
         ConfigurationError: an unknown estimator.
@@ -94,9 +101,13 @@ def assemble(
     """
     settings = settings or Settings()
     place = choose_device(device)
-    kept = (previous.depth_network, previous.depth) if previous else None
+    kept = _networks_of(previous)
     depth, depth_header = _network(depth_weights, "depth", place, kept)
-    kept = (previous.mask_network, previous.masks) if previous else None
+    gate, gate_header = None, None
+    if gate_weights:
+        kept.append((depth, depth_header))
+        gate, gate_header = _network(gate_weights, "depth", place, kept)
+        _check_alike(depth_header, gate_header)
     masks, mask_header = _network(mask_weights, "masks", place, kept)
     if mask_header.classes != settings.rules.classes:
         known, named = mask_header.classes, settings.rules.classes
@@ -105,26 +116,59 @@ def assemble(
             f"rules name {len(named)} ({', '.join(named)})"
         )
     poses = make_estimator(estimator, pose_weights, place)
-    if previous and (depth, masks) == (previous.depth_network, previous.mask_network):
+    networks = (depth, masks, gate)
+    before = previous and (previous.depth_network, previous.mask_network, previous.gate_network)
+    if previous and networks == before:
         recognizer = previous.recognizer.changed(settings, poses)
     else:
-        recognizer = Recognizer(depth, masks, poses, settings, place)
-    return Assembly(recognizer, depth, depth_header, masks, mask_header, place)
+        # As long as both are one network, it need not run twice.
+        steady = None if gate is depth else gate
+        recognizer = Recognizer(depth, masks, poses, settings, place, steady)
+    return Assembly(recognizer, depth, depth_header, masks, mask_header, place, gate, gate_header)
 
 
-def check_weights(depth_weights: str, mask_weights: str, pose_weights: str, estimator: str) -> None:
+def check_weights(
+    depth_weights: str, mask_weights: str, pose_weights: str, estimator: str, gate_weights: str = ""
+) -> None:
     """Look at the headers and hashes of the files that `assemble` would load. Raises as it does."""
-    header_of(depth_weights, "depth")
+    depth = header_of(depth_weights, "depth")
+    if gate_weights:
+        _check_alike(depth, header_of(gate_weights, "depth"))
     header_of(mask_weights, "masks")
     if estimator == "network" or pose_weights:
         header_of(pose_weights, "pose")
 
 
+def _check_alike(depth: Header, gate: Header) -> None:
+    if gate.size != depth.size:
+        raise WeightsError(
+            f"{gate.path}: for images of {gate.size[0]}x{gate.size[1]}, the depth weights "
+            f"{depth.path.stem} for {depth.size[0]}x{depth.size[1]}: both see the same images, so "
+            "the gate needs weights of the same size"
+        )
+    if gate.unit != depth.unit:
+        raise WeightsError(
+            f"{gate.path}: its depth is {gate.unit}, that of the depth weights {depth.path.stem} "
+            f"{depth.unit}: poses and velocities are in one unit"
+        )
+
+
+def _networks_of(assembly: Assembly | None) -> list[tuple[Model, Header]]:
+    if assembly is None:
+        return []
+    found = [(assembly.depth_network, assembly.depth), (assembly.mask_network, assembly.masks)]
+    if assembly.gate_network is not None and assembly.gate is not None:
+        found.append((assembly.gate_network, assembly.gate))
+    return found
+
+
 def _network(
-    name: str, kind: str, device: torch.device, kept: tuple[Model, Header] | None
+    name: str, kind: str, device: torch.device, kept: list[tuple[Model, Header]]
 ) -> tuple[Model, Header]:
-    if kept is not None and header_of(name, kind) == kept[1]:
-        return kept
+    header = header_of(name, kind) if kept else None
+    for loaded in kept:
+        if loaded[1] == header:
+            return loaded
     return load_model(name, kind, device)
 
 

@@ -18,7 +18,9 @@ from depth_recog.nodes import memory
 from depth_recog.nodes.depth_parameters import settings_of
 from depth_recog.nodes.matching import LatestSlot
 
-FROM_FILES = frozenset({"weights", "mask_weights", "pose_weights", "pose_estimator"})
+FROM_FILES = frozenset(
+    {"weights", "gate_weights", "mask_weights", "pose_weights", "pose_estimator"}
+)
 """Parameters that say which networks are loaded."""
 
 ACTIVE, LOADING, FAILED = "active", "loading", "failed"
@@ -68,7 +70,7 @@ class Assembler:
         if self.current is None:
             return
         if names & FROM_FILES:
-            check_weights(*_files(values))
+            check_weights(*_files(values), values["gate_weights"])
         settings = settings_of(values)
         with self._lock:
             if settings != self._settings:
@@ -144,4 +146,4 @@ def _files(values: Mapping[str, Any]) -> tuple[str, str, str, str]:
 def _assemble(
     values: Mapping[str, Any], settings: Settings, previous: Assembly | None = None
 ) -> Assembly:
-    return assemble(values["device"], *_files(values), settings, previous)
+    return assemble(values["device"], *_files(values), settings, previous, values["gate_weights"])

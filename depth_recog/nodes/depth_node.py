@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_recog.errors import DepthRecogError
 from depth_recog.interfaces import compressed_image
+from depth_recog.method.observation import Step
 from depth_recog.method.viewport import Viewport
 from depth_recog.networks.factory import Assembly
 from depth_recog.nodes import camera_info, diagnostics, messages
@@ -190,7 +192,8 @@ class DepthNode(ManagedNode):
         }
         decision = step.pair.decision.motion.name.lower() if step.pair else "alone"
         masked = float(step.frame.dynamic.mean())
-        self._ledger.finished(time.monotonic() - job.arrived, parts, decision, masked)
+        latency = time.monotonic() - job.arrived
+        self._ledger.finished(latency, parts, decision, masked, _regions(step))
 
     def _viewport(self, info: CameraInfo, assembly: Assembly) -> Viewport:
         rectified = self._params["input_rectified"]
@@ -204,6 +207,13 @@ class DepthNode(ManagedNode):
             self._view_key = key
             assembly.recognizer.reset()
         return self._view
+
+
+def _regions(step: Step) -> Counter[str] | None:
+    """How many by decision; None without the gate by object."""
+    if step.pair is None or step.pair.verdict is None:
+        return None
+    return Counter(region.motion.name.lower() for region in step.pair.verdict.regions)
 
 
 def _pixels(message: Image | CompressedImage) -> NDArray[np.uint8]:

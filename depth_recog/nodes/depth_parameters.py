@@ -31,6 +31,12 @@ SPECS = (
         "Segmentation weights: a shipped name, a path, or an ONNX model with its YAML beside it.",
         live=True,
     ),
+    Spec(
+        "gate_weights",
+        "",
+        "Depth weights that the gate by object sees, however `weights` change; empty for those.",
+        live=True,
+    ),
     Spec("pose_weights", "", "Pose weights, for the pose estimator `network`.", live=True),
     Spec("pose_estimator", "pnp", "Estimator of the three poses.", choices=ESTIMATORS, live=True),
     Spec(

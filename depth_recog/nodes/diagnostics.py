@@ -17,7 +17,11 @@ no camera_info belongs to it; nobody listened."""
 DECISIONS = ("moving", "still", "undecided", "alone")
 """The gate's, of the frames that went out; "alone" had no earlier frame to be compared with."""
 
+REGIONS = ("moving", "still", "undecided")
+"""Decisions on regions, of the gate by object."""
+
 _WINDOW = 100
+_REGIONS_S = 1.0
 
 
 class Ledger:
@@ -32,6 +36,7 @@ class Ledger:
         self._finished: deque[float] = deque(maxlen=_WINDOW)
         self._parts: dict[str, deque[float]] = {}
         self._masked: deque[float] = deque(maxlen=_WINDOW)
+        self._regions: deque[tuple[float, Counter[str]]] = deque(maxlen=_WINDOW)
         self.last_rejection = ""
 
     def count(self, outcome: str, number: int = 1, why: str = "") -> None:
@@ -42,20 +47,45 @@ class Ledger:
                 self.last_rejection = why
 
     def finished(
-        self, latency: float, parts: dict[str, float], decision: str, masked: float
+        self,
+        latency: float,
+        parts: dict[str, float],
+        decision: str,
+        masked: float,
+        regions: Counter[str] | None = None,
     ) -> None:
-        """A frame went out: seconds since its arrival, seconds by part, decision, masked share."""
+        """A frame went out.
+
+        Args:
+            latency: seconds since its arrival.
+            parts: seconds by part.
+            decision: one of `DECISIONS`.
+            masked: dynamic share of the image.
+            regions: how many by decision; None where the gate did not look at single ones.
+        """
         with self._lock:
             self.counts["published"] += 1
             self._latencies.append(latency)
             self._finished.append(time.monotonic())
             self.decisions[decision] += 1
             self._masked.append(masked)
+            if regions is not None:
+                self._regions.append((time.monotonic(), regions))
             for part, seconds in parts.items():
                 self._parts.setdefault(part, deque(maxlen=_WINDOW)).append(seconds)
 
+    def regions(self) -> dict[str, float]:
+        """How many a frame, by decision, in the last second; empty where none was looked at."""
+        with self._lock:
+            since = time.monotonic() - _REGIONS_S
+            recent = [counts for stamp, counts in self._regions if stamp > since]
+        if not recent:
+            return {}
+        return {name: sum(c[name] for c in recent) / len(recent) for name in REGIONS}
+
     def report(self) -> dict[str, dict[str, str]]:
         """By status ("input", "depth", "gate"): key and value, all of one moment."""
+        regions = self.regions()
         with self._lock:
             counts = {outcome: str(self.counts[outcome]) for outcome in ("received", *OUTCOMES)}
             inputs = {key: counts[key] for key in ("received", "rejected", "unmatched")}
@@ -63,6 +93,7 @@ class Ledger:
                 inputs["last rejection"] = self.last_rejection
             depth = {key: counts[key] for key in ("published", "dropped", "idle")}
             gate = {f"gate {name}": str(self.decisions[name]) for name in DECISIONS}
+            gate |= {f"regions {name}": f"{number:.1f}" for name, number in regions.items()}
             if len(self._finished) > 1:
                 span = self._finished[-1] - self._finished[0]
                 depth["rate (Hz)"] = f"{(len(self._finished) - 1) / max(span, 1e-6):.2f}"

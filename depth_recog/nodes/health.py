@@ -128,6 +128,19 @@ def depth_verdict(alive: bool, wanted: bool, mismatches: list[str], recent: Rece
     return Verdict(OK, f"{recent.rate('published'):.1f} depth images a second")
 
 
+def gate_verdict(gate: str, regions: Mapping[str, float]) -> Verdict:
+    """What does the gate find?
+
+    Args:
+        gate: the parameter.
+        regions: how many a frame, by decision; empty where none was looked at.
+    """
+    if not regions:
+        return Verdict(OK, gate)
+    found = ", ".join(f"{number:.1f} {decision}" for decision, number in regions.items())
+    return Verdict(OK, f"{gate}: {found} regions a frame")
+
+
 def weights_verdict(state: str, why: str) -> Verdict:
     """Do the networks run that were asked for?"""
     if state == "failed":

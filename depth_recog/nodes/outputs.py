@@ -16,6 +16,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Float64MultiArray, Header
+from visualization_msgs.msg import MarkerArray
 
 from depth_recog.errors import ConfigurationError
 from depth_recog.method.camera import Camera
@@ -26,9 +27,10 @@ from depth_recog.method.se3 import Matrix
 from depth_recog.method.viewport import Viewport, limit_depth
 from depth_recog.nodes import camera_info, messages, odometry
 from depth_recog.nodes.compressed_depth import compressed_depth
+from depth_recog.nodes.objects import Objects
 from depth_recog.nodes.points import cloud
 from depth_recog.nodes.qos import QosWatch
-from depth_recog.pictures import depth_colors
+from depth_recog.pictures import depth_colors, outline, outlined_regions
 
 DEPTH = "depth/image_rect"
 DEPTH_INFO = "depth/camera_info"
@@ -38,6 +40,7 @@ ODOM = "odom"
 LABELS = "mask/labels"
 DYNAMIC = "mask/dynamic"
 MOVING = "mask/moving"
+OBJECTS = "objects"
 TARGET = "pose/target"
 STATIC = "pose/static"
 
@@ -54,6 +57,7 @@ MATRICES = {
     "pose/absolute_difference": lambda pair: pair.absolute_difference,
 }
 COLOR = "debug/color"
+OVERLAY = "debug/objects"
 STATIC_IMAGE = "debug/static_image"
 DYNAMIC_IMAGE = "debug/dynamic_image"
 PROJECTION = "debug/projection"
@@ -67,15 +71,17 @@ TOPICS: dict[str, type] = {
     LABELS: Image,
     DYNAMIC: Image,
     MOVING: Image,
+    OBJECTS: MarkerArray,
     TARGET: TransformStamped,
     STATIC: TransformStamped,
     **dict.fromkeys(MATRICES, Float64MultiArray),
     COLOR: Image,
+    OVERLAY: Image,
     STATIC_IMAGE: Image,
     DYNAMIC_IMAGE: Image,
     PROJECTION: Image,
 }
-_NEED_PAIR = {ODOM, MOVING, TARGET, STATIC, *MATRICES, PROJECTION}
+_NEED_PAIR = {ODOM, MOVING, OBJECTS, TARGET, STATIC, *MATRICES, OVERLAY, PROJECTION}
 
 
 def _name(node: Node, topic: str) -> str:
@@ -91,8 +97,8 @@ class Outputs:
 
     Args:
         watch: makes the publishers.
-        parameters: the node's; `depth_encoding`, `output_size`, `min_depth`, `max_depth` and
-            `points_step` are read at every frame.
+        parameters: the node's; `depth_encoding`, `output_size`, `min_depth`, `max_depth`,
+            `points_step`, `depth_scale` and `longest_gap` are read at every frame.
         listeners_changed: called when somebody begins or ends to listen.
         broadcaster: sends the odometry's transforms; None to send none.
 
@@ -110,6 +116,7 @@ class Outputs:
         self._watch = watch
         self._parameter = parameters
         self._broadcaster = broadcaster
+        self._objects = Objects()
         self._odometry = None
         if parameters("publish_odom"):
             self._odometry = odometry.Odometry(
@@ -161,6 +168,10 @@ class Outputs:
                 message = self._depth_message(topic, depth(), image, camera, header)
             elif topic == ODOM:
                 message = self._odometry_message(step, header)
+            elif topic == OBJECTS:
+                message = self._objects_message(step, header)
+            elif topic == OVERLAY:
+                message = messages.image(_overlay(image, step, view, full), "rgb8", header)
             else:
                 message = self._message(topic, step, view, header, full)
             if message is not None:
@@ -189,6 +200,12 @@ class Outputs:
         if self._broadcaster is not None:
             self._broadcaster.sendTransform(odometry.transform(message))
         return message
+
+    def _objects_message(self, step: Step, header: Header) -> MarkerArray:
+        verdict = step.pair.verdict if step.pair else None
+        unit = "m/s" if self._parameter("depth_scale") else "units/s"
+        # After a longer gap there is no pair, and nothing can be said of them any more.
+        return self._objects.message(verdict, header, unit, self._parameter("longest_gap"))
 
     def _message(self, topic: str, step: Step, view: Viewport, header: Header, full: bool) -> Any:
         frame = step.frame
@@ -228,3 +245,12 @@ class Outputs:
             depth = view.enlarge_depth(depth)
             sky = view.enlarge_labels(sky.astype(np.uint8)).astype(np.bool_)
         return limit_depth(depth, self._parameter("min_depth"), self._parameter("max_depth"), sky)
+
+
+def _overlay(image: NDArray[np.uint8], step: Step, view: Viewport, full: bool) -> NDArray[np.uint8]:
+    """The gate's decisions over an image of the depth's size."""
+    enlarge = view.enlarge_labels if full else (lambda values: values)
+    if step.pair is None or step.pair.verdict is None:
+        return outline(image, enlarge(step.moving))
+    verdict = step.pair.verdict
+    return outlined_regions(image, enlarge(verdict.numbers), verdict.regions)

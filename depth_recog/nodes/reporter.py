@@ -11,6 +11,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
+from depth_recog.networks.weights import Header
 from depth_recog.nodes import health, memory
 from depth_recog.nodes.assembler import Assembler
 from depth_recog.nodes.diagnostics import Ledger, status
@@ -89,7 +90,7 @@ class Reporter:
         return {
             "input": health.input_verdict(known, self._recent),
             "depth": health.depth_verdict(running.alive, running.wanted, mismatches, self._recent),
-            "gate": Verdict(OK, values["gate"]),
+            "gate": health.gate_verdict(values["gate"], self._ledger.regions()),
         }
 
     def _input_rows(self) -> dict[str, str]:
@@ -114,8 +115,13 @@ class Reporter:
             "weights sha256": depth.sha256,
             "unit": depth.unit,
             "depth scale": f"{scale:g}, declared" if scale else "not declared",
+            **_gate_rows(assembly.gate),
             "mask weights": masks.path.stem,
             "mask weights sha256": masks.sha256,
             "mask classes": ", ".join(f"{i} {name}" for i, name in enumerate(masks.classes)),
             "weights state": f"{state}: {self._assembler.why}" if self._assembler.why else state,
         }
+
+
+def _gate_rows(gate: Header | None) -> dict[str, str]:
+    return {"gate weights": gate.path.stem, "gate weights sha256": gate.sha256} if gate else {}
