@@ -53,8 +53,8 @@ def residual(
         camera: intrinsics.
     """
     z = depth.astype(np.float64)
-    x = (first[:, 0] - camera.cx) / camera.fx * z
-    y = (first[:, 1] - camera.cy) / camera.fy * z
+    u, v = first.astype(np.float64).T
+    x, y = (u - camera.cx) / camera.fx * z, (v - camera.cy) / camera.fy * z
     turned = np.stack((x, y, z), 1) @ T_second_from_first[:3, :3].T
     px, py, pz = (turned + T_second_from_first[:3, 3]).T
     # A point that ends behind the camera has no projection: far away it is, and proves nothing.
