@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def changes(calls: Sequence[Motion | None]) -> int:
     """How often a decision changes, from the first one that is any."""
     seen = [c for c in calls if c is not None]
     decided = seen[next((i for i, c in enumerate(seen) if c != Motion.UNDECIDED), len(seen)) :]
-    return sum(a != b for a, b in zip(decided[:-1], decided[1:], strict=True))
+    return sum(a != b for a, b in pairwise(decided))
 
 
 def share_of(calls: Calls, motion: Motion) -> float:
@@ -109,13 +110,13 @@ def test_an_oncoming_car_beside_parked_ones_is_a_region_of_its_own() -> None:
 
 
 def test_a_car_that_starts_is_still_and_then_moves() -> None:
-    """Measured: still until it goes 1.6 m/s, then moving for good."""
+    """Along the camera's own way: measured still up to 2.8 m/s, from 3.0 on moving for good."""
     given = shots("start_stop", 0, 30)
     steps = play(given)
     row = calls_of(given, steps)["departure-0"]
     speeds = [next((b.speed for b in s.boxes if b.track == "departure-0"), 0.0) for s in given]
-    slow = [c for c, v in zip(row, speeds, strict=True) if v < 0.3 and c is not None]
-    fast = [c for c, v in zip(row, speeds, strict=True) if v > 2.5 and c is not None]
+    slow = [c for c, v in zip(row, speeds, strict=True) if v < 1.0 and c is not None]
+    fast = [c for c, v in zip(row, speeds, strict=True) if v > 3.5 and c is not None]
     assert len(fast) > 8
     assert Motion.MOVING not in slow
     assert all(c == Motion.MOVING for c in fast)
@@ -202,31 +203,60 @@ def test_parked_cars_at_wrong_depths_do_not_move(seed: int) -> None:
     assert share_of(calls, Motion.STILL) > 0.5
 
 
-def fooled(shot: Shot) -> Shot:
-    """A network that explains the car ahead's motion by a depth at which it has none."""
-    return replace(shot, depth=np.where(shot.labels == CAR, np.float32(78), shot.depth))
+def lead_at(given: Sequence[Shot], i: int) -> float:
+    (box,) = (b for b in given[i].boxes if b.track == "lead-0")
+    return float(box.T_camera_from_box[2, 3] - box.size[0] / 2)
 
 
-def test_a_network_that_is_fooled_is_contradicted_by_the_ground() -> None:
-    truth = shots("lead_car", 20, 12)
-    given = [fooled(shot) for shot in truth]
-    (calls,) = calls_of(given, play(given), truth).values()
-    assert all(c == Motion.MOVING for c in calls[5:])
+def fooled(given: Sequence[Shot]) -> list[Shot]:
+    """A network that has learnt to explain the car ahead's motion by a wrong depth.
+
+    A thing that stands where the gap shrinks by the same share as the car's does has the car's
+    own displacements: Z = way Z_car / (shrinkage of Z_car), the residual vanishes.
+    """
+    answer = []
+    for i, shot in enumerate(given):
+        j = min(i, len(given) - 2)
+        way = np.linalg.norm(
+            given[j + 1].world_from_camera[:3, 3] - given[j].world_from_camera[:3, 3]
+        )
+        here, then = lead_at(given, j), lead_at(given, j + 1)
+        assert here > then
+        depth = np.float32(way * here / (here - then))
+        answer.append(replace(shot, depth=np.where(shot.labels == CAR, depth, shot.depth)))
+    return answer
 
 
-def test_a_steady_network_sees_through_it_where_no_ground_is_seen() -> None:
+def without_ground(given: Sequence[Shot]) -> list[Shot]:
+    """No road, no pavement: nothing witnesses a depth."""
+    return [replace(s, labels=np.where(s.labels < 2, np.uint8(2), s.labels)) for s in given]
+
+
+@pytest.fixture(scope="module")
+def closing_in() -> tuple[Shot, ...]:
+    return shots("lead_car", 46, 12)
+
+
+def test_a_network_that_is_fooled_is_contradicted_by_the_ground(
+    closing_in: tuple[Shot, ...],
+) -> None:
+    given = fooled(closing_in)
+    assert min(shot.depth[shot.labels == CAR].min() for shot in given) > 60
+    (calls,) = calls_of(given, play(given), closing_in).values()
+    assert all(c == Motion.MOVING for c in calls[6:])
+
+
+def test_a_steady_network_sees_through_it_where_no_ground_is_seen(
+    closing_in: tuple[Shot, ...],
+) -> None:
     """The published depth is that of the network which learns; the gate's is the other's."""
-    truth = shots("lead_car", 20, 12)
-    no_ground = [
-        replace(shot, labels=np.where(shot.labels < 2, np.uint8(2), shot.labels)) for shot in truth
-    ]
-    right = {shot.stamp_ns: shot.depth for shot in truth}
-    given = [fooled(shot) for shot in no_ground]
-    (alone,) = calls_of(given, play(given), truth).values()
+    right = {shot.stamp_ns: shot.depth for shot in closing_in}
+    given = without_ground(fooled(closing_in))
+    (alone,) = calls_of(given, play(given), closing_in).values()
     assert Motion.MOVING not in alone, "without a witness it is fooled"
     steps = play(given, steady=lambda shot: right[shot.stamp_ns])
-    (calls,) = calls_of(given, steps, truth).values()
-    assert all(c == Motion.MOVING for c in calls[5:])
+    (calls,) = calls_of(given, steps, closing_in).values()
+    assert all(c == Motion.MOVING for c in calls[6:])
     np.testing.assert_array_equal(steps[-1].frame.depth, given[-1].depth)
 
 
@@ -260,7 +290,8 @@ def test_two_frames_by_themselves() -> None:
     np.testing.assert_array_equal(pairs[0].scores, pairs[1].scores)
     (box,) = (b for b in given[6].boxes if b.track == "lead-0")
     own = given[6].pixels_of(box)
-    assert np.nanmedian(pairs[0].scores[own]) > 0, "0.4 s of it: likelier to move than not"
+    assert not (pairs[0].moving[own] == Motion.STILL).any()
+    assert np.isfinite(pairs[0].scores[own]).mean() > 0.9, "measured, with one displacement"
     assert pairs[0].seconds == pytest.approx(0.4)
     for i, shot in enumerate(given[:4]):
         step = stream.step(shot)
@@ -310,7 +341,7 @@ def test_the_threshold_is_between_still_and_moving() -> None:
 
 @pytest.mark.parametrize("threshold", [0.0, -1.0, float("nan")])
 def test_a_threshold_that_is_none_is_refused(threshold: float) -> None:
-    with pytest.raises(ConfigurationError, match="gate threshold .* must be positive"):
+    with pytest.raises(ConfigurationError, match=r"gate threshold .* must be positive"):
         ObjectGate(PresetRules(), threshold)
 
 
