@@ -61,9 +61,7 @@ def nearest_point(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.floa
     sparse = np.full((camera.height, camera.width), np.inf, np.float32)
     np.minimum.at(sparse, (v, u), depth[rows, columns])
     away = np.isinf(sparse).astype(np.uint8)
-    _, owner = cv2.distanceTransformWithLabels(
-        away, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
+    _, owner = cv2.distanceTransformWithLabels(away, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     table = np.zeros(int(owner.max()) + 1, np.float32)
     known = away == 0
     table[owner[known]] = sparse[known]

@@ -293,3 +293,38 @@ def test_only_movers_or_only_parked() -> None:
     parked = judged(right, lambda frame: scene(2, 0))
     assert "recall" not in parked
     assert parked["false_positive_rate"]["value"] == 0
+
+
+def scored(score: Callable[[Box, int], float], masks: bool = True) -> dict[str, Any]:
+    """By scores alone: every pixel is called undecided."""
+    tally = GateTally()
+    for i in range(8):
+        now = scene()
+        scores = np.full((96, 320), np.nan, np.float32)
+        for box, (rows, columns) in visible_regions(tuple(now), CAMERA):
+            scores[rows, columns] = score(box, i)
+            scores[rows[::3], columns[::3]] = np.nan  # a third has no features
+        codes = np.full((96, 320), UNDECIDED, np.uint8)
+        shown = np.full((96, 320), masks)
+        tally.add(FIRST_NS + i * STEP_NS, codes, shown, tuple(now), CAMERA, scores)
+    return tally.result()
+
+
+def test_scores_rank_what_decisions_leave_open() -> None:
+    assert scored(lambda box, frame: box.speed)["auc"]["value"] == 1
+    assert scored(lambda box, frame: -box.speed)["auc"]["value"] == 0
+    assert scored(lambda box, frame: -7.0)["auc"]["value"] == 0.5
+    got = scored(lambda box, frame: 1e6 * box.speed)
+    assert got["undecided"]["value"] == 1, "the decisions are as before"
+    assert got["recall"]["value"] == 0
+
+
+def test_a_score_that_is_not_known_is_between_still_and_moving() -> None:
+    unknown = float("nan")
+    assert scored(lambda box, frame: 5.0 if box.speed > 1 else unknown)["auc"]["value"] == 1
+    assert scored(lambda box, frame: unknown if box.speed > 1 else -5.0)["auc"]["value"] == 1
+    assert scored(lambda box, frame: -5.0 if box.speed > 1 else unknown)["auc"]["value"] == 0
+
+
+def test_what_the_masks_miss_is_as_still_as_can_be() -> None:
+    assert scored(lambda box, frame: box.speed, masks=False)["auc"]["value"] == 0.5

@@ -100,3 +100,45 @@ def test_dilation_grows_by_a_square(seed: int, pixels: int) -> None:
     for v, u in np.ndindex(9, 11):
         near = mask[max(v - pixels, 0) : v + pixels + 1, max(u - pixels, 0) : u + pixels + 1]
         assert got[v, u] == near.any()
+
+
+@PROPERTY
+@given(
+    st.integers(0, 10_000),
+    st.lists(st.sampled_from(CITYSCAPES), unique=True),
+    st.lists(st.sampled_from(CITYSCAPES), unique=True, max_size=8),
+)
+def test_classes_that_move_as_one_are_one_group(
+    seed: int, dynamic: list[str], alike: list[str]
+) -> None:
+    """Against a loop: 0 is static, two pixels share a number where their classes are alike."""
+    labels = np.random.default_rng(seed).choice([*range(19), 255], (4, 5)).astype(np.uint8)
+    rules = PresetRules(dynamic=tuple(dynamic), alike=(tuple(alike),))
+    got = rules.group_pixels(labels)
+    assert got.dtype == np.uint8
+    np.testing.assert_array_equal(got > 0, rules.dynamic_pixels(labels))
+    for one in np.ndindex(4, 5):
+        for other in np.ndindex(4, 5):
+            if got[one] and got[other]:
+                a, b = CITYSCAPES[labels[one]], CITYSCAPES[labels[other]]
+                assert (got[one] == got[other]) == (a == b or (a in alike and b in alike))
+
+
+def test_vehicles_and_people_are_two_groups() -> None:
+    groups = PresetRules().group_pixels(np.arange(19, dtype=np.uint8)[None])[0]
+    by_name = dict(zip(CITYSCAPES, groups.tolist(), strict=True))
+    vehicles = {by_name[name] for name in ("car", "truck", "bus", "train")}
+    people = {by_name[name] for name in ("person", "rider", "motorcycle", "bicycle")}
+    assert len(vehicles) == len(people) == 1
+    assert vehicles != people
+    assert {g for n, g in by_name.items() if n not in masking.DYNAMIC} == {0}
+
+
+@PROPERTY
+@given(st.integers(0, 10_000), st.sets(st.sampled_from(CITYSCAPES)))
+def test_pixels_of_are_those_of_the_names(seed: int, names: set[str]) -> None:
+    labels = np.random.default_rng(seed).choice([*range(19), 255], (4, 5)).astype(np.uint8)
+    got = PresetRules().pixels_of(labels, (*names, "unicorn"))
+    assert got.dtype == np.bool_
+    for at in np.ndindex(4, 5):
+        assert got[at] == (labels[at] < 19 and CITYSCAPES[labels[at]] in names)

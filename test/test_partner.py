@@ -178,3 +178,40 @@ def test_a_long_rest_is_forgotten_as_fast_as_a_short_one() -> None:
     # The first pair's motion lies before these frames, and is none.
     gaps = drive(buffer, [20 / 640] * 8, 10.0, start=40)
     assert gaps[:6] == [5, 5, 4, 3, 2, 1]
+
+
+@PROPERTY
+@given(
+    st.lists(st.integers(1, 10**9), min_size=1, max_size=20),
+    st.floats(0, 2),
+    st.integers(1, 6),
+)
+def test_before_is_the_nearest_frame_in_time(
+    steps: list[int], seconds: float, capacity: int
+) -> None:
+    buffer: PartnerBuffer[Stamp] = PartnerBuffer(10.0, capacity)
+    times = [sum(steps[: i + 1]) for i in range(len(steps))]
+    for now in times:
+        buffer.add(Stamp(now))
+    now = times[-1] + 5
+    found = buffer.before(now, seconds)
+    assert found is not None
+    kept = times[-capacity:]
+    assert found.stamp_ns in kept
+    then = now - round(seconds * 1e9)
+    assert abs(found.stamp_ns - then) == min(abs(t - then) for t in kept)
+
+
+def test_newest_and_what_takes_its_place() -> None:
+    buffer: PartnerBuffer[Stamp] = PartnerBuffer()
+    assert buffer.newest is None
+    assert buffer.before(10**9, 0.1) is None
+    first, second, better = Stamp(1), Stamp(2), Stamp(2)
+    buffer.add(first)
+    buffer.add(second)
+    assert buffer.newest is second
+    buffer.renew(better)
+    assert len(buffer) == 2
+    assert buffer.newest is better
+    assert buffer.partner(3) is better
+    assert buffer.before(2, 1e-9) is first

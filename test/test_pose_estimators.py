@@ -290,7 +290,7 @@ DEGENERATE = {
 
 
 @pytest.mark.parametrize("points", DEGENERATE)
-@pytest.mark.parametrize("depth", [10.0, np.nan, 1e-20, 1e30, 0.0, "random"])
+@pytest.mark.parametrize("depth", [10.0, np.nan, np.inf, 1e-20, 1e30, 0.0, "random"])
 @pytest.mark.parametrize("estimator", [PnpEstimator(), EpipolarEstimator()], ids=lambda e: e.name)
 def test_what_cannot_be_solved_is_no_error(
     estimator: PnpEstimator | EpipolarEstimator, depth: float | str, points: str

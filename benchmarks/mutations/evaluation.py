@@ -198,8 +198,8 @@ MUTANTS = (
     evaluation(
         "gate by track: undecided is moving",
         "gate",
-        "+ 0.5 * counts[Motion.UNDECIDED]",
-        "+ counts[Motion.UNDECIDED]",
+        "+ 0.5 * (codes == Motion.UNDECIDED)",
+        "+ (codes == Motion.UNDECIDED)",
         "gate_tally",
     ),
     evaluation(

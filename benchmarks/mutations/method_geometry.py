@@ -239,22 +239,23 @@ MUTANTS = (
         "_moved(features, second, first)",
     ),
     method(
-        "features: a region's window stays in the corner",
-        "features",
-        "inside + np.array((x, y), np.float32)",
-        "inside",
+        "features: rows and columns exchanged", "features", "(columns, rows)", "(rows, columns)"
     ),
     method(
-        "features: a region's window transposed",
-        "features",
-        "np.array((x, y), np.float32)",
-        "np.array((y, x), np.float32)",
+        "features: one share for all regions", "features", "* DENSITY, FEWEST, MOST", "* 0, 1, 1"
     ),
     method(
-        "features: one share for all regions",
+        "features: the background's next to what could move",
         "features",
-        "(labels[window] == region)",
-        "(labels[window] > 0)",
+        "(owner == 0) & ~near[rows, columns]",
+        "(owner == 0)",
+        "tracks",
+    ),
+    method(
+        "features: those that are followed do not count",
+        "features",
+        "quota -= np.bincount(owned, minlength=count)",
+        "quota -= 0 * np.bincount(owned, minlength=count)",
     ),
     method(
         "within: second image not asked",

@@ -8,14 +8,14 @@ MUTANTS = (
     method(
         "step: compare's frames exchanged",
         "recognizer",
-        "self.compare(partner, frame, watch)",
-        "self.compare(frame, partner, watch)",
+        "self._compared(partner, frame, watch, self._gate)",
+        "self._compared(frame, partner, watch, self._gate)",
     ),
     method(
-        "compare: the flow's images exchanged",
-        "recognizer",
-        "(first.grey, second.grey, features)",
-        "(second.grey, first.grey, features)",
+        "tracks: the flow's images exchanged",
+        "tracks",
+        "flow(before, as_bright_as(before, grey), tracks.pixels)",
+        "flow(as_bright_as(before, grey), before, tracks.pixels)",
     ),
     method(
         "compare: sign of dt",
@@ -208,7 +208,5 @@ MUTANTS = (
         "self._frames.clear()\n        self._gap = 1",
         "self._frames.clear()",
     ),
-    method(
-        "cut not noticed", "recognizer", "len(pair.matches) < _LEAST_FOUND", "len(pair.matches) < 0"
-    ),
+    method("cut not noticed", "recognizer", "now.lost > 1 - _LEAST_FOUND", "now.lost > 1"),
 )

@@ -63,7 +63,6 @@ MUTANTS = (
     training(
         "earlier neighbour's motion", "learner", "inverse(from_before)", "from_before", "parts"
     ),
-    training("road: no robust weights", "flatness", "_ROUNDS = 8", "_ROUNDS = 1", "parts"),
     training("rate: no warm-up", "optimiser", "(step + 1) / rise", "1.0", "parts"),
     training(
         "metres without a witness",

@@ -152,7 +152,7 @@ class ObjectGate:
         numbers, following = regions.numbered(roots, before, self._memory.next_number)
         self._memory = _Memory(frame.stamp_ns, own, states, numbers, following)
         nearest = regions.spread_over(patches, np.asarray(boxes, np.int32), features.pixels)
-        known = Known(together, along, scores, states, numbers)
+        known = Known(together, along, scores, states, numbers, _blind(past))
         return verdict_of(frame, self._rules.classes, nearest, known, self._threshold)
 
     def _features(self, frame: Observation) -> _Features:
@@ -228,3 +228,10 @@ def _direction(past: Sequence[Past]) -> Float | None:
             noise = float(np.sqrt(np.trace(static.covariance[3:, 3:])))
             return way / length if length > _STANDS_OUT * noise else None
     return None
+
+
+def _blind(past: Sequence[Past]) -> str:
+    """Why no displacement can be measured, in words; empty where one can."""
+    if any(earlier.static.ok for earlier in past):
+        return ""
+    return f"no static pose: {past[0].static.why}" if past else ""

@@ -34,8 +34,9 @@ def lift(
         (N, 3) float64, in the depth's unit; not finite where the depth is not.
     """
     z = at(depth, pixels).astype(np.float64)
-    x = (pixels[:, 0] - camera.cx) / camera.fx * z
-    y = (pixels[:, 1] - camera.cy) / camera.fy * z
+    with np.errstate(invalid="ignore"):  # the sky, straight ahead: 0 times infinity
+        x = (pixels[:, 0] - camera.cx) / camera.fx * z
+        y = (pixels[:, 1] - camera.cy) / camera.fy * z
     return np.stack((x, y, z), 1)
 
 

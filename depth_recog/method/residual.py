@@ -54,8 +54,8 @@ def residual(
         camera: intrinsics.
     """
     z = depth.astype(np.float64)
-    x = (first[:, 0] - camera.cx) / camera.fx * z
-    y = (first[:, 1] - camera.cy) / camera.fy * z
+    u, v = first.astype(np.float64).T
+    x, y = (u - camera.cx) / camera.fx * z, (v - camera.cy) / camera.fy * z
     error, by_pose, by_depth, front = linearised(
         np.stack((x, y, z), 1), second.astype(np.float64), T_second_from_first, camera
     )

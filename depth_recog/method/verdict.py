@@ -25,6 +25,7 @@ class Known(NamedTuple):
         scores: (N,), NaN where nothing was measured.
         states: (N,) uint8 `Motion`.
         numbers: (N,) int64, of their regions.
+        blind: why nothing could be measured in this frame; empty where it could.
     """
 
     evidence: Evidence
@@ -32,6 +33,7 @@ class Known(NamedTuple):
     scores: Float
     states: NDArray[np.uint8]
     numbers: NDArray[np.int64]
+    blind: str = ""
 
 
 class _Measured(NamedTuple):
@@ -89,7 +91,7 @@ def verdict_of(
             len(own),
             motion,
             of_it.score,
-            _reason(of_it.score, motion, threshold, len(own)),
+            _reason(of_it.score, motion, threshold) or known.blind or _few(len(own)),
             of_it.velocity,
             of_it.deviation,
             centre,
@@ -120,9 +122,13 @@ def _measured(known: Known) -> dict[int, _Measured]:
     }
 
 
-def _reason(score: float, motion: Motion, threshold: float, features: int) -> str:
+def _few(features: int) -> str:
+    return f"{features} features, too few displacements"
+
+
+def _reason(score: float, motion: Motion, threshold: float) -> str:
     if np.isnan(score):
-        return f"{features} features, too few displacements"
+        return ""
     if score > threshold:
         return f"score {score:.1f} above {threshold:g}"
     if score < -threshold:
