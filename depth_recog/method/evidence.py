@@ -110,13 +110,15 @@ def neighbourhood(
         (N, N) float64, 0..1, 1 on the diagonal; row i is i's pool.
     """
     reach = np.maximum(LEAST_REACH, focal * REACH / depth)
-    apart = ((pixels[:, None] - pixels[None]) ** 2).sum(2) / reach[:, None] ** 2
-    logs = np.log(depth)
-    apart += ((logs[:, None] - logs[None]) / DEPTH_REACH) ** 2
-    near = (apart < _FARTHEST) & (groups[:, None] == groups[None])
+    u, v = pixels.T
+    logs = np.log(depth) / np.float32(DEPTH_REACH)
+    apart = ((u[:, None] - u) ** 2 + (v[:, None] - v) ** 2) / reach[:, None] ** 2
+    apart += (logs[:, None] - logs) ** 2
     # Exact zeros: what is far would be denormal numbers, on which processors take ages.
-    weights: Float = np.where(near, np.exp(-0.5 * np.minimum(apart, _FARTHEST)), 0.0)
-    return weights.astype(np.float64)
+    near = (apart < _FARTHEST) & (groups[:, None] == groups[None])
+    weights = np.zeros(apart.shape)
+    weights[near] = np.exp(-0.5 * apart[near])
+    return weights
 
 
 def displaced(
@@ -206,10 +208,10 @@ def score(
 
 
 def _explained(known: Float, vector: Float, prior: Float) -> Float:
-    """(N,) twice the log evidence of moving with this precision (3, 3) of v; see `score`."""
+    """(...) twice the log evidence of moving with this precision (3, 3) of v; see `score`."""
     moving = known.copy()
-    moving[:, 1:, 1:] += prior
-    fit = (vector * np.linalg.solve(moving, vector[:, :, None])[:, :, 0]).sum(1)
+    moving[..., 1:, 1:] += prior
+    fit = (vector * np.linalg.solve(moving, vector[..., None])[..., 0]).sum(-1)
     answer: Float = fit - np.linalg.slogdet(moving)[1] + np.linalg.slogdet(prior)[1]
     return answer
 
@@ -223,18 +225,20 @@ def velocity(
     """The likeliest velocity of what has this evidence, if it moves, in its likelier way.
 
     Args:
-        information: (4, 4).
-        vector: (4,).
+        information: (..., 4, 4).
+        vector: (..., 4).
         along: see `speed_priors`.
         depth_deviation: sigma_d.
 
     Returns:
-        (3,) in the second camera's axes, depth's unit per second, and its covariance (3, 3).
+        (..., 3) in the second camera's axes, depth's unit per second, and its covariance
+        (..., 3, 3).
     """
     known = information.copy()
-    known[0, 0] += 1 / depth_deviation**2
-    priors = speed_priors(along)
-    best = np.argmax([_explained(known[None], vector[None], prior)[0] for prior in priors])
-    known[1:, 1:] += priors[best]
+    known[..., 0, 0] += 1 / depth_deviation**2
+    priors = np.stack(speed_priors(along))
+    evidences = np.stack([_explained(known, vector, prior) for prior in priors])
+    known[..., 1:, 1:] += priors[evidences.argmax(0)]
     covariance = np.asarray(np.linalg.inv(known), np.float64)
-    return (covariance @ vector)[1:], covariance[1:, 1:]
+    mean = (covariance @ vector[..., None])[..., 1:, 0]
+    return mean, covariance[..., 1:, 1:]

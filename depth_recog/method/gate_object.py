@@ -25,9 +25,10 @@ from depth_recog.method.ground import fit_plane, witnessed_depth
 from depth_recog.method.masking import GROUND, ROAD, PresetRules
 from depth_recog.method.observation import Observation
 from depth_recog.method.pose import PoseEstimate
-from depth_recog.method.regions import FEATURELESS, Region, Verdict
+from depth_recog.method.regions import Verdict
 from depth_recog.method.residual import Float, residual
 from depth_recog.method.tracks import STATIC, none_yet
+from depth_recog.method.verdict import Known, verdict_of
 
 GAPS_S = (0.1, 0.2, 0.4)
 """The newest frame is compared with those this long before it, seconds: 1, 2 and 4 frames at 10 Hz.
@@ -151,7 +152,8 @@ class ObjectGate:
         numbers, following = regions.numbered(roots, before, self._memory.next_number)
         self._memory = _Memory(frame.stamp_ns, own, states, numbers, following)
         nearest = regions.spread_over(patches, np.asarray(boxes, np.int32), features.pixels)
-        return self._verdict(frame, nearest, together, along, scores, states, numbers)
+        known = Known(together, along, scores, states, numbers)
+        return verdict_of(frame, self._rules.classes, nearest, known, self._threshold)
 
     def _features(self, frame: Observation) -> _Features:
         """The frame's features on what could move; they are kept for the frames to come."""
@@ -214,86 +216,6 @@ class ObjectGate:
         states[scores > self._threshold] = Motion.MOVING
         states[scores < -self._threshold] = Motion.STILL
         return states
-
-    def _verdict(
-        self,
-        frame: Observation,
-        nearest: NDArray[np.int32],
-        together: Evidence,
-        along: Float | None,
-        scores: Float,
-        states: NDArray[np.uint8],
-        numbers: NDArray[np.int64],
-    ) -> Verdict:
-        """Regions and their pixels. `nearest` (h, w) is the feature that speaks for a pixel."""
-        rows, columns = np.nonzero(frame.dynamic)
-        # The last entry is for pixels that no feature speaks for.
-        owners = np.append(numbers, FEATURELESS)[nearest[rows, columns]]
-        number_map = np.full(nearest.shape, FEATURELESS, np.int32)
-        number_map[rows, columns] = owners
-        moving = np.zeros(nearest.shape, np.uint8)
-        moving[rows, columns] = Motion.UNDECIDED
-        score_map = np.full(nearest.shape, np.nan, np.float32)
-        found = []
-        order = np.argsort(owners, kind="stable")
-        names, starts = np.unique(owners[order], return_index=True)
-        ends = np.append(starts, len(order))[1:]
-        for number, start, end in zip(names, starts, ends, strict=True):
-            if number == FEATURELESS:
-                continue
-            pixels = rows[order[start:end]], columns[order[start:end]]
-            own = np.flatnonzero(numbers == number)
-            motion = Motion(int(states[own[0]]))
-            region = self._region(frame, int(number), motion, pixels, own, together, along, scores)
-            moving[pixels] = motion
-            score_map[pixels] = region.score
-            found.append(region)
-        return Verdict(tuple(found), number_map, moving, score_map)
-
-    def _region(
-        self,
-        frame: Observation,
-        number: int,
-        motion: Motion,
-        pixels: tuple[NDArray[np.intp], NDArray[np.intp]],
-        own: NDArray[np.intp],
-        together: Evidence,
-        along: Float | None,
-        scores: Float,
-    ) -> Region:
-        score, why = float("nan"), f"{len(own)} features, too few displacements"
-        velocity, deviation = np.full(3, np.nan), np.full(3, np.nan)
-        measured = own[np.isfinite(scores[own])]
-        if len(measured):
-            score = float(np.median(scores[measured]))
-            why = self._reason(score, motion)
-            velocity, covariance = evidence.velocity(
-                together.information[measured].mean(0), together.vector[measured].mean(0), along
-            )
-            deviation = np.sqrt(np.diag(covariance))
-        centre, size = regions.extent(frame.gate_depth, *pixels, frame.camera)
-        return Region(
-            number,
-            self._rules.classes[int(np.bincount(frame.labels[pixels]).argmax())],
-            len(pixels[0]),
-            len(own),
-            motion,
-            score,
-            why,
-            velocity,
-            deviation,
-            centre,
-            size,
-        )
-
-    def _reason(self, score: float, motion: Motion) -> str:
-        limit = self._threshold
-        if score > limit:
-            return f"score {score:.1f} above {limit:g}"
-        if score < -limit:
-            return f"score {score:.1f} below {-limit:g}"
-        stays = "" if motion is Motion.UNDECIDED else f": stays {motion.name.lower()}"
-        return f"score {score:.1f} between {-limit:g} and {limit:g}{stays}"
 
 
 def _direction(past: Sequence[Past]) -> Float | None:

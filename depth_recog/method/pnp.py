@@ -50,6 +50,10 @@ class PnpEstimator:
 
     def estimate(self, pair: PosePair) -> PoseEstimate:
         """See `PoseEstimator.estimate`."""
+        return self.estimate_from(pair, None)
+
+    def estimate_from(self, pair: PosePair, guess: Matrix | None) -> PoseEstimate:
+        """As `estimate`, but from a pose (4, 4) that is nearly right: no RANSAC is needed then."""
         points = lift(pair.matches.first, pair.depth, pair.camera)
         usable = np.isfinite(points).all(1) & (points[:, 2] > 0)
         points = points[usable]
@@ -59,7 +63,9 @@ class PnpEstimator:
                 why=f"{len(points)} correspondences with depth, {LEAST_POINTS} needed",
                 points=len(points),
             )
-        start, agreeing = _first_guess(points, pixels, pair.camera)
+        start, agreeing = guess, len(points)
+        if start is None:
+            start, agreeing = _first_guess(points, pixels, pair.camera)
         if agreeing < LEAST_INLIERS:
             return PoseEstimate(
                 why=f"{agreeing} of {len(points)} correspondences agree on a motion, "

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from depth_recog.method import gate_image, tracks
+from depth_recog.method import gate_image, se3, tracks
 from depth_recog.method.camera import Camera
 from depth_recog.method.flow import FLOWS
 from depth_recog.method.gate_image import Decision, Motion
@@ -263,24 +263,31 @@ class Recognizer:
     def _past(self, partner: Observation, frame: Observation, static: PoseEstimate) -> list[Past]:
         """The frames that the gate by object compares the newest one with, and their poses."""
         chosen: dict[int, Past] = {}
+        fits = self._estimator.name == "pnp" and self._steady is None
+        seconds = (frame.stamp_ns - partner.stamp_ns) / 1e9
         for gap in GAPS_S:
             earlier = self._buffer.before(frame.stamp_ns, gap) or partner
             if earlier.tracks is None or earlier.stamp_ns in chosen:
                 continue
-            if earlier is partner and self._estimator.name == "pnp" and self._steady is None:
-                pose = static
-            else:
-                pose = self._pose_for_gate(earlier, frame)
-            chosen[earlier.stamp_ns] = Past(earlier, pose)
+            if fits and earlier is partner:
+                chosen[earlier.stamp_ns] = Past(earlier, static)
+                continue
+            guess = None
+            if static.ok:
+                share = (frame.stamp_ns - earlier.stamp_ns) / 1e9 / seconds
+                guess = se3.exp_twist(se3.log_twist(static.T_second_from_first) * share)
+            chosen[earlier.stamp_ns] = Past(earlier, self._pose_for_gate(earlier, frame, guess))
         return list(chosen.values())
 
-    def _pose_for_gate(self, earlier: Observation, frame: Observation) -> PoseEstimate:
+    def _pose_for_gate(
+        self, earlier: Observation, frame: Observation, guess: Matrix | None
+    ) -> PoseEstimate:
         """Always by pnp: the gate needs a covariance, and a pose that fits the depth it sees."""
         assert earlier.tracks is not None
         assert frame.tracks is not None
         found = tracks.matches(earlier.tracks, frame.tracks)
         keep = ~earlier.dynamic, ~frame.dynamic
-        return _PNP.estimate(
+        return _PNP.estimate_from(
             PosePair(
                 earlier.image,
                 frame.image,
@@ -289,7 +296,8 @@ class Recognizer:
                 frame.camera,
                 self._settings.depth_scale,
                 *keep,
-            )
+            ),
+            guess,
         )
 
     def _decide(self, poses: PairPoses, thresholds: Matrix, pixels: int) -> Decision:

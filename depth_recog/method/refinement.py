@@ -32,7 +32,7 @@ INLIER = 3.0
 """In deviations: farther off than this a point belongs to another motion."""
 
 _STEPS = 12
-_SETTLED = 1e-5
+_SETTLED = 5e-5
 # Cauchy's influence: what is this many deviations off counts by half.
 _HALF = 2.0
 # Of a standard normal variable: median of the magnitude and of the square.
@@ -91,7 +91,8 @@ def linearised(
         1,
     )
     # d(exp(r) q) / dr = -hat(q) at r = 0, and b (-hat(q)) = q x b.
-    by_rotation = np.cross(turned[:, None], by_point)
+    (a, b, c), (p, q, r) = turned.T[:, :, None], np.moveaxis(by_point, 2, 0)
+    by_rotation = np.stack((b * r - c * q, c * p - a * r, a * q - b * p), 2)
     by_motion = np.concatenate((by_rotation, by_point), 2)
     by_log_depth = (by_point * turned[:, None]).sum(2)
     return residual, by_motion, by_log_depth, front

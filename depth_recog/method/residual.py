@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.method.camera import Camera
+from depth_recog.method.refinement import linearised
 from depth_recog.method.se3 import Matrix
 
 Float = NDArray[np.float64]
@@ -55,26 +56,9 @@ def residual(
     z = depth.astype(np.float64)
     x = (first[:, 0] - camera.cx) / camera.fx * z
     y = (first[:, 1] - camera.cy) / camera.fy * z
-    turned = np.stack((x, y, z), 1) @ T_second_from_first[:3, :3].T
-    px, py, pz = (turned + T_second_from_first[:3, 3]).T
-    # A point that ends behind the camera has no projection: far away it is, and proves nothing.
-    pz = np.where(pz > 1e-3 * z, pz, np.inf)
-    zero = np.zeros_like(pz)
-    by_motion = np.stack(
-        (
-            np.stack((camera.fx / pz, zero, -camera.fx * px / pz / pz), 1),
-            np.stack((zero, camera.fy / pz, -camera.fy * py / pz / pz), 1),
-        ),
-        1,
+    error, by_pose, by_depth, front = linearised(
+        np.stack((x, y, z), 1), second.astype(np.float64), T_second_from_first, camera
     )
-    a, b, c = turned.T
-    # d(exp(r) q) / dr = -hat(q) at r = 0.
-    turning = np.stack((zero, c, -b, -c, zero, a, b, -a, zero), 1).reshape(-1, 3, 3)
-    seen = np.stack((camera.fx * px / pz + camera.cx, camera.fy * py / pz + camera.cy), 1)
-    error = np.where(np.isfinite(pz)[:, None], second - seen, 0.0)
-    return Residual(
-        error,
-        (by_motion @ turned[:, :, None])[:, :, 0],
-        by_motion,
-        np.concatenate((by_motion @ turning, by_motion), 2),
-    )
+    # A point that ends behind the camera has no projection, and proves nothing.
+    error[~front], by_pose[~front], by_depth[~front] = 0.0, 0.0, 0.0
+    return Residual(error, by_depth, by_pose[:, :, 3:], by_pose)
