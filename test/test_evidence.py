@@ -286,13 +286,12 @@ def test_velocity_is_the_posterior_of_least_squares(seed: int) -> None:
     np.testing.assert_allclose(covariance, np.linalg.inv(rows.T @ rows)[1:, 1:], atol=1e-7)
 
 
-def test_the_likelier_way_is_taken() -> None:
+def test_a_speed_the_camera_s_way_is_not_pulled_to_rest() -> None:
     J, B, A = ahead_of_a_camera_that_drives(8.0)
     information, vector = gathered(B @ (AHEAD * 0.8), J, B, A)
     narrow, _ = evidence.velocity(information[0], vector[0])
     wide, covariance = evidence.velocity(information[0], vector[0], AHEAD)
     assert narrow[2] < wide[2] == pytest.approx(8.0, abs=3.0)
-    assert covariance[0, 0] < evidence.SIDEWAYS_DEVIATION**2
     assert np.sqrt(covariance[2, 2]) > 0.5, "a wrong depth explains some of it"
 
 

@@ -31,6 +31,13 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pose", default="pnp", choices=ESTIMATORS, help="pose estimator")
     parser.add_argument("--flow", default=Settings.flow, choices=FLOWS, help="optical flow")
     parser.add_argument(
+        "--width",
+        type=int,
+        default=Settings.width,
+        metavar="W",
+        help="of the pictures in which masks, features and the gate look; 0: of the depth weights",
+    )
+    parser.add_argument(
         "--gate", default=Settings.gate, choices=GATES, help="what is masked as moving"
     )
 
@@ -46,6 +53,7 @@ def assembly_of(options: argparse.Namespace) -> Assembly:
             rules=preset_rules(list(DYNAMIC), options.mask_weights),
             gate=options.gate,
             flow=options.flow,
+            width=options.width,
         ),
         gate_weights=options.gate_weights,
     )

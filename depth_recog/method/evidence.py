@@ -222,7 +222,10 @@ def velocity(
     along: Float | None = None,
     depth_deviation: float = NETWORK_DEVIATION,
 ) -> tuple[Float, Float]:
-    """The likeliest velocity of what has this evidence, if it moves, in its likelier way.
+    """The likeliest velocity of what has this evidence, if it moves at all.
+
+    Both ways' priors are one wide one here: the narrow one of the likelier way would pull the speed
+    towards 0 and leave out the doubt that the other one stands for.
 
     Args:
         information: (..., 4, 4).
@@ -234,11 +237,12 @@ def velocity(
         (..., 3) in the second camera's axes, depth's unit per second, and its covariance
         (..., 3, 3).
     """
+    spread = SPEED_DEVIATION**2 * np.eye(3)
+    if along is not None:
+        spread += ALONG_DEVIATION**2 * np.outer(along, along)
     known = information.copy()
     known[..., 0, 0] += 1 / depth_deviation**2
-    priors = np.stack(speed_priors(along))
-    evidences = np.stack([_explained(known, vector, prior) for prior in priors])
-    known[..., 1:, 1:] += priors[evidences.argmax(0)]
+    known[..., 1:, 1:] += np.linalg.inv(spread)
     covariance = np.asarray(np.linalg.inv(known), np.float64)
     mean = (covariance @ vector[..., None])[..., 1:, 0]
     return mean, covariance[..., 1:, 1:]

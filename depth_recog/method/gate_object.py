@@ -10,7 +10,7 @@ over neighbours, decided with hysteresis, and spread over the pixels (`regions`)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -122,9 +122,15 @@ class ObjectGate:
         self._seen: dict[int, _Features] = {}
 
     def reset(self) -> None:
-        """Forget what was seen: another camera, a jump in time."""
-        self._memory = _BLANK
+        """Forget what was seen: another camera, a jump in time. Regions get new numbers."""
+        self._memory = replace(_BLANK, next_number=self._memory.next_number)
         self._seen.clear()
+
+    def with_threshold(self, threshold: float) -> ObjectGate:
+        """The same evidence under another threshold. Raises ConfigurationError."""
+        other = ObjectGate(self._rules, threshold)
+        other._memory, other._seen = self._memory, dict(self._seen)
+        return other
 
     def update(self, frame: Observation, past: Sequence[Past]) -> Verdict:
         """The newest frame.

@@ -63,6 +63,11 @@ class Observation:
         return np.asarray(cv2.cvtColor(self.image, cv2.COLOR_RGB2GRAY), np.uint8)
 
     @property
+    def gate_unit(self) -> float:
+        """The unit of what the gate by object measures, in that of `depth`."""
+        return 1.0 if self.steady is None else float(np.median(self.depth / self.steady))
+
+    @property
     def gate_depth(self) -> NDArray[np.float32]:
         """(h, w) float32, what the gate by object takes for this frame's depth."""
         return self.depth if self.steady is None else self.steady
@@ -99,7 +104,8 @@ class Pair:
     def dynamic(self) -> PoseEstimate:
         """Pose of the dynamic images; with the gate by object, of the likeliest mover."""
         if self.verdict is not None:
-            return self.verdict.dynamic_pose(self.static, self.seconds)
+            unit = self.second.gate_unit
+            return self.verdict.dynamic_pose(self.static, self.seconds * unit)
         return self.poses.dynamic
 
     @property

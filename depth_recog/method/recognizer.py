@@ -104,8 +104,7 @@ class Recognizer:
         )
         if self._settings.seen_by == settings.seen_by:
             other._buffer = self._buffer
-            if self._settings.score_threshold == settings.score_threshold:
-                other._gate = self._gate
+            other._gate = self._gate.with_threshold(settings.score_threshold)
         return other
 
     def reset(self) -> None:

@@ -29,9 +29,11 @@ class Settings:
         longest_gap_s: frames further apart make no pair, seconds.
         depth_scale: factor on the networks' depth and translations, before anything is made of
             them: depth, poses and the gate's thresholds are in one unit.
+        width: of the pictures in which masks, features and the gate look, pixels; 0 for the size of
+            the depth weights, which see pictures of their own size in any case.
 
     Raises:
-        ConfigurationError: an unknown gate or flow.
+        ConfigurationError: an unknown gate or flow, or a negative width.
     """
 
     rules: PresetRules = field(default_factory=PresetRules)
@@ -42,12 +44,15 @@ class Settings:
     mask_margin: int = 2
     longest_gap_s: float = 0.5
     depth_scale: float = 1.0
+    width: int = 0
 
     def __post_init__(self) -> None:
         if self.gate not in GATES:
             raise ConfigurationError(f"gate {self.gate!r} is unknown: {', '.join(GATES)}")
         if self.flow not in FLOWS:
             raise ConfigurationError(f"flow {self.flow!r} is unknown: {', '.join(FLOWS)}")
+        if self.width < 0:
+            raise ConfigurationError(f"width {self.width}: 0 or more pixels are needed")
 
     @property
     def seen_by(self) -> tuple[object, ...]:

@@ -48,6 +48,12 @@ def network_size(camera: Camera, trained: tuple[int, int]) -> tuple[int, int]:
             f"image of {camera.width}x{camera.height}: one side is more than {LONGEST} times the "
             "other; crop it"
         )
+    return size_alike(camera.width, camera.height, trained)
+
+
+def size_alike(width: int, height: int, trained: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) of the shape of a picture and about the area of another; see above."""
+    aspect = width / height
     area = trained[0] * trained[1]
     height = max(LEAST, round((area / aspect) ** 0.5 / STRIDE) * STRIDE)
     width = max(LEAST, round(height * aspect / STRIDE) * STRIDE)

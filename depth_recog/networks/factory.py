@@ -18,6 +18,7 @@ from depth_recog.method.settings import Settings
 from depth_recog.method.viewport import Viewport, network_size
 from depth_recog.networks.device import choose_device
 from depth_recog.networks.models import Model, header_of, load_model
+from depth_recog.networks.sized import SizedDepth
 from depth_recog.networks.weights import Header
 
 ESTIMATORS = ("pnp", "epipolar", "network")
@@ -58,8 +59,10 @@ class Assembly:
         return replace(self, recognizer=self.recognizer.changed(settings))
 
     def network_size(self, camera: Camera) -> tuple[int, int]:
-        """(width, height) at which this camera's images enter the networks."""
-        return network_size(camera, self.depth.size)
+        """(width, height) at which this camera's images go through the pipeline."""
+        width, height = self.depth.size
+        wanted = self.recognizer.settings.width or width
+        return network_size(camera, (wanted, round(wanted * height / width)))
 
     def warm_up(self, camera: Camera | None = None) -> None:
         """Run the networks once, so that the first frame is not late for reasons of its own."""
@@ -122,8 +125,11 @@ def assemble(
         recognizer = previous.recognizer.changed(settings, poses)
     else:
         # As long as both are one network, it need not run twice.
-        steady = None if gate is depth else gate
-        recognizer = Recognizer(depth, masks, poses, settings, place, steady)
+        steady = None
+        if gate is not None and gate_header is not None and gate is not depth:
+            steady = SizedDepth(gate, gate_header.size)
+        sized = SizedDepth(depth, depth_header.size)
+        recognizer = Recognizer(sized, masks, poses, settings, place, steady)
     return Assembly(recognizer, depth, depth_header, masks, mask_header, place, gate, gate_header)
 
 

@@ -197,7 +197,8 @@ class DepthNode(ManagedNode):
 
     def _viewport(self, info: CameraInfo, assembly: Assembly) -> Viewport:
         rectified = self._params["input_rectified"]
-        key = (*camera_info.identity(info), rectified, assembly.depth.size)
+        width = assembly.recognizer.settings.width
+        key = (*camera_info.identity(info), rectified, assembly.depth.size, width)
         if key != self._view_key or self._view is None:
             calibration = camera_info.from_message(info, rectified)
             size = assembly.network_size(calibration.rectified)

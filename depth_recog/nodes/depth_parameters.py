@@ -46,6 +46,15 @@ SPECS = (
         choices=tuple(FLOWS),
         live=True,
     ),
+    Spec(
+        "width",
+        0,
+        "Width of the pictures in which masks, features and the gate look, pixels: 640 finds small "
+        "movers better; 0: that of the depth weights, the fastest.",
+        0,
+        4096,
+        live=True,
+    ),
     Spec("threads", 0, "CPU threads of the networks; 0 for torch's own choice.", 0, 256),
     Spec(
         "dynamic_classes",
@@ -172,6 +181,7 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
         mask_margin=values["mask_margin"],
         longest_gap_s=values["longest_gap"],
         depth_scale=values["depth_scale"] or 1.0,
+        width=values["width"],
     )
 
 
