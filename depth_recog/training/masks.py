@@ -39,7 +39,6 @@ COLOURS = 0.4
 AVERAGE = 0.99
 WEIGHTS = (0.4, 3)
 """Least and largest weight of a class."""
-ENCODER_SHARE = 0.1
 LONGEST_GRADIENT = 1.0
 
 
@@ -122,9 +121,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="checkpoint, .pt")
     parser.add_argument("--resume", type=Path, help="start from this checkpoint's weights")
     parser.add_argument("--validate", nargs="*", default=[], metavar="FILE:first:last")
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=320)
     parser.add_argument("--batch", type=int, default=3, help="at the larger size")
     parser.add_argument("--rate", type=float, default=3e-4)
+    parser.add_argument("--encoder-share", type=float, default=0.2, help="its part of the rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -145,7 +145,7 @@ def main() -> None:
     average = copy.deepcopy(network)
     known = [*network.encoder.parameters(), *network.head.parameters()]
     new = [p for p in network.parameters() if all(p is not k for k in known)]
-    optimizer = make_optimizer(known, new, options.rate, ENCODER_SHARE)
+    optimizer = make_optimizer(known, new, options.rate, options.encoder_share)
     start, running = time.time(), 0.0
     for step in range(1, options.steps + 1):
         set_rate(optimizer, options.rate, step - 1, options.steps)
