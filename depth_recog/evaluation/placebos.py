@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.method.camera import Camera
-from depth_recog.method.correspondences import Matches, at
-from depth_recog.method.features import find_features
+from depth_recog.method.correspondences import Matches
 from depth_recog.method.flow import sparse
 
 Mask = NDArray[np.bool_]
@@ -33,7 +32,8 @@ MARGIN = 0.01
 """Distance that placebos keep from what is no background, as a share of the image's width."""
 
 _LEAST_PIXELS = 40
-_LEAST_FEATURES = 3
+_LEAST_FOUND = 3
+_LEAST_CORNERS = 6
 _TRIES = 30
 # At most so much of the picture: the static pose needs the rest.
 _MOST_COVERED = 0.15
@@ -119,7 +119,7 @@ class Placebo:
         Returns:
             None where too few were found again, or where they do not agree on a size.
         """
-        if len(flow) < _LEAST_FEATURES:
+        if len(flow) < _LEAST_FOUND:
             return None
         one, two = np.triu_indices(len(flow), 1)
         before = np.linalg.norm(flow.first[one] - flow.first[two], axis=1)
@@ -160,14 +160,11 @@ class Placebos:
         before, self._grey = self._grey, grey
         if before is None or before.shape != grey.shape:
             self.alive = ()
-        if before is None or not self.alive:
             return
-        masks = [placebo.mask(grey.shape) for placebo in self.alive]
-        flow = sparse(before, grey, find_features(before, np.any(masks, axis=0)))
         moved = []
-        for placebo, mask in zip(self.alive, masks, strict=True):
-            own = at(mask, flow.first)
-            after = placebo.followed(Matches(flow.first[own], flow.second[own], int(own.sum())))
+        for placebo in self.alive:
+            corners = _corners(before, placebo.mask(grey.shape))
+            after = placebo.followed(sparse(before, grey, corners))
             young = stamp_ns - placebo.born_ns <= SECONDS * 1e9
             if after is not None and young and after.inside(grey.shape[::-1]):
                 moved.append(after)
@@ -211,7 +208,7 @@ class Placebos:
                 or not free[mask].all()
                 or np.mean(np.abs(np.log(depth[mask] / candidate.depth)) < _DEPTH_REACH)
                 < _DEPTH_SHARE
-                or at(mask, find_features(grey, mask)).sum() < _LEAST_FEATURES
+                or len(_corners(grey, mask)) < _LEAST_CORNERS
             ):
                 continue
             self.alive += (candidate,)
@@ -234,6 +231,12 @@ class Placebos:
         found = float(depth[rows[chosen], columns[chosen]])
         placebo = Placebo.at_depth(self._next, shape, centre, found, camera, stamp_ns)
         return placebo if placebo.inside(depth.shape[::-1]) else None
+
+
+def _corners(grey: NDArray[np.uint8], mask: Mask) -> NDArray[np.float32]:
+    """(N, 2) pixels (u, v). More than the gate has: a placebo has to last, not to be judged."""
+    found = cv2.goodFeaturesToTrack(grey, 40, 1e-3, 2, mask=mask.astype(np.uint8))
+    return np.zeros((0, 2), np.float32) if found is None else np.asarray(found[:, 0], np.float32)
 
 
 def _with_margin(background: Mask) -> Mask:
