@@ -104,7 +104,7 @@ def test_what_it_refuses(tmp_path: Path) -> None:
         "calibrate", "synthetic:parked", "--yaml", path
     )
     assert "nosuch" in fails("calibrate", "/nosuch")
-    assert "within 0:9" in fails("calibrate", "synthetic?frames=9", "--frames", "4:20")
+    assert "within 0:9" in fails("calibrate", "synthetic:street?frames=9", "--frames", "4:20")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_wrong_usage(arguments: list[str]) -> None:
     result = command("calibrate", "synthetic", *arguments)
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
-    assert arguments[1] in result.stderr
+    assert arguments[0] in result.stderr
 
 
 def test_a_live_source(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -55,6 +55,7 @@ def test_size_in_pixels(shape: object, depth: float) -> None:
     assert 0.7 * wide * high <= mask.sum() <= wide * high
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 2**31),
     st.lists(
@@ -178,6 +179,7 @@ def test_one_that_is_cut_by_the_border_ends() -> None:
     assert leftmost.centre[0] - leftmost.half[0] < 2.5
 
 
+@settings(deadline=None)
 @given(st.floats(0.9, 1.1), st.floats(-20, 20), st.floats(-20, 20), st.integers(3, 30))
 def test_an_exact_flow_is_followed_exactly(growth: float, du: float, dv: float, count: int) -> None:
     placebo = Placebo.at_depth(1, CAR, (100.0, 60.0), 10.0, CAMERA, 0)

@@ -16,7 +16,11 @@ from tqdm import tqdm
 
 from depth_recog import __version__
 from depth_recog.cli.options import frame_range, quantile, seed, within
-from depth_recog.cli.pipeline_options import add_network_arguments
+from depth_recog.cli.pipeline_options import (
+    add_network_arguments,
+    add_threshold_arguments,
+    settings_of,
+)
 from depth_recog.datasets.sequence import Frame, Recording
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import OutputError, SourceError
@@ -49,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     add_network_arguments(parser)
+    add_threshold_arguments(parser)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -92,7 +97,7 @@ def _calibrate(options: argparse.Namespace) -> int:
         )
         return run.of(_shown(source, frames, what))
 
-    found = calibrated(measured, Settings(flow=options.flow), options.quantile, options.source)
+    found = calibrated(measured, settings_of(options, "object"), options.quantile, options.source)
     if options.yaml:
         _write(options.yaml, found.parameters(f"depth_recog {__version__}, {options.source}"))
     if options.json:

@@ -20,6 +20,11 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gate", default=Settings.gate, choices=GATES, help="what is masked as moving"
     )
+    add_threshold_arguments(parser)
+
+
+def add_threshold_arguments(parser: argparse.ArgumentParser) -> None:
+    """The gates' thresholds."""
     parser.add_argument(
         "--gate-threshold",
         type=threshold,
@@ -59,12 +64,17 @@ def assembly_of(options: argparse.Namespace) -> Assembly:
         options.weights,
         options.mask_weights,
         estimator=options.pose,
-        settings=Settings(
-            gate=options.gate,
-            flow=options.flow,
-            thresholds=Thresholds(options.gate_rotation, options.gate_translation),
-            score_threshold=options.gate_threshold,
-        ),
+        settings=settings_of(options, options.gate),
+    )
+
+
+def settings_of(options: argparse.Namespace, gate: str) -> Settings:
+    """The method's settings of these arguments."""
+    return Settings(
+        gate=gate,
+        flow=options.flow,
+        thresholds=Thresholds(options.gate_rotation, options.gate_translation),
+        score_threshold=options.gate_threshold,
     )
 
 

@@ -111,14 +111,13 @@ def calibrated(measure: Measure, settings: Settings, quantile: float, source: st
 
     Args:
         measure: makes a pass; the same placebos every time.
-        settings: with the thresholds of now.
+        settings: of the gate by object, with the thresholds of now.
         quantile: 0..1.
         source: its name, for errors.
 
     Raises:
         SourceError: too little was measured.
     """
-    settings = replace(settings, gate="object")
     null = measure(settings, "measuring")
     _check(null, source)
     threshold = score_threshold(null.regions, quantile)

@@ -34,31 +34,12 @@ class Rate:
     high: float
 
 
-def called_moving(samples: Sequence[Sample], threshold: float) -> NDArray[np.bool_]:
-    """Which of them a gate with this threshold would call moving, with its hysteresis, (N,)."""
-    answer = np.zeros(len(samples), np.bool_)
-    state: dict[int, bool] = {}
-    for index, sample in enumerate(samples):
-        if sample.score > threshold:
-            state[sample.placebo] = True
-        elif sample.score < -threshold:
-            state[sample.placebo] = False
-        answer[index] = state.get(sample.placebo, False)
-    return answer
-
-
 def score_threshold(samples: Sequence[Sample], quantile: float) -> float:
-    """The least threshold with which at most 1 - quantile of the samples are called moving.
+    """A quantile of the scores, never below `LEAST_SCORE`.
 
-    The quantile of the scores themselves would be too low: by the hysteresis what was called
-    moving once stays so for a while.
+    With hysteresis the decisions' rate may be another one: it is measured, not computed.
     """
-    scores = np.array([sample.score for sample in samples])
-    candidates = np.unique(np.append(scores[scores > LEAST_SCORE], LEAST_SCORE))
-    for threshold in candidates:
-        if called_moving(samples, float(threshold)).mean() <= 1 - quantile:
-            break
-    return _rounded_up(float(threshold))
+    return _rounded_up(max(float(np.quantile([s.score for s in samples], quantile)), LEAST_SCORE))
 
 
 def literal_thresholds(samples: Sequence[LiteralSample], quantile: float) -> Thresholds:
