@@ -34,7 +34,7 @@ def test_what_is_found(done: tuple[str, Any, Path]) -> None:
     table, figures, _ = done
     assert figures["frames"] == 110
     assert figures["placebos"] >= 20
-    assert figures["samples"] >= 200
+    assert figures["samples"] >= 150
     assert figures["threshold"] >= 1
     assert figures["image_found"]["value"] <= 0.1 + 1e-9
     for rate in ("object_now", "object_found", "image_now", "image_found"):
@@ -79,17 +79,16 @@ def test_the_depth_node_takes_the_file(done: tuple[str, Any, Path]) -> None:
 
 
 def test_it_is_the_seed_that_decides(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same command finds the same; another seed has other placebos."""
     from depth_recog.evaluation import calibration
 
     for name in ("LEAST_PLACEBOS", "LEAST_SAMPLES", "LEAST_PAIRS"):
         monkeypatch.setattr(calibration, name, 3)
-    short = f"{STREET}"
     tables = []
     for seed in ("0", "0", "1"):
-        assert main(["calibrate", short, "--frames", "0:24", "--seed", seed]) == 0
+        assert main(["calibrate", STREET, "--frames", "0:24", "--seed", seed]) == 0
         tables.append(capsys.readouterr().out)
     assert tables[0] == tables[1] != tables[2]
 

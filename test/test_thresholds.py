@@ -162,7 +162,7 @@ def test_the_table_tells_all() -> None:
     ("given_null", "words"),
     [
         (null(scores(count=5)), "5 placebos in 300 frames, 20 are needed"),
-        (null([[1.0, 2.0]] * 50), "100 samples in 300 frames, 200 are needed"),
+        (null([[1.0, 2.0]] * 50), "100 samples in 300 frames, 150 are needed"),
         (null(scores(), at_rest=200), "stands in 200 of 300 frames"),
         (NullSamples(samples(scores()), [], 300, 0), "0 pairs of frames in 300"),
     ],

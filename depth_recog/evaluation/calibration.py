@@ -20,7 +20,7 @@ from depth_recog.evaluation.thresholds import (
 from depth_recog.method.gate_image import Motion, Thresholds
 from depth_recog.method.recognizer import Settings
 
-LEAST_PLACEBOS, LEAST_SAMPLES, LEAST_PAIRS = 20, 200, 40
+LEAST_PLACEBOS, LEAST_SAMPLES, LEAST_PAIRS = 20, 150, 30
 """Fewer say nothing of a tail."""
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
