@@ -62,6 +62,8 @@ setup(
         "report": ["jinja2>=3", "matplotlib>=3.7"],
         "train": ["lightning-fabric>=2.4", "pydantic>=2.5", "tensorboard>=2.14"],
         "teacher": ["ai-edge-litert>=2.0"],
+        "hf": ["transformers>=5,<6"],
+        "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],
         "test": [
             "pytest>=7.4,<9",
             "pytest-timeout>=2.2",

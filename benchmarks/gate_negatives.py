@@ -36,7 +36,8 @@ from depth_recog.method.gate_image import Motion
 from depth_recog.method.masking import CITYSCAPES
 from depth_recog.method.observation import moving_map
 from depth_recog.method.pnp import PnpEstimator
-from depth_recog.method.recognizer import DepthModel, Recognizer, Settings
+from depth_recog.method.recognizer import DepthModel, Recognizer
+from depth_recog.method.settings import Settings
 from depth_recog.method.viewport import Viewport
 from depth_recog.networks.factory import Assembly, assemble
 

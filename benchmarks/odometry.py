@@ -3,8 +3,8 @@
 
 python benchmarks/odometry.py SOURCE[@FIRST:LAST]...
 
-Of every pair: the root mean square of the error, and of the deviation claimed for it (that of the
-reprojection alone in brackets). At the path's middle and end: the same. Deviations are over all
+Of every pair: the root mean square of the error, and of the deviation claimed for it (in brackets
+without the depth's scale). At the path's middle and end: the same. Deviations are over all
 three axes.
 """
 
@@ -40,7 +40,7 @@ def errors(found: NDArray[np.float64], truth: NDArray[np.float64]) -> tuple[floa
 
 
 def of_pair(pair: Pair, place: Place, truth: NDArray[np.float64]) -> list[float]:
-    """Error, claim, and the reprojection's claim; then the length's ratio."""
+    """Error, claim, and the claim without the depth's scale; then the length's ratio."""
     T = pair.static.T_second_from_first
     assert pair.static.covariance is not None
     claim = deviations(place.twist_covariance * pair.seconds**2)

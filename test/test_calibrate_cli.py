@@ -82,10 +82,10 @@ def test_it_is_the_seed_that_decides(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same command finds the same; another seed has other placebos."""
-    from depth_recog.evaluation import calibration
+    from depth_recog.evaluation import gate_calibration
 
     for name in ("LEAST_PLACEBOS", "LEAST_SAMPLES", "LEAST_PAIRS"):
-        monkeypatch.setattr(calibration, name, 3)
+        monkeypatch.setattr(gate_calibration, name, 3)
     tables = []
     for seed in ("0", "0", "1"):
         assert main(["calibrate", STREET, "--frames", "0:24", "--seed", seed]) == 0

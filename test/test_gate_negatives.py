@@ -21,7 +21,8 @@ from depth_recog.evaluation.gate import GateTally
 from depth_recog.evaluation.motion import PARKED, motion_of
 from depth_recog.method.masking import CITYSCAPES
 from depth_recog.method.pnp import PnpEstimator
-from depth_recog.method.recognizer import Recognizer, Settings
+from depth_recog.method.recognizer import Recognizer
+from depth_recog.method.settings import Settings
 
 FRAMES = 30
 # Of parked tracks' frames; measured: 0.00 to 0.11 (seven tracks a scene).

@@ -8,14 +8,15 @@ import torch
 from depth_recog.errors import ConfigurationError, DeviceError, WeightsError
 from depth_recog.method.camera import Camera
 from depth_recog.method.masking import PresetRules
-from depth_recog.method.recognizer import Settings
+from depth_recog.method.settings import Settings
 from depth_recog.networks import factory
+from depth_recog.networks.deeplab import RefinedDeepLab
 from depth_recog.networks.depth import DepthNetwork
 from depth_recog.networks.device import choose_device
 from depth_recog.networks.encoders import ENCODERS
 from depth_recog.networks.pose import PoseNetwork
-from depth_recog.networks.segmentation import SegmentationNetwork
-from depth_recog.networks.weights import save_network
+from depth_recog.networks.segmentation import SegmentationNetwork, segmentation_network
+from depth_recog.networks.weights import load_network, save_network
 
 
 @pytest.fixture(scope="module")
@@ -169,3 +170,36 @@ def test_weights_are_looked_at_without_loading_them():
         factory.check_weights("", "depth-street", "", "pnp")
     with pytest.raises(WeightsError, match="no such weights file"):
         factory.check_weights("", "", "/nowhere", "pnp")
+
+
+def test_masks_of_both_designs_load_and_a_file_without_a_design_is_the_old_one(tmp_path, image):
+    for index, (architecture, kind) in enumerate(
+        (
+            ({}, SegmentationNetwork),
+            ({"design": "decoder", "widths": [24, 16, 8]}, SegmentationNetwork),
+            ({"design": "refined_deeplab", "temperature": 1.7}, RefinedDeepLab),
+        )
+    ):
+        torch.manual_seed(index)
+        network = segmentation_network(**architecture).eval()
+        path = tmp_path / f"{index}.safetensors"
+        save_network(network, path, "masks", architecture, (640, 192), "metres", half=False)
+        again, header = load_network(str(path), "masks")
+        assert type(again) is kind
+        assert header.architecture == architecture
+        torch.testing.assert_close(again(image), network(image))
+
+
+def test_masks_of_an_unknown_design_are_refused(tmp_path):
+    path = tmp_path / "moon.safetensors"
+    save_network(RefinedDeepLab(), path, "masks", {"design": "moon"}, (640, 192), "metres")
+    with pytest.raises(WeightsError, match=r"unknown architecture .*moon"):
+        load_network(str(path), "masks")
+
+
+def test_the_masks_that_ship_see_both_sizes_and_more():
+    network, header = load_network("", "masks")
+    for width, height in (header.size, (416, 128), (640, 192), (320, 256)):
+        with torch.inference_mode():
+            scores = network(torch.rand(1, 3, height, width))
+        assert scores.shape == (1, 19, height, width)

@@ -128,42 +128,16 @@ def test_the_same_pair_gives_the_same_motion() -> None:
         np.testing.assert_array_equal(once.T_second_from_first, again.T_second_from_first)
 
 
-def test_covariance_is_that_of_least_squares() -> None:
-    """s^2 (J^T J)^-1, J by differences, the motion perturbed as exp(r) R, t + dt."""
-    pair, T = scene(noise=0.4)
-    points = pnp.lift(pair.matches.first, pair.depth, CAMERA)
-    pixels = pair.matches.second.astype(np.float64)
-
-    def residual(step: Float) -> Float:
-        turned = points @ (cv2.Rodrigues(step[:3])[0] @ T[:3, :3]).T + T[:3, 3] + step[3:]
-        x, y, z = turned.T
-        seen = np.stack((CAMERA.fx * x / z + CAMERA.cx, CAMERA.fy * y / z + CAMERA.cy), 1)
-        return (seen - pixels).ravel()
-
-    h = 1e-6
-    columns = [(residual(h * e) - residual(-h * e)) / (2 * h) for e in np.eye(6)]
-    jacobian = np.stack(columns, 1)
-    left = residual(np.zeros(6))
-    expected = (left @ left) / (len(left) - 6) * np.linalg.inv(jacobian.T @ jacobian)
-    got = pnp.reprojection_covariance(points, pixels, T, CAMERA)
-    scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
-    np.testing.assert_allclose(got / scale, expected / scale, atol=1e-5)
-
-
-def test_covariance_says_how_far_off_the_motion_is() -> None:
-    """Over many draws the squared Mahalanobis distance has mean 6, its degrees of freedom."""
-    squares = []
-    for seed in range(40):
-        pair, T = scene(noise=0.3, seed=seed, count=150)
-        estimate = PnpEstimator().estimate(pair)
-        assert estimate.covariance is not None
-        turned = estimate.T_second_from_first[:3, :3] @ T[:3, :3].T
-        off = np.concatenate(
-            (cv2.Rodrigues(turned)[0][:, 0], estimate.T_second_from_first[:3, 3] - T[:3, 3])
-        )
-        squares.append(off @ np.linalg.solve(estimate.covariance, off))
-    # The mean of 40 draws has deviation sqrt(12 / 40) = 0.55; four of them.
-    assert np.mean(squares) == pytest.approx(6, abs=2.2)
+def test_a_covariance_comes_with_the_motion() -> None:
+    """Whether it is honest: test_refinement.py."""
+    pair, T = scene(noise=0.3)
+    estimate = PnpEstimator().estimate(pair)
+    assert estimate.covariance is not None
+    turned = estimate.T_second_from_first[:3, :3] @ T[:3, :3].T
+    off = np.concatenate(
+        (cv2.Rodrigues(turned)[0][:, 0], estimate.T_second_from_first[:3, 3] - T[:3, 3])
+    )
+    assert off @ np.linalg.solve(estimate.covariance, off) < 20
 
 
 def test_lift_equals_the_text() -> None:

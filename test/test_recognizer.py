@@ -22,7 +22,8 @@ from depth_recog.method.masking import PresetRules
 from depth_recog.method.observation import Step, moving_map
 from depth_recog.method.pnp import PnpEstimator
 from depth_recog.method.pose import PoseEstimate, PosePair
-from depth_recog.method.recognizer import Recognizer, Settings
+from depth_recog.method.recognizer import Recognizer
+from depth_recog.method.settings import Settings
 
 CPU = torch.device("cpu")
 CAR, ROAD = 13, 0

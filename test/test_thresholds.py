@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from depth_recog.errors import SourceError
-from depth_recog.evaluation.calibration import calibrated
+from depth_recog.evaluation.gate_calibration import calibrated
 from depth_recog.evaluation.null_samples import LiteralSample, NullSamples, Sample
 from depth_recog.evaluation.thresholds import (
     LEAST_SCORE,
@@ -21,7 +21,7 @@ from depth_recog.evaluation.thresholds import (
     score_threshold,
 )
 from depth_recog.method.gate_image import Motion
-from depth_recog.method.recognizer import Settings
+from depth_recog.method.settings import Settings
 
 STEP_NS = 100_000_000
 

@@ -23,7 +23,7 @@ from depth_recog.method.masking import PresetRules
 from depth_recog.training.batches import Lesson, Order, make_loader
 from depth_recog.training.cache import Eyes, Part, prepare
 from depth_recog.training.data import common_size, read_data, read_samples, split_off
-from depth_recog.training.gating import GATES
+from depth_recog.training.gating import GATES, still_pixels
 from depth_recog.training.pairs import ALONE, LEAST, STILL, USED, choose_samples, motions
 from depth_recog.training.prepared import Prepared
 from depth_recog.training.views import MIRROR, View
@@ -223,7 +223,8 @@ def test_a_mirrored_motion_moves_mirrored_points(seed: int) -> None:
 
 def lesson_of(frames: Prepared, gate: str, looking: Eyes) -> Lesson:
     samples, _ = choose_samples(frames, RULES, 0.5)
-    return Lesson(frames, samples, GATES[gate](frames, samples, RULES, looking))
+    still = still_pixels(frames, RULES, looking) if gate == "object" else None
+    return Lesson(frames, samples, GATES[gate](frames, samples, RULES, looking), still)
 
 
 def test_a_batch_is_a_function_of_seed_and_step_whoever_reads_it(
@@ -270,8 +271,9 @@ def test_gates_leave_out_nothing_everything_or_what_they_are_told(
     assert any(dynamic)
     assert not any(m.any() for m in masks["off"])
     assert any(m.any() for m in masks["all"])
-    for found, most in zip(masks["image"], masks["all"], strict=True):
-        assert not (found & ~most).any()
+    for gate in ("image", "object"):
+        for found, most in zip(masks[gate], masks["all"], strict=True):
+            assert not (found & ~most).any()
 
 
 def test_the_anchor_is_the_start_s_depth_in_the_view_and_the_road_holds_it(
@@ -343,3 +345,18 @@ def test_the_literal_gate_leaves_out_what_it_cannot_decide(street: Prepared, loo
         lesson = lesson_of(part_of(street, list(range(10)), labels=labels), "image", looking)
         assert lesson.moving.size
         assert (lesson.moving == expected).all()
+
+
+def test_the_gate_by_object_leaves_out_each_thing_by_itself(looking: Eyes, folder: Path) -> None:
+    """Parked and oncoming cars in one picture: the parked ones teach, the others do not."""
+    source = part("synthetic:oncoming?seed=1&frames=50")
+    frames = prepare(source, (416, 128), looking, folder / "oncoming")
+    assert frames.depths is not None
+    exact = replace(frames, anchors=(1 / np.array(frames.depths)).astype(np.float16))
+    still = still_pixels(exact, RULES, looking)
+    dynamic = RULES.dynamic_pixels(np.array(frames.labels))
+    truth = np.stack([source.recording.truth(i).moving for i in range(50)]) & dynamic
+    assert not (still & ~dynamic).any()
+    later = np.s_[10:]
+    assert still[later][truth[later]].mean() < 0.35
+    assert still[later][(dynamic & ~truth)[later]].mean() > 0.7

@@ -16,7 +16,6 @@ from depth_recog.method.trajectory import (
     AGREEING_PAIRS,
     DEPTH_SHARE,
     HORIZON_S,
-    INDEPENDENT_POINTS,
     Place,
     Trajectory,
 )
@@ -251,19 +250,6 @@ def test_the_covariance_is_that_of_many_draws() -> None:
     ):
         root = np.linalg.inv(np.linalg.cholesky(claimed))
         np.testing.assert_allclose(root @ drawn @ root.T, np.eye(6), atol=within)
-
-
-def test_many_points_say_no_more_than_some() -> None:
-    """Five times as many inliers have a fifth of the covariance, and make the same of the path."""
-    motion = rigid((0, 0.01, 0), (0.1, 0, -1))
-    got = []
-    for times in (1, 5):
-        trajectory = Trajectory()
-        trajectory.add(alone(0))
-        pose = estimate(motion, np.eye(6) / times, INDEPENDENT_POINTS * times)
-        got.append(trajectory.add(paired(0, TENTH, pose)))
-    np.testing.assert_allclose(got[0].covariance, got[1].covariance)
-    np.testing.assert_allclose(got[0].twist_covariance, got[1].twist_covariance)
 
 
 def test_a_pose_that_knows_no_covariance_makes_it_unknown() -> None:

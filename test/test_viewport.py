@@ -250,3 +250,10 @@ def test_maps_are_rectified_by_the_nearest_pixel(lens: str, kind: type) -> None:
 def test_rectified_maps_without_distortion_are_the_maps() -> None:
     values = coordinates(200, 120)[..., 0]
     assert rectify_nearest(values, CAMERA, 255) is values
+
+
+@pytest.mark.parametrize("size", [(1242, 375), (375, 1242), (640, 480)])
+def test_no_side_is_too_short_for_the_networks(size: tuple[int, int]) -> None:
+    """Of 32 pixels one is left at the coarsest stride, which cannot be padded."""
+    camera = Camera(*size, 500.0, 500.0, 10.0, 10.0)
+    assert min(network_size(camera, (112, 56))) >= 2 * STRIDE

@@ -26,15 +26,12 @@ MUTANTS = (
         "result[:3, 3] = matrix",
     ),
     method(
-        "covariance: sign of the rotation's Jacobian",
-        "pnp",
-        "(zero, c, -b, -c, zero, a, b, -a, zero)",
-        "(zero, -c, b, c, zero, -a, -b, a, zero)",
-        "pose_estimators",
+        "refinement: sign of the rotation's derivative",
+        "refinement",
+        "np.cross(turned[:, None], by_point)",
+        "np.cross(by_point, turned[:, None])",
     ),
-    method(
-        "covariance: derivative by depth", "pnp", "-fy * y / z**2", "-fy * y / z", "pose_estimators"
-    ),
+    method("refinement: derivative by z", "refinement", "-fy * y * inverse), 1)", "-fy * y), 1)"),
     method(
         "triangulation: sign",
         "epipolar",
@@ -61,11 +58,64 @@ MUTANTS = (
         "torch.linalg.inv(intrinsics).mT",
     ),
     method(
-        "covariance: rotation transposed",
-        "pnp",
+        "refinement: rotation transposed",
+        "refinement",
         "points @ T_second_from_first[:3, :3].T",
         "points @ T_second_from_first[:3, :3]",
-        "pose_estimators",
+    ),
+    method(
+        "refinement: derivative by the depth in I2",
+        "refinement",
+        "by_log_depth = (by_point * turned[:, None]).sum(2)",
+        "by_log_depth = (by_point * (turned + T_second_from_first[:3, 3])[:, None]).sum(2)",
+    ),
+    method(
+        "refinement: along and across exchanged",
+        "refinement",
+        "np.stack((x * u + y * v, x * v - y * u), 1)",
+        "np.stack((x * v - y * u, x * u + y * v), 1)",
+    ),
+    method(
+        "refinement: sign of the step",
+        "refinement",
+        "T[:3, 3] += step[3:]",
+        "T[:3, 3] -= step[3:]",
+    ),
+    method(
+        "refinement: rotation's step on the wrong side",
+        "refinement",
+        "cv2.Rodrigues(step[:3])[0] @ T[:3, :3]",
+        "T[:3, :3] @ cv2.Rodrigues(step[:3])[0]",
+    ),
+    method(
+        "refinement: no depth error",
+        "refinement",
+        "pixel_variance + depth_variance * lever, 0",
+        "pixel_variance + 0 * lever, 0",
+    ),
+    method(
+        "refinement: every residual counts",
+        "refinement",
+        "weight = front / (1 + square / _HALF**2)",
+        "weight = front + 0 * square",
+    ),
+    method(
+        "refinement: points behind the camera count",
+        "refinement",
+        "weight = front / (1",
+        "weight = 1.0 / (1",
+    ),
+    method(
+        "covariance: every point a witness",
+        "refinement",
+        "np.unique(cells[front], return_inverse=True)",
+        "np.unique(np.arange(front.sum()), return_inverse=True)",
+    ),
+    method(
+        "covariance: not in the depth's unit",
+        "refinement",
+        "covariance[3:] *= unit",
+        "covariance[3:] *= 1.0",
     ),
     method(
         "epipolar residual: rotation transposed",

@@ -24,10 +24,10 @@ from depth_recog.cli.pipeline_options import (
 from depth_recog.datasets.sequence import Frame, Recording
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import OutputError, SourceError
-from depth_recog.evaluation.calibration import Calibration, calibrated
+from depth_recog.evaluation.gate_calibration import Calibration, calibrated
 from depth_recog.evaluation.null_samples import NullRun, NullSamples
 from depth_recog.files import write_whole
-from depth_recog.method.recognizer import Settings
+from depth_recog.method.settings import Settings
 from depth_recog.networks.factory import assemble, make_estimator
 
 
@@ -80,8 +80,13 @@ def _calibrate(options: argparse.Namespace) -> int:
             "(depth-recog record), and give the bag"
         )
     frames = within(options.frames, len(source), options.source)
+    now = settings_of(options, "object")
     assembly = assemble(
-        options.device, options.weights, options.mask_weights, estimator=options.pose
+        options.device,
+        options.weights,
+        options.mask_weights,
+        estimator=options.pose,
+        settings=now,
     )
     estimator = make_estimator(options.pose, "", assembly.device)
 
@@ -97,7 +102,7 @@ def _calibrate(options: argparse.Namespace) -> int:
         )
         return run.of(_shown(source, frames, what))
 
-    found = calibrated(measured, settings_of(options, "object"), options.quantile, options.source)
+    found = calibrated(measured, now, options.quantile, options.source)
     if options.yaml:
         _write(options.yaml, found.parameters(f"depth_recog {__version__}, {options.source}"))
     if options.json:

@@ -207,6 +207,8 @@ def _talk() -> int:
 def _optional() -> list[Finding]:
     wanted = {
         "rosbags": "no bags as sources, no depth-recog record: pip install rosbags",
+        "onnxruntime": "no ONNX models as mask network: pip install 'depth-recog[onnx]'",
+        "transformers": "no depth networks of transformers: pip install 'depth-recog[hf]'",
         "cv_bridge": "images are converted with numpy instead",
         "launch_ros": "ros2 launch needs a ROS workspace; the nodes start without it",
         "message_filters": "images and camera_info are matched by depth_recog itself",

@@ -47,7 +47,8 @@ from depth_recog.evaluation.pipeline import Pipeline
 from depth_recog.evaluation.run_folder import RunFolder, is_run_folder
 from depth_recog.evaluation.table import table
 from depth_recog.files import write_whole
-from depth_recog.networks.weights import Header, read_header, resolve
+from depth_recog.networks.models import header_of
+from depth_recog.networks.weights import Header
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -169,7 +170,7 @@ def _answers(
         assembly = assembly_of(options)
         headers = [assembly.depth, assembly.masks]
         if options.pose == "network":
-            headers.append(read_header(resolve("", "pose")))
+            headers.append(header_of("", "pose"))
         about = {
             "weights": assembly.depth.path.stem,
             "weights sha256": assembly.depth.sha256,
@@ -184,7 +185,7 @@ def _answers(
         recorded = folder.weights(key)
         name = recorded.get("name", f"unknown {key}")
         try:
-            header = read_header(resolve(recorded.get("path") or name, network))
+            header = header_of(recorded.get("path") or name, network)
         except WeightsError:
             gone.append(name)  # what it was trained on cannot be said any more
             continue
@@ -193,7 +194,7 @@ def _answers(
         else:
             gone.append(name)
     if folder.report.get("pose") == "network":
-        headers.append(read_header(resolve("", "pose")))
+        headers.append(header_of("", "pose"))
     return folder, headers, gone
 
 

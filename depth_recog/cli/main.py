@@ -19,6 +19,8 @@ VERBS = {
     "calibrate": "the gate's thresholds from a recording, by placebos on what stands still",
     "record": "write a source, and what is true of it, as a ROS 2 bag",
     "train": "a depth model of your own recordings",
+    "export": "weights as an ONNX graph, compared with torch",
+    "weights": "list, show and verify weights",
     "demo": "play a drive through the nodes, over DDS, and show what came out",
     "doctor": "what is installed here, and what is missing",
 }

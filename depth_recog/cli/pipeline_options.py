@@ -8,8 +8,10 @@ import argparse
 from depth_recog.cli.options import threshold
 from depth_recog.method.flow import FLOWS
 from depth_recog.method.gate_image import Thresholds
-from depth_recog.method.recognizer import GATES, Settings
+from depth_recog.method.masking import DYNAMIC
+from depth_recog.method.settings import GATES, Settings
 from depth_recog.networks.factory import ESTIMATORS, Assembly, assemble
+from depth_recog.networks.models import preset_rules
 
 _LITERAL = Settings().thresholds
 
@@ -51,8 +53,16 @@ def add_threshold_arguments(parser: argparse.ArgumentParser) -> None:
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     """Those of them that do not concern the gate."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--weights", default="", help="depth weights: a shipped name or a path")
-    parser.add_argument("--mask-weights", default="", help="segmentation weights, likewise")
+    parser.add_argument(
+        "--weights",
+        default="",
+        help="depth weights: a shipped name, a path, or a directory of transformers",
+    )
+    parser.add_argument(
+        "--mask-weights",
+        default="",
+        help="segmentation weights, likewise; or NAME.onnx, with NAME.yaml beside it",
+    )
     parser.add_argument("--pose", default="pnp", choices=ESTIMATORS, help="pose estimator")
     parser.add_argument("--flow", default=Settings.flow, choices=FLOWS, help="optical flow")
 
@@ -71,6 +81,7 @@ def assembly_of(options: argparse.Namespace) -> Assembly:
 def settings_of(options: argparse.Namespace, gate: str) -> Settings:
     """The method's settings of these arguments."""
     return Settings(
+        rules=preset_rules(list(DYNAMIC), options.mask_weights),
         gate=gate,
         flow=options.flow,
         thresholds=Thresholds(options.gate_rotation, options.gate_translation),

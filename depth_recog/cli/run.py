@@ -26,7 +26,6 @@ from depth_recog.cli.pipeline_options import add_pipeline_arguments, assembly_of
 from depth_recog.datasets.sequence import Frame, Recording, Sequence
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import OutputError
-from depth_recog.method.masking import SKY
 from depth_recog.method.observation import Pair, Step
 from depth_recog.method.trajectory import Trajectory
 from depth_recog.method.viewport import FARTHEST, NEAREST, Viewport, limit_depth
@@ -121,7 +120,7 @@ def write_frame(
     """Everything that is written of one frame."""
     labels = view.enlarge_labels(step.frame.labels)
     depth = view.enlarge_depth(step.frame.depth)
-    depth = limit_depth(depth, NEAREST, FARTHEST, labels == SKY)
+    depth = limit_depth(depth, NEAREST, FARTHEST, step.frame.rules.sky_pixels(labels))
     metres = np.where(np.isfinite(depth), depth, 0)
     steps = np.rint(metres * _STEPS_PER_METRE).astype(np.uint16)
     files.picture("depth", frame.name, steps)
@@ -207,6 +206,8 @@ def _report(
         "device": str(assembly.device),
         "weights": _weights(assembly.depth),
         "mask_weights": _weights(assembly.masks),
+        "classes": list(assembly.recognizer.settings.rules.classes),
+        "dynamic_classes": list(assembly.recognizer.settings.rules.dynamic),
         "unit": assembly.depth.unit,
         "pose": options.pose,
         "flow": options.flow,

@@ -187,7 +187,7 @@ class KittiRaw:
         return camera_offset(self._p2) @ rectify @ camera_from_velo
 
     @cached_property
-    def _imu_from_camera(self) -> NDArray[np.float64]:
+    def imu_from_camera(self) -> NDArray[np.float64]:
         """(4, 4) float64: IMU from rectified camera 2, metres."""
         velo_from_imu = read_rigid(self._drive.parent / "calib_imu_to_velo.txt")
         return np.asarray(np.linalg.inv(self._camera_from_velo @ velo_from_imu))
@@ -211,7 +211,7 @@ class KittiRaw:
         ry = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
         rz = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
         mercator_from_imu[:3, :3] = rz @ ry @ rx
-        return mercator_from_imu @ self._imu_from_camera
+        return mercator_from_imu @ self.imu_from_camera
 
 
 def find_drive(folder: Path) -> Path:

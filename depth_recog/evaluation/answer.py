@@ -34,6 +34,7 @@ class Answer:
         depth: (H, W) float32, of the rectified image's size; NaN without an answer, inf beyond
             range.
         labels: (H, W) uint8 train ids, or None.
+        dynamic: (H, W) bool, pixels of dynamic categories, or None.
         moving: (H, W) uint8, 0 still, 1 undecided, 2 moving, or None.
         scores: (H, W) float32, how likely a pixel of what could move is to move, in any unit; NaN
             where nothing is known; or None.
@@ -43,6 +44,7 @@ class Answer:
 
     depth: NDArray[np.float32]
     labels: NDArray[np.uint8] | None = None
+    dynamic: NDArray[np.bool_] | None = None
     moving: NDArray[np.uint8] | None = None
     scores: NDArray[np.float32] | None = None
     motion: PairMotion | None = None

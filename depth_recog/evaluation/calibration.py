@@ -1,192 +1,69 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Thresholds now and as found, with their rates of false positives; as a table and for ROS."""
+"""Whether probabilities are right, and the temperature that makes them so.
+
+Source: Guo et al., "On Calibration of Modern Neural Networks", 2017.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from depth_recog.errors import SourceError
-from depth_recog.evaluation.null_samples import LiteralSample, NullSamples, Sample
-from depth_recog.evaluation.thresholds import (
-    LEAST_SCORE,
-    Rate,
-    literal_thresholds,
-    rate,
-    score_threshold,
-)
-from depth_recog.method.gate_image import Motion, Thresholds
-from depth_recog.method.recognizer import Settings
-
-LEAST_PLACEBOS, LEAST_SAMPLES, LEAST_PAIRS = 20, 150, 30
-"""Fewer say nothing of a tail."""
-
-QUANTILES = (0.5, 0.9, 0.95, 0.99)
-
-# Pairs that share a placebo are no independent witnesses; so long does one live.
-_BLOCK_NS = 1_500_000_000
-
-Measure = Callable[[Settings, str], NullSamples]
-"""A pass over the recording with these settings, and what people are told of it."""
+BINS = 15
+_RANGE = (0.1, 10.0)
+_ROUNDS = 40
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """What was found.
+class CalibrationTally:
+    """How often the most probable class is right, by how probable it is said to be."""
 
-    Attributes:
-        frames: of the recording.
-        at_rest: how many of them do not count, since the camera stood.
-        placebos: how many have samples.
-        samples: of the gate by object: placebos in frames.
-        pairs: of the literal gate.
-        scores: quantiles of the scores, by `QUANTILES`.
-        undecided: share of the samples that are called undecided now.
-        threshold_now: of scores.
-        threshold: as found.
-        object_now: false positives with the former.
-        object_found: with the latter.
-        literal_now: thresholds of the literal gate.
-        literal: as found.
-        image_now: false positives with the former.
-        image_found: with the latter.
-    """
+    def __init__(self) -> None:
+        self._pixels = np.zeros(BINS)
+        self._right = np.zeros(BINS)
+        self._said = np.zeros(BINS)
 
-    frames: int
-    at_rest: int
-    placebos: int
-    samples: int
-    pairs: int
-    scores: dict[str, float]
-    undecided: float
-    threshold_now: float
-    threshold: float
-    object_now: Rate
-    object_found: Rate
-    literal_now: Thresholds
-    literal: Thresholds
-    image_now: Rate
-    image_found: Rate
+    def add(self, probability: NDArray[np.float32], right: NDArray[np.bool_]) -> None:
+        """Count pixels.
 
-    def table(self) -> str:
-        """As people read it."""
-        quantiles = ", ".join(f"{q} {value:.1f}" for q, value in self.scores.items())
-        now, found = self.literal_now, self.literal
-        least = ", the least allowed" if self.threshold == LEAST_SCORE else ""
-        return "\n".join(
-            (
-                f"{self.frames} frames, {self.at_rest} of them at rest and left out",
-                f"gate object: {self.samples} samples of {self.placebos} placebos, "
-                f"quantiles of their scores: {quantiles}; undecided {self.undecided:.1%}",
-                f"gate image: {self.pairs} pairs",
-                "",
-                f"{'':36}called moving (95 % interval)",
-                _row("gate_threshold", "now", f"{self.threshold_now:g}", self.object_now),
-                _row("", "found", f"{self.threshold:g}", self.object_found) + least,
-                _row("gate_rotation,", "now", _two(now), self.image_now),
-                _row("gate_translation", "found", _two(found), self.image_found),
-            )
-        )
+        Args:
+            probability: (N,) of the class that was answered, 0..1.
+            right: (N,) whether that class is the labelled one.
+        """
+        index = np.minimum((probability * BINS).astype(int), BINS - 1)
+        self._pixels += np.bincount(index, minlength=BINS)
+        self._right += np.bincount(index, right, minlength=BINS)
+        self._said += np.bincount(index, probability, minlength=BINS)
 
-    def parameters(self, origin: str) -> str:
-        """A ROS parameters file for the depth node."""
-        # A line break in a name must not end the comment.
-        return (
-            f"# The gate's thresholds, found by depth-recog calibrate: {' '.join(origin.split())}\n"
-            "/**:\n"
-            "  ros__parameters:\n"
-            f"    gate_threshold: {self.threshold!r}\n"
-            f"    gate_rotation: {self.literal.rotation!r}\n"
-            f"    gate_translation: {self.literal.translation!r}\n"
-        )
+    @property
+    def error(self) -> float:
+        """Expected calibration error, 0..1: the mean of |right - said| over the pixels."""
+        return float(np.abs(self._right - self._said).sum() / self._pixels.sum())
 
 
-def calibrated(measure: Measure, settings: Settings, quantile: float, source: str) -> Calibration:
-    """Find thresholds with which 1 - quantile of the placebos' samples are called moving.
+def fit_temperature(scores: Tensor, labels: Tensor) -> float:
+    """What to divide scores by, so that their softmax has the least cross entropy.
 
-    The false positives of a new threshold of the gate by object are measured in a second pass: a
-    threshold decides feature by feature, and with it which features make a region.
+    Cross entropy is convex in the temperature's inverse, so a search by thirds finds its minimum.
 
     Args:
-        measure: makes a pass; the same placebos every time.
-        settings: of the gate by object, with the thresholds of now.
-        quantile: 0..1.
-        source: its name, for errors.
+        scores: (N, C) float.
+        labels: (N,) int64.
 
-    Raises:
-        SourceError: too little was measured.
+    Returns:
+        The temperature, between 0.1 and 10.
     """
-    null = measure(settings, "measuring")
-    _check(null, source)
-    threshold = score_threshold(null.regions, quantile)
-    literal = literal_thresholds(null.pairs, quantile)
-    again = null
-    if threshold != settings.score_threshold:
-        again = measure(replace(settings, score_threshold=threshold), "checking")
-    scores = np.quantile([sample.score for sample in null.regions], QUANTILES)
-    return Calibration(
-        frames=null.frames,
-        at_rest=null.at_rest,
-        placebos=_placebos(null),
-        samples=len(null.regions),
-        pairs=len(null.pairs),
-        scores={f"{q:g}": float(value) for q, value in zip(QUANTILES, scores, strict=True)},
-        undecided=float(np.mean([s.motion is Motion.UNDECIDED for s in null.regions])),
-        threshold_now=settings.score_threshold,
-        threshold=threshold,
-        object_now=_of_regions(null.regions),
-        object_found=_of_regions(again.regions),
-        literal_now=settings.thresholds,
-        literal=literal,
-        image_now=_of_pairs(null.pairs, settings.thresholds),
-        image_found=_of_pairs(null.pairs, literal),
-    )
 
+    def cost(log_temperature: float) -> float:
+        tempered = scores / float(np.exp(log_temperature))
+        return float(torch.nn.functional.cross_entropy(tempered, labels))
 
-def _check(null: NullSamples, source: str) -> None:
-    if null.at_rest > null.frames / 2:
-        raise SourceError(
-            f"{source}: the camera stands in {null.at_rest} of {null.frames} frames, and a camera "
-            "at rest sees no error of depth: give a recording of a drive, or its part (--frames)"
-        )
-    counts = {
-        "placebos": (_placebos(null), LEAST_PLACEBOS),
-        "samples": (len(null.regions), LEAST_SAMPLES),
-        "pairs of frames": (len(null.pairs), LEAST_PAIRS),
-    }
-    for what, (count, least) in counts.items():
-        if count < least:
-            raise SourceError(
-                f"{source}: {count} {what} in {null.frames} frames, {least} are needed: give a "
-                "longer recording, with textured things between 4 and 40 m that stand still"
-            )
-
-
-def _placebos(null: NullSamples) -> int:
-    return len({sample.placebo for sample in null.regions})
-
-
-def _of_regions(samples: list[Sample]) -> Rate:
-    moving = np.array([sample.motion is Motion.MOVING for sample in samples])
-    return rate(moving, [sample.placebo for sample in samples])
-
-
-def _of_pairs(samples: list[LiteralSample], thresholds: Thresholds) -> Rate:
-    moving = np.array(
-        [
-            sample.rotation > thresholds.rotation or sample.translation > thresholds.translation
-            for sample in samples
-        ]
-    )
-    return rate(moving, [sample.stamp_ns // _BLOCK_NS for sample in samples])
-
-
-def _row(name: str, which: str, value: str, rate: Rate) -> str:
-    share = f"{rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})"
-    return f"{name:<18}{which:<6}{value:<12}{share}"
-
-
-def _two(thresholds: Thresholds) -> str:
-    return f"{thresholds.rotation:g}, {thresholds.translation:g}"
+    low, high = np.log(_RANGE)
+    for _ in range(_ROUNDS):
+        left, right = low + (high - low) / 3, high - (high - low) / 3
+        if cost(left) < cost(right):
+            high = right
+        else:
+            low = left
+    return float(np.exp((low + high) / 2))

@@ -18,7 +18,6 @@ from depth_recog.evaluation.depth_tally import DepthTally, Groups, motions
 from depth_recog.evaluation.flicker import Flicker, without_movers
 from depth_recog.evaluation.gate import GateTally
 from depth_recog.evaluation.odometry import PoseTally
-from depth_recog.method.masking import PresetRules
 from depth_recog.method.se3 import inverse_matrix, relative
 from depth_recog.method.viewport import Viewport, rectify_nearest
 
@@ -98,7 +97,6 @@ class _Collector:
         self.worst: Example | None = None
         self.paths: tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]] = ([], [])
         self.labels = "none"
-        self._rules = PresetRules()
         self._before: _Seen | None = None
         self._known: dict[str, tuple[int, NDArray[np.float64]]] = {}
         self._flat: dict[str, NDArray[np.float32]] = {}
@@ -112,12 +110,11 @@ class _Collector:
         if truth.world_from_camera is not None:
             self._motion(index, frame.name, truth.world_from_camera, answer)
         self._compare_with_last(index, frame, truth, answer, scale)
-        if truth.boxes is not None and answer.moving is not None and answer.labels is not None:
+        if truth.boxes is not None and answer.moving is not None and answer.dynamic is not None:
             self.gate_asked = True
-            dynamic = self._rules.dynamic_pixels(answer.labels)
             camera = frame.camera.rectified()
             self.gate.add(
-                frame.stamp_ns, answer.moving, dynamic, truth.boxes, camera, answer.scores
+                frame.stamp_ns, answer.moving, answer.dynamic, truth.boxes, camera, answer.scores
             )
 
     def _depth(

@@ -15,11 +15,12 @@ from depth_recog.datasets.sequence import Frame
 from depth_recog.evaluation.placebos import Mask, Placebo, Placebos
 from depth_recog.method.camera import Camera
 from depth_recog.method.gate_image import Motion, absolute_difference
-from depth_recog.method.masking import SKY, PresetRules
+from depth_recog.method.masking import PresetRules
 from depth_recog.method.observation import Pair
 from depth_recog.method.partner import LEAST_MOTION
 from depth_recog.method.pose import PoseEstimator, PosePair
-from depth_recog.method.recognizer import DepthModel, Recognizer, ScoreModel, Settings
+from depth_recog.method.recognizer import DepthModel, Recognizer, ScoreModel
+from depth_recog.method.settings import Settings
 from depth_recog.method.viewport import Viewport
 
 WARM_UP_S = 0.3
@@ -105,13 +106,15 @@ class Painted:
         """See `ScoreModel`. Placebos that came near something else end here."""
         scores = self._scores(image).clone()
         labels = scores.argmax(1)[0].to(torch.uint8).cpu().numpy()
-        self.background = ~self._rules.dynamic_pixels(labels) & (labels != SKY)
+        rules = self._rules
+        self.background = ~(rules.dynamic_pixels(labels) | rules.sky_pixels(labels))
         self._placebos.keep_to(self.background)
         self.shown = self._placebos.alive
         highest = scores.amax(1) + 1
         for placebo in self.shown:
             mask = torch.from_numpy(placebo.mask(labels.shape)).to(scores.device)
-            kind = self._rules.classes.index(placebo.shape.name)
+            name = placebo.shape.name
+            kind = rules.classes.index(name if name in rules.dynamic else rules.dynamic[0])
             scores[0, kind][mask] = highest[0][mask]
         return scores
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from depth_recog.datasets.sequence import Frame
 from depth_recog.evaluation.answer import Answer, PairMotion
-from depth_recog.method.masking import SKY
 from depth_recog.method.observation import Step
 from depth_recog.method.trajectory import Trajectory
 from depth_recog.method.viewport import FARTHEST, NEAREST, Viewport, limit_depth
@@ -48,9 +47,11 @@ class Pipeline:
             static = step.pair.static
             known = np.asarray(static.T_second_from_first) if static.ok else None
             motion = PairMotion(step.pair.first.name, known)
+        rules = step.frame.rules
         return Answer(
-            limit_depth(depth, NEAREST, FARTHEST, labels == SKY),
-            labels,
+            limit_depth(depth, NEAREST, FARTHEST, rules.sky_pixels(labels)),
+            rules.train_ids(labels),
+            rules.dynamic_pixels(labels),
             view.enlarge_labels(step.moving),
             view.enlarge_labels(step.scores),
             motion,

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from depth_recog.datasets.image_files import list_images, read_depth
 from depth_recog.datasets.sequence import Frame
 from depth_recog.datasets.side_files import read_numbers
-from depth_recog.errors import SourceError
+from depth_recog.errors import ConfigurationError, SourceError
 from depth_recog.evaluation.answer import Answer, PairMotion
+from depth_recog.method.masking import PresetRules
 
 
 class RunFolder:
@@ -44,6 +45,7 @@ class RunFolder:
             "pose": str(self.report.get("pose", "unknown")),
             "gate": str(self.report.get("gate", "unknown")),
         }
+        self._rules = _read_rules(folder / "run.json", self.report)
         # In the order of the frames, which is that of the lines of poses.txt.
         self._depths = [file.stem for file in list_images(folder / "depth")]
         self._motions = _read_motions(folder / "pairs.jsonl")
@@ -68,9 +70,11 @@ class RunFolder:
 
     def _answer(self, frame: Frame) -> Answer:
         name, size = f"{frame.name}.png", frame.camera.size
+        ids = _read_ids(self._folder / "mask" / name, size)
         return Answer(
             read_depth(self._folder / "depth" / name, 256.0, size),
-            _read_ids(self._folder / "mask" / name, size),
+            None if ids is None else self._rules.train_ids(ids),
+            None if ids is None else self._rules.dynamic_pixels(ids),
             _read_ids(self._folder / "moving" / name, size),
             motion=self._motions.get(frame.name),
             world_from_camera=self._poses.get(frame.name),
@@ -109,6 +113,18 @@ def _read_report(folder: Path) -> dict[str, Any]:
             f"{path}: no report of depth-recog run ({error}): run again, or name another folder"
         ) from error
     return report
+
+
+def _read_rules(path: Path, report: dict[str, Any]) -> PresetRules:
+    """What the class ids of the masks mean."""
+    usual = PresetRules()
+    try:
+        return PresetRules(
+            tuple(report.get("classes", usual.classes)),
+            tuple(report.get("dynamic_classes", usual.dynamic)),
+        )
+    except (ConfigurationError, TypeError) as error:
+        raise SourceError(f"{path}: its classes cannot be used ({error}): run again") from error
 
 
 def _read_motions(path: Path) -> dict[str, PairMotion]:

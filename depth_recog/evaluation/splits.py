@@ -16,6 +16,7 @@ from typing import Any
 
 from depth_recog.datasets.image_files import IMAGE_SUFFIXES
 from depth_recog.errors import ConfigurationError, SourceError, WeightsError
+from depth_recog.networks.hf_directory import LISTED
 from depth_recog.networks.weights import Header
 
 SPLITS = ("train", "validation", "test")
@@ -59,13 +60,19 @@ def split(name: str) -> Manifest:
     return read_manifest(_FOLDER / f"{name}.sha256")
 
 
+def list_of(header: Header) -> Path:
+    """Where weights list what they were trained on: beside the file, or in the directory."""
+    folder = header.path.is_dir()
+    return header.path / LISTED if folder else header.path.with_suffix(".train.sha256")
+
+
 def trained_on(header: Header) -> Manifest | None:
     """What weights say they were trained on; None where they do not say.
 
     Raises:
         WeightsError: their list is damaged.
     """
-    path = header.path.with_suffix(".train.sha256")
+    path = list_of(header)
     if not path.is_file():
         return None
     try:

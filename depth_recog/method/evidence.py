@@ -5,7 +5,13 @@ Two hypotheses for a feature that lies on something that could move, both with a
 delta ~ N(0, sigma_d^2) of log depth:
 
 - still: e = J delta + noise
-- moving: e = J delta + B v dt + noise, with v ~ N(0, sigma_v^2 I)
+- moving: e = J delta + B v dt + noise, with v ~ N(0, V), in one of two ways that are as likely:
+  anyhow (V = sigma_v^2 I), or with or against the camera (large along its direction of travel,
+  small across it)
+
+The second way matters because a camera cannot tell it from a wrong depth: along the direction of
+travel, J and B are alike. Most things on a road move like that. Without it, what goes nowhere
+across would be called still.
 
 Each displacement adds to the information (H^T S^-1 H, H^T S^-1 e) on x = (delta, v), H = [J, B dt].
 The score is twice the logarithm of the Bayes factor of moving over still. It has Occam's factor: a
@@ -20,13 +26,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_recog.method.ground import NETWORK_DEVIATION
 from depth_recog.method.residual import Float, Residual
 
-DEPTH_DEVIATION = 0.15
-"""sigma_d: of the depth network's log depth, common to a whole object."""
-
 SPEED_DEVIATION = 2.0
-"""sigma_v: of each component of what moves, in the depth's unit per second."""
+"""sigma_v: of each component of what moves anyhow, in the depth's unit per second."""
+
+ALONG_DEVIATION, SIDEWAYS_DEVIATION = 8.0, 0.3
+"""Of what moves with or against the camera, along and across its way, likewise."""
 
 PIXEL_DEVIATION = 0.35
 """Of a displacement, pixels: what neighbours have in common, such as a bent lens."""
@@ -159,53 +166,75 @@ def pooled(evidence: Evidence, pools: Float) -> tuple[Evidence, NDArray[np.bool_
     return together, seen & (counts >= _FEWEST)
 
 
+def speed_priors(along: Float | None) -> list[Float]:
+    """Precisions (3, 3) of v under the ways in which a thing may move, all as likely.
+
+    Args:
+        along: (3,) unit vector, the direction in which the camera goes; None while it rests.
+    """
+    anyhow = np.eye(3) / SPEED_DEVIATION**2
+    if along is None:
+        return [anyhow]
+    outer = np.outer(along, along)
+    across = (np.eye(3) - outer) / SIDEWAYS_DEVIATION**2
+    return [anyhow, across + outer / ALONG_DEVIATION**2]
+
+
 def score(
     information: Float,
     vector: Float,
-    depth_deviation: float | Float = DEPTH_DEVIATION,
-    speed_deviation: float = SPEED_DEVIATION,
+    along: Float | None = None,
+    depth_deviation: float | Float = NETWORK_DEVIATION,
 ) -> Float:
     """Twice the log Bayes factor of moving over still.
 
     Args:
         information: (N, 4, 4).
         vector: (N, 4).
+        along: see `speed_priors`.
         depth_deviation: sigma_d, one for all or (N,).
-        speed_deviation: sigma_v.
 
     Returns:
         (N,): above 0 moving is likelier, below 0 still.
     """
-    count = len(vector)
-    depth_prior = np.broadcast_to(1 / np.square(depth_deviation), count)
     known = information.copy()
-    known[:, 0, 0] += depth_prior
+    known[:, 0, 0] += np.broadcast_to(1 / np.square(depth_deviation), len(vector))
     still = vector[:, 0] ** 2 / known[:, 0, 0] - np.log(known[:, 0, 0])
-    speed_prior = 1 / speed_deviation**2
-    known[:, (1, 2, 3), (1, 2, 3)] += speed_prior
-    explained = (vector * np.linalg.solve(known, vector[:, :, None])[:, :, 0]).sum(1)
-    moving = explained - np.linalg.slogdet(known)[1] + 3 * np.log(speed_prior)
-    answer: Float = moving - still
+    ways = [_explained(known, vector, prior) - still for prior in speed_priors(along)]
+    answer: Float = 2 * np.logaddexp.reduce(np.array(ways) / 2, 0) - 2 * np.log(len(ways))
+    return answer
+
+
+def _explained(known: Float, vector: Float, prior: Float) -> Float:
+    """(N,) twice the log evidence of moving with this precision (3, 3) of v; see `score`."""
+    moving = known.copy()
+    moving[:, 1:, 1:] += prior
+    fit = (vector * np.linalg.solve(moving, vector[:, :, None])[:, :, 0]).sum(1)
+    answer: Float = fit - np.linalg.slogdet(moving)[1] + np.linalg.slogdet(prior)[1]
     return answer
 
 
 def velocity(
     information: Float,
     vector: Float,
-    depth_deviation: float = DEPTH_DEVIATION,
-    speed_deviation: float = SPEED_DEVIATION,
+    along: Float | None = None,
+    depth_deviation: float = NETWORK_DEVIATION,
 ) -> tuple[Float, Float]:
-    """The likeliest velocity of what has this evidence, if it moves.
+    """The likeliest velocity of what has this evidence, if it moves, in its likelier way.
 
     Args:
         information: (4, 4).
         vector: (4,).
+        along: see `speed_priors`.
         depth_deviation: sigma_d.
-        speed_deviation: sigma_v.
 
     Returns:
         (3,) in the second camera's axes, depth's unit per second, and its covariance (3, 3).
     """
-    prior = np.diag([1 / depth_deviation**2, *[1 / speed_deviation**2] * 3])
-    covariance = np.asarray(np.linalg.inv(information + prior), np.float64)
+    known = information.copy()
+    known[0, 0] += 1 / depth_deviation**2
+    priors = speed_priors(along)
+    best = np.argmax([_explained(known[None], vector[None], prior)[0] for prior in priors])
+    known[1:, 1:] += priors[best]
+    covariance = np.asarray(np.linalg.inv(known), np.float64)
     return (covariance @ vector)[1:], covariance[1:, 1:]

@@ -21,6 +21,8 @@ from depth_recog.method import evidence, regions
 from depth_recog.method.correspondences import at
 from depth_recog.method.evidence import Evidence
 from depth_recog.method.gate_image import Motion
+from depth_recog.method.ground import fit_plane, witnessed_depth
+from depth_recog.method.masking import GROUND, ROAD, PresetRules
 from depth_recog.method.observation import Observation
 from depth_recog.method.pose import PoseEstimate
 from depth_recog.method.regions import FEATURELESS, Region, Verdict
@@ -55,11 +57,15 @@ class _Features:
     Attributes:
         ids: (N,) int64, ascending.
         pixels: (N, 2) float32, (u, v).
+        depth: (N,) float32, as far as network and ground can tell.
+        deviation: (N,) of its logarithm.
         pools: (N, N), see `evidence.neighbourhood`.
     """
 
     ids: NDArray[np.int64]
     pixels: NDArray[np.float32]
+    depth: NDArray[np.float32]
+    deviation: Float
     pools: Float
 
 
@@ -88,6 +94,8 @@ class _Memory:
         return old, new
 
 
+_STANDS_OUT = 3.0
+_KEPT_NS = 1_000_000_000
 _NO_IDS = np.zeros(0, np.int64)
 _BLANK = _Memory(0, evidence.nothing(_NO_IDS), np.zeros(0, np.uint8), _NO_IDS, 1)
 
@@ -96,7 +104,7 @@ class ObjectGate:
     """Decides, frame by frame, which of the things that could move do.
 
     Args:
-        classes: names of the preset objects.
+        rules: preset objects.
         threshold: a feature's score above it says "moving", below its negative "still"; between
             them the decision stays what it was, "undecided" at first.
 
@@ -104,16 +112,18 @@ class ObjectGate:
         ConfigurationError: a threshold that is not positive.
     """
 
-    def __init__(self, classes: tuple[str, ...], threshold: float = THRESHOLD) -> None:
+    def __init__(self, rules: PresetRules, threshold: float = THRESHOLD) -> None:
         if not threshold > 0:
             raise ConfigurationError(f"gate threshold {threshold} for scores: must be positive")
-        self._classes = classes
+        self._rules = rules
         self._threshold = threshold
         self._memory = _BLANK
+        self._seen: dict[int, _Features] = {}
 
     def reset(self) -> None:
         """Forget what was seen: another camera, a jump in time."""
         self._memory = _BLANK
+        self._seen.clear()
 
     def update(self, frame: Observation, past: Sequence[Past]) -> Verdict:
         """The newest frame.
@@ -122,10 +132,13 @@ class ObjectGate:
             frame: what is seen in it, with its tracks.
             past: earlier frames of the same stream, about `GAPS_S` before it.
         """
-        features = _movable(frame)
+        features = self._features(frame)
         own = self._gathered(frame, features, past)
         together, enough = evidence.pooled(own, features.pools)
-        scores = np.where(enough, evidence.score(together.information, together.vector), np.nan)
+        along = _direction(past)
+        deviation = features.pools @ features.deviation / features.pools.sum(1)
+        scores = evidence.score(together.information, together.vector, along, deviation)
+        scores = np.where(enough, scores, np.nan)
         states = self._states(features, scores)
         _, labels, boxes, _ = cv2.connectedComponentsWithStats(
             frame.dynamic.astype(np.uint8), connectivity=8
@@ -138,27 +151,46 @@ class ObjectGate:
         numbers, following = regions.numbered(roots, before, self._memory.next_number)
         self._memory = _Memory(frame.stamp_ns, own, states, numbers, following)
         nearest = regions.spread_over(patches, np.asarray(boxes, np.int32), features.pixels)
-        return self._verdict(frame, nearest, together, scores, states, numbers)
+        return self._verdict(frame, nearest, together, along, scores, states, numbers)
+
+    def _features(self, frame: Observation) -> _Features:
+        """The frame's features on what could move; they are kept for the frames to come."""
+        tracks = frame.tracks or none_yet()
+        movable = tracks.groups != STATIC
+        ids, pixels, groups = tracks.ids[movable], tracks.pixels[movable], tracks.groups[movable]
+        plane = None
+        if len(ids):
+            road = self._rules.pixels_of(frame.labels, ROAD)
+            plane = fit_plane(frame.gate_depth, road, frame.camera)
+        ground = self._rules.pixels_of(frame.labels, GROUND)
+        depth, deviation = witnessed_depth(
+            pixels, frame.gate_depth, frame.dynamic, ground, plane, frame.camera
+        )
+        known = np.isfinite(depth) & (depth > 0)
+        ids, pixels, depth = ids[known], pixels[known], depth[known]
+        pools = evidence.neighbourhood(pixels, depth, groups[known], frame.camera.fx)
+        features = _Features(ids, pixels, depth, deviation[known], pools)
+        oldest = frame.stamp_ns - _KEPT_NS
+        self._seen = {then: f for then, f in self._seen.items() if oldest <= then}
+        self._seen[frame.stamp_ns] = features
+        return features
 
     def _gathered(self, frame: Observation, features: _Features, past: Sequence[Past]) -> Evidence:
         """The features' own evidence, with the newest displacements."""
         passed = (frame.stamp_ns - self._memory.stamp_ns) / 1e9
         own = evidence.remembered(self._memory.evidence, features.ids, passed)
         for earlier in past:
-            tracks, static = earlier.frame.tracks, earlier.static
-            if tracks is None or not static.ok or static.covariance is None:
+            static, then = earlier.static, self._seen.get(earlier.frame.stamp_ns)
+            if then is None or not static.ok or static.covariance is None:
                 continue
             _, one, two = np.intersect1d(
-                tracks.ids, features.ids, assume_unique=True, return_indices=True
+                then.ids, features.ids, assume_unique=True, return_indices=True
             )
-            depth = at(earlier.frame.gate_depth, tracks.pixels[one])
-            known = np.isfinite(depth) & (depth > 0)
-            one, two, depth = one[known], two[known], depth[known]
             left = residual(
                 static.T_second_from_first,
-                tracks.pixels[one],
+                then.pixels[one],
                 features.pixels[two],
-                depth,
+                then.depth[one],
                 frame.camera,
             )
             seconds = (frame.stamp_ns - earlier.frame.stamp_ns) / 1e9
@@ -188,6 +220,7 @@ class ObjectGate:
         frame: Observation,
         nearest: NDArray[np.int32],
         together: Evidence,
+        along: Float | None,
         scores: Float,
         states: NDArray[np.uint8],
         numbers: NDArray[np.int64],
@@ -211,7 +244,7 @@ class ObjectGate:
             pixels = rows[order[start:end]], columns[order[start:end]]
             own = np.flatnonzero(numbers == number)
             motion = Motion(int(states[own[0]]))
-            region = self._region(frame, int(number), motion, pixels, own, together, scores)
+            region = self._region(frame, int(number), motion, pixels, own, together, along, scores)
             moving[pixels] = motion
             score_map[pixels] = region.score
             found.append(region)
@@ -225,6 +258,7 @@ class ObjectGate:
         pixels: tuple[NDArray[np.intp], NDArray[np.intp]],
         own: NDArray[np.intp],
         together: Evidence,
+        along: Float | None,
         scores: Float,
     ) -> Region:
         score, why = float("nan"), f"{len(own)} features, too few displacements"
@@ -234,13 +268,13 @@ class ObjectGate:
             score = float(np.median(scores[measured]))
             why = self._reason(score, motion)
             velocity, covariance = evidence.velocity(
-                together.information[measured].mean(0), together.vector[measured].mean(0)
+                together.information[measured].mean(0), together.vector[measured].mean(0), along
             )
             deviation = np.sqrt(np.diag(covariance))
         centre, size = regions.extent(frame.gate_depth, *pixels, frame.camera)
         return Region(
             number,
-            self._classes[int(np.bincount(frame.labels[pixels]).argmax())],
+            self._rules.classes[int(np.bincount(frame.labels[pixels]).argmax())],
             len(pixels[0]),
             len(own),
             motion,
@@ -262,10 +296,13 @@ class ObjectGate:
         return f"score {score:.1f} between {-limit:g} and {limit:g}{stays}"
 
 
-def _movable(frame: Observation) -> _Features:
-    tracks = frame.tracks or none_yet()
-    depth = at(frame.gate_depth, tracks.pixels)
-    usable = (tracks.groups != STATIC) & np.isfinite(depth) & (depth > 0)
-    ids, pixels, groups = tracks.ids[usable], tracks.pixels[usable], tracks.groups[usable]
-    pools = evidence.neighbourhood(pixels, depth[usable], groups, frame.camera.fx)
-    return _Features(ids, pixels, pools)
+def _direction(past: Sequence[Past]) -> Float | None:
+    """(3,) unit vector in which the camera goes; None where that is lost in the noise."""
+    for earlier in reversed(past):
+        static = earlier.static
+        if static.ok and static.covariance is not None:
+            way = static.T_second_from_first[:3, 3]
+            length = float(np.linalg.norm(way))
+            noise = float(np.sqrt(np.trace(static.covariance[3:, 3:])))
+            return way / length if length > _STANDS_OUT * noise else None
+    return None

@@ -34,10 +34,14 @@ CITYSCAPES = (
     "motorcycle",
     "bicycle",
 )
-"""The k preset objects; the index is the class id."""
+"""The k preset objects, where the mask network names no others; the index is the class id."""
 
 DYNAMIC = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
 """The preset rules' default: means of transport and living things can move."""
+
+ROAD = ("road",)
+GROUND = ("road", "sidewalk", "terrain")
+"""What things stand on, and the flat part of it."""
 
 SKY = CITYSCAPES.index("sky")
 
@@ -83,10 +87,30 @@ class PresetRules:
             table[self.classes.index(name)] = numbers.setdefault(group, len(numbers) + 1)
         return table[labels]
 
+    def pixels_of(self, labels: NDArray[np.uint8], names: tuple[str, ...]) -> NDArray[np.bool_]:
+        """(H, W) class ids to (H, W) bool: those of `names` that are preset objects at all."""
+        table = np.zeros(256, dtype=np.bool_)
+        table[[self.classes.index(name) for name in names if name in self.classes]] = True
+        return table[labels]
+
     def dynamic_pixels(self, labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """(H, W) class ids to (H, W) bool, True on dynamic categories."""
+        return self._pixels(labels, self.dynamic)
+
+    def sky_pixels(self, labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """(H, W) class ids to (H, W) bool, True on the sky; nowhere without such a class."""
+        return self._pixels(labels, ("sky",) if "sky" in self.classes else ())
+
+    def _pixels(self, labels: NDArray[np.uint8], names: tuple[str, ...]) -> NDArray[np.bool_]:
         table = np.zeros(256, dtype=np.bool_)
-        table[[self.classes.index(name) for name in self.dynamic]] = True
+        table[[self.classes.index(name) for name in names]] = True
+        return table[labels]
+
+    def train_ids(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(H, W) class ids to (H, W) Cityscapes train ids by name, 255 for names it lacks."""
+        table = np.full(256, 255, np.uint8)
+        for index, name in enumerate(self.classes):
+            table[index] = CITYSCAPES.index(name) if name in CITYSCAPES else 255
         return table[labels]
 
 

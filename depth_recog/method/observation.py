@@ -16,6 +16,7 @@ from depth_recog.method import gate_image, projection
 from depth_recog.method.camera import Camera
 from depth_recog.method.correspondences import Matches
 from depth_recog.method.gate_image import Decision, Motion
+from depth_recog.method.masking import PresetRules
 from depth_recog.method.pose import PoseEstimate, Poses
 from depth_recog.method.regions import Verdict
 from depth_recog.method.se3 import Matrix
@@ -35,6 +36,7 @@ class Observation:
         depth: (h, w) float32, along the optical axis, in the depth network's unit.
         labels: (h, w) uint8 class ids.
         groups: (h, w) uint8, 0 on static categories, else the group of dynamic ones.
+        rules: what the class ids mean.
         steady: (h, w) float32, depth of a network that is not trained meanwhile; None without one.
         tracks: features that are followed through the stream; None for a frame by itself.
     """
@@ -46,6 +48,7 @@ class Observation:
     depth: NDArray[np.float32]
     labels: NDArray[np.uint8]
     groups: NDArray[np.uint8]
+    rules: PresetRules = field(default_factory=PresetRules)
     steady: NDArray[np.float32] | None = None
     tracks: Tracks | None = None
 

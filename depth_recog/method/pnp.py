@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from depth_recog.method.camera import Camera
 from depth_recog.method.correspondences import at
 from depth_recog.method.pose import PoseEstimate, PosePair
+from depth_recog.method.refinement import cells_of, refine
+from depth_recog.method.se3 import Matrix
 
 LEAST_POINTS = 8
 LEAST_INLIERS = 6
@@ -38,7 +40,7 @@ def lift(
 
 
 class PnpEstimator:
-    """Perspective-n-point in a RANSAC loop, refined on its inliers (Levenberg-Marquardt).
+    """Perspective-n-point (Ke and Roumeliotis, 2017) in a RANSAC loop, then `refinement`.
 
     D1's unit is the translation's unit: a depth that is wrong by a factor gives a translation that
     is wrong by the same factor and the right rotation.
@@ -57,82 +59,47 @@ class PnpEstimator:
                 why=f"{len(points)} correspondences with depth, {LEAST_POINTS} needed",
                 points=len(points),
             )
-        k = pair.camera.matrix
-        cv2.setRNGSeed(0)  # the same pair gives the same pose, in every process
-        try:
-            found, rotation, translation, inliers = cv2.solvePnPRansac(
-                points,
-                pixels,
-                k,
-                None,
-                iterationsCount=_ITERATIONS,
-                reprojectionError=TOLERANCE,
-                confidence=_CONFIDENCE,
-                flags=cv2.SOLVEPNP_EPNP,
-            )
-        except cv2.error:
-            # OpenCV gives up on degenerate points (all in one place) by throwing.
-            found, inliers = False, None
-        if not found or inliers is None or len(inliers) < LEAST_INLIERS:
-            agreeing = 0 if inliers is None else len(inliers)
+        start, agreeing = _first_guess(points, pixels, pair.camera)
+        if agreeing < LEAST_INLIERS:
             return PoseEstimate(
                 why=f"{agreeing} of {len(points)} correspondences agree on a motion, "
                 f"{LEAST_INLIERS} needed",
                 points=len(points),
                 inliers=agreeing,
             )
-        chosen = inliers[:, 0]
-        rotation, translation = cv2.solvePnPRefineLM(
-            points[chosen],
-            pixels[chosen],
-            k,
-            None,
-            rotation,
-            translation,
-        )
-        matrix = np.eye(4)
-        matrix[:3, :3] = cv2.Rodrigues(rotation)[0]
-        matrix[:3, 3] = translation[:, 0]
-        if not np.isfinite(matrix).all():
+        cells = cells_of(pair.matches.first[usable], pair.camera.width)
+        refined = refine(points, pixels, cells, start, pair.camera)
+        agreeing = int(refined.inliers.sum())
+        finite = np.isfinite(refined.T_second_from_first).all()
+        if not finite or agreeing < LEAST_INLIERS:
             return PoseEstimate(why="the refinement diverged", points=len(points))
-        covariance = reprojection_covariance(points[chosen], pixels[chosen], matrix, pair.camera)
-        return PoseEstimate(matrix, True, "", len(points), len(chosen), covariance)
+        return PoseEstimate(
+            refined.T_second_from_first, True, "", len(points), agreeing, refined.covariance
+        )
 
 
-def reprojection_covariance(
-    points: NDArray[np.float64],
-    pixels: NDArray[np.float64],
-    T_second_from_first: NDArray[np.float64],
-    camera: Camera,
-) -> NDArray[np.float64]:
-    """Covariance of a least-squares pose: s^2 (J^T J)^-1, s the residuals' deviation.
-
-    Args:
-        points: (N, 3) float64, in the first camera's frame.
-        pixels: (N, 2) float64, where they are seen in I2.
-        T_second_from_first: (4, 4) float64, the solution.
-        camera: intrinsics.
-
-    Returns:
-        (6, 6) float64 for (rotation vector, translation), the motion perturbed as exp(r) R, t + dt.
-    """
-    rotated = points @ T_second_from_first[:3, :3].T
-    x, y, z = (rotated + T_second_from_first[:3, 3]).T
-    fx, fy = camera.fx, camera.fy
-    residual = np.stack((fx * x / z + camera.cx, fy * y / z + camera.cy), 1) - pixels
-    zero = np.zeros_like(z)
-    by_point = np.stack(
-        (
-            np.stack((fx / z, zero, -fx * x / z**2), 1),
-            np.stack((zero, fy / z, -fy * y / z**2), 1),
-        ),
-        1,
-    )
-    a, b, c = rotated.T
-    # d(exp(r) q) / dr = -hat(q) at r = 0.
-    by_rotation = np.stack((zero, c, -b, -c, zero, a, b, -a, zero), 1).reshape(-1, 3, 3)
-    jacobian = np.concatenate((by_point @ by_rotation, by_point), 2).reshape(-1, 6)
-    freedom = max(residual.size - 6, 1)
-    variance = float((residual**2).sum()) / freedom
-    # The pseudo-inverse: a pose that the points leave open is uncertain, not an error.
-    return variance * np.linalg.pinv(jacobian.T @ jacobian, hermitian=True)
+def _first_guess(
+    points: NDArray[np.float64], pixels: NDArray[np.float64], camera: Camera
+) -> tuple[Matrix, int]:
+    """A motion that many points agree with, and how many they are; 0 where there is none."""
+    guess = np.eye(4)
+    cv2.setRNGSeed(0)  # the same pair gives the same pose, in every process
+    try:
+        found, rotation, translation, inliers = cv2.solvePnPRansac(
+            points,
+            pixels,
+            camera.matrix,
+            None,
+            iterationsCount=_ITERATIONS,
+            reprojectionError=TOLERANCE,
+            confidence=_CONFIDENCE,
+            flags=cv2.SOLVEPNP_AP3P,
+        )
+    except cv2.error:
+        # OpenCV gives up on degenerate points (all in one place) by throwing.
+        return guess, 0
+    if not found or inliers is None:
+        return guess, 0
+    guess[:3, :3] = cv2.Rodrigues(rotation)[0]
+    guess[:3, 3] = translation[:, 0]
+    return guess, len(inliers) if np.isfinite(guess).all() else 0

@@ -8,28 +8,27 @@ newest frame of a stream. Block 106's projection image is `Pair.projection`, mad
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from depth_recog.errors import ConfigurationError
-from depth_recog.method import gate_image, gate_object, tracks
+from depth_recog.method import gate_image, tracks
 from depth_recog.method.camera import Camera
 from depth_recog.method.flow import FLOWS
-from depth_recog.method.gate_image import Decision, Motion, Thresholds
+from depth_recog.method.gate_image import Decision, Motion
 from depth_recog.method.gate_object import GAPS_S, ObjectGate, Past
-from depth_recog.method.masking import PresetRules
 from depth_recog.method.observation import Observation, Pair, Step, image_tensor
 from depth_recog.method.pair_poses import PairPoses
 from depth_recog.method.partner import PartnerBuffer
 from depth_recog.method.pnp import PnpEstimator
 from depth_recog.method.pose import PoseEstimate, PoseEstimator, PosePair
 from depth_recog.method.se3 import Matrix
+from depth_recog.method.settings import Settings
+from depth_recog.method.stopwatch import Stopwatch
 from depth_recog.method.tracks import Tracks
 
 DepthModel = Callable[[Tensor, Tensor], Tensor]
@@ -37,8 +36,6 @@ DepthModel = Callable[[Tensor, Tensor], Tensor]
 ScoreModel = Callable[[Tensor], Tensor]
 """(1, 3, H, W) float 0..1 -> (1, k, H, W) class scores."""
 
-GATES = ("object", "image", "off", "all")
-"""Each thing by itself; the literal gate; nothing is masked; all that could move is."""
 _ALONE = {
     "object": Motion.UNDECIDED,
     "image": Motion.UNDECIDED,
@@ -50,60 +47,6 @@ _ALONE = {
 _LEAST_FOUND = 0.15
 _LEAST_STATIC = 8
 _PNP = PnpEstimator()
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a user may decide.
-
-    Attributes:
-        rules: preset objects and which of them can move.
-        gate: one of `GATES`.
-        flow: one of `FLOWS`.
-        thresholds: of the literal gate, per second.
-        score_threshold: of the gate by object, see `ObjectGate`.
-        mask_margin: how far masks are grown before features are chosen, pixels at network size.
-        longest_gap_s: frames further apart make no pair, seconds.
-        depth_scale: factor on the networks' depth and translations, before anything is made of
-            them: depth, poses and the gate's thresholds are in one unit.
-
-    Raises:
-        ConfigurationError: an unknown gate or flow.
-    """
-
-    rules: PresetRules = field(default_factory=PresetRules)
-    gate: str = "object"
-    flow: str = "sparse"
-    thresholds: Thresholds = field(default_factory=lambda: Thresholds(0.1, 3.5))
-    score_threshold: float = gate_object.THRESHOLD
-    mask_margin: int = 2
-    longest_gap_s: float = 0.5
-    depth_scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.gate not in GATES:
-            raise ConfigurationError(f"gate {self.gate!r} is unknown: {', '.join(GATES)}")
-        if self.flow not in FLOWS:
-            raise ConfigurationError(f"flow {self.flow!r} is unknown: {', '.join(FLOWS)}")
-
-
-class Stopwatch:
-    """Seconds by part, for one frame."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, part: str) -> None:
-        """What has passed since the last lap belongs to `part`."""
-        now = time.perf_counter()
-        self.seconds[part] = self.seconds.get(part, 0.0) + now - self._last
-        self._last = now
-
-
-def _seen_by(settings: Settings) -> tuple[object, ...]:
-    """What a buffered frame depends on."""
-    return settings.rules, settings.longest_gap_s, settings.depth_scale
 
 
 class Recognizer:
@@ -139,7 +82,12 @@ class Recognizer:
         self._gate = self._new_gate()
 
     def _new_gate(self) -> ObjectGate:
-        return ObjectGate(self._settings.rules.classes, self._settings.score_threshold)
+        return ObjectGate(self._settings.rules, self._settings.score_threshold)
+
+    @property
+    def settings(self) -> Settings:
+        """What the user decided."""
+        return self._settings
 
     def changed(self, settings: Settings, estimator: PoseEstimator | None = None) -> Recognizer:
         """The same networks with other settings, and perhaps another estimator.
@@ -154,7 +102,7 @@ class Recognizer:
             self._device,
             self._steady,
         )
-        if _seen_by(self._settings) == _seen_by(settings):
+        if self._settings.seen_by == settings.seen_by:
             other._buffer = self._buffer
             if self._settings.score_threshold == settings.score_threshold:
                 other._gate = self._gate
@@ -186,10 +134,16 @@ class Recognizer:
             What was seen, and the pair with an earlier frame where there was one.
         """
         watch = Stopwatch()
-        frame = self.observe(name, stamp_ns, image, camera, watch)
-        why = self._buffer.broken_by(stamp_ns)
+        return self.advance(self.observe(name, stamp_ns, image, camera, watch), pair_wanted, watch)
+
+    def advance(
+        self, frame: Observation, pair_wanted: bool = True, watch: Stopwatch | None = None
+    ) -> Step:
+        """As `step`, of a frame in which the networks have looked already."""
+        watch = watch or Stopwatch()
+        why = self._buffer.broken_by(frame.stamp_ns)
         before = self._buffer.newest
-        if before is not None and before.camera != camera:
+        if before is not None and before.camera != frame.camera:
             why = "the camera's calibration changed"
         if pair_wanted and not why and before is not None:
             if before.tracks is None:
@@ -202,7 +156,7 @@ class Recognizer:
         if pair_wanted and frame.tracks is None:
             frame = replace(frame, tracks=self._fresh_tracks(frame))
             watch.lap("features")
-        partner = self._buffer.partner(stamp_ns)
+        partner = self._buffer.partner(frame.stamp_ns)
         if partner is not None and partner.tracks is None:
             partner = self._buffer.newest  # those before were seen while nobody asked for pairs
         pair = None
@@ -215,7 +169,7 @@ class Recognizer:
             static = pair.matches.within(~partner.dynamic, ~frame.dynamic)
             # Too few say nothing of the motion: darkness is not rest.
             if len(static) >= _LEAST_STATIC:
-                self._buffer.learn(static.median_motion / camera.width)
+                self._buffer.learn(static.median_motion / frame.camera.width)
         self._buffer.add(frame)
         return Step(frame, pair, why or "", _ALONE[self._settings.gate], watch.seconds)
 
@@ -257,9 +211,10 @@ class Recognizer:
             # The largest probability is the largest score: the softmax changes no order.
             labels = self._scores(tensor).argmax(1)[0].to(torch.uint8).cpu().numpy()
             watch.lap("segmentation network")
-        groups = self._settings.rules.group_pixels(labels)
+        rules = self._settings.rules
+        groups = rules.group_pixels(labels)
         watch.lap("masks")
-        return Observation(name, stamp_ns, image, camera, depth, labels, groups, steady)
+        return Observation(name, stamp_ns, image, camera, depth, labels, groups, rules, steady)
 
     def _depth_of(self, model: DepthModel, image: Tensor, focal: Tensor) -> NDArray[np.float32]:
         scaled = model(image, focal)[0, 0].float() * self._settings.depth_scale

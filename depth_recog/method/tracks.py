@@ -20,6 +20,8 @@ from depth_recog.method.flow import Flow
 STATIC = 0
 """Group of what cannot move."""
 
+_SAME_GAIN = 0.03
+
 
 @dataclass(frozen=True)
 class Tracks:
@@ -88,7 +90,7 @@ def follow(
     near = cv2.dilate(groups, kernel) > 0
     kept, lost = tracks, 0.0
     if len(tracks):
-        found = flow(before, grey, tracks.pixels)
+        found = flow(before, as_bright_as(before, grey), tracks.pixels)
         lost = 1 - len(found) / len(tracks)
         was = tracks.groups[found.rows]
         same = (at(groups, found.second) == was) & ((was != STATIC) | ~at(near, found.second))
@@ -103,3 +105,19 @@ def follow(
         kept.next_id + len(pixels),
         lost,
     )
+
+
+def as_bright_as(before: NDArray[np.uint8], grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """`grey` with the mean and the deviation of `before`, both (H, W) uint8.
+
+    Optical flow takes brightness for constant, and an automatic exposure does not keep it.
+    """
+    was, is_now = cv2.meanStdDev(before), cv2.meanStdDev(grey)
+    if not is_now[1].item():
+        return grey
+    gain = was[1].item() / is_now[1].item()
+    offset = was[0].item() - gain * is_now[0].item()
+    if abs(gain - 1) < _SAME_GAIN and abs(gain * 128 + offset - 128) < 128 * _SAME_GAIN:
+        return grey  # rounding would cost more than it mends
+    table = np.clip(np.rint(gain * np.arange(256) + offset), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(grey, table), np.uint8)

@@ -14,9 +14,7 @@ from depth_recog.method.se3 import Matrix, cross_matrix, exp_twist, inverse_matr
 HORIZON_S = 0.5
 """So long a motion is believed to go on when nothing more is seen of it."""
 
-# Measured, by benchmarks/odometry.py (docs/results.md): the reprojection alone claims far too much.
-INDEPENDENT_POINTS = 20
-"""A pair's inliers say as much as so many with errors of their own: neighbours share theirs."""
+# Measured, by benchmarks/odometry.py (docs/results.md): a pair's covariance does not know them.
 AGREEING_PAIRS = 10
 """Pairs in a row whose errors agree, since what is wrong with the depth stays wrong."""
 DEPTH_SHARE = 0.08
@@ -135,7 +133,6 @@ def _continued(place: Place, pair: Pair) -> Place:
     own = pair.static.covariance
     if own is None:
         own = np.full((6, 6), np.nan)
-    own = own * max(1.0, pair.static.inliers / INDEPENDENT_POINTS)
     # T perturbed as exp(r) R, t + d is, seen from the first frame, exp(-r) behind its rotation and
     # -R^T (d + t x r) beside its translation.
     R = pose[:3, :3]

@@ -22,6 +22,8 @@ NEAREST, FARTHEST = 0.1, 80.0
 LONGEST = 8
 STRIDE = 32
 """Widths and heights of the networks' inputs are multiples of this."""
+LEAST = 2 * STRIDE
+"""Of a smaller picture the networks' coarsest features are one pixel wide, and cannot be padded."""
 
 
 def network_size(camera: Camera, trained: tuple[int, int]) -> tuple[int, int]:
@@ -47,8 +49,8 @@ def network_size(camera: Camera, trained: tuple[int, int]) -> tuple[int, int]:
             "other; crop it"
         )
     area = trained[0] * trained[1]
-    height = max(STRIDE, round((area / aspect) ** 0.5 / STRIDE) * STRIDE)
-    width = max(STRIDE, round(height * aspect / STRIDE) * STRIDE)
+    height = max(LEAST, round((area / aspect) ** 0.5 / STRIDE) * STRIDE)
+    width = max(LEAST, round(height * aspect / STRIDE) * STRIDE)
     return width, height
 
 

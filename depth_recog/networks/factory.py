@@ -6,19 +6,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
 
 from depth_recog.errors import ConfigurationError, WeightsError
 from depth_recog.method.camera import Camera
 from depth_recog.method.epipolar import EpipolarEstimator
-from depth_recog.method.masking import PresetRules
 from depth_recog.method.network_pose import NetworkEstimator
 from depth_recog.method.pnp import PnpEstimator
 from depth_recog.method.pose import PoseEstimator
-from depth_recog.method.recognizer import Recognizer, Settings
+from depth_recog.method.recognizer import Recognizer
+from depth_recog.method.settings import Settings
 from depth_recog.method.viewport import Viewport, network_size
 from depth_recog.networks.device import choose_device
-from depth_recog.networks.weights import Header, header_of, load_network
+from depth_recog.networks.models import Model, header_of, load_model
+from depth_recog.networks.weights import Header
 
 ESTIMATORS = ("pnp", "epipolar", "network")
 
@@ -37,14 +37,20 @@ class Assembly:
     """
 
     recognizer: Recognizer
-    depth_network: nn.Module
+    depth_network: Model
     depth: Header
-    mask_network: nn.Module
+    mask_network: Model
     masks: Header
     device: torch.device
 
     def with_settings(self, settings: Settings) -> Assembly:
-        """The same networks with other settings; see `Recognizer.changed`."""
+        """The same networks with other settings; see `Recognizer.changed`.
+
+        Rules for other classes than these networks' belong to networks that are still being loaded,
+        or could not be: they wait for them.
+        """
+        if settings.rules.classes != self.masks.classes:
+            settings = replace(settings, rules=self.recognizer.settings.rules)
         return replace(self, recognizer=self.recognizer.changed(settings))
 
     def network_size(self, camera: Camera) -> tuple[int, int]:
@@ -75,16 +81,16 @@ def assemble(
     Args:
         device: auto, cpu, cuda or cuda:N.
         depth_weights: shipped name or path; "" for the default.
-        mask_weights: shipped name or path; "" for the default.
+        mask_weights: shipped name or path, or of an ONNX model; "" for the default.
         pose_weights: shipped name or path; "" for the default; used by the estimator `network`.
         estimator: one of `ESTIMATORS`.
         settings: what a user may decide.
         previous: an assembly on that device, whose networks are kept where the file is the same.
 
     Raises:
-        ConfigurationError: an unknown estimator, or rules that do not fit the weights' classes.
-        DeviceError: the device is not there.
-        WeightsError: a file that cannot be used.
+        ConfigurationError: an unknown estimator.
+        DeviceError: the device, or what the ONNX model asks for, is not there.
+        WeightsError: a file that cannot be used, or rules for other classes than its own.
     """
     settings = settings or Settings()
     place = choose_device(device)
@@ -92,7 +98,12 @@ def assemble(
     depth, depth_header = _network(depth_weights, "depth", place, kept)
     kept = (previous.mask_network, previous.masks) if previous else None
     masks, mask_header = _network(mask_weights, "masks", place, kept)
-    _check_classes(mask_header, settings)
+    if mask_header.classes != settings.rules.classes:
+        known, named = mask_header.classes, settings.rules.classes
+        raise WeightsError(
+            f"{mask_header.path}: knows {len(known)} classes ({', '.join(known)}), the preset "
+            f"rules name {len(named)} ({', '.join(named)})"
+        )
     poses = make_estimator(estimator, pose_weights, place)
     if previous and (depth, masks) == (previous.depth_network, previous.mask_network):
         recognizer = previous.recognizer.changed(settings, poses)
@@ -104,26 +115,17 @@ def assemble(
 def check_weights(depth_weights: str, mask_weights: str, pose_weights: str, estimator: str) -> None:
     """Look at the headers and hashes of the files that `assemble` would load. Raises as it does."""
     header_of(depth_weights, "depth")
-    _check_classes(header_of(mask_weights, "masks"), Settings())
+    header_of(mask_weights, "masks")
     if estimator == "network" or pose_weights:
         header_of(pose_weights, "pose")
 
 
-def _check_classes(masks: Header, settings: Settings) -> None:
-    classes = int(masks.architecture.get("classes", 19))
-    if classes != len(settings.rules.classes):
-        raise WeightsError(
-            f"{masks.path}: knows {classes} classes, the preset rules name "
-            f"{len(settings.rules.classes)}"
-        )
-
-
 def _network(
-    name: str, kind: str, device: torch.device, kept: tuple[nn.Module, Header] | None
-) -> tuple[nn.Module, Header]:
+    name: str, kind: str, device: torch.device, kept: tuple[Model, Header] | None
+) -> tuple[Model, Header]:
     if kept is not None and header_of(name, kind) == kept[1]:
         return kept
-    return load_network(name, kind, device)
+    return load_model(name, kind, device)
 
 
 def make_estimator(name: str, pose_weights: str, device: torch.device) -> PoseEstimator:
@@ -133,10 +135,5 @@ def make_estimator(name: str, pose_weights: str, device: torch.device) -> PoseEs
     if name == "epipolar":
         return EpipolarEstimator()
     if name == "network":
-        return NetworkEstimator(load_network(pose_weights, "pose", device)[0], device)
+        return NetworkEstimator(load_model(pose_weights, "pose", device)[0], device)
     raise ConfigurationError(f"pose estimator {name!r} is unknown: {', '.join(ESTIMATORS)}")
-
-
-def preset_rules(dynamic_classes: list[str]) -> PresetRules:
-    """Preset rules of a parameter's list of names; raises ConfigurationError."""
-    return PresetRules(dynamic=tuple(name for name in dynamic_classes if name))

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from depth_recog.networks.decoder import Decoder
+from depth_recog.networks.deeplab import RefinedDeepLab
 from depth_recog.networks.encoders import ENCODERS
 
 
@@ -41,3 +44,22 @@ class SegmentationNetwork(nn.Module):
         size = (image.shape[2], image.shape[3])
         scores = self.head(self.decoder(self.encoder(image), size)[-1])
         return nn.functional.interpolate(scores, size=size, mode="bilinear", align_corners=False)
+
+
+DESIGNS: dict[str, type[nn.Module]] = {
+    "decoder": SegmentationNetwork,
+    "refined_deeplab": RefinedDeepLab,
+}
+
+
+def segmentation_network(design: str = "decoder", **settings: Any) -> nn.Module:
+    """The network that a weights file names.
+
+    Args:
+        design: a key of `DESIGNS`; files from before there were several name none.
+        settings: arguments of that class.
+
+    Raises:
+        KeyError: an unknown design.
+    """
+    return DESIGNS[design](**settings)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -19,14 +20,15 @@ from safetensors.torch import save
 from torch import nn
 
 from depth_recog.errors import WeightsError
+from depth_recog.method.masking import CITYSCAPES
 from depth_recog.networks.depth import DepthNetwork
 from depth_recog.networks.pose import PoseNetwork
-from depth_recog.networks.segmentation import SegmentationNetwork
+from depth_recog.networks.segmentation import segmentation_network
 
 FORMAT = "depth_recog/1"
-NETWORKS: dict[str, type[nn.Module]] = {
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "depth": DepthNetwork,
-    "masks": SegmentationNetwork,
+    "masks": segmentation_network,
     "pose": PoseNetwork,
 }
 SHIPPED = Path(__file__).parent / "shipped"
@@ -44,6 +46,7 @@ class Header:
         size: (width, height) of the images in training, pixels.
         unit: "metres", or "relative" for a depth up to scale.
         sha256: of the whole file, 64 hexadecimal digits.
+        classes: names of a masks network's classes, by id; of the others none.
     """
 
     path: Path
@@ -52,6 +55,7 @@ class Header:
     size: tuple[int, int]
     unit: str
     sha256: str
+    classes: tuple[str, ...] = ()
 
 
 def resolve(name: str, network: str) -> Path:
@@ -105,7 +109,13 @@ def read_header(path: Path) -> Header:
         raise WeightsError(f"{path}: its header is incomplete ({error})") from error
     if network not in NETWORKS:
         raise WeightsError(f"{path}: holds a {network!r} network; known: {', '.join(NETWORKS)}")
-    return Header(path, network, architecture, (width, height), unit, digest)
+    classes = CITYSCAPES if network == "masks" else ()
+    if network == "masks" and dict(architecture).get("classes", len(classes)) != len(classes):
+        raise WeightsError(
+            f"{path}: knows {architecture['classes']} classes, not the {len(classes)} of "
+            "Cityscapes: export it as ONNX, with a YAML that names them"
+        )
+    return Header(path, network, architecture, (width, height), unit, digest, classes)
 
 
 def read_card(card: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from depth_recog.errors import DepthRecogError
-from depth_recog.method.recognizer import Settings
+from depth_recog.method.settings import Settings
 from depth_recog.networks.factory import Assembly, assemble, check_weights
 from depth_recog.nodes import memory
 from depth_recog.nodes.depth_parameters import settings_of
@@ -100,7 +100,7 @@ class Assembler:
     def _work(self) -> None:
         while (wish := self._wishes.take()) is not None:
             try:
-                made = _assemble(wish, self._settings, self.current)
+                made = _assemble(wish, settings_of(wish), self.current)
                 made.warm_up()
                 self._exchange(wish, made)
                 del made

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
-from depth_recog.errors import ConfigurationError
+from depth_recog.errors import ConfigurationError, WeightsError
 from depth_recog.method.flow import FLOWS
 from depth_recog.method.gate_image import Thresholds
-from depth_recog.method.recognizer import GATES, Settings
-from depth_recog.networks.factory import ESTIMATORS, preset_rules
+from depth_recog.method.settings import GATES, Settings
+from depth_recog.networks.factory import ESTIMATORS
+from depth_recog.networks.models import preset_rules
 from depth_recog.nodes.parameters import Spec
 
 _DEFAULTS = Settings()
@@ -18,9 +20,17 @@ SPECS = (
     Spec("autostart", True, "Configure and activate at the start."),
     Spec("device", "auto", "Where the networks run: auto, cpu, cuda or cuda:N."),
     Spec(
-        "weights", "", "Depth weights: a shipped name or a path; empty for the default.", live=True
+        "weights",
+        "",
+        "Depth weights: a shipped name, a path, a directory of transformers; empty: the default.",
+        live=True,
     ),
-    Spec("mask_weights", "", "Segmentation weights: a shipped name or a path.", live=True),
+    Spec(
+        "mask_weights",
+        "",
+        "Segmentation weights: a shipped name, a path, or an ONNX model with its YAML beside it.",
+        live=True,
+    ),
     Spec("pose_weights", "", "Pose weights, for the pose estimator `network`.", live=True),
     Spec("pose_estimator", "pnp", "Estimator of the three poses.", choices=ESTIMATORS, live=True),
     Spec(
@@ -34,7 +44,7 @@ SPECS = (
     Spec(
         "dynamic_classes",
         list(_DEFAULTS.rules.dynamic),
-        "Names of the preset objects that can move (Cityscapes classes).",
+        "Names of the classes that can move; of the default, those that the mask weights know.",
         live=True,
     ),
     Spec(
@@ -141,9 +151,14 @@ SPECS = (
 
 
 def settings_of(values: Mapping[str, Any]) -> Settings:
-    """The method's settings; raises ConfigurationError."""
+    """The method's settings.
+
+    Raises:
+        ConfigurationError: a value that cannot be used.
+        WeightsError: the mask weights' classes cannot be read.
+    """
     return Settings(
-        rules=preset_rules(list(values["dynamic_classes"])),
+        rules=preset_rules(list(values["dynamic_classes"]), values["mask_weights"]),
         gate=values["gate"],
         flow=values["flow"],
         thresholds=Thresholds(values["gate_rotation"], values["gate_translation"]),
@@ -156,7 +171,9 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
 
 def check(values: Mapping[str, Any]) -> None:
     """Raise a ConfigurationError where the values do not go together."""
-    settings_of(values)
+    # Files are looked at when they are loaded: before configure they may not be there yet.
+    with suppress(WeightsError):
+        settings_of(values)
     if not values["min_depth"] < values["max_depth"]:
         raise ConfigurationError(
             f"min_depth {values['min_depth']} must be less than max_depth {values['max_depth']}"

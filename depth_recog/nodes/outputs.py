@@ -19,7 +19,7 @@ from std_msgs.msg import Float64MultiArray, Header
 
 from depth_recog.errors import ConfigurationError
 from depth_recog.method.camera import Camera
-from depth_recog.method.masking import SKY, dynamic_image, static_image
+from depth_recog.method.masking import dynamic_image, static_image
 from depth_recog.method.observation import Pair, Step
 from depth_recog.method.pose import PoseEstimate
 from depth_recog.method.se3 import Matrix
@@ -222,7 +222,7 @@ class Outputs:
     def depth(self, step: Step, view: Viewport, full: bool) -> NDArray[np.float32]:
         """(H, W) float32 metres with what is out of range marked."""
         frame = step.frame
-        sky = frame.labels == SKY
+        sky = frame.rules.sky_pixels(frame.labels)
         depth = frame.depth
         if full:
             depth = view.enlarge_depth(depth)

@@ -116,5 +116,6 @@ class Reporter:
             "depth scale": f"{scale:g}, declared" if scale else "not declared",
             "mask weights": masks.path.stem,
             "mask weights sha256": masks.sha256,
+            "mask classes": ", ".join(f"{i} {name}" for i, name in enumerate(masks.classes)),
             "weights state": f"{state}: {self._assembler.why}" if self._assembler.why else state,
         }

@@ -84,11 +84,13 @@ class Lesson:
         frames: prepared.
         samples: which frames, with which neighbours.
         moving: (samples, 2), see `gating`.
+        still: (frames, H, W), pixels that stay in although they could move; None for none.
     """
 
     frames: Prepared
     samples: list[Sample]
     moving: Decisions
+    still: NDArray[np.bool_] | None = None
 
 
 class Samples(Dataset[Batch]):
@@ -153,7 +155,10 @@ class Samples(Dataset[Batch]):
         originals = [np.asarray(frames.images[i]) for i in indices]
         images = [view.frame(image, cv2.INTER_LINEAR) for image in originals]
         labels = [view.frame(np.asarray(frames.labels[i]), cv2.INTER_NEAREST) for i in indices]
-        dynamic = [dilated(self._rules.dynamic_pixels(label), MARGIN) for label in labels]
+        dynamic = [
+            dilated(self._left_out(lesson, i, view, label), MARGIN)
+            for i, label in zip(indices, labels, strict=True)
+        ]
         masked = np.stack([np.stack((dynamic[0], dynamic[n])) for n in (1, 2)])
         masked &= lesson.moving[number][:, None, None, None]
         motions = np.full((2, 4, 4), np.nan)
@@ -180,6 +185,17 @@ class Samples(Dataset[Batch]):
             torch.from_numpy(plain),
             torch.from_numpy(MIRROR if view.flip else np.eye(4)).float(),
         )
+
+    def _left_out(
+        self, lesson: Lesson, index: int, view: View, labels: NDArray[np.uint8]
+    ) -> NDArray[np.bool_]:
+        """(H, W) of the view: what can move, without what the gate by object calls still."""
+        dynamic = self._rules.dynamic_pixels(labels)
+        if lesson.still is None:
+            return dynamic
+        still = view.frame(lesson.still[index].astype(np.uint8), cv2.INTER_NEAREST)
+        kept: NDArray[np.bool_] = np.logical_and(dynamic, still == 0)
+        return kept
 
 
 def _holding(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -22,7 +22,9 @@ from depth_recog.errors import OutputError, SourceError
 from depth_recog.evaluation.evaluate import rectified
 from depth_recog.evaluation.splits import sha256_of
 from depth_recog.method.camera import Camera
+from depth_recog.method.masking import PresetRules
 from depth_recog.method.observation import image_tensor
+from depth_recog.method.recognizer import ScoreModel
 from depth_recog.method.viewport import Viewport, network_size
 from depth_recog.training.prepared import Prepared, Writer, open_prepared
 
@@ -54,13 +56,15 @@ class Eyes:
         scores: the segmentation network, for sources without labels.
         anchor: the depth network of the start's weights, or of the shipped ones.
         device: where they live.
-        identity: sha256 of their weights, which the folder's name depends on.
+        identity: of them, by which the folder is named.
+        rules: what the ids of the segmentation network's classes mean.
     """
 
-    scores: nn.Module
+    scores: ScoreModel
     anchor: nn.Module
     device: torch.device
     identity: tuple[str, str]
+    rules: PresetRules = field(default_factory=PresetRules)
 
 
 def prepare(
@@ -170,7 +174,8 @@ def _look(
     if labels is not None:
         found = np.asarray(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT))
     else:
-        found = eyes.scores(tensor).argmax(1)[0].to(torch.uint8).cpu().numpy()
+        ids = eyes.scores(tensor).argmax(1)[0].to(torch.uint8).cpu().numpy()
+        found = eyes.rules.train_ids(ids)
     depth = eyes.anchor(tensor, torch.tensor([view.network.fy], device=eyes.device).float())
     inverse = (1 / depth.float())[0, 0].cpu().numpy()
     return np.asarray(found, np.uint8), np.asarray(inverse, np.float16)

@@ -11,14 +11,15 @@ import yaml
 from depth_recog.networks.weights import file_sha256
 
 
-def card(weights: Path, facts: dict[str, Any], text: str) -> str:
-    """The card of a weights file, which must be there: its sha256 is the card's.
+def card(weights: Path, facts: dict[str, Any], text: str, sha256: str = "") -> str:
+    """The card of weights.
 
     Args:
         weights: NAME.safetensors.
         facts: the front matter, in order.
         text: for people.
+        sha256: of the weights; "" for that of the file, which must be there.
     """
-    content = {"name": weights.stem, "sha256": file_sha256(weights), **facts}
+    content = {"name": weights.stem, "sha256": sha256 or file_sha256(weights), **facts}
     front = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=96)
     return f"---\n{front}---\n\n# {weights.stem}\n\n{text.strip()}\n"

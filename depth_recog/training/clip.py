@@ -31,6 +31,8 @@ class Clip:
         poses: (N, 4, 4) float64 camera-to-world in metres; NaN where unknown.
         depths: (N, H, W) float32 metres, NaN unknown, +inf sky; None where the recording has none
             that is dense and exact.
+        probabilities: (N, h, w, 19) uint8, a teacher's, in 255ths, of this aspect and any size;
+            None where it was not asked for them.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Clip:
     intrinsics: NDArray[np.float64]
     poses: NDArray[np.float64]
     depths: NDArray[np.float32] | None
+    probabilities: NDArray[np.uint8] | None
 
     @classmethod
     def load(cls, path: Path, first: int = 0, last: int | None = None) -> Clip:
@@ -52,6 +55,7 @@ class Clip:
                 data["K"],
                 data["poses"][part],
                 data["depths"][part] if "depths" in data else None,
+                data["probabilities"][part] if "probabilities" in data else None,
             )
 
     def __len__(self) -> int:

@@ -33,7 +33,8 @@ class Start(Group):
 
     depth: str = Field(
         default="depth-street",
-        description="depth weights: a shipped name, a .safetensors, or ImageNet's MobileNetV2 .pth",
+        description="depth weights: a shipped name, a .safetensors, a directory of transformers, "
+        "or ImageNet's MobileNetV2 .pth",
     )
     pose: str = Field(
         default="pose-street",
@@ -107,12 +108,14 @@ class Config(Group):
     )
     start: Start = Field(default=Start(), description="where the networks come from")
     masks: str = Field(
-        default="masks-street", description="mask weights, where a source has no labels"
+        default="masks-street",
+        description="mask weights (or .onnx), where a source has no labels",
     )
     dynamic_classes: tuple[str, ...] = Field(default=DYNAMIC, description="what can move")
-    gate: Literal["off", "all", "image"] = Field(
+    gate: Literal["off", "all", "image", "object"] = Field(
         default="all",
-        description="what is left out of what can move: nothing, all, what the literal gate says",
+        description="what is left out of what can move: nothing, all, or all but what the literal "
+        "gate or the gate by object calls still",
     )
     motion: Literal["auto", "recorded", "network"] = Field(
         default="auto", description="between frames; auto: recorded where a source has poses"

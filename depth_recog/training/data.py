@@ -16,11 +16,11 @@ from tqdm import tqdm
 
 from depth_recog.errors import ConfigurationError, TrainingError
 from depth_recog.method.masking import PresetRules
-from depth_recog.networks.weights import load_network
+from depth_recog.networks.models import load_model
 from depth_recog.training.batches import Lesson, Samples
 from depth_recog.training.cache import Eyes, Part, prepare, training_size
 from depth_recog.training.config import Config
-from depth_recog.training.gating import GATES, everything
+from depth_recog.training.gating import GATES, everything, still_pixels
 from depth_recog.training.learner import Start
 from depth_recog.training.pairs import choose_samples
 from depth_recog.training.prepared import Prepared
@@ -62,10 +62,10 @@ def anchor_eyes(config: Config, start: Start, device: torch.device) -> Eyes:
     Raises:
         WeightsError: a file that cannot be used.
     """
-    scores, masks = load_network(config.masks, "masks", device)
-    identity = masks.sha256, _fingerprint(start.network)
+    scores, masks = load_model(config.masks, "masks", device)
+    identity = f"{masks.sha256} {masks.architecture}", _fingerprint(start.network)
     anchor = start.network.to(device)
-    return Eyes(scores, anchor, device, identity)
+    return Eyes(scores, anchor, device, identity, PresetRules(masks.classes, ()))
 
 
 def _fingerprint(network: nn.Module) -> str:
@@ -149,7 +149,8 @@ def read_data(
         say(f"{key}: {_sentence(found)}")
         if samples:
             moving = GATES[config.gate](frames, samples, rules, eyes)
-            lessons.append(Lesson(frames, samples, moving))
+            still = still_pixels(frames, rules, eyes) if config.gate == "object" else None
+            lessons.append(Lesson(frames, samples, moving, still))
     if not lessons:
         raise TrainingError(
             "no frame has neighbours with enough parallax on both sides: nothing can be learnt "

@@ -33,10 +33,11 @@ def main() -> None:
     parser.add_argument("--facts", type=Path, required=True, help="YAML: licence, data, commands")
     options = parser.parse_args()
     state = checkpoint.load(options.checkpoint)
-    network = NETWORKS[options.network]()
+    architecture = state.get("architecture", {})
+    network = NETWORKS[options.network](**architecture)
     network.load_state_dict(state["network"])
     size = (options.size[0], options.size[1])
-    save_network(network, options.out, options.network, {}, size, "metres")
+    save_network(network, options.out, options.network, architecture, size, "metres")
     facts: dict[str, Any] = {
         "network": options.network,
         "parameters": sum(p.numel() for p in network.parameters()),

@@ -20,10 +20,13 @@ from depth_recog.method.gate_image import Motion
 from depth_recog.method.masking import PresetRules
 from depth_recog.method.observation import Observation, image_tensor
 from depth_recog.method.pnp import PnpEstimator
-from depth_recog.method.recognizer import Recognizer, Settings
+from depth_recog.method.recognizer import Recognizer
+from depth_recog.method.settings import Settings
 from depth_recog.training.cache import Eyes
 from depth_recog.training.pairs import Sample
 from depth_recog.training.prepared import Prepared
+
+_LEAST_INVERSE = 1e-4
 
 Decisions = NDArray[np.bool_]
 """(samples, 2): whether dynamic positions are left out, with the earlier and later neighbour."""
@@ -45,10 +48,7 @@ def literal(frames: Prepared, samples: list[Sample], rules: PresetRules, eyes: E
     """The literal gate decides, pair by pair; what it leaves undecided is left out."""
     settings = Settings(rules, "image")
 
-    def no_scores(image: Tensor) -> Tensor:
-        raise AssertionError("labels are known already")
-
-    gate = Recognizer(eyes.anchor, no_scores, PnpEstimator(), settings, eyes.device)
+    gate = _recognizer(settings, eyes)
 
     @lru_cache(maxsize=64)
     def observed(index: int) -> Observation:
@@ -69,8 +69,41 @@ def literal(frames: Prepared, samples: list[Sample], rules: PresetRules, eyes: E
     return np.array(rows, np.bool_).reshape(-1, 2)
 
 
+def still_pixels(frames: Prepared, rules: PresetRules, eyes: Eyes) -> NDArray[np.bool_]:
+    """(N, H, W): pixels of what can move of which the gate by object says that they do not.
+
+    It sees the frames in their order, with the depth that the start's weights gave them.
+    """
+    gate = _recognizer(Settings(rules, "object"), eyes)
+    still = np.zeros(frames.labels.shape, np.bool_)
+    for index in range(len(frames)):
+        labels = np.array(frames.labels[index])
+        inverse = np.array(frames.anchors[index], np.float32)
+        frame = Observation(
+            frames.names[index],
+            int(frames.stamps[index]),
+            np.array(frames.images[index]),
+            Camera.from_matrix(frames.intrinsics[index], *frames.size),
+            np.reciprocal(np.maximum(inverse, _LEAST_INVERSE), dtype=np.float32),
+            labels,
+            rules.group_pixels(labels),
+            rules,
+        )
+        still[index] = frame.dynamic & (gate.advance(frame).moving == Motion.STILL)
+    return still
+
+
+def _recognizer(settings: Settings, eyes: Eyes) -> Recognizer:
+    def no_scores(image: Tensor) -> Tensor:
+        raise AssertionError("labels are known already")
+
+    return Recognizer(eyes.anchor, no_scores, PnpEstimator(), settings, eyes.device)
+
+
 GATES: dict[str, Callable[[Prepared, list[Sample], PresetRules, Eyes], Decisions]] = {
     "off": nothing,
     "all": everything,
     "image": literal,
+    "object": everything,
 }
+"""Pair by pair. With `object` everything that is not among the `still_pixels` is left out."""

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from depth_recog.errors import WeightsError
 from depth_recog.method.se3 import from_vector, inverse
 from depth_recog.networks.depth import DepthNetwork
+from depth_recog.networks.hf_depth import HfDepth
+from depth_recog.networks.models import load_model
 from depth_recog.networks.pose import PoseNetwork
-from depth_recog.networks.weights import load_network
 
 SCALES = (0, 2)
 """Which of the network's three outputs are compared: strides 1 and 4. The coarse one sees structure
@@ -42,28 +43,31 @@ class Start(NamedTuple):
 
 
 def start_network(text: str, kind: str) -> Start:
-    """A network from a weights file of ours, or with an encoder from ImageNet.
+    """A network from weights, or with an encoder from ImageNet.
 
     The statistics of its batch normalisation stay as they are: they belong to many more images than
     a batch holds, the network that trains is the one that will run, and a batch of several
     processes gives the gradients of one. Its scales and offsets learn.
 
     Args:
-        text: shipped name, path, or ImageNet's .pth.
+        text: shipped name, path, directory of transformers (depth only), or ImageNet's .pth.
         kind: "depth" or "pose".
 
     Raises:
         WeightsError: it cannot be used.
     """
     if Path(text).suffix == ".pth":
-        network = DepthNetwork() if kind == "depth" else PoseNetwork()
-        _load_imagenet(network, Path(text))
-        start = Start(network, TRAINED_SIZE, False, {}, f"ImageNet's {Path(text).name}")
+        blank = DepthNetwork() if kind == "depth" else PoseNetwork()
+        _load_imagenet(blank, Path(text))
+        start = Start(blank, TRAINED_SIZE, False, {}, f"ImageNet's {Path(text).name}")
     else:
-        module, header = load_network(text, kind)
+        module, header = load_model(text, kind)
         metric = header.unit == "metres"
-        start = Start(module, header.size, metric, header.architecture, header.path.stem)
+        network = cast(nn.Module, module)
+        start = Start(network, header.size, metric, header.architecture, header.path.stem)
     start.network.eval().requires_grad_(True)
+    if isinstance(start.network, HfDepth):
+        start.network.freeze_unused()
     return start
 
 
@@ -98,7 +102,7 @@ class Learner(nn.Module):
         pose: of block 105, or None.
     """
 
-    def __init__(self, depth: DepthNetwork, pose: PoseNetwork | None) -> None:
+    def __init__(self, depth: DepthNetwork | HfDepth, pose: PoseNetwork | None) -> None:
         super().__init__()
         self.depth = depth
         self.pose = pose
@@ -108,7 +112,7 @@ class Learner(nn.Module):
     def encoders(self) -> list[nn.Parameter]:
         """Parameters that know much already."""
         networks = [n for n in (self.depth, self.pose) if n is not None]
-        encoders = [cast(nn.Module, n.encoder) for n in networks]
+        encoders = [n.encoder for n in networks]
         return [p for e in encoders for p in e.parameters() if p.requires_grad]
 
     def others(self) -> list[nn.Parameter]:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains the segmentation network of block 103 by distillation from a teacher's labels.
+"""Trains the segmentation network of block 103: the teacher's own, taught to see small frames.
 
-Run as `python -m depth_recog.training.masks --help`.
+It begins with the teacher's weights and learns the probabilities that the teacher gives to the same
+frames at full size (`prepare --teach soft`), and a recording's own labels where it has any. Run as
+`python -m depth_recog.training.masks --help`.
 """
 
 from __future__ import annotations
@@ -17,90 +19,112 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from depth_recog.networks.segmentation import SegmentationNetwork
+from depth_recog.evaluation.masks import CLASSES, Agreement, confusion
+from depth_recog.networks.deeplab import RefinedDeepLab
 from depth_recog.training import checkpoint
-from depth_recog.training.clip import (
-    CHOICE_HELP,
-    SIZE,
-    Clip,
-    draw_weights,
-    read_choice,
-)
-from depth_recog.training.optimiser import update_average
+from depth_recog.training.clip import CHOICE_HELP, Clip, draw_weights, read_choice
+from depth_recog.training.optimiser import make_optimizer, set_rate, update_average
+from depth_recog.training.teacher_weights import load_teacher
 from depth_recog.training.views import View, jitter, to_tensor
 
-CLASSES = 19
-IGNORED = 255
+SIZES = ((640, 192), (416, 128))
+"""Width and height in pixels of what is trained on: the sizes that are in use."""
+
+SMALL = 0.4
+"""Share of the steps at the smaller size; they have twice as many samples."""
+
 LARGEST_ZOOM = 1.8
+COLOURS = 0.4
 AVERAGE = 0.99
+WEIGHTS = (0.4, 3)
+"""Least and largest weight of a class."""
+ENCODER_SHARE = 0.1
+LONGEST_GRADIENT = 1.0
 
 
 def class_weights(clips: list[Clip]) -> Tensor:
-    """(19,) weights: rare classes count more, by the root of their rarity, at most ten times."""
-    counts = np.zeros(CLASSES)
-    for clip in clips:
-        counts += np.bincount(clip.labels[clip.labels < CLASSES], minlength=CLASSES) / len(clip)
-    frequency = counts / counts.sum()
-    weights = np.sqrt(np.median(frequency[frequency > 0]) / np.maximum(frequency, 1e-6))
-    return torch.from_numpy(np.clip(weights, 0.3, 3)).float()
+    """(19,) weights: rare classes count more, by the fourth root of their rarity."""
+    shares = [
+        np.mean([wanted(clip, i).mean((0, 1)) for i in range(0, len(clip), 4)], 0) for clip in clips
+    ]
+    frequency = np.sum(shares, 0) / np.sum(shares)
+    rarity = np.median(frequency[frequency > 0]) / np.maximum(frequency, 1e-6)
+    return torch.from_numpy(np.clip(rarity**0.25, *WEIGHTS)).float()
+
+
+def wanted(clip: Clip, index: int) -> NDArray[np.uint8]:
+    """(h, w, 19) uint8, what is to be learnt of a frame: probabilities in 255ths.
+
+    Where a recording has labels of its own and no teacher was asked, they are certain; nothing is
+    wanted of an unlabelled pixel.
+    """
+    if clip.probabilities is not None:
+        return np.asarray(clip.probabilities[index], np.uint8)
+    certain = clip.labels[index][..., None] == np.arange(CLASSES)
+    return np.asarray(certain * np.uint8(255), np.uint8)
 
 
 def make_batch(
-    rng: np.random.Generator, clips: list[Clip], samples: list[tuple[int, int]]
+    rng: np.random.Generator,
+    clips: list[Clip],
+    samples: list[tuple[int, int]],
+    size: tuple[int, int],
 ) -> tuple[Tensor, Tensor]:
-    """(B, 3, H, W) images and (B, H, W) labels of random views."""
-    images, labels = [], []
+    """(B, 3, H, W) images, 0..1, and (B, 19, H, W) probabilities of random views."""
+    images, targets = [], []
     for c, i in samples:
-        view = View.draw(rng, SIZE, LARGEST_ZOOM)
-        images.append(to_tensor(view.frame(clips[c].images[i], cv2.INTER_LINEAR)))
-        label = view.frame(clips[c].labels[i], cv2.INTER_NEAREST)
-        labels.append(torch.from_numpy(label).long())
-    return torch.stack(images), torch.stack(labels)
+        view = View.draw(rng, size, LARGEST_ZOOM)
+        images.append(to_tensor(view.frame(clips[c].images[i], cv2.INTER_AREA)))
+        targets.append(to_tensor(view.frame(wanted(clips[c], i), cv2.INTER_LINEAR)))
+    return torch.stack(images), torch.stack(targets)
 
 
-def confusion(truth: NDArray[np.uint8], answer: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """(19, 19) counts, truth by row."""
-    known = truth < CLASSES
-    pairs = truth[known].astype(np.int64) * CLASSES + answer[known]
-    return np.bincount(pairs, minlength=CLASSES * CLASSES).reshape(CLASSES, CLASSES)
+def soft_cross_entropy(scores: Tensor, probabilities: Tensor, weights: Tensor) -> Tensor:
+    """Mean cross entropy with probabilities (B, C, H, W), each class by its weight (C,)."""
+    weighted = probabilities * weights[:, None, None]
+    return -(weighted * scores.log_softmax(1)).sum() / weighted.sum()
 
 
-@torch.no_grad()
-def agreement(network: SegmentationNetwork, clip: Clip, frames: range) -> dict[str, float]:
-    """Intersection over union with the teacher on frames that were not trained on."""
-    network.eval()
+@torch.inference_mode()
+def agreement(
+    network: RefinedDeepLab, clip: Clip, frames: range, size: tuple[int, int]
+) -> dict[str, float]:
+    """Intersections over unions with a clip's labels at a size."""
     table = np.zeros((CLASSES, CLASSES), np.int64)
     for i in frames:
-        image = cv2.resize(clip.images[i], SIZE, interpolation=cv2.INTER_AREA)
-        truth = cv2.resize(clip.labels[i], SIZE, interpolation=cv2.INTER_NEAREST)
+        image = np.asarray(cv2.resize(clip.images[i], size, interpolation=cv2.INTER_AREA), np.uint8)
+        truth = cv2.resize(clip.labels[i], size, interpolation=cv2.INTER_NEAREST_EXACT)
         answer = network(to_tensor(image)[None]).argmax(1)[0].numpy().astype(np.uint8)
-        table += confusion(truth, answer)
-    network.train()
-    union = table.sum(0) + table.sum(1) - np.diag(table)
-    iou = np.diag(table) / np.maximum(union, 1)
-    present = table.sum(1) > 0.0005 * table.sum()
-    return {
-        "miou_present": float(iou[present].mean()),
-        "car": float(iou[13]),
-        "person": float(iou[11]),
-        "road": float(iou[0]),
-        "pixel_accuracy": float(np.diag(table).sum() / table.sum()),
-    }
+        table += confusion(np.asarray(truth, np.uint8), answer)
+    found = Agreement.of(table)
+    figures = {"mean": found.mean, "accuracy": found.accuracy, **found.by_group}
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
+def report(average: RefinedDeepLab, choices: list[str]) -> dict[str, dict[str, float]]:
+    """Agreement on every third frame of held-out ones, at each of the sizes."""
+    figures = {}
+    for text in choices:
+        path, first, last = text.split(":")
+        clip, frames = Clip.load(Path(path)), range(int(first), int(last), 3)
+        for size in SIZES:
+            name = f"{Path(path).stem}, frames {first} to {int(last) - 1}, {size[0]}x{size[1]}"
+            figures[name] = agreement(average, clip, frames, size)
+    return figures
 
 
 def main() -> None:
     """Train, and keep the running average of the weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("clips", nargs="+", metavar="FILE[:first:last][:xSHARE]", help=CHOICE_HELP)
-    parser.add_argument("--encoder-weights", type=Path, required=True, help="ImageNet, .pth")
+    parser.add_argument("--teacher", type=Path, required=True, help="TFLite segmentation model")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint, .pt")
     parser.add_argument("--resume", type=Path, help="start from this checkpoint's weights")
     parser.add_argument("--validate", nargs="*", default=[], metavar="FILE:first:last")
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--rate", type=float, default=6e-4)
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--batch", type=int, default=3, help="at the larger size")
+    parser.add_argument("--rate", type=float, default=3e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -110,45 +134,41 @@ def main() -> None:
     choices = [read_choice(text) for text in options.clips]
     clips = [choice.clip for choice in choices]
     samples = [(c, i) for c, clip in enumerate(clips) for i in range(len(clip))]
-    weights = draw_weights(choices, [c for c, _ in samples])
+    shares = draw_weights(choices, [c for c, _ in samples])
+    weights = class_weights(clips)
 
-    network = SegmentationNetwork()
-    network.encoder.load_imagenet(torch.load(options.encoder_weights, weights_only=True))
+    network = RefinedDeepLab()
+    load_teacher(network, options.teacher)
     if options.resume:
-        network.load_state_dict(torch.load(options.resume, weights_only=True)["network"])
+        network.load_state_dict(checkpoint.load(options.resume)["network"])
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, options.rate, options.steps, pct_start=0.1
-    )
-    balance = class_weights(clips)
+    known = [*network.encoder.parameters(), *network.head.parameters()]
+    new = [p for p in network.parameters() if all(p is not k for k in known)]
+    optimizer = make_optimizer(known, new, options.rate, ENCODER_SHARE)
     start, running = time.time(), 0.0
-    network.train()
     for step in range(1, options.steps + 1):
-        chosen = rng.choice(len(samples), options.batch, replace=False, p=weights)
-        images, labels = make_batch(rng, clips, [samples[i] for i in chosen])
-        inputs = jitter(rng, images, 0.3).contiguous(memory_format=torch.channels_last)
-        loss = cross_entropy(network(inputs), labels, weight=balance, ignore_index=IGNORED)
+        set_rate(optimizer, options.rate, step - 1, options.steps)
+        small = rng.random() < SMALL
+        count = min(len(samples), options.batch * (2 if small else 1))
+        chosen = rng.choice(len(samples), count, replace=False, p=shares)
+        images, targets = make_batch(rng, clips, [samples[i] for i in chosen], SIZES[small])
+        inputs = jitter(rng, images, COLOURS).contiguous(memory_format=torch.channels_last)
+        loss = soft_cross_entropy(network(inputs), targets, weights)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), LONGEST_GRADIENT)
         optimizer.step()
-        schedule.step()
-        update_average(average, network, AVERAGE)
+        update_average(average, network, min(AVERAGE, step / (step + 20)))
         running += (loss.item() - running) / min(step, 50)
         if step % 25 == 0:
             seconds = (time.time() - start) / step
             print(f"step {step} loss {running:.4f} {seconds:.2f} s/step", flush=True)
-        if step % 200 == 0 or step == options.steps:
-            report = {}
-            for text in options.validate:
-                path, a, b = text.split(":")
-                report[f"{Path(path).stem}, frames {a} to {int(b) - 1}"] = agreement(
-                    average, Clip.load(Path(path)), range(int(a), int(b), 3)
-                )
-            print(step, json.dumps(report), flush=True)
-            state = {"network": average.state_dict(), "step": step, "report": report}
-            checkpoint.save(state, options.out)
+        if step % 100 == 0 or step == options.steps:
+            figures = report(average, options.validate)
+            print(step, json.dumps(figures), flush=True)
+            state = {"network": average.state_dict(), "step": step, "report": figures}
+            checkpoint.save({**state, "architecture": {"design": "refined_deeplab"}}, options.out)
 
 
 if __name__ == "__main__":

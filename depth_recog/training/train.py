@@ -13,7 +13,9 @@ from lightning_fabric import Fabric
 
 from depth_recog.errors import ConfigurationError, DeviceError, TrainingError
 from depth_recog.networks.depth import DepthNetwork
+from depth_recog.networks.hf_depth import HfDepth
 from depth_recog.networks.pose import PoseNetwork
+from depth_recog.training.align import align
 from depth_recog.training.cache import Part
 from depth_recog.training.config import Config
 from depth_recog.training.data import Data, anchor_eyes, read_data, read_samples
@@ -108,9 +110,8 @@ def train(
     networked = config.motion == "network" or not data.posed
     unit, why_unit = unit_of(config, data, depth)
     pose = start_network(config.start.pose, "pose") if networked else None
-    learner = Learner(
-        cast(DepthNetwork, depth.network), cast(PoseNetwork, pose.network) if pose else None
-    )
+    sees = cast(DepthNetwork | HfDepth, depth.network)
+    learner = Learner(sees, cast(PoseNetwork, pose.network) if pose else None)
     facts = origin() | {"unit": unit, "frames": data.counts}
     first_alone(fabric, lambda: folder.write_manifest(data.files))
     facts = first_alone(fabric, lambda: folder.write_facts(facts)) or facts
@@ -121,6 +122,11 @@ def train(
         raise TrainingError(
             "the held-out frames have neither true depth nor neighbours with parallax: name others "
             "with --validate, or a larger validation.share"
+        )
+    if isinstance(sees, HfDepth) and not sees.scaled and not networked:
+        median = align(sees, samples, config.loss, fabric.device)
+        tell(
+            f"scale of the start: the recorded motion fits best at a median depth of {median:.1f} m"
         )
     trainer = Trainer(config, fabric, learner, samples, examiner, folder, tell)
     state = load_last(folder) if resume else None

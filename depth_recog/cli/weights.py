@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`depth-recog weights`: which weights are there, what their cards say, whether they are whole."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+from torch import nn
+
+from depth_recog.errors import WeightsError
+from depth_recog.evaluation.splits import list_of, trained_on
+from depth_recog.networks.hf_directory import CARD
+from depth_recog.networks.models import header_of, load_model
+from depth_recog.networks.weights import (
+    SHIPPED,
+    Header,
+    read_card,
+    read_header,
+    resolve,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="the shipped weights")
+    show = actions.add_parser("show", help="the card of weights")
+    verify = actions.add_parser(
+        "verify", help="sha256, tensors, card and list of training files; 1 where one is wrong"
+    )
+    show.add_argument("weights", metavar="WEIGHTS", help="a shipped name or a path")
+    verify.add_argument(
+        "weights", nargs="*", metavar="WEIGHTS", help="likewise; default: all that are shipped"
+    )
+    for action in (listing, show, verify):
+        action.add_argument("--json", action="store_true", help="as JSON")
+
+
+def main(options: argparse.Namespace) -> int:
+    """List, show or verify."""
+    if options.action == "list":
+        return _list(options.json)
+    if options.action == "show":
+        return _show(_path(options.weights), options.json)
+    return _verify([_path(name) for name in options.weights] or _shipped(), options.json)
+
+
+def _shipped() -> list[Path]:
+    return sorted(SHIPPED.glob("*.safetensors"))
+
+
+def _path(name: str) -> Path:
+    if not name:
+        raise WeightsError("an empty name; depth-recog weights list shows the shipped ones")
+    folder = Path(name).expanduser()
+    return folder if folder.is_dir() else resolve(name, "depth")
+
+
+def _list(as_json: bool) -> int:
+    rows = [_row(read_header(path)) for path in _shipped()]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    for row in rows:
+        size = f"{row['size'][0]}x{row['size'][1]}"
+        print(
+            f"{row['name']:<16} {row['network']:<6} {size:<8} {row['unit']:<8} "
+            f"{row['sha256'][:12]}  {row['licence']}"
+        )
+    return 0
+
+
+def _row(header: Header) -> dict[str, Any]:
+    return {
+        "name": header.path.stem,
+        "network": header.network,
+        "size": list(header.size),
+        "unit": header.unit,
+        "sha256": header.sha256,
+        "licence": str(_card(header.path).get("licence", "not stated")),
+    }
+
+
+def _card_path(path: Path) -> Path:
+    return path / CARD if path.is_dir() else path.with_suffix(".md")
+
+
+def _card(path: Path) -> dict[str, Any]:
+    card = _card_path(path)
+    if not card.is_file():
+        raise WeightsError(
+            f"{card}: no such card: restore it, or write one with sha256 and licence"
+        )
+    return read_card(card)
+
+
+def _show(path: Path, as_json: bool) -> int:
+    content = _card(path)
+    if as_json:
+        print(json.dumps(content, indent=2, default=str))
+    else:
+        print(_card_path(path).read_text(encoding="utf-8"), end="")
+    return 0
+
+
+def _verify(paths: list[Path], as_json: bool) -> int:
+    found = {str(path): _examined(path) for path in paths}
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        for path, one in found.items():
+            if one["problem"] is None:
+                print(f"ok     {Path(path).stem}: {one['facts']}")
+        for one in found.values():
+            if one["problem"] is not None:
+                print(f"WRONG  {one['problem']}", file=sys.stderr)
+    return int(any(one["problem"] is not None for one in found.values()))
+
+
+def _examined(path: Path) -> dict[str, str | None]:
+    try:
+        return {"problem": None, "facts": _facts(path)}
+    except WeightsError as error:
+        return {"problem": str(error), "facts": None}
+
+
+def _facts(path: Path) -> str:
+    """What was found right. Raises WeightsError with the first thing that is not."""
+    header = header_of(str(path), "depth") if path.is_dir() else read_header(path)
+    card = _card(path)
+    if not card.get("licence"):
+        raise WeightsError(f"{_card_path(path)}: says nothing of the licence: add it")
+    network = cast(nn.Module, load_model(str(path), header.network)[0])
+    for key, tensor in network.state_dict().items():
+        if not bool(tensor.isfinite().all()):
+            raise WeightsError(
+                f"{path}: tensor {key} holds numbers that are not finite: restore it"
+            )
+    listed = trained_on(header)
+    stated = str(card.get("train_files", ""))
+    if listed is None and not stated.startswith("not known"):
+        raise WeightsError(
+            f"{list_of(header)}: no such list of the training files: restore it; "
+            "without it nobody can be kept from judging these weights by what they have seen"
+        )
+    seen = f"trained on {len(listed)} listed files" if listed is not None else stated
+    return f"sha256 {header.sha256[:12]}, {len(network.state_dict())} tensors, {seen}"

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ground plane, and the depth at which things stand on it.
+
+Where a thing touches the ground says how far it is, by another way than its own pixels' depth: a
+witness for or against what the network says of it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.method.camera import Camera
+from depth_recog.method.correspondences import at
+
+Float = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+NEAR, FAR = 3.0, 20.0
+"""Of pixels through which the plane is laid, in metres: the bonnet is nearer, and what is further
+has too little parallax."""
+
+NETWORK_DEVIATION = 0.15
+"""Of the depth network's log depth on a thing, common to the whole thing."""
+
+CONTACT_DEVIATION = 0.08
+"""Of the log depth of a contact: the plane's slope, and bumpers that hang over the wheels."""
+
+CONTACT_PIXELS = 1.5
+"""Of the row of a contact: the mask's edge, shadows."""
+
+_LEAST_PIXELS = 200
+_MOST_PIXELS = 3000
+_LEAST_RANGE = 1.3
+_ERODED = np.ones((5, 5), np.uint8)
+_ROUNDS = 8
+_STEEPEST = 0.8
+_SAME_THING = 0.2
+_CONFLICT = 3.0
+
+
+class Plane(NamedTuple):
+    """y = slope x + incline z + height in the camera's frame (y down), in the depth's unit."""
+
+    slope: float
+    incline: float
+    height: float
+
+    @property
+    def distance(self) -> float:
+        """Of the camera from the plane."""
+        return self.height / float(np.sqrt(self.slope**2 + self.incline**2 + 1))
+
+
+def fit_plane(depth: NDArray[np.float32], road: Mask, camera: Camera) -> Plane | None:
+    """A robust plane through the road.
+
+    Tukey's weights over the squared depth, since a depth's error grows with it; pixels near the
+    road's border are left out.
+
+    Args:
+        depth: (H, W) float32.
+        road: (H, W) bool.
+        camera: of both.
+
+    Returns:
+        None where too little road is seen, near and far, or the plane is not below the camera.
+    """
+    inner = cv2.erode(road.astype(np.uint8), _ERODED) > 0
+    rows, columns = np.nonzero(inner & (depth > NEAR) & (depth < FAR))
+    if len(rows) < _LEAST_PIXELS:
+        return None
+    step = -(-len(rows) // _MOST_PIXELS)
+    rows, columns = rows[::step], columns[::step]
+    z = depth[rows, columns].astype(np.float64)
+    nearest, farthest = np.percentile(z, (10, 90))
+    if farthest < _LEAST_RANGE * nearest:
+        return None
+    x, y = (columns - camera.cx) / camera.fx * z, (rows - camera.cy) / camera.fy * z
+    # y = a x + b z + c: heights over a plane that is below, never beside, the camera.
+    terms = np.stack((x, z, np.ones_like(z)), 1)
+    precision = 1 / z**2
+    weights = precision
+    plane: Float = np.zeros(3)
+    for _ in range(_ROUNDS):
+        weighted = terms * weights[:, None]
+        plane = np.asarray(np.linalg.lstsq(weighted.T @ terms, weighted.T @ y, rcond=None)[0])
+        residual = np.abs(y - terms @ plane) / z
+        limit = 4.685 * 1.4826 * max(float(np.median(residual)), 1e-6)
+        weights = precision * np.clip(1 - (residual / limit) ** 2, 0, None) ** 2
+    found = Plane(*(float(v) for v in plane))
+    if found.height <= 0 or max(abs(found.slope), abs(found.incline)) > _STEEPEST:
+        return None
+    return found
+
+
+def witnessed_depth(
+    pixels: NDArray[np.float32],
+    depth: NDArray[np.float32],
+    dynamic: Mask,
+    ground: Mask,
+    plane: Plane | None,
+    camera: Camera,
+) -> tuple[NDArray[np.float32], Float]:
+    """Depth of features on things, and how well it is known.
+
+    Below a feature the thing ends somewhere. Where the ground begins there, and the depth from the
+    feature down to that place is one thing's, the plane says how far the place is. That and the
+    network's depth are averaged by their precisions; where they contradict each other the contact
+    is believed: a network can be fooled by a motion, a contact cannot.
+
+    Args:
+        pixels: (N, 2) features (u, v) on things.
+        depth: (H, W) float32, what the network says.
+        dynamic: (H, W) bool, pixels of things.
+        ground: (H, W) bool, pixels of the ground.
+        plane: of the road, or None: then nothing is witnessed.
+        camera: of all.
+
+    Returns:
+        (N,) float32 depth, and (N,) standard deviation of its logarithm.
+    """
+    own = at(depth, pixels)
+    deviation = np.full(len(pixels), NETWORK_DEVIATION)
+    if plane is None or not len(pixels):
+        return own, deviation
+    height, width = dynamic.shape
+    u = np.clip(np.rint(pixels[:, 0]).astype(int), 0, width - 1)
+    v = np.clip(np.rint(pixels[:, 1]).astype(int), 0, height - 1)
+    below = first_free_row(dynamic)[v, u]
+    seen = below < height
+    row = np.minimum(below, height - 1)
+    foot = depth[np.maximum(row - 1, 0), u]
+    rise = (row - 0.5 - camera.cy) / camera.fy
+    rise -= plane.slope * (u - camera.cx) / camera.fx + plane.incline
+    with np.errstate(divide="ignore", invalid="ignore"):
+        contact = plane.height / rise
+        one_thing = np.abs(np.log(foot / own)) < _SAME_THING
+        usable = seen & ground[row, u] & one_thing & (rise > 0) & (own > 0) & np.isfinite(own)
+        doubt = np.hypot(CONTACT_DEVIATION, CONTACT_PIXELS / camera.fy / rise)
+        apart = np.log(contact / own)
+    trust = 1 / doubt**2 / (1 / doubt**2 + 1 / NETWORK_DEVIATION**2)
+    conflict = np.abs(apart) > _CONFLICT * np.hypot(doubt, NETWORK_DEVIATION)
+    trust = np.where(conflict, 1.0, trust)
+    both = np.sqrt(np.where(conflict, doubt**2, doubt**2 * trust))
+    answer = np.where(usable, own * np.exp(np.where(usable, trust * apart, 0)), own)
+    return answer.astype(np.float32), np.where(usable, both, deviation)
+
+
+def first_free_row(mask: Mask) -> NDArray[np.intp]:
+    """(H, W): the first row at or below each pixel where the mask is False; H where it never is."""
+    height = len(mask)
+    rows = np.where(mask, height, np.arange(height)[:, None])
+    answer: NDArray[np.intp] = np.minimum.accumulate(rows[::-1], axis=0)[::-1]
+    return answer

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user may decide of blocks 101 to 107."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from depth_recog.errors import ConfigurationError
+from depth_recog.method import gate_object
+from depth_recog.method.flow import FLOWS
+from depth_recog.method.gate_image import Thresholds
+from depth_recog.method.masking import PresetRules
+
+GATES = ("object", "image", "off", "all")
+"""Each thing by itself; the literal gate; nothing is masked; all that could move is."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user may decide.
+
+    Attributes:
+        rules: preset objects and which of them can move.
+        gate: one of `GATES`.
+        flow: one of `FLOWS`.
+        thresholds: of the literal gate, per second.
+        score_threshold: of the gate by object, see `ObjectGate`.
+        mask_margin: how far masks are grown before features are chosen, pixels at network size.
+        longest_gap_s: frames further apart make no pair, seconds.
+        depth_scale: factor on the networks' depth and translations, before anything is made of
+            them: depth, poses and the gate's thresholds are in one unit.
+
+    Raises:
+        ConfigurationError: an unknown gate or flow.
+    """
+
+    rules: PresetRules = field(default_factory=PresetRules)
+    gate: str = "object"
+    flow: str = "sparse"
+    thresholds: Thresholds = field(default_factory=lambda: Thresholds(0.1, 3.5))
+    score_threshold: float = gate_object.THRESHOLD
+    mask_margin: int = 2
+    longest_gap_s: float = 0.5
+    depth_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.gate not in GATES:
+            raise ConfigurationError(f"gate {self.gate!r} is unknown: {', '.join(GATES)}")
+        if self.flow not in FLOWS:
+            raise ConfigurationError(f"flow {self.flow!r} is unknown: {', '.join(FLOWS)}")
+
+    @property
+    def seen_by(self) -> tuple[object, ...]:
+        """What a buffered frame depends on."""
+        return self.rules, self.longest_gap_s, self.depth_scale

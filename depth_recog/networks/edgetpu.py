@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MobileNet-EdgeTPU with DeepLab's context: the teacher's body, for frames of any size.
+
+Early blocks are one fused 3x3 convolution and a projection, late ones are inverted residuals. There
+is no normalisation: the published weights have it folded into the convolutions.
+
+Sources: Gupta and Akin, "Accelerator-aware Neural Network Design using AutoML", 2020 (the
+backbone); Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017 (the
+dilated end and the image pooling).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+CHANNELS = (16, 24, 40, 128)
+"""Of the features at strides 2, 4, 8 and 16."""
+
+
+class _Setting(NamedTuple):
+    fused: bool
+    hidden: int
+    kernel: int
+    outputs: int
+    stride: int = 1
+    dilation: int = 1
+
+
+_SETTINGS = (
+    _Setting(True, 128, 3, 24, stride=2),
+    *[_Setting(True, 96, 3, 24)] * 3,
+    _Setting(True, 192, 3, 40, stride=2),
+    *[_Setting(True, 160, 3, 40)] * 3,
+    _Setting(False, 320, 3, 72, stride=2),
+    *[_Setting(False, 288, 3, 72)] * 3,
+    _Setting(False, 576, 3, 72),
+    *[_Setting(False, 288, 3, 72)] * 3,
+    _Setting(False, 576, 5, 120),
+    *[_Setting(False, 480, 5, 120, dilation=2)] * 3,
+    _Setting(False, 960, 3, 144, dilation=2),
+)
+_TAPS = (3, 7)
+_WIDENED = (0, 4, 8, 12, 16, 20)
+"""Blocks that begin a stage: they have no residual, also where the sizes would allow one."""
+_FEATURES = 1280
+_CONTEXT = 128
+
+
+def _conv(
+    inputs: int, outputs: int, kernel: int = 1, stride: int = 1, dilation: int = 1, groups: int = 1
+) -> nn.Conv2d:
+    # On sizes that are multiples of the stride this samples the pixels 0, s, 2s, ..., which is what
+    # TensorFlow's padding does on the teacher's 513 pixels.
+    padding = dilation * (kernel // 2)
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, groups)
+
+
+class _Block(nn.Module):
+    def __init__(self, inputs: int, setting: _Setting, residual: bool) -> None:
+        super().__init__()
+        hidden, kernel = setting.hidden, setting.kernel
+        if setting.fused:
+            layers = [_conv(inputs, hidden, kernel, setting.stride), nn.ReLU(inplace=True)]
+        else:
+            spread = _conv(hidden, hidden, kernel, setting.stride, setting.dilation, hidden)
+            layers = [_conv(inputs, hidden), nn.ReLU(inplace=True), spread, nn.ReLU(inplace=True)]
+        self.layers = nn.Sequential(*layers, _conv(hidden, setting.outputs))
+        self.residual = residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layers(x)
+        return x + y if self.residual else y
+
+
+class EdgeTpuEncoder(nn.Module):
+    """Features at strides 2, 4 and 8 and, with the whole image's context, at stride 16.
+
+    A feature at stride s stands at the pixels 0, s, 2s, ...: it is centred on the first pixel of
+    its cell, not on the middle of the cell. 2.6 M parameters.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(_conv(3, 24, 3, 2), nn.ReLU(inplace=True), _conv(24, CHANNELS[0]))
+        blocks, channels = [], CHANNELS[0]
+        for index, setting in enumerate(_SETTINGS):
+            blocks.append(_Block(channels, setting, residual=index not in _WIDENED))
+            channels = setting.outputs
+        self.blocks = nn.ModuleList(blocks)
+        self.last = _conv(channels, _FEATURES)
+        self.local = _conv(_FEATURES, _CONTEXT)
+        self.pooled = _conv(_FEATURES, _CONTEXT)
+        self.joined = _conv(2 * _CONTEXT, CHANNELS[-1])
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Feature maps at strides 2, 4, 8, 16.
+
+        Args:
+            image: (B, 3, H, W) float, 0..1, RGB.
+
+        Returns:
+            Four tensors (B, CHANNELS[i], ceil(H / 2^(i+1)), ceil(W / 2^(i+1))).
+        """
+        x = self.stem(image * (255 / 128) - 1)
+        taps = [x]
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if index in _TAPS:
+                taps.append(x)
+        x = self.last(x).relu_()
+        context = self.pooled(x.mean((2, 3), keepdim=True)).relu_()
+        local = self.local(x).relu_()
+        joined = torch.cat((context.expand_as(local), local), 1)
+        return [*taps, self.joined(joined).relu_()]

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The YAML beside an ONNX segmentation model, NAME.yaml: what its graph does not say.
+
+docs/networks.md lists the keys.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from depth_recog.errors import WeightsError
+
+LAYOUTS = ("NCHW", "NHWC")
+OUTPUTS = ("scores", "labels")
+PROVIDERS = ("cpu", "cuda", "tensorrt")
+MOST_CLASSES = 255
+"""Class ids are uint8, and 255 means unlabelled."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """How to feed a segmentation graph, and what its answer means.
+
+    The graph is fed with (image * scale - mean) / std, the image in 0..1, RGB.
+
+    Attributes:
+        classes: names of the preset objects, by class id.
+        output: one of `OUTPUTS`.
+        layout: one of `LAYOUTS`, of input and scores.
+        mean: of each channel.
+        std: of each channel.
+        scale: None for 1, and 255 where the graph takes whole numbers.
+        size: (width, height) to feed in, pixels; None for the graph's own, or the frame's.
+        dynamic: the classes that can move unless the user names others; None for the usual ones.
+        provider: one of `PROVIDERS`; None for the device's.
+    """
+
+    classes: tuple[str, ...]
+    output: str = "scores"
+    layout: str = "NCHW"
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    scale: float | None = None
+    size: tuple[int, int] | None = None
+    dynamic: tuple[str, ...] | None = None
+    provider: str | None = None
+
+
+def description_path(model: Path) -> Path:
+    """NAME.yaml of NAME.onnx."""
+    return model.with_suffix(".yaml")
+
+
+def read_description(model: Path) -> Description:
+    """Read and check the YAML beside a model.
+
+    Args:
+        model: NAME.onnx.
+
+    Raises:
+        WeightsError: it is missing, no YAML, or a value cannot be used.
+    """
+    path = description_path(model)
+    if not path.is_file():
+        raise WeightsError(
+            f"{path}: no such file; beside {model.name} a YAML is needed that names its "
+            "classes, as `classes: [road, car, person]`"
+        )
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise WeightsError(f"{path}: no readable YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(values, dict):
+        raise WeightsError(f"{path}: keys with values are needed, as `classes: [road, car]`")
+    known = Description.__dataclass_fields__
+    for key in values:
+        if key not in known:
+            raise WeightsError(f"{path}: unknown key {key!r} (known: {', '.join(known)})")
+    try:
+        return _checked(values)
+    except ValueError as error:
+        raise WeightsError(f"{path}: {error}") from error
+
+
+def description_text(description: Description) -> str:
+    """The YAML's text; `read_description` reads the same."""
+    values = {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in asdict(description).items()
+        if value is not None
+    }
+    return yaml.safe_dump(
+        values, sort_keys=False, allow_unicode=True, width=96, default_flow_style=None
+    )
+
+
+def _checked(values: dict[str, Any]) -> Description:
+    if "classes" not in values:
+        raise ValueError("classes is missing: the names of the model's classes, by class id")
+    classes = _names("classes", values["classes"])
+    if not 1 <= len(classes) <= MOST_CLASSES:
+        raise ValueError(f"classes: {len(classes)} names; 1 to {MOST_CLASSES} can be used")
+    double = next((name for name in classes if classes.count(name) > 1), None)
+    if double is not None:
+        raise ValueError(f"classes: {double!r} is there twice; give each class a name of its own")
+    dynamic = values.get("dynamic")
+    if dynamic is not None:
+        dynamic = _names("dynamic", dynamic)
+        strange = next((name for name in dynamic if name not in classes), None)
+        if strange is not None:
+            raise ValueError(f"dynamic: {strange!r} is not one of the classes")
+    scale = values.get("scale")
+    std = _numbers("std", values.get("std", (1, 1, 1)))
+    if not all(std):
+        raise ValueError("std: 0 cannot be divided by")
+    return Description(
+        classes,
+        _one_of("output", values.get("output", "scores"), OUTPUTS),
+        _one_of("layout", values.get("layout", "NCHW"), LAYOUTS),
+        _numbers("mean", values.get("mean", (0, 0, 0))),
+        std,
+        None if scale is None else _number("scale", scale),
+        _size(values.get("size")),
+        dynamic,
+        None
+        if values.get("provider") is None
+        else _one_of("provider", values["provider"], PROVIDERS),
+    )
+
+
+def _names(key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError(f"{key}: a list of names is needed, as [road, car]")
+    wrong = next((name for name in value if not isinstance(name, str) or not name), None)
+    if wrong is not None:
+        raise ValueError(f"{key}: {wrong!r} is no name; write it between quotes")
+    return tuple(value)
+
+
+def _number(key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{key}: {value!r} is no number")
+    return float(value)
+
+
+def _numbers(key: str, value: Any) -> tuple[float, float, float]:
+    if not isinstance(value, list | tuple) or len(value) != 3:
+        raise ValueError(f"{key}: three numbers are needed, for red, green and blue")
+    red, green, blue = (_number(key, one) for one in value)
+    return red, green, blue
+
+
+def _size(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    whole = isinstance(value, list) and all(type(one) is int and one > 0 for one in value)
+    if not whole or len(value) != 2:
+        raise ValueError(f"size: {value!r} cannot be used: [width, height] in pixels is needed")
+    return value[0], value[1]
+
+
+def _one_of(key: str, value: Any, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise ValueError(f"{key}: {value!r} is not one of {', '.join(known)}")
+    return str(value)

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`depth-recog weights list|show|verify`, as a user types it."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from depth_recog.cli.main import main
+from depth_recog.networks.weights import DEFAULT, SHIPPED, file_sha256, read_card
+
+POSE = SHIPPED / f"{DEFAULT['pose']}.safetensors"
+BESIDE = (".safetensors", ".md", ".train.sha256")
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> tuple[str, str]:
+    assert main(["weights", *arguments]) == status
+    output = capsys.readouterr()
+    return output.out, output.err
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The smallest weights with all that belongs to them."""
+    for suffix in BESIDE:
+        shutil.copy(POSE.with_suffix(suffix), tmp_path / f"mine{suffix}")
+    path = tmp_path / "mine.safetensors"
+    card = path.with_suffix(".md")
+    card.write_text(card.read_text().replace("pose-street.train", "mine.train"))
+    return path
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    text, _ = said(capsys, "list")
+    lines = {line.split()[0]: line for line in text.splitlines()}
+    assert set(DEFAULT.values()) <= set(lines)
+    for network, name in DEFAULT.items():
+        sha256 = file_sha256(SHIPPED / f"{name}.safetensors")[:12]
+        for word in (network, "416x128", "metres", sha256, "CC BY-NC-SA 3.0"):
+            assert word in lines[name]
+
+
+def test_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = json.loads(said(capsys, "list", "--json")[0])
+    by_name = {row["name"]: row for row in rows}
+    row = by_name[DEFAULT["depth"]]
+    assert row["network"] == "depth"
+    assert row["size"] == [416, 128]
+    assert re.fullmatch("[0-9a-f]{64}", row["sha256"])
+
+
+def test_show(capsys: pytest.CaptureFixture[str]) -> None:
+    text, _ = said(capsys, "show", "pose-street")
+    assert text == POSE.with_suffix(".md").read_text()
+    content = json.loads(said(capsys, "show", "pose-street", "--json")[0])
+    assert content["sha256"] == file_sha256(POSE)
+    assert set(content) == set(read_card(POSE.with_suffix(".md")))
+
+
+def test_verify_what_is_shipped(capsys: pytest.CaptureFixture[str]) -> None:
+    text, errors = said(capsys, "verify")
+    assert errors == ""
+    for name in DEFAULT.values():
+        assert re.search(rf"^ok +{name}: sha256 .* trained on \d+ listed files$", text, re.M)
+    found = json.loads(said(capsys, "verify", "--json")[0])
+    assert all(one["problem"] is None for one in found.values())
+
+
+def test_verify_a_copy(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "verify", str(copy))[0].startswith("ok     mine: sha256 ")
+
+
+def one_byte(copy: Path) -> None:
+    data = bytearray(copy.read_bytes())
+    data[-1] ^= 1
+    copy.write_bytes(data)
+
+
+def no_card(copy: Path) -> None:
+    copy.with_suffix(".md").unlink()
+
+
+def no_list(copy: Path) -> None:
+    copy.with_suffix(".train.sha256").unlink()
+
+
+def broken_list(copy: Path) -> None:
+    copy.with_suffix(".train.sha256").write_text("no manifest\n")
+
+
+def no_licence(copy: Path) -> None:
+    card = copy.with_suffix(".md")
+    card.write_text(re.sub(r"^licence:.*\n", "", card.read_text(), flags=re.M))
+
+
+def rewritten(copy: Path, change: object) -> None:
+    with safe_open(copy, framework="pt") as file:
+        header = dict(file.metadata())
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    change(tensors)
+    save_file(tensors, copy, header)
+    card = copy.with_suffix(".md")
+    text = re.sub(r"^sha256: .*$", f"sha256: {file_sha256(copy)}", card.read_text(), flags=re.M)
+    card.write_text(text)
+
+
+def lost_tensor(copy: Path) -> None:
+    rewritten(copy, lambda tensors: tensors.pop("head.0.weight"))
+
+
+def not_a_number(copy: Path) -> None:
+    def change(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["head.0.weight"][0, 0, 0, 0] = torch.nan
+
+    rewritten(copy, change)
+
+
+WRONG = {
+    one_byte: ("mine.safetensors", "damaged"),
+    no_card: ("mine.md", "no such card"),
+    no_list: ("mine.train.sha256", "no such list"),
+    broken_list: ("mine.train.sha256, line 1", "sha256sum"),
+    no_licence: ("mine.md", "licence"),
+    lost_tensor: ("head.0.weight", "missing"),
+    not_a_number: ("head.0.weight", "not finite"),
+}
+
+
+@pytest.mark.parametrize("damage", WRONG, ids=lambda f: f.__name__)
+def test_verify_names_what_is_wrong(
+    damage: object, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage(copy)
+    text, errors = said(capsys, "verify", "pose-street", str(copy), status=1)
+    assert text.startswith("ok     pose-street")
+    (line,) = errors.splitlines()
+    assert line.startswith("WRONG  ")
+    for word in WRONG[damage]:
+        assert word in line
+    text, errors = said(capsys, "verify", str(copy), "--json", status=1)
+    assert errors == ""
+    assert WRONG[damage][1] in json.loads(text)[str(copy)]["problem"]
+
+
+def test_a_start_that_does_not_say_what_it_saw_is_no_damage(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    no_list(copy)
+    card = copy.with_suffix(".md")
+    said_so = "train_files: 'not known: the start does not list its own'"
+    card.write_text(re.sub(r"^train_files: .*$", said_so, card.read_text(), flags=re.M))
+    assert "not known" in said(capsys, "verify", str(copy))[0]
+
+
+@pytest.mark.parametrize("action", ["show", "verify"])
+def test_a_name_that_is_not_there(action: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _, errors = said(capsys, action, "moon", status=1)
+    (line,) = errors.splitlines()
+    assert "moon: no such weights file" in line
+    assert "depth-street" in line
