@@ -20,6 +20,7 @@ from depth_recog.cli.options import frame_range, metres, part_of_source, within
 from depth_recog.cli.pipeline_options import (
     add_pipeline_arguments,
     assembly_of,
+    gate_of,
     pipeline_options_given,
 )
 from depth_recog.datasets.sequence import Recording
@@ -101,7 +102,7 @@ def _judge(options: argparse.Namespace) -> int:
     if folder is not None and pipeline_options_given(options):
         raise ConfigurationError(
             f"{options.source} was run already: leave --weights, --gate-weights, --mask-weights, "
-            "--pose, --flow, --gate and --device out, or give its source"
+            "--pose, --flow, --width, --gate and its thresholds, and --device out, or give its source"
         )
     source = folder.source if folder else options.source
     sequence = _source_of(folder, options.source) if folder else _recording(source)
@@ -179,7 +180,7 @@ def _answers(
             "mask weights": assembly.masks.path.stem,
             "pose": options.pose,
             "flow": options.flow,
-            "gate": options.gate,
+            "gate": gate_of(options),
         }
         return Pipeline(assembly, about), headers, []
     headers, gone = [], []

@@ -16,6 +16,7 @@ from depth_recog.errors import DepthRecogError
 VERBS = {
     "run": "depth, masks and poses of a recording, to files",
     "evaluate": "depth, poses and gate of a recording or of a run, against the truth",
+    "calibrate": "the gate's thresholds from a recording, by placebos on what stands still",
     "record": "write a source, and what is true of it, as a ROS 2 bag",
     "train": "a depth model of your own recordings",
     "export": "weights as an ONNX graph, compared with torch",

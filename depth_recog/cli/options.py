@@ -57,6 +57,29 @@ def metres(text: str) -> float:
     return value
 
 
+def threshold(text: str) -> float:
+    """Of a gate: above 0."""
+    value = _number(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: a number above 0 is needed")
+    return value
+
+
+def quantile(text: str) -> float:
+    """A share of a distribution, 0.5 to 0.999."""
+    value = _number(text)
+    if not 0.5 <= value <= 0.999:
+        raise argparse.ArgumentTypeError(f"{text!r}: a number from 0.5 to 0.999 is needed")
+    return value
+
+
+def seed(text: str) -> int:
+    """Of what is left to chance, from 0 on."""
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r}: a whole number from 0 on is needed")
+    return int(text)
+
+
 _OPEN = 2**31
 
 

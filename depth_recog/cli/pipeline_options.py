@@ -5,15 +5,53 @@ from __future__ import annotations
 
 import argparse
 
+from depth_recog.cli.options import threshold
 from depth_recog.method.flow import FLOWS
+from depth_recog.method.gate_image import Thresholds
 from depth_recog.method.masking import DYNAMIC
 from depth_recog.method.settings import GATES, Settings
 from depth_recog.networks.factory import ESTIMATORS, Assembly, assemble
 from depth_recog.networks.models import preset_rules
 
+_LITERAL = Settings().thresholds
+
 
 def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verbs that run the pipeline take."""
+    add_network_arguments(parser)
+    parser.add_argument(
+        "--gate", default=Settings.gate, choices=GATES, help="what is masked as moving"
+    )
+    add_threshold_arguments(parser)
+
+
+def add_threshold_arguments(parser: argparse.ArgumentParser) -> None:
+    """The gates' thresholds."""
+    parser.add_argument(
+        "--gate-threshold",
+        type=threshold,
+        default=Settings.score_threshold,
+        metavar="S",
+        help=f"of the gate by object, default: {Settings.score_threshold:g}; calibrate finds it",
+    )
+    parser.add_argument(
+        "--gate-rotation",
+        type=threshold,
+        default=_LITERAL.rotation,
+        metavar="R",
+        help=f"of the literal gate, per second, default: {_LITERAL.rotation:g}",
+    )
+    parser.add_argument(
+        "--gate-translation",
+        type=threshold,
+        default=_LITERAL.translation,
+        metavar="T",
+        help=f"of the literal gate, metres per second, default: {_LITERAL.translation:g}",
+    )
+
+
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """Those of them that do not concern the gate."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
         "--weights",
@@ -37,9 +75,6 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="W",
         help="of the pictures in which masks, features and the gate look; 0: of the depth weights",
     )
-    parser.add_argument(
-        "--gate", default=Settings.gate, choices=GATES, help="what is masked as moving"
-    )
 
 
 def assembly_of(options: argparse.Namespace) -> Assembly:
@@ -49,14 +84,30 @@ def assembly_of(options: argparse.Namespace) -> Assembly:
         options.weights,
         options.mask_weights,
         estimator=options.pose,
-        settings=Settings(
-            rules=preset_rules(list(DYNAMIC), options.mask_weights),
-            gate=options.gate,
-            flow=options.flow,
-            width=options.width,
-        ),
+        settings=settings_of(options, options.gate),
         gate_weights=options.gate_weights,
     )
+
+
+def settings_of(options: argparse.Namespace, gate: str) -> Settings:
+    """The method's settings of these arguments."""
+    return Settings(
+        rules=preset_rules(list(DYNAMIC), options.mask_weights),
+        gate=gate,
+        flow=options.flow,
+        thresholds=Thresholds(options.gate_rotation, options.gate_translation),
+        score_threshold=options.gate_threshold,
+        width=options.width,
+    )
+
+
+def gate_of(options: argparse.Namespace) -> str:
+    """The gate and its thresholds, for people."""
+    if options.gate == "object":
+        return f"object, threshold {options.gate_threshold:g}"
+    if options.gate == "image":
+        return f"image, thresholds {options.gate_rotation:g} and {options.gate_translation:g}"
+    return str(options.gate)
 
 
 def pipeline_options_given(options: argparse.Namespace) -> bool:

@@ -215,6 +215,9 @@ def _report(
         "pose": options.pose,
         "flow": options.flow,
         "gate": options.gate,
+        "gate_threshold": options.gate_threshold,
+        "gate_rotation": options.gate_rotation,
+        "gate_translation": options.gate_translation,
         "frames": {
             "in": counts["in"],
             "out": counts["out"],
