@@ -44,7 +44,8 @@ def test_a_plane_is_found_exactly(slope: float, incline: float, height: float) -
     found = fit_plane(depth, depth < 40, CAMERA)
     near = (depth > ground.NEAR) & (depth < ground.FAR)
     if found is None:
-        assert near.sum() < 3000, "too little road only"
+        nearest, farthest = np.percentile(depth[near], (10, 90)) if near.any() else (1.0, 1.0)
+        assert near.sum() < 3000 or farthest < 1.4 * nearest, "too little road only"
         return
     np.testing.assert_allclose(found, plane, atol=1e-4)
 
