@@ -102,7 +102,8 @@ def _judge(options: argparse.Namespace) -> int:
     if folder is not None and pipeline_options_given(options):
         raise ConfigurationError(
             f"{options.source} was run already: leave --weights, --gate-weights, --mask-weights, "
-            "--pose, --flow, --width, --gate and its thresholds, and --device out, or give its source"
+            "--pose, --flow, --width, --gate and its thresholds, and --device out, or give its "
+            "source"
         )
     source = folder.source if folder else options.source
     sequence = _source_of(folder, options.source) if folder else _recording(source)
