@@ -96,6 +96,9 @@ def test_a_squares_border_counts_less_than_anothers_middle_but_not_at_the_frames
     assert (labels[:, :2] == 7).all()
     assert (labels[:, -2:] == 7).all()
     assert (labels[:, 2:-2] == 1).all()
+    share = Doubtful().vote(painted(np.ones((20, 24), int)), (Look(),)).share
+    np.testing.assert_allclose(share, share[:, ::-1], atol=1e-6)
+    assert 0.8 < share[0, 5] < 1, "the second square's border has a small say there"
 
 
 def test_looks_differ_in_what_the_teacher_is_asked() -> None:
