@@ -324,7 +324,8 @@ def test_changed_settings_keep_what_is_known_where_they_can() -> None:
     stream.recognizer = stream.recognizer.changed(Settings(score_threshold=1e6))
     step = stream.step(given[9])
     assert step.pair is not None
-    assert step.pair.decision.motion is Motion.UNDECIDED, "another threshold, decided anew"
+    assert step.pair.decision.motion is Motion.MOVING, "between the thresholds it stays"
+    assert "stays moving" in step.pair.decision.why
 
 
 def test_the_threshold_is_between_still_and_moving() -> None:

@@ -96,6 +96,7 @@ class _Memory:
 
 
 _STANDS_OUT = 3.0
+_AHEAD = np.array([0.0, 0.0, 1.0])
 _KEPT_NS = 1_000_000_000
 _NO_IDS = np.zeros(0, np.int64)
 _BLANK = _Memory(0, evidence.nothing(_NO_IDS), np.zeros(0, np.uint8), _NO_IDS, 1)
@@ -224,16 +225,16 @@ class ObjectGate:
         return states
 
 
-def _direction(past: Sequence[Past]) -> Float | None:
-    """(3,) unit vector in which the camera goes; None where that is lost in the noise."""
+def _direction(past: Sequence[Past]) -> Float:
+    """(3,) unit vector in which the camera goes, or looks where that is lost in the noise."""
     for earlier in reversed(past):
         static = earlier.static
         if static.ok and static.covariance is not None:
             way = static.T_second_from_first[:3, 3]
             length = float(np.linalg.norm(way))
             noise = float(np.sqrt(np.trace(static.covariance[3:, 3:])))
-            return way / length if length > _STANDS_OUT * noise else None
-    return None
+            return way / length if length > _STANDS_OUT * noise else _AHEAD
+    return _AHEAD
 
 
 def _blind(past: Sequence[Past]) -> str:
