@@ -2,10 +2,9 @@
 """Where a frame's time goes: the pipeline without ROS, part by part.
 
 python benchmarks/parts.py [SOURCE] [--frames 100] [--threads 2] [--estimator pnp] [--flow sparse]
-                           [--gate image] [--size 640x192]
+                           [--gate object] [--width 640]
 
-OpenMP's threads wait as the commands have them wait (GOMP_SPINCOUNT, docs/design.md). `--size` is
-that of the networks' input, for the time alone: the shipped weights are for 416x128.
+OpenMP's threads wait as the commands have them wait (GOMP_SPINCOUNT, docs/design.md).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import torch
 from depth_recog.datasets.sources import open_source
 from depth_recog.method.flow import FLOWS
 from depth_recog.method.masking import SKY
-from depth_recog.method.recognizer import GATES, Settings
+from depth_recog.method.settings import GATES, Settings
 from depth_recog.method.viewport import Viewport, limit_depth
 from depth_recog.networks.factory import ESTIMATORS, assemble
 
@@ -39,7 +38,7 @@ def main() -> None:
     parser.add_argument("--estimator", choices=ESTIMATORS, default="pnp")
     parser.add_argument("--flow", choices=FLOWS, default="sparse")
     parser.add_argument("--gate", choices=GATES, default="image")
-    parser.add_argument("--size", default="", help="of the networks' input, WxH")
+    parser.add_argument("--width", type=int, default=0, help="see the parameter width")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -48,8 +47,6 @@ def main() -> None:
     settings = Settings(gate=options.gate, flow=options.flow)
     assembly = assemble(options.device, estimator=options.estimator, settings=settings)
     size = assembly.network_size(frames[0].camera)
-    if options.size:
-        size = tuple(int(side) for side in options.size.split("x"))
     view = Viewport.of(frames[0].camera, size)
     rows: dict[str, list[float]] = {}
     for index, frame in enumerate(frames):
