@@ -26,8 +26,8 @@ from depth_recog.datasets.sources import open_source
 from depth_recog.errors import SourceError
 from depth_recog.method.flow import FLOWS
 from depth_recog.method.pose import PoseEstimate
-from depth_recog.method.recognizer import Settings
 from depth_recog.method.se3 import inverse_matrix, relative, rotation_angle
+from depth_recog.method.settings import Settings
 from depth_recog.method.viewport import Viewport
 from depth_recog.networks.factory import ESTIMATORS, assemble
 

@@ -119,3 +119,11 @@ def test_every_thing_on_the_street_has_features(frame: int) -> None:
     for region in range(1, count):
         if sizes[region] >= 150:
             assert (owners == region).sum() >= 5
+
+
+def test_features_that_are_followed_already_count() -> None:
+    """Of the background's quota, wherever they are."""
+    crowd = np.full((features.STATIC_FEATURES - 5, 2), 4, np.float32)
+    assert len(find_features(noise())) > 100
+    assert len(find_features(noise(), existing=crowd)) == 5
+    assert len(find_features(noise(), existing=np.tile(crowd, (2, 1)))) == 0

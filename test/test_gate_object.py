@@ -340,6 +340,20 @@ def test_the_threshold_is_between_still_and_moving() -> None:
             assert "between -1e+06 and 1e+06" in region.why
 
 
+def test_what_was_decided_stays_until_there_is_evidence_against_it() -> None:
+    """Nothing new is measured and the old fades: the score falls to none, the decision stays."""
+    stream = Stream()
+    step = [stream.step(shot) for shot in shots("lead_car", 20, 8)][-1]
+    moved = {r.number for r in step.pair.verdict.regions if r.motion is Motion.MOVING}
+    later = replace(step.frame, stamp_ns=step.frame.stamp_ns + 4 * 10**9)
+    regions = [r for r in stream.recognizer._gate.update(later, ()).regions if r.number in moved]
+    assert regions
+    for region in regions:
+        assert region.motion is Motion.MOVING
+        assert abs(region.score) < 3
+        assert region.why.endswith(": stays moving")
+
+
 @pytest.mark.parametrize("threshold", [0.0, -1.0, float("nan")])
 def test_a_threshold_that_is_none_is_refused(threshold: float) -> None:
     with pytest.raises(ConfigurationError, match=r"gate threshold .* must be positive"):

@@ -25,7 +25,7 @@ from depth_recog.cli.main import main
 from depth_recog.datasets.synthetic import SyntheticStreet
 from depth_recog.errors import ConfigurationError, DeviceError, WeightsError
 from depth_recog.method.masking import CITYSCAPES, DYNAMIC, PresetRules
-from depth_recog.method.recognizer import Settings
+from depth_recog.method.settings import Settings
 from depth_recog.networks import factory
 from depth_recog.networks.models import header_of, load_model, preset_rules
 from depth_recog.networks.onnx_session import choose_providers
