@@ -41,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     # Before torch is imported: its threads would otherwise wait by spinning for long, which on a
     # machine with other work costs several times the time (docs/design.md).
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # Likewise, before numpy is: its matrices are small, and its threads wait by spinning as well.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     given = sys.argv[1:] if arguments is None else arguments
     verb = next((a for a in given if a in VERBS), "")
     try:

@@ -19,9 +19,9 @@ Pixels = NDArray[np.float32]
 STATIC_FEATURES = 400
 """At most so many on the background."""
 
-DENSITY = 1 / 20
+DENSITY = 1 / 30
 FEWEST, MOST = 12, 120
-"""On a patch of what could move: one for 20 pixels, within these bounds."""
+"""On a patch of what could move: one for 30 pixels, within these bounds."""
 
 SMALLEST_PATCH = 16
 """Pixels; a smaller patch holds no motion that could be measured."""

@@ -30,9 +30,9 @@ from depth_recog.method.residual import Float, residual
 from depth_recog.method.tracks import STATIC, none_yet
 from depth_recog.method.verdict import Known, verdict_of
 
-GAPS_S = (0.1, 0.2, 0.4)
-"""The newest frame is compared with those this long before it, seconds: 1, 2 and 4 frames at 10 Hz.
-Slow things need the long ones, quick things are seen in the short ones."""
+GAPS_S = (0.1, 0.4)
+"""The newest frame is compared with its partner and with those this long before it, seconds. Slow
+things need the long ones, quick things are seen in the short ones."""
 
 THRESHOLD = 3.0
 """Of scores. Kass and Raftery ("Bayes Factors", 1995) call 2 to 6 positive evidence."""

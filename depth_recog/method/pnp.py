@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from depth_recog.method.camera import Camera
 from depth_recog.method.correspondences import at
 from depth_recog.method.pose import PoseEstimate, PosePair
-from depth_recog.method.refinement import cells_of, refine
+from depth_recog.method.refinement import FEW_STEPS, STEPS, cells_of, refine
 from depth_recog.method.se3 import Matrix
 
 LEAST_POINTS = 8
@@ -75,7 +75,8 @@ class PnpEstimator:
                 inliers=agreeing,
             )
         cells = cells_of(pair.matches.first[usable], pair.camera.width)
-        refined = refine(points, pixels, cells, start, pair.camera)
+        steps = STEPS if guess is None else FEW_STEPS
+        refined = refine(points, pixels, cells, start, pair.camera, steps)
         agreeing = int(refined.inliers.sum())
         finite = np.isfinite(refined.T_second_from_first).all()
         if not finite or agreeing < LEAST_INLIERS:

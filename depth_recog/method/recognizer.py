@@ -261,22 +261,23 @@ class Recognizer:
 
     def _past(self, partner: Observation, frame: Observation, static: PoseEstimate) -> list[Past]:
         """The frames that the gate by object compares the newest one with, and their poses."""
-        chosen: dict[int, Past] = {}
         fits = self._estimator.name == "pnp" and self._steady is None
         seconds = (frame.stamp_ns - partner.stamp_ns) / 1e9
+        chosen = {partner.stamp_ns: partner}
         for gap in GAPS_S:
             earlier = self._buffer.before(frame.stamp_ns, gap) or partner
-            if earlier.tracks is None or earlier.stamp_ns in chosen:
-                continue
-            if fits and earlier is partner:
-                chosen[earlier.stamp_ns] = Past(earlier, static)
-                continue
-            guess = None
-            if static.ok:
-                share = (frame.stamp_ns - earlier.stamp_ns) / 1e9 / seconds
-                guess = se3.exp_twist(se3.log_twist(static.T_second_from_first) * share)
-            chosen[earlier.stamp_ns] = Past(earlier, self._pose_for_gate(earlier, frame, guess))
-        return list(chosen.values())
+            chosen.setdefault(earlier.stamp_ns, earlier)
+        past = []
+        for stamp_ns, earlier in sorted(chosen.items(), reverse=True):
+            if earlier is partner and fits:
+                past.append(Past(earlier, static))
+            elif earlier.tracks is not None:
+                guess = None
+                if static.ok:
+                    share = (frame.stamp_ns - stamp_ns) / 1e9 / seconds
+                    guess = se3.exp_twist(se3.log_twist(static.T_second_from_first) * share)
+                past.append(Past(earlier, self._pose_for_gate(earlier, frame, guess)))
+        return past
 
     def _pose_for_gate(
         self, earlier: Observation, frame: Observation, guess: Matrix | None

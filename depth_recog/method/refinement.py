@@ -31,7 +31,9 @@ wrong with its neighbours' too: a cell's points are one witness. Measured (docs/
 INLIER = 3.0
 """In deviations: farther off than this a point belongs to another motion."""
 
-_STEPS = 12
+STEPS, FEW_STEPS = 12, 4
+"""From a guess of RANSAC's; from a pose that is nearly right."""
+
 _SETTLED = 5e-5
 # Cauchy's influence: what is this many deviations off counts by half.
 _HALF = 2.0
@@ -99,7 +101,12 @@ def linearised(
 
 
 def refine(
-    points: Float, pixels: Float, cells: NDArray[np.int64], start: Matrix, camera: Camera
+    points: Float,
+    pixels: Float,
+    cells: NDArray[np.int64],
+    start: Matrix,
+    camera: Camera,
+    steps: int = STEPS,
 ) -> Refined:
     """The most likely pose, by Gauss-Newton steps with Cauchy's weights.
 
@@ -109,6 +116,7 @@ def refine(
         cells: (N,) int64, which points have errors that agree: see `cells_of`.
         start: (4, 4) float64, a pose that most points agree with.
         camera: intrinsics.
+        steps: at most so many.
 
     Returns:
         The pose; not finite where the steps diverge.
@@ -118,7 +126,7 @@ def refine(
     T = start.copy()
     T[:3, 3] /= unit
     depth_variance = _DEPTH_NOISE**2
-    for _ in range(_STEPS):
+    for _ in range(steps):
         residual, by_motion, by_depth, front = linearised(points, pixels, T, camera)
         # Two residuals a point: along the line on which its depth moves it, and across.
         lever = (by_depth**2).sum(1)

@@ -57,6 +57,8 @@ def _main(module: str, name: str) -> int:
     # Before torch is imported: its threads would otherwise wait by spinning for long, which on a
     # robot with other work costs several times the time (docs/design.md).
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # Likewise, before numpy is: its matrices are small, and its threads wait by spinning as well.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
     # Our own message says which picture is damaged; OpenCV's warnings would stand before it.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
