@@ -6,7 +6,8 @@ python benchmarks/gate.py DRIVE [--width 640] [--frames A:B]
 Four gates see the same depth and the same masks, of three kinds:
 
 - network: depth and masks of the shipped networks;
-- boxes: depth of the network, masks drawn from the truth's boxes;
+- boxes: of the masks what lies in the truth's boxes, as what the box says it is; the rest of what
+  they call dynamic is none;
 - LiDAR and boxes: D1 is the nearest LiDAR point's depth as well.
 
 By track, as `depth-recog evaluate` does (docs/evaluation.md); brackets are 95 % intervals over
@@ -40,16 +41,17 @@ VEHICLES = ("Car", "Van", "Truck", "Tram")
 FIGURES = ("auc", "recall", "recall_prompt", "false_positive_rate", "undecided")
 
 
-def drawn(boxes: tuple[Box, ...], camera: Camera) -> NDArray[np.uint8]:
-    """(h, w) labels: the outlines of boxes, nearer ones over farther ones, on road."""
-    labels = np.zeros((camera.height, camera.width), np.uint8)
+def boxed(frame: Observation, boxes: tuple[Box, ...]) -> NDArray[np.uint8]:
+    """(h, w) labels: dynamic pixels within boxes are what the (nearer) box is, others are wall."""
+    camera = frame.camera
+    labels = np.full(frame.labels.shape, CITYSCAPES.index("wall"), np.uint8)
     for box in sorted(boxes, key=lambda b: -float(b.T_camera_from_box[2, 3])):
         outline = box.outline(camera)
         if outline is not None:
             left, top, right, bottom = (max(round(v), 0) for v in outline)
             name = "car" if box.kind in VEHICLES else "person"
             labels[top : bottom + 1, left : right + 1] = CITYSCAPES.index(name)
-    return labels
+    return np.where(frame.dynamic, labels, frame.labels)
 
 
 def nearest_point(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
@@ -71,12 +73,12 @@ def nearest_point(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.floa
 
 def kinds(frame: Observation, boxes: tuple[Box, ...], lidar: NDArray[np.float32]) -> dict[str, Any]:
     """The frame as each kind of truth shows it."""
-    labels = drawn(boxes, frame.camera)
-    boxed = replace(frame, labels=labels, groups=frame.rules.group_pixels(labels))
+    labels = boxed(frame, boxes)
+    known = replace(frame, labels=labels, groups=frame.rules.group_pixels(labels))
     return {
         "network": frame,
-        "boxes": boxed,
-        "LiDAR and boxes": replace(boxed, depth=nearest_point(lidar, frame.camera)),
+        "boxes": known,
+        "LiDAR and boxes": replace(known, depth=nearest_point(lidar, frame.camera)),
     }
 
 
