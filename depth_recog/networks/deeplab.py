@@ -67,7 +67,7 @@ class RefinedDeepLab(nn.Module):
     Args:
         widths: channels of the correction at strides 8 and 4.
         classes: number of preset objects.
-        enlargement: of the frame; sizes times this must be multiples of 16.
+        enlargement: of the frame, in halves; sizes times this must be multiples of 16.
         temperature: what scores are divided by, so that their softmax is a probability.
     """
 
@@ -87,6 +87,7 @@ class RefinedDeepLab(nn.Module):
         nn.init.zeros_(self.correction.weight)
         nn.init.zeros_(self.correction.bias)  # type: ignore[arg-type]
         self.enlargement = enlargement
+        self._halves = round(2 * enlargement)
         self.temperature = temperature
 
     def forward(self, image: Tensor) -> Tensor:
@@ -108,5 +109,6 @@ class RefinedDeepLab(nn.Module):
     def _enlarged(self, image: Tensor) -> Tensor:
         if self.enlargement == 1:
             return image
-        size = [round(side * self.enlargement) for side in image.shape[2:]]
+        # In whole numbers: an exported graph of any size can compute these.
+        size = [side * self._halves // 2 for side in image.shape[2:]]
         return nn.functional.interpolate(image, size=size, mode="bilinear", align_corners=False)
