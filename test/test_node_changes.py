@@ -110,6 +110,7 @@ LIVE: dict[str, tuple[Any, Any]] = {
     "gate_rotation": (5.0, 0.1),
     "gate_translation": (50.0, 3.5),
     "gate_threshold": (5.0, 3.0),
+    "width": (208, 0),
     "mask_margin": (7, 2),
     "longest_gap": (1.0, 0.5),
     "min_depth": (1.0, 0.1),

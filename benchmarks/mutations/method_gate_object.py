@@ -4,25 +4,27 @@
 from mutations.kinds import method
 
 MUTANTS = (
-    method("e: sign", "residual", "second - seen", "seen - second"),
+    method("e: sign", "residual", "Residual(error, by_depth", "Residual(-error, by_depth"),
     method(
         "J: without the rotation",
+        "refinement",
+        "(by_point * turned[:, None]).sum(2)",
+        "(by_point * points[:, None]).sum(2)",
         "residual",
-        "(by_motion @ turned[:, :, None])[:, :, 0]",
-        "(by_motion @ np.stack((x, y, z), 1)[:, :, None])[:, :, 0]",
     ),
     method(
         "B: sign of the third column",
+        "refinement",
+        "zero, -fx * x * inverse",
+        "zero, fx * x * inverse",
         "residual",
-        "zero, -camera.fx * px / pz / pz",
-        "zero, camera.fx * px / pz / pz",
     ),
-    method("A: sense of turning", "residual", "(zero, c, -b, -c,", "(zero, -c, b, c,"),
+    method("A: sense of turning", "refinement", "b * r - c * q,", "c * q - b * r,", "residual"),
     method(
         "residual: what is behind the camera counts",
         "residual",
-        "np.where(pz > 1e-3 * z, pz, np.inf)",
-        "pz",
+        "error[~front], by_pose[~front], by_depth[~front] = 0.0, 0.0, 0.0",
+        "pass",
     ),
     method(
         "displaced: time squared",
@@ -39,7 +41,7 @@ MUTANTS = (
     method(
         "displaced: long ones count as much",
         "evidence",
-        " * (STANDARD_GAP_S / seconds)",
+        " * min(STANDARD_GAP_S / seconds, MOST_COUNTS)",
         "",
     ),
     method("displaced: disagreement is no noise", "evidence", "**2 + spread", "**2"),
@@ -76,10 +78,10 @@ MUTANTS = (
     ),
     method("pools: a feature by itself is enough", "evidence", "_FEWEST = 1.5", "_FEWEST = 0.5"),
     method(
-        "velocity: in the first way",
+        "velocity: as if nothing went the camera's way",
         "evidence",
-        "known[1:, 1:] += priors[best]",
-        "known[1:, 1:] += priors[0]",
+        "spread += ALONG_DEVIATION**2 * np.outer(along, along)",
+        "pass",
     ),
     method(
         "plane: slope ignored",
@@ -188,9 +190,7 @@ MUTANTS = (
         "return self.depth",
         "gate_object",
     ),
-    method(
-        "verdict: no reason for blindness", "verdict", "measured.blind or f", "f", "gate_fooled"
-    ),
+    method("verdict: no reason for blindness", "verdict", "or known.blind or", "or", "gate_fooled"),
     method(
         "verdict: what has no feature is still",
         "verdict",

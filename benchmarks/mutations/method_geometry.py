@@ -28,8 +28,8 @@ MUTANTS = (
     method(
         "refinement: sign of the rotation's derivative",
         "refinement",
-        "np.cross(turned[:, None], by_point)",
-        "np.cross(by_point, turned[:, None])",
+        "a * q - b * p), 2)",
+        "b * p - a * q), 2)",
     ),
     method("refinement: derivative by z", "refinement", "-fy * y * inverse), 1)", "-fy * y), 1)"),
     method(

@@ -45,6 +45,9 @@ STANDARD_GAP_S = 0.1
 """A displacement over this time counts once; one over twice of it half, since it shares its frames
 with others. The sum is the same at any frame rate."""
 
+MOST_COUNTS = 10.0
+"""Of a displacement over less than a hundredth of a second."""
+
 REACH = 0.5
 """Neighbours are pooled within this distance (a standard deviation), in the depth's unit: smaller
 than a person is tall, so that a person before a car is not lost in it."""
@@ -145,7 +148,7 @@ def displaced(
     noise = a @ pose_covariance @ np.swapaxes(a, 1, 2)
     noise[:, (0, 1), (0, 1)] += PIXEL_DEVIATION**2 + spread
     h = np.concatenate((residual.by_depth[:, :, None], residual.by_motion * seconds), 2)
-    weighted = np.swapaxes(h, 1, 2) @ np.linalg.inv(noise) * (STANDARD_GAP_S / seconds)
+    weighted = np.swapaxes(h, 1, 2) @ np.linalg.inv(noise) * min(STANDARD_GAP_S / seconds, MOST_COUNTS)
     return weighted @ h, (weighted @ residual.pixels[:, :, None])[:, :, 0]
 
 
