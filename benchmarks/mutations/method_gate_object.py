@@ -41,8 +41,8 @@ MUTANTS = (
     method(
         "displaced: long ones count as much",
         "evidence",
-        " * min(STANDARD_GAP_S / seconds, MOST_COUNTS)",
-        "",
+        " @ np.linalg.inv(noise) * counts",
+        " @ np.linalg.inv(noise)",
     ),
     method("displaced: disagreement is no noise", "evidence", "**2 + spread", "**2"),
     method(

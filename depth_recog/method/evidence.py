@@ -148,7 +148,8 @@ def displaced(
     noise = a @ pose_covariance @ np.swapaxes(a, 1, 2)
     noise[:, (0, 1), (0, 1)] += PIXEL_DEVIATION**2 + spread
     h = np.concatenate((residual.by_depth[:, :, None], residual.by_motion * seconds), 2)
-    weighted = np.swapaxes(h, 1, 2) @ np.linalg.inv(noise) * min(STANDARD_GAP_S / seconds, MOST_COUNTS)
+    counts = min(STANDARD_GAP_S / seconds, MOST_COUNTS)
+    weighted = np.swapaxes(h, 1, 2) @ np.linalg.inv(noise) * counts
     return weighted @ h, (weighted @ residual.pixels[:, :, None])[:, :, 0]
 
 
