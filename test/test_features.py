@@ -74,11 +74,7 @@ def test_a_faint_pedestrian_beside_a_sharp_car_keeps_its_share() -> None:
     person = np.zeros_like(dynamic)
     person[50:90, 160:172] = True
     share = at(person, find_features(grey, dynamic)).sum()
-    joined = dynamic.copy()
-    joined[70, 140:160] = True
-    together = at(person, find_features(grey, joined)).sum()
     assert share >= 7
-    assert together >= 5, "in cells, the strongest do not take everything"
 
 
 def test_a_corner_is_where_the_corner_is() -> None:

@@ -41,7 +41,8 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(DEFAULT.values()) <= set(lines)
     for network, name in DEFAULT.items():
         sha256 = file_sha256(SHIPPED / f"{name}.safetensors")[:12]
-        for word in (network, "416x128", "metres", sha256, "CC BY-NC-SA 3.0"):
+        size = "640x192" if network == "masks" else "416x128"
+        for word in (network, size, "metres", sha256, "CC BY-NC-SA 3.0"):
             assert word in lines[name]
 
 

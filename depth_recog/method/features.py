@@ -19,14 +19,15 @@ Pixels = NDArray[np.float32]
 STATIC_FEATURES = 400
 """At most so many on the background."""
 
-DENSITY = 1 / 30
+DENSITY = 1 / 20
 FEWEST, MOST = 12, 120
-"""On a patch of what could move: one for 30 pixels, within these bounds."""
+"""On a patch of what could move: one for 20 pixels, within these bounds."""
 
 SMALLEST_PATCH = 16
 """Pixels; a smaller patch holds no motion that could be measured."""
 
 _BLOCK = 3
+_LARGE = 320
 _STATIC_QUALITY = 0.005
 _DYNAMIC_QUALITY = 0.0003  # dark cars beside bright ones count as well
 _FAINTEST = 1e-7
@@ -53,13 +54,14 @@ def find_features(
     """
     existing = np.zeros((0, 2), np.float32) if existing is None else existing
     movable = np.zeros(grey.shape, np.uint8) if dynamic is None else dynamic.astype(np.uint8)
-    # At half the size: a quarter of the time, and where exactly a textured window lies matters not.
-    half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    strength = cv2.cornerMinEigenVal(half, _BLOCK)
+    # A large picture at half its size: where exactly a textured window lies matters not.
+    step = 2 if grey.shape[1] >= _LARGE else 1
+    seen = cv2.resize(grey, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA)
+    strength = cv2.cornerMinEigenVal(seen, _BLOCK if step > 1 else _BLOCK + 2)
     summits = strength == cv2.dilate(strength, np.ones((3, 3), np.uint8))
     rows, columns = np.nonzero(summits & (strength > _FAINTEST))
     value = np.asarray(strength[rows, columns], np.float32)
-    rows, columns = 2 * rows, 2 * columns
+    rows, columns = step * rows, step * columns
     pixels = np.stack((columns, rows), 1).astype(np.float32)
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(movable, connectivity=8)
     patches = np.asarray(labels, np.int32)

@@ -30,7 +30,7 @@ from depth_recog.method.residual import Float, residual
 from depth_recog.method.tracks import STATIC, none_yet
 from depth_recog.method.verdict import Known, verdict_of
 
-GAPS_S = (0.1, 0.4)
+GAPS_S = (0.1, 0.2, 0.4)
 """The newest frame is compared with its partner and with those this long before it, seconds. Slow
 things need the long ones, quick things are seen in the short ones."""
 
