@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from depth_recog.method.ground import NETWORK_DEVIATION
 from depth_recog.method.residual import Float, Residual
+from depth_recog.method.tracks import shared
 
 SPEED_DEVIATION = 2.0
 """sigma_v: of each component of what moves anyhow, in the depth's unit per second."""
@@ -88,7 +89,7 @@ def nothing(ids: NDArray[np.int64]) -> Evidence:
 def remembered(evidence: Evidence, ids: NDArray[np.int64], seconds: float) -> Evidence:
     """The evidence on these features (N,) after `seconds` have passed; 0 on new ones."""
     answer = nothing(ids)
-    _, old, new = np.intersect1d(evidence.ids, ids, assume_unique=True, return_indices=True)
+    old, new = shared(evidence.ids, ids)
     fading = np.exp(-seconds / MEMORY_S)
     answer.information[new] = evidence.information[old] * fading
     answer.vector[new] = evidence.vector[old] * fading

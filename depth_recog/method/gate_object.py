@@ -27,7 +27,7 @@ from depth_recog.method.observation import Observation
 from depth_recog.method.pose import PoseEstimate
 from depth_recog.method.regions import Verdict
 from depth_recog.method.residual import Float, residual
-from depth_recog.method.tracks import STATIC, none_yet
+from depth_recog.method.tracks import STATIC, none_yet, shared
 from depth_recog.method.verdict import Known, verdict_of
 
 GAPS_S = (0.1, 0.2, 0.4)
@@ -90,9 +90,7 @@ class _Memory:
 
     def common(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Indices of the features that are known already: here, and in `ids`."""
-        known = self.evidence.ids
-        _, old, new = np.intersect1d(known, ids, assume_unique=True, return_indices=True)
-        return old, new
+        return shared(self.evidence.ids, ids)
 
 
 _STANDS_OUT = 3.0
@@ -192,9 +190,7 @@ class ObjectGate:
             static, then = earlier.static, self._seen.get(earlier.frame.stamp_ns)
             if then is None or not static.ok or static.covariance is None:
                 continue
-            _, one, two = np.intersect1d(
-                then.ids, features.ids, assume_unique=True, return_indices=True
-            )
+            one, two = shared(then.ids, features.ids)
             left = residual(
                 static.T_second_from_first,
                 then.pixels[one],

@@ -50,10 +50,17 @@ def none_yet() -> Tracks:
     return Tracks(np.zeros(0, np.int64), np.zeros((0, 2), np.float32), np.zeros(0, np.uint8), 0)
 
 
+def shared(
+    first: NDArray[np.int64], second: NDArray[np.int64]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices (M,) into two arrays of ids of the features that both have."""
+    _, one, two = np.intersect1d(first, second, assume_unique=True, return_indices=True)
+    return one, two
+
+
 def common(first: Tracks, second: Tracks) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Indices (M,) into `first` and `second` of the features that both have."""
-    _, one, two = np.intersect1d(first.ids, second.ids, assume_unique=True, return_indices=True)
-    return one, two
+    return shared(first.ids, second.ids)
 
 
 def matches(first: Tracks, second: Tracks) -> Matches:
