@@ -74,7 +74,7 @@ class Shared:
     def depth(self, image: Tensor, focal: Tensor) -> Tensor:
         """See `DepthModel`."""
         if "depth" not in self._answers:
-            self._answers["depth"] = self._assembly.depth_network(image, focal)
+            self._answers["depth"] = self._assembly.depth_model(image, focal)
         return self._answers["depth"]
 
     def exact(self, image: Tensor, focal: Tensor) -> Tensor:

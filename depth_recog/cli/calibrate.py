@@ -87,18 +87,20 @@ def _calibrate(options: argparse.Namespace) -> int:
         options.mask_weights,
         estimator=options.pose,
         settings=now,
+        gate_weights=options.gate_weights,
     )
     estimator = make_estimator(options.pose, "", assembly.device)
 
     def measured(settings: Settings, what: str) -> NullSamples:
         run = NullRun(
-            assembly.depth_network,
+            assembly.depth_model,
             assembly.mask_network,
             estimator,
             settings,
             assembly.device,
             assembly.network_size,
             options.seed,
+            assembly.gate_model,
         )
         return run.of(_shown(source, frames, what))
 

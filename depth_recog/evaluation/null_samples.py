@@ -130,6 +130,7 @@ class NullRun:
         device: where the networks live.
         size: (width, height) at which a camera's images enter the networks.
         seed: of the placebos.
+        steady: a depth network for the gate by object alone, as of `Recognizer`.
     """
 
     def __init__(
@@ -141,10 +142,11 @@ class NullRun:
         device: torch.device,
         size: Callable[[Camera], tuple[int, int]],
         seed: int = 0,
+        steady: DepthModel | None = None,
     ) -> None:
         self._placebos = Placebos(seed)
         self._painted = Painted(scores, self._placebos, settings.rules)
-        self._recognizer = Recognizer(depth, self._painted, estimator, settings, device)
+        self._recognizer = Recognizer(depth, self._painted, estimator, settings, device, steady)
         self._estimator = estimator
         self._settings = settings
         self._size = size

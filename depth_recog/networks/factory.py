@@ -13,7 +13,7 @@ from depth_recog.method.epipolar import EpipolarEstimator
 from depth_recog.method.network_pose import NetworkEstimator
 from depth_recog.method.pnp import PnpEstimator
 from depth_recog.method.pose import PoseEstimator
-from depth_recog.method.recognizer import Recognizer
+from depth_recog.method.recognizer import DepthModel, Recognizer
 from depth_recog.method.settings import Settings
 from depth_recog.method.viewport import Viewport, network_size
 from depth_recog.networks.device import choose_device
@@ -47,6 +47,16 @@ class Assembly:
     device: torch.device
     gate_network: Model | None = None
     gate: Header | None = None
+
+    @property
+    def depth_model(self) -> DepthModel:
+        """The depth network as the recognizer asks it: at its own size."""
+        return SizedDepth(self.depth_network, self.depth.size)
+
+    @property
+    def gate_model(self) -> DepthModel | None:
+        """The gate's own, likewise; None where it has none."""
+        return _steady(self.depth_network, self.gate_network, self.gate)
 
     def with_settings(self, settings: Settings) -> Assembly:
         """The same networks with other settings; see `Recognizer.changed`.
@@ -124,10 +134,7 @@ def assemble(
     if previous and networks == before:
         recognizer = previous.recognizer.changed(settings, poses)
     else:
-        # As long as both are one network, it need not run twice.
-        steady = None
-        if gate is not None and gate_header is not None and gate is not depth:
-            steady = SizedDepth(gate, gate_header.size)
+        steady = _steady(depth, gate, gate_header)
         sized = SizedDepth(depth, depth_header.size)
         recognizer = Recognizer(sized, masks, poses, settings, place, steady)
     return Assembly(recognizer, depth, depth_header, masks, mask_header, place, gate, gate_header)
@@ -157,6 +164,13 @@ def _check_alike(depth: Header, gate: Header) -> None:
             f"{gate.path}: its depth is {gate.unit}, that of the depth weights {depth.path.stem} "
             f"{depth.unit}: poses and velocities are in one unit"
         )
+
+
+def _steady(depth: Model, gate: Model | None, header: Header | None) -> DepthModel | None:
+    """The gate's own depth network; as long as it is the other one it need not run twice."""
+    if gate is None or header is None or gate is depth:
+        return None
+    return SizedDepth(gate, header.size)
 
 
 def _networks_of(assembly: Assembly | None) -> list[tuple[Model, Header]]:
