@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gates side by side on a drive with boxes and LiDAR, from our own networks to the truth.
 
-python benchmarks/gate.py DRIVE [--width 640] [--frames A:B]
+python benchmarks/gate.py DRIVE [--width 640] [--precision float32] [--frames A:B]
 
 Four gates see the same depth and the same masks, of three kinds:
 
@@ -36,6 +36,7 @@ from depth_recog.method.recognizer import Recognizer
 from depth_recog.method.settings import GATES, Settings
 from depth_recog.method.viewport import Viewport
 from depth_recog.networks.factory import Assembly, assemble
+from depth_recog.networks.precision import PRECISIONS
 
 VEHICLES = ("Car", "Van", "Truck", "Tram")
 FIGURES = ("auc", "recall", "recall_prompt", "false_positive_rate", "undecided")
@@ -111,10 +112,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("drive")
     parser.add_argument("--width", type=int, default=0, help="of the pipeline, pixels; 0: default")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the networks")
     parser.add_argument("--frames", default=":", metavar="A:B")
     options = parser.parse_args()
     bounds = slice(*(int(v) if v else None for v in options.frames.split(":")))
-    assembly = assemble("cpu", settings=Settings(width=options.width))
+    settings = Settings(width=options.width)
+    assembly = assemble("cpu", settings=settings, precision=options.precision)
     runs: dict[tuple[str, str], tuple[Recognizer, GateTally]] = {}
     for seen, boxes, lidar, camera, view in observed(assembly, options.drive, bounds):
         for kind, frame in kinds(seen, boxes, lidar).items():

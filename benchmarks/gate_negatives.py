@@ -86,7 +86,7 @@ class Shared:
     def scores(self, image: Tensor) -> Tensor:
         """See `ScoreModel`."""
         if "scores" not in self._answers:
-            scores = self._assembly.mask_network(image).clone()
+            scores = self._assembly.mask_model(image).clone()
             for left, top, right, bottom in self._erased:
                 window = scores[:, :, max(top, 0) : bottom + 1, max(left, 0) : right + 1]
                 window[:, CITYSCAPES.index("road")] = window.amax(1) + 1

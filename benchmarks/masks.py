@@ -3,9 +3,10 @@
 
 python benchmarks/masks.py DRIVE --teacher MODEL.tflite [--frames 77:116] [--weights NAME...]
 
-A row for each weights file and size, and for the teacher itself. Intersections over unions are with
-the teacher's labels at the masks' size; `points` are the shares of the LiDAR's points within
-annotated boxes on which the masks say the box's group (of points in all frames, not of things).
+A row for each weights file, size and precision, and for the teacher itself. Intersections over
+unions are with the teacher's labels at the masks' size; `points` are the shares of the LiDAR's
+points within annotated boxes on which the masks say the box's group (of points in all frames, not
+of things).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from depth_recog.errors import SourceError
 from depth_recog.evaluation.calibration import CalibrationTally
 from depth_recog.evaluation.masks import CLASSES, GROUPS, Agreement, Points, confusion
 from depth_recog.method.observation import image_tensor
+from depth_recog.networks.precision import PRECISIONS, choose_precision, in_precision
 from depth_recog.networks.weights import load_network
 from depth_recog.training.teacher import Teacher
 
@@ -73,10 +75,14 @@ class Row:
 class Masks:
     """Weights at a size, as the pipeline runs them."""
 
-    def __init__(self, weights: str, size: tuple[int, int]) -> None:
-        self.network, header = load_network(weights, "masks")
+    def __init__(self, weights: str, size: tuple[int, int], precision: str) -> None:
+        network, header = load_network(weights, "masks")
+        cpu = torch.device("cpu")
+        chosen = choose_precision(precision, cpu)
+        self.network = in_precision(network, chosen, cpu)
         self.size = size
-        self.row = Row(f"{header.path.stem} {size[0]}x{size[1]}", calibration=CalibrationTally())
+        name = f"{header.path.stem} {size[0]}x{size[1]} {chosen}"
+        self.row = Row(name, calibration=CalibrationTally())
 
     def look(self, frame: Frame) -> tuple[Labels, torch.Tensor]:
         """Labels, and the scores that they come from."""
@@ -118,6 +124,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--weights", nargs="*", default=["masks-street"])
     parser.add_argument("--sizes", nargs="*", default=[(640, 192), (416, 128)], type=reading)
+    parser.add_argument("--precisions", nargs="*", default=["auto"], choices=PRECISIONS)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--classes", action="store_true", help="every class of every row as well")
     options = parser.parse_args()
@@ -130,7 +137,12 @@ def main() -> None:
         "once": lambda image: teacher.label(image, image.shape[1], image.shape[0]),
         "vote": lambda image: teacher.vote(image).labels,
     }
-    masks = [Masks(name, size) for name in options.weights for size in options.sizes]
+    masks = [
+        Masks(name, size, precision)
+        for name in options.weights
+        for size in options.sizes
+        for precision in options.precisions
+    ]
     own = {name: Row(f"teacher, {name}") for name in looks}
     count = 0
     for index in frames_of(sequence, options.frames, options.every):

@@ -2,7 +2,7 @@
 """Where a frame's time goes: the pipeline without ROS, part by part.
 
 python benchmarks/parts.py [SOURCE] [--frames 100] [--threads 2] [--estimator pnp] [--flow sparse]
-                           [--gate object] [--width 640]
+                           [--gate object] [--width 640] [--precision float32]
 
 OpenMP's threads wait as the commands have them wait (GOMP_SPINCOUNT, docs/design.md).
 """
@@ -26,6 +26,7 @@ from depth_recog.method.masking import SKY
 from depth_recog.method.settings import GATES, Settings
 from depth_recog.method.viewport import Viewport, limit_depth
 from depth_recog.networks.factory import ESTIMATORS, assemble
+from depth_recog.networks.precision import PRECISIONS
 
 WARM_UP = 10
 NETWORKS = ("depth network", "segmentation network")
@@ -41,12 +42,18 @@ def main() -> None:
     parser.add_argument("--gate", choices=GATES, default=Settings.gate)
     parser.add_argument("--width", type=int, default=0, help="see the parameter width")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     sequence = open_source(options.source)
     frames = [f for _, f in zip(range(options.frames + WARM_UP), sequence, strict=False)]
     settings = Settings(gate=options.gate, flow=options.flow, width=options.width)
-    assembly = assemble(options.device, estimator=options.estimator, settings=settings)
+    assembly = assemble(
+        options.device,
+        estimator=options.estimator,
+        settings=settings,
+        precision=options.precision,
+    )
     size = assembly.network_size(frames[0].camera)
     view = Viewport.of(frames[0].camera, size)
     rows: dict[str, list[float]] = {}
@@ -68,7 +75,8 @@ def main() -> None:
     size = f"{view.network.width}x{view.network.height}"
     print(f"{options.source}: {frames[0].image.shape[1]}x{frames[0].image.shape[0]} in, {size} net")
     count = len(rows["all"])
-    print(f"{platform.machine()}, {options.threads} threads, {assembly.device}, {count} frames")
+    where = f"{assembly.device} in {assembly.precision}"
+    print(f"{platform.machine()}, {options.threads} threads, {where}, {count} frames")
     print(f"{'part':<24}{'p50 ms':>9}{'p90 ms':>9}")
     for part, values in rows.items():
         print(f"{part:<24}{np.median(values):>9.2f}{np.percentile(values, 90):>9.2f}")

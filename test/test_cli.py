@@ -220,6 +220,33 @@ def test_run_report(out: Path) -> None:
     for key in ("weights", "mask_weights"):
         assert re.fullmatch("[0-9a-f]{64}", report[key]["sha256"])
     assert {"depth_recog", "python", "torch", "opencv", "device", "pose", "gate"} <= set(report)
+    assert report["precision"] in ("float32", "bfloat16")
+
+
+def test_run_in_another_precision(out: Path, tmp_path: Path) -> None:
+    """Named in the report, and in the depth: by some of its steps of 1/256 metre."""
+    depths = []
+    for precision in ("float32", "bfloat16"):
+        folder = tmp_path / precision
+        arguments = ["--limit", "1", "--precision", precision]
+        result = command("run", STREET, "--out", folder, *arguments)
+        assert result.returncode == 0, result.stderr
+        assert json.loads((folder / "run.json").read_text())["precision"] == precision
+        (path,) = (folder / "depth").iterdir()
+        depths.append(cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(float))
+    known = np.minimum(*depths) > 0
+    difference = np.abs(depths[1] - depths[0])[known] / depths[0][known]
+    assert 0 < difference.mean() < 0.005
+
+
+@pytest.mark.parametrize("verb", ["run", "evaluate", "calibrate"])
+def test_an_unknown_precision_is_refused(verb: str, tmp_path: Path) -> None:
+    out = ["--out", tmp_path] if verb == "run" else []
+    result = command(verb, STREET, *out, "--precision", "half")
+    assert result.returncode == 2
+    error = result.stderr.splitlines()[-1]
+    for word in ("--precision", "'half'", "auto", "float32", "bfloat16"):
+        assert word in error
 
 
 def test_run_does_not_mix_two_runs(out: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 pytest.importorskip("rclpy")
@@ -35,6 +36,9 @@ from robot import (
 )
 from sensor_msgs.msg import CameraInfo, Image
 
+from depth_recog.networks.precision import choose_precision
+
+AUTO = choose_precision("auto", torch.device("cpu"))
 pytestmark = pytest.mark.ros
 
 
@@ -185,6 +189,7 @@ def test_diagnostics_tell_what_runs(robot: Robot) -> None:
     assert rows["weights"] == "depth-street"
     assert len(rows["weights sha256"]) == 64
     assert rows["device"] == "cpu"
+    assert rows["precision"] == AUTO
     assert float(rows["latency p50 (ms)"]) > 0
     assert float(rows["depth network (ms)"]) > 0
 
@@ -241,6 +246,8 @@ def test_output_at_the_networks_size(robot: Robot) -> None:
         ("min_depth", 90.0, "must be less than max_depth"),
         ("threads", 2, "threads takes effect at configure"),
         ("device", "cpu", "deactivate"),
+        ("precision", "float32", "precision takes effect at configure"),
+        ("precision", "half", "is not one of auto, float32, bfloat16"),
         ("dynamic_classes", ["unicorn"], "'unicorn'"),
     ],
 )
@@ -636,6 +643,7 @@ BAD_STARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "together": (("-p", "min_depth:=90.0"), ("min_depth 90.0", "max_depth 80.0")),
     "class": (("-p", "dynamic_classes:=[unicorn]"), ("'unicorn'", "car")),
     "device": (("-p", "device:=banana"), ("'banana'", "auto, cpu, cuda")),
+    "precision": (("-p", "precision:=half"), ("'half'", "auto, float32, bfloat16")),
     "no such device": (("-p", "device:=cuda:7"), ("'cuda:7'", "not here")),
     "weights": (("-p", "weights:=/nope.safetensors"), ("/nope.safetensors", "depth-street")),
     "kind of weights": (("-p", "weights:=pose-street"), ("pose network", "depth network")),
@@ -647,7 +655,7 @@ BAD_STARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 def test_bad_starts_end_with_one_and_the_reason() -> None:
     cases = list(BAD_STARTS.items())
-    for some in (cases[:4], cases[4:8], cases[8:]):
+    for some in (cases[:5], cases[5:9], cases[9:]):
         processes = [
             (rp.start_node("depth_node", "bad", {}, arguments), words)
             for _, (arguments, words) in some
@@ -691,11 +699,14 @@ def test_life_cycle(other: Any, tmp_path: Path) -> None:
     )
     assert peer.change_state(node, "cleanup")
     assert peer.state(node) == "unconfigured"
-    assert peer.set_parameters(node, threads=2, depth_encoding="16UC1") == (True, "")
+    precision = "float32" if AUTO == "bfloat16" else "bfloat16"
+    changes = {"threads": 2, "depth_encoding": "16UC1", "precision": precision}
+    assert peer.set_parameters(node, **changes) == (True, "")
     assert peer.change_state(node, "configure")
     assert peer.change_state(node, "activate")
     peer.send_until_heard(street(0), [DEPTH])
     assert peer.heard[DEPTH][-1].encoding == "16UC1"
+    peer.row("precision", precision)
     counts = peer.settled()
     assert counts["received"] == sum(counts[k] for k in rp.OUTCOMES)
     assert process.interrupt() == 0, process.story()

@@ -97,7 +97,7 @@ def test_exported_masks_come_back_in(masks: Path, tmp_path: Path) -> None:
     pictures = {}
     for name, more in {"ours": [], "theirs": ["--mask-weights", str(masks)]}.items():
         out = tmp_path / name
-        assert main(["run", STREET, *more, "--device", "cpu", "--out", str(out)]) == 0
+        assert main(["run", STREET, *more, "--precision", "float32", "--out", str(out)]) == 0
         pictures[name] = [
             cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
             for folder in ("mask", "moving", "depth")

@@ -22,6 +22,7 @@ from depth_recog.cli.main import main
 from depth_recog.errors import WeightsError
 from depth_recog.networks.factory import check_weights
 from depth_recog.networks.models import header_of, load_model
+from depth_recog.networks.precision import in_precision
 
 STREET = "synthetic:street?frames=3&width=160&height=64"
 FOCAL = torch.tensor([300.0])
@@ -100,6 +101,11 @@ def test_without_a_preprocessor_it_is_imagenets(copy: Path) -> None:
     assert header.size == (56, 56)
     assert network.mean.flatten().tolist() == pytest.approx(IMAGENET_MEAN)
     assert network.std.flatten().tolist() == pytest.approx(IMAGENET_STD)
+
+
+def test_it_computes_in_its_own_precision(relative: Path) -> None:
+    network, _ = load_model(str(relative), "depth")
+    assert in_precision(network, "bfloat16", torch.device("cpu")) is network
 
 
 @pytest.mark.parametrize("size", [(64, 64), (128, 416), (96, 320), (192, 640)])

@@ -192,6 +192,7 @@ def test_an_assembly_keeps_its_own_rules_until_its_networks_are_others(tmp_path:
     rules = preset_rules(list(DYNAMIC), path)
     ours = factory.assemble("cpu", mask_weights=path, settings=Settings(rules))
     assert ours.recognizer.settings.rules == rules
+    assert ours.mask_model is ours.mask_network  # in its own precision, whatever ours is
     changed = ours.with_settings(Settings(gate="off"))
     assert changed.recognizer.settings == Settings(rules, "off")
     again = factory.assemble("cpu", mask_weights=path, settings=Settings(rules), previous=ours)

@@ -88,13 +88,14 @@ def _calibrate(options: argparse.Namespace) -> int:
         estimator=options.pose,
         settings=now,
         gate_weights=options.gate_weights,
+        precision=options.precision,
     )
     estimator = make_estimator(options.pose, "", assembly.device)
 
     def measured(settings: Settings, what: str) -> NullSamples:
         run = NullRun(
             assembly.depth_model,
-            assembly.mask_network,
+            assembly.mask_model,
             estimator,
             settings,
             assembly.device,
@@ -117,6 +118,8 @@ def _calibrate(options: argparse.Namespace) -> int:
             "weights": assembly.depth.path.stem,
             "weights_sha256": assembly.depth.sha256,
             "mask_weights": assembly.masks.path.stem,
+            "device": str(assembly.device),
+            "precision": assembly.precision,
             "pose": options.pose,
             "flow": options.flow,
         }

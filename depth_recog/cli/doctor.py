@@ -91,11 +91,13 @@ def _device() -> list[Finding]:
         import torch
 
         from depth_recog.networks.device import choose_device
+        from depth_recog.networks.precision import choose_precision
     except ImportError as error:
         return [(_BAD, "device", str(error))]
     device = choose_device("auto")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    text = f"{device} ({name}), {torch.get_num_threads()} threads"
+    precision = choose_precision("auto", device)
+    text = f"{device} ({name}), {torch.get_num_threads()} threads, {precision}"
     if device.type == "cpu" and torch.version.cuda is None:
         text += "; this torch is a CPU build, a CUDA build would use an NVIDIA GPU"
     return [(_OK, "device", text)]

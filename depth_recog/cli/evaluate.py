@@ -102,8 +102,8 @@ def _judge(options: argparse.Namespace) -> int:
     if folder is not None and pipeline_options_given(options):
         raise ConfigurationError(
             f"{options.source} was run already: leave --weights, --gate-weights, --mask-weights, "
-            "--pose, --flow, --width, --gate and its thresholds, and --device out, or give its "
-            "source"
+            "--pose, --flow, --width, --gate and its thresholds, --device and --precision out, or "
+            "give its source"
         )
     source = folder.source if folder else options.source
     sequence = _source_of(folder, options.source) if folder else _recording(source)
@@ -179,6 +179,7 @@ def _answers(
             "weights sha256": assembly.depth.sha256,
             **({"gate weights": assembly.gate.path.stem} if assembly.gate else {}),
             "mask weights": assembly.masks.path.stem,
+            "precision": assembly.precision,
             "pose": options.pose,
             "flow": options.flow,
             "gate": gate_of(options),

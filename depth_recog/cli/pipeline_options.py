@@ -12,6 +12,7 @@ from depth_recog.method.masking import DYNAMIC
 from depth_recog.method.settings import GATES, Settings
 from depth_recog.networks.factory import ESTIMATORS, Assembly, assemble
 from depth_recog.networks.models import preset_rules
+from depth_recog.networks.precision import PRECISIONS
 
 _LITERAL = Settings().thresholds
 
@@ -54,6 +55,12 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     """Those of them that do not concern the gate."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=PRECISIONS,
+        help="what the networks compute in; auto: bfloat16 where the device is fast at it",
+    )
+    parser.add_argument(
         "--weights",
         default="",
         help="depth weights: a shipped name, a path, or a directory of transformers",
@@ -86,6 +93,7 @@ def assembly_of(options: argparse.Namespace) -> Assembly:
         estimator=options.pose,
         settings=settings_of(options, options.gate),
         gate_weights=options.gate_weights,
+        precision=options.precision,
     )
 
 

@@ -206,6 +206,7 @@ def _report(
         "source": _place(options.source),
         "kind": sequence.kind,
         "device": str(assembly.device),
+        "precision": assembly.precision,
         "weights": _weights(assembly.depth),
         "gate_weights": _weights(assembly.gate) if assembly.gate else None,
         "mask_weights": _weights(assembly.masks),

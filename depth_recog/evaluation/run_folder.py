@@ -42,6 +42,7 @@ class RunFolder:
             "run": folder.resolve().name,
             "weights": weights.get("name", "unknown"),
             "weights sha256": weights.get("sha256", "unknown"),
+            "precision": str(self.report.get("precision", "unknown")),
             "pose": str(self.report.get("pose", "unknown")),
             "gate": str(self.report.get("gate", "unknown")),
         }

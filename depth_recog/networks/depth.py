@@ -81,7 +81,10 @@ class DepthNetwork(nn.Module):
         Returns:
             (B, 1, H, W) float, along the optical axis; metres where the weights are metric.
         """
-        features = self.decoder(self.encoder(image), (image.shape[2], image.shape[3]))
+        with torch.autocast(image.device.type, enabled=False):
+            # Of what bfloat16 would do to the depth nearly all comes from here.
+            encoded = self.encoder(image)
+        features = self.decoder(encoded, (image.shape[2], image.shape[3]))
         return 1 / self._inverse_depth(_sigmoid(self.heads[0], features[-1]), focal)
 
 

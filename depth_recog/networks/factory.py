@@ -18,6 +18,7 @@ from depth_recog.method.settings import Settings
 from depth_recog.method.viewport import Viewport, network_size
 from depth_recog.networks.device import choose_device
 from depth_recog.networks.models import Model, header_of, load_model
+from depth_recog.networks.precision import choose_precision, in_precision
 from depth_recog.networks.sized import SizedDepth
 from depth_recog.networks.weights import Header
 
@@ -35,6 +36,7 @@ class Assembly:
         mask_network: what the segmentation weights hold.
         masks: header of the segmentation weights.
         device: where the networks live.
+        precision: float32 or bfloat16, what networks of ours compute in.
         gate_network: what the gate's own depth weights hold; None where it has none.
         gate: header of the gate's own depth weights; likewise.
     """
@@ -45,18 +47,26 @@ class Assembly:
     mask_network: Model
     masks: Header
     device: torch.device
+    precision: str
     gate_network: Model | None = None
     gate: Header | None = None
 
     @property
     def depth_model(self) -> DepthModel:
-        """The depth network as the recognizer asks it: at its own size."""
-        return SizedDepth(self.depth_network, self.depth.size)
+        """The depth network as the recognizer asks it: at its own size, in this precision."""
+        return _sized(self.depth_network, self.depth, self.precision, self.device)
 
     @property
     def gate_model(self) -> DepthModel | None:
         """The gate's own, likewise; None where it has none."""
-        return _steady(self.depth_network, self.gate_network, self.gate)
+        return _steady(
+            self.depth_network, self.gate_network, self.gate, self.precision, self.device
+        )
+
+    @property
+    def mask_model(self) -> Model:
+        """The mask network as the recognizer asks it: in this precision."""
+        return in_precision(self.mask_network, self.precision, self.device)
 
     def with_settings(self, settings: Settings) -> Assembly:
         """The same networks with other settings; see `Recognizer.changed`.
@@ -93,6 +103,7 @@ def assemble(
     settings: Settings | None = None,
     previous: Assembly | None = None,
     gate_weights: str = "",
+    precision: str = "auto",
 ) -> Assembly:
     """Load everything that a recognizer needs.
 
@@ -106,14 +117,16 @@ def assemble(
         previous: an assembly on that device, whose networks are kept where the file is the same.
         gate_weights: depth weights that the gate by object sees, however `depth_weights` change:
             shipped name or path; "" for the latter.
+        precision: one of `PRECISIONS`, for depth and masks of ours; a pose network keeps float32.
 
     Raises:
-        ConfigurationError: an unknown estimator.
+        ConfigurationError: an unknown estimator or precision.
         DeviceError: the device, or what the ONNX model asks for, is not there.
         WeightsError: a file that cannot be used, or rules for other classes than its own.
     """
     settings = settings or Settings()
     place = choose_device(device)
+    numbers = choose_precision(precision, place)
     kept = _networks_of(previous)
     depth, depth_header = _network(depth_weights, "depth", place, kept)
     gate, gate_header = None, None
@@ -129,15 +142,23 @@ def assemble(
             f"rules name {len(named)} ({', '.join(named)})"
         )
     poses = make_estimator(estimator, pose_weights, place)
-    networks = (depth, masks, gate)
-    before = previous and (previous.depth_network, previous.mask_network, previous.gate_network)
+    networks = (depth, masks, gate, numbers)
+    before = previous and (
+        previous.depth_network,
+        previous.mask_network,
+        previous.gate_network,
+        previous.precision,
+    )
     if previous and networks == before:
         recognizer = previous.recognizer.changed(settings, poses)
     else:
-        steady = _steady(depth, gate, gate_header)
-        sized = SizedDepth(depth, depth_header.size)
-        recognizer = Recognizer(sized, masks, poses, settings, place, steady)
-    return Assembly(recognizer, depth, depth_header, masks, mask_header, place, gate, gate_header)
+        steady = _steady(depth, gate, gate_header, numbers, place)
+        sized = _sized(depth, depth_header, numbers, place)
+        scores = in_precision(masks, numbers, place)
+        recognizer = Recognizer(sized, scores, poses, settings, place, steady)
+    return Assembly(
+        recognizer, depth, depth_header, masks, mask_header, place, numbers, gate, gate_header
+    )
 
 
 def check_weights(
@@ -166,11 +187,21 @@ def _check_alike(depth: Header, gate: Header) -> None:
         )
 
 
-def _steady(depth: Model, gate: Model | None, header: Header | None) -> DepthModel | None:
+def _sized(depth: Model, header: Header, precision: str, device: torch.device) -> DepthModel:
+    return SizedDepth(in_precision(depth, precision, device), header.size)
+
+
+def _steady(
+    depth: Model,
+    gate: Model | None,
+    header: Header | None,
+    precision: str,
+    device: torch.device,
+) -> DepthModel | None:
     """The gate's own depth network; as long as it is the other one it need not run twice."""
     if gate is None or header is None or gate is depth:
         return None
-    return SizedDepth(gate, header.size)
+    return _sized(gate, header, precision, device)
 
 
 def _networks_of(assembly: Assembly | None) -> list[tuple[Model, Header]]:

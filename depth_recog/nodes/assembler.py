@@ -130,7 +130,7 @@ class Assembler:
         depth = assembly.depth
         self._log.info(
             f"depth weights {depth.path.stem} ({depth.sha256[:12]}), in {depth.unit}, "
-            f"on {assembly.device}"
+            f"on {assembly.device} in {assembly.precision}"
         )
 
 
@@ -146,4 +146,11 @@ def _files(values: Mapping[str, Any]) -> tuple[str, str, str, str]:
 def _assemble(
     values: Mapping[str, Any], settings: Settings, previous: Assembly | None = None
 ) -> Assembly:
-    return assemble(values["device"], *_files(values), settings, previous, values["gate_weights"])
+    return assemble(
+        values["device"],
+        *_files(values),
+        settings,
+        previous,
+        values["gate_weights"],
+        values["precision"],
+    )

@@ -13,12 +13,19 @@ from depth_recog.method.gate_image import Thresholds
 from depth_recog.method.settings import GATES, Settings
 from depth_recog.networks.factory import ESTIMATORS
 from depth_recog.networks.models import preset_rules
+from depth_recog.networks.precision import PRECISIONS
 from depth_recog.nodes.parameters import Spec
 
 _DEFAULTS = Settings()
 SPECS = (
     Spec("autostart", True, "Configure and activate at the start."),
     Spec("device", "auto", "Where the networks run: auto, cpu, cuda or cuda:N."),
+    Spec(
+        "precision",
+        "auto",
+        "What the networks compute in; auto: bfloat16 where the device is fast at it.",
+        choices=PRECISIONS,
+    ),
     Spec(
         "weights",
         "",

@@ -111,6 +111,7 @@ class Reporter:
         state = self._assembler.state
         return rows | {
             "device": str(assembly.device),
+            "precision": assembly.precision,
             "weights": depth.path.stem,
             "weights sha256": depth.sha256,
             "unit": depth.unit,
