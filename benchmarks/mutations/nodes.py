@@ -33,6 +33,13 @@ MUTANTS = (
         ("points",),
     ),
     Mutant(
+        "precision: the node's parameter is not read",
+        "nodes/assembler.py",
+        '        values["precision"],\n',
+        "",
+        ("depth_node",),
+    ),
+    Mutant(
         "compressedDepth: cut off instead of rounded",
         "nodes/compressed_depth.py",
         "np.rint(inverse + np.float32(b))",

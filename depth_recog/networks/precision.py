@@ -37,6 +37,7 @@ class _InBfloat16:
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         with torch.autocast(self.device_type, torch.bfloat16):
+            # Whether scores are enlarged in float32 is autocast's choice, another one on a GPU.
             return self.network(*inputs).float()
 
 
