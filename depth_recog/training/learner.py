@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from depth_recog.errors import WeightsError
 from depth_recog.method.se3 import from_vector, inverse
+from depth_recog.networks.deeplab import RefinedDeepLab
 from depth_recog.networks.depth import DepthNetwork
 from depth_recog.networks.hf_depth import HfDepth
 from depth_recog.networks.models import load_model
 from depth_recog.networks.pose import PoseNetwork
+from depth_recog.networks.weights import load_network, read_header, resolve
 
 SCALES = (0, 2)
 """Which of the network's three outputs are compared: strides 1 and 4. The coarse one sees structure
@@ -60,6 +62,8 @@ def start_network(text: str, kind: str) -> Start:
         blank = DepthNetwork() if kind == "depth" else PoseNetwork()
         _load_imagenet(blank, Path(text))
         start = Start(blank, TRAINED_SIZE, False, {}, f"ImageNet's {Path(text).name}")
+    elif kind == "depth" and _holds_masks(text):
+        start = _encoder_of_masks(text)
     else:
         module, header = load_model(text, kind)
         metric = header.unit == "metres"
@@ -69,6 +73,23 @@ def start_network(text: str, kind: str) -> Start:
     if isinstance(start.network, HfDepth):
         start.network.freeze_unused()
     return start
+
+
+def _holds_masks(text: str) -> bool:
+    if Path(text).expanduser().is_dir():
+        return False
+    return read_header(resolve(text, "depth")).network == "masks"
+
+
+def _encoder_of_masks(text: str) -> Start:
+    """A blank decoder on what a segmentation network knows of streets."""
+    masks, header = load_network(text, "masks")
+    if not isinstance(masks, RefinedDeepLab):
+        raise WeightsError(f"{header.path}: only RefinedDeepLab's encoder can see for depth")
+    architecture = {"encoder": "edgetpu", "widths": [96, 64, 48, 24]}
+    network = DepthNetwork(**architecture)
+    network.encoder.load_state_dict(masks.encoder.state_dict())
+    return Start(network, TRAINED_SIZE, False, architecture, f"the encoder of {header.path.stem}")
 
 
 def _load_imagenet(network: DepthNetwork | PoseNetwork, path: Path) -> None:
