@@ -10,13 +10,12 @@ al., "Searching for MobileNetV3", 2019.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from depth_recog.errors import WeightsError
-from depth_recog.networks.edgetpu import EdgeTpuEncoder
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -195,8 +194,4 @@ def mobilenet_v3_small() -> Encoder:
     return Encoder(nn.Sequential(*layers), taps=(0, 1, 3, 8, 11), channels=(16, 16, 24, 48, 96))
 
 
-ENCODERS: dict[str, Callable[[], Encoder | EdgeTpuEncoder]] = {
-    "edgetpu": EdgeTpuEncoder,
-    "mobilenet_v2": mobilenet_v2,
-    "mobilenet_v3_small": mobilenet_v3_small,
-}
+ENCODERS = {"mobilenet_v2": mobilenet_v2, "mobilenet_v3_small": mobilenet_v3_small}

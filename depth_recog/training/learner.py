@@ -13,6 +13,7 @@ from depth_recog.errors import WeightsError
 from depth_recog.method.se3 import from_vector, inverse
 from depth_recog.networks.deeplab import RefinedDeepLab
 from depth_recog.networks.depth import DepthNetwork
+from depth_recog.networks.encoders import Encoder
 from depth_recog.networks.hf_depth import HfDepth
 from depth_recog.networks.models import load_model
 from depth_recog.networks.pose import PoseNetwork
@@ -86,7 +87,7 @@ def _encoder_of_masks(text: str) -> Start:
     masks, header = load_network(text, "masks")
     if not isinstance(masks, RefinedDeepLab):
         raise WeightsError(f"{header.path}: only RefinedDeepLab's encoder can see for depth")
-    architecture = {"encoder": "edgetpu", "widths": [96, 64, 48, 24]}
+    architecture: dict[str, Any] = {"encoder": "edgetpu", "widths": [96, 64, 48, 24]}
     network = DepthNetwork(**architecture)
     network.encoder.load_state_dict(masks.encoder.state_dict())
     return Start(network, TRAINED_SIZE, False, architecture, f"the encoder of {header.path.stem}")
@@ -100,7 +101,7 @@ def _load_imagenet(network: DepthNetwork | PoseNetwork, path: Path) -> None:
     if isinstance(network, PoseNetwork):
         network.load_imagenet(state)
     else:
-        network.encoder.load_imagenet(state)
+        cast(Encoder, network.encoder).load_imagenet(state)
 
 
 class Prediction(NamedTuple):
