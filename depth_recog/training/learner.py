@@ -86,7 +86,10 @@ def _encoder_of_masks(text: str) -> Start:
     """A blank decoder on what a segmentation network knows of streets."""
     masks, header = load_network(text, "masks")
     if not isinstance(masks, RefinedDeepLab):
-        raise WeightsError(f"{header.path}: only RefinedDeepLab's encoder can see for depth")
+        raise WeightsError(
+            f"{header.path}: a segmentation network on MobileNetV2 cannot begin a depth network: "
+            "name ImageNet's .pth, or masks-street"
+        )
     architecture: dict[str, Any] = {"encoder": "edgetpu", "widths": [96, 64, 48, 24]}
     network = DepthNetwork(**architecture)
     network.encoder.load_state_dict(masks.encoder.state_dict())
