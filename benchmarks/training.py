@@ -21,11 +21,13 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from depth_recog.method.loss import minimum_over_neighbours, pair_error, still_pixels
+from depth_recog.method.masking import CITYSCAPES, SKY
 from depth_recog.method.photometric import masked_mean
 from depth_recog.method.smoothness import gradient_error
 from depth_recog.networks.depth import DepthNetwork
 from depth_recog.training.batches import Batch
 from depth_recog.training.config import Loss
+from depth_recog.training.contact import contact_error, contact_inverse
 from depth_recog.training.learner import SCALES, Learner, Prediction, start_network
 from depth_recog.training.objective import SCALE_WEIGHTS, objective
 from depth_recog.training.optimiser import make_optimizer, update_average
@@ -39,20 +41,20 @@ def street(batch: int, width: int, height: int) -> Batch:
     frames = torch.stack([first, *(torch.roll(first, s, 3) for s in (3, -3))], 1)
     masked = torch.zeros(batch, 2, 2, height, width, dtype=torch.bool)
     masked[..., height // 3 : height // 2, width // 4 : width // 3] = True
-    sky = torch.zeros(batch, 1, height, width, dtype=torch.bool)
-    sky[:, :, : height // 4] = True
+    labels = torch.zeros(batch, 1, height, width, dtype=torch.uint8)  # road
+    labels[:, :, : height // 4] = SKY
+    labels[masked[:, :1, 0]] = CITYSCAPES.index("car")
     k = torch.tensor([[0.58 * width, 0, width / 2], [0, 0.58 * width, height / 2], [0, 0, 1]])
     motions = torch.eye(4).repeat(batch, 2, 1, 1)
     motions[:, 0, 2, 3], motions[:, 1, 2, 3] = 0.8, -0.8
     return Batch(
         (frames * 255).to(torch.uint8),
         masked,
-        sky,
+        labels,
         k.expand(batch, 3, 3).contiguous(),
         motions,
         torch.full((batch, 1, height, width), 20.0),
         torch.ones(batch, 1, height, width),
-        torch.ones(batch, 1, height, width, dtype=torch.bool),
         torch.ones(batch, 4),
         torch.zeros(batch, 0, dtype=torch.uint8),
         torch.eye(4).repeat(batch, 1, 1),
@@ -88,8 +90,11 @@ def plain_loss(network: DepthNetwork, batch: Batch, weights: Loss) -> Tensor:
         smooth = weights.smoothness * gradient_error(inverse, edges)
         total = total + weight * (means.sum() / (counts > 0).sum().clamp(min=1) + smooth)
     exact = (inverses[0].log() + batch.truth.log()).abs().mean()
-    sky = masked_mean(inverses[0], batch.sky)[0].mean()
-    return total + weights.exact * exact + weights.sky * sky
+    sky = masked_mean(inverses[0], batch.labels == SKY)[0].mean()
+    left_out = batch.masked[:, :, 0].all(1, keepdim=True)
+    feet, standing = contact_inverse(inverses[0], batch.labels, left_out)
+    contact = masked_mean(contact_error(inverses[0], feet), standing)[0].mean()
+    return total + weights.exact * exact + weights.contact * contact + weights.sky * sky
 
 
 def fast_loss(learner: Learner, batch: Batch, weights: Loss) -> Tensor:

@@ -21,6 +21,7 @@ from depth_recog.training.learner import Prediction
 from depth_recog.training.objective import compare, objective
 
 B, N, H, W = 2, 2, 20, 28
+ROAD, BUILDING, SKY = 0, 2, 10
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -120,12 +121,11 @@ def batch_of(scene: Scene, **changes: torch.Tensor) -> Batch:
     values = {
         "frames": (frames * 255).round().to(torch.uint8),
         "masked": scene.masked.transpose(0, 1),
-        "sky": torch.zeros(B, 1, H, W, dtype=torch.bool),
+        "labels": torch.zeros(B, 1, H, W, dtype=torch.uint8),
         "intrinsics": scene.intrinsics.float(),
         "motions": scene.motions.transpose(0, 1).float(),
         "truth": torch.full((B, 1, H, W), torch.nan),
         "anchor": torch.full((B, 1, H, W), 0.2),
-        "held": torch.ones(B, 1, H, W, dtype=torch.bool),
         "colours": torch.ones(B, 4),
         "plain": torch.zeros(B, 0, dtype=torch.uint8),
         "mirror": torch.eye(4).expand(B, 4, 4),
@@ -164,13 +164,15 @@ def test_a_mover_in_a_masked_region_does_not_change_the_gradient() -> None:
 
 def test_the_parts_add_up_and_each_is_what_the_method_says() -> None:
     scene = Scene(False)
-    sky = torch.zeros(B, 1, H, W, dtype=torch.bool)
-    sky[0, :, :4] = True
+    labels = torch.zeros(B, 1, H, W, dtype=torch.uint8)
+    labels[0, :, :4] = SKY
     truth = torch.full((B, 1, H, W), 5.0)
     truth[:, :, :4] = torch.inf
     answer = predicted(scene)
-    weights = Loss(smoothness=0.1, exact=0.2, sky=0.3)
-    terms, compared = objective(batch_of(scene, sky=sky, truth=truth), answer, weights, itself)
+    weights = Loss(smoothness=0.1, exact=0.2, sky=0.3, contact=0.4)
+    terms, compared = objective(
+        batch_of(scene, labels=labels, truth=truth), answer, weights, itself
+    )
     torch.testing.assert_close(terms.total, sum(terms[1:]))
     means = [
         masked_mean(e, v)[0].mean() for e, v in zip(compared.error, compared.valid, strict=True)
@@ -194,10 +196,10 @@ def test_only_the_scale_term_sees_the_scale_of_a_depth_without_recorded_motion()
     unknown = torch.full((B, 2, 4, 4), torch.nan)
     motions = scene.motions.transpose(0, 1).float()
     anchor = scene.inverses[0].detach().float()
-    road = torch.zeros(B, 1, H, W, dtype=torch.bool)
-    road[:, :, H // 2 :] = True
-    anchor[~road] *= 3  # what the start says elsewhere is not asked
-    batch = batch_of(scene, motions=unknown, anchor=anchor, held=road)
+    labels = torch.full((B, 1, H, W), BUILDING, dtype=torch.uint8)
+    labels[:, :, H // 2 :] = ROAD
+    anchor[labels != ROAD] *= 3  # what the start says elsewhere is not asked
+    batch = batch_of(scene, motions=unknown, anchor=anchor, labels=labels)
     weights = Loss(exact=0, sky=0)
     found = []
     for factor in (1.0, 1.5):

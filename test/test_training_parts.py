@@ -2,6 +2,7 @@
 """Smaller parts of training: motion's direction, the road's height, the rate, the unit."""
 
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,10 +11,13 @@ import torch
 
 pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 
+from depth_recog.errors import WeightsError
 from depth_recog.method.camera import Camera
 from depth_recog.method.se3 import from_vector, inverse
 from depth_recog.networks.depth import DepthNetwork
 from depth_recog.networks.pose import PoseNetwork
+from depth_recog.networks.segmentation import segmentation_network
+from depth_recog.networks.weights import load_network, save_network
 from depth_recog.training.config import make_config
 from depth_recog.training.flatness import ROAD, road_height, spread
 from depth_recog.training.learner import Learner, start_network
@@ -46,6 +50,27 @@ def test_what_no_loss_reaches_does_not_learn_and_statistics_stay() -> None:
     assert not any(m.training for m in learner.modules() if "BatchNorm" in type(m).__name__)
     chosen = {id(p) for p in [*learner.encoders(), *learner.others()]}
     assert chosen == {id(p) for p in learner.parameters() if p.requires_grad}
+
+
+def test_a_segmentation_network_s_encoder_begins_a_depth_that_knows_nothing_yet() -> None:
+    start = start_network("masks-street", "depth")
+    masks, _ = load_network("masks-street", "masks")
+    found, expected = start.network.encoder.state_dict(), masks.encoder.state_dict()
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
+    assert not start.metric
+    again = DepthNetwork(**start.architecture)
+    again.load_state_dict(start.network.state_dict())
+    with torch.inference_mode():
+        depth = again.eval()(torch.rand(1, 3, 64, 128), torch.tensor([244.0]))
+    assert depth.shape == (1, 1, 64, 128)
+    assert 5 < depth.min() < depth.median() < depth.max() < 45
+
+
+def test_a_segmentation_network_of_another_kind_cannot_begin_a_depth(tmp_path: Path) -> None:
+    plain = segmentation_network()
+    save_network(plain, tmp_path / "plain.safetensors", "masks", {}, (416, 128), "")
+    with pytest.raises(WeightsError, match=r"plain\.safetensors.*MobileNetV2"):
+        start_network(str(tmp_path / "plain.safetensors"), "depth")
 
 
 def road(height: float, pitch: float, roll: float) -> np.ndarray:

@@ -22,6 +22,7 @@ from depth_recog.cli.main import main
 from depth_recog.evaluation.splits import trained_on
 from depth_recog.networks.weights import file_sha256, load_network, read_card, read_header
 from depth_recog.training import checkpoint
+from depth_recog.training.learner import start_network
 from depth_recog.training.result import export
 from depth_recog.training.run_folder import RunFolder
 
@@ -119,9 +120,8 @@ def test_what_the_start_saw_its_weights_have_seen(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "mine")
     folder.path.mkdir()
     (folder.path / "data.sha256").write_text(f"{'b' * 64}  own/7.png\n")
-    network, header = load_network(str(start), "depth")
-    kind = header.architecture, header.size, "metres", "-", {}
-    weights = export(folder, quick(start), network, *kind)
+    begun = start_network(str(start), "depth")
+    weights = export(folder, quick(start), begun.network, begun, begun.size, "metres", "-", {})
     seen = trained_on(read_header(weights))
     assert seen == {"a" * 64: "drive/0000000001.jpg", "b" * 64: "own/7.png"}
     assert read_card(weights.with_suffix(".md"))["train_files"] == "mine.train.sha256"
@@ -131,10 +131,20 @@ def test_a_run_that_never_began_leaves_its_name_free(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "new"
-    command = ["train", STREET, "--out", str(out), "--set", "start.depth=masks-street"]
+    command = ["train", STREET, "--out", str(out), "--set", "start.depth=pose-street"]
     assert main(command) == 1
-    assert "holds a masks network" in capsys.readouterr().err
+    assert "holds a pose network" in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize("gate", ["image", "object"])
+def test_a_gate_that_asks_a_start_without_depth_is_refused(base: Path, gate: str, capsys) -> None:
+    asked = ("--set", f"gate={gate}", "--set", "start.depth=masks-street")
+    assert main(arguments(base, f"blank-{gate}", *asked)) == 1
+    said = capsys.readouterr().err
+    assert f"gate '{gate}' decides with the start's depth" in said
+    assert "use gate all" in said
+    assert not (base / f"blank-{gate}").exists()
 
 
 def test_the_run_folder_has_curves_pictures_and_all_keys(whole: Path) -> None:

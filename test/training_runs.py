@@ -26,13 +26,13 @@ STREET = "synthetic:street?seed=3&frames=16&width=128&height=64"
 
 def blank_start(folder: Path) -> Path:
     """Depth weights whose heads know nothing: about 15 m everywhere."""
-    network, _ = load_network("", "depth")
+    network, header = load_network("", "depth")
     torch.manual_seed(0)
     for head in network.heads:
         torch.nn.init.constant_(head.bias, -3.5)
         torch.nn.init.normal_(head.weight, std=0.01)
     path = folder / "blank.safetensors"
-    save_network(network, path, "depth", {}, SIZE, "metres")
+    save_network(network, path, "depth", header.architecture, SIZE, "metres")
     return path
 
 

@@ -36,6 +36,35 @@ MUTANTS = (
         "turned = predicted.motions",
         "loss",
     ),
+    training(
+        "contact: above the foot", "contact", "b * (foot + 0.5)", "b * (foot - 1.5)", "contact"
+    ),
+    training(
+        "contact: any thing above", "contact", "& (groups > 0) & stands", "& stands", "contact"
+    ),
+    training("contact: not on the ground", "contact", "& stands & (target", "& (target", "contact"),
+    training(
+        "contact: near the horizon", "contact", "target > LEAST_RISE * b", "target > 0", "contact"
+    ),
+    training("contact: no tolerance", "contact", ".abs() - TOLERANCE)", ".abs())", "contact"),
+    training(
+        "contact: gradient into the road", "contact", "inverse = inverse.detach()", "", "contact"
+    ),
+    training("contact: a ceiling is a road", "contact", "& (plane[:, 1] > 0)", "", "contact"),
+    training(
+        "contact: plane not robust",
+        "contact",
+        "clamp(min=0).square()\n    enough",
+        "clamp(min=1)\n    enough",
+        "contact",
+    ),
+    training(
+        "contact: of what is compared",
+        "objective",
+        "batch.masked[:, :, 0].all(1",
+        "batch.masked[:, :, 1].all(1",
+        "contact",
+    ),
     training("zoom: half a pixel", "views", "(k[0, 2] + 0.5) * sx - 0.5", "k[0, 2] * sx", "data"),
     training(
         "flip: one pixel", "views", "self.width - 1 - k[0, 2]", "self.width - k[0, 2]", "data"

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from depth_recog.networks.decoder import Decoder
-from depth_recog.networks.encoders import ENCODERS
+from depth_recog.networks.edgetpu import EdgeTpuEncoder
+from depth_recog.networks.encoders import ENCODERS, Encoder
 
 SCALES = 3
 
@@ -21,8 +22,8 @@ class DepthNetwork(nn.Module):
     for a camera of another one (Yin et al., "Metric3D", 2023).
 
     Args:
-        encoder: a key of `ENCODERS`.
-        widths: decoder channels at strides 16, 8, 4, 2, 1.
+        encoder: a key of `ENCODERS`, or "edgetpu".
+        widths: decoder channels, from half the encoder's last stride to stride 1.
         near: least depth in metres at the canonical focal length.
         far: greatest depth in metres at the canonical focal length.
         canonical_focal: focal length in pixels, at the network's input size.
@@ -37,7 +38,8 @@ class DepthNetwork(nn.Module):
         canonical_focal: float = 244.0,
     ) -> None:
         super().__init__()
-        self.encoder = ENCODERS[encoder]()
+        self.encoder: Encoder | EdgeTpuEncoder
+        self.encoder = EdgeTpuEncoder() if encoder == "edgetpu" else ENCODERS[encoder]()
         self.decoder = Decoder(self.encoder.channels, tuple(widths))
         self.heads = nn.ModuleList(
             nn.Conv2d(width, 1, 3, padding=1, padding_mode="reflect")

@@ -55,7 +55,20 @@ def _conv(
     # On sizes that are multiples of the stride this samples the pixels 0, s, 2s, ..., which is what
     # TensorFlow's padding does on the teacher's 513 pixels.
     padding = dilation * (kernel // 2)
-    return nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, groups)
+    kind = nn.Conv2d if dilation == 1 else _DilatedConv
+    return kind(inputs, outputs, kernel, stride, padding, dilation, groups)
+
+
+class _DilatedConv(nn.Conv2d):
+    """A convolution that stays in float32 under autocast.
+
+    oneDNN's bfloat16 gradient of a dilated depthwise convolution is wrong by its own size, and at
+    times infinite (torch 2.13, a CPU with AVX512-BF16).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.to(self.weight.dtype))
 
 
 class _Block(nn.Module):
@@ -81,6 +94,8 @@ class EdgeTpuEncoder(nn.Module):
     A feature at stride s stands at the pixels 0, s, 2s, ...: it is centred on the first pixel of
     its cell, not on the middle of the cell. 2.6 M parameters.
     """
+
+    channels = CHANNELS
 
     def __init__(self) -> None:
         super().__init__()

@@ -17,15 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from depth_recog.method.masking import SKY, PresetRules, dilated
-from depth_recog.training.flatness import ROAD
+from depth_recog.method.masking import PresetRules, dilated
 from depth_recog.training.gating import Decisions
 from depth_recog.training.pairs import Sample
 from depth_recog.training.prepared import Prepared
 from depth_recog.training.views import MIRROR, View, draw_colours
-
-LEAST_ROAD = 0.03
-"""Share of an image that the road must fill to hold its scale."""
 
 MARGIN = 2
 """Masks are grown by so many pixels: their borders are never exact."""
@@ -38,12 +34,11 @@ class Batch:
     Attributes:
         frames: (B, 3, 3, H, W) uint8: which frame, channel, row, column.
         masked: (B, 2, 2, H, W) bool: which neighbour, in the frame or in the neighbour; left out.
-        sky: (B, 1, H, W) bool, in the frame.
+        labels: (B, 1, H, W) uint8, train ids of the frame.
         intrinsics: (B, 3, 3) float32, pixels.
         motions: (B, 2, 4, 4) float32, T_neighbour_from_frame in metres; NaN where not recorded.
         truth: (B, 1, H, W) float32 metres, NaN where unknown.
         anchor: (B, 1, H, W) float32, inverse depth of the frame as the start's weights see it.
-        held: (B, 1, H, W) bool, the pixels by which the scale is held: the road, if there is one.
         colours: (B, 4) float32, see `views.coloured`.
         plain: (B, 3, 3, H, W) uint8, `frames` before zoom and flip; empty where motion is recorded.
         mirror: (B, 4, 4) float32, identity where the view is not flipped.
@@ -51,12 +46,11 @@ class Batch:
 
     frames: Tensor
     masked: Tensor
-    sky: Tensor
+    labels: Tensor
     intrinsics: Tensor
     motions: Tensor
     truth: Tensor
     anchor: Tensor
-    held: Tensor
     colours: Tensor
     plain: Tensor
     mirror: Tensor
@@ -175,12 +169,11 @@ class Samples(Dataset[Batch]):
         return Batch(
             torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2)),
             torch.from_numpy(masked),
-            torch.from_numpy(labels[0] == SKY)[None],
+            torch.from_numpy(labels[0])[None],
             torch.from_numpy(view.intrinsics(frames.intrinsics[sample.index])).float(),
             torch.from_numpy(motions).float(),
             torch.from_numpy(truth)[None],
             torch.from_numpy(view.frame(anchor, cv2.INTER_LINEAR))[None],
-            torch.from_numpy(_holding(labels[0]))[None],
             colours,
             torch.from_numpy(plain),
             torch.from_numpy(MIRROR if view.flip else np.eye(4)).float(),
@@ -196,12 +189,6 @@ class Samples(Dataset[Batch]):
         still = view.frame(lesson.still[index].astype(np.uint8), cv2.INTER_NEAREST)
         kept: NDArray[np.bool_] = np.logical_and(dynamic, still == 0)
         return kept
-
-
-def _holding(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """The pixels by which an image's scale is held: the road, or everything where there is none."""
-    road = labels == ROAD
-    return road if road.mean() > LEAST_ROAD else np.ones_like(road)
 
 
 class Order(Sampler[list[tuple[int, int, int]]]):

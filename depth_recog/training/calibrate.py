@@ -19,7 +19,7 @@ from depth_recog.evaluation.masks import CLASSES
 from depth_recog.networks.deeplab import RefinedDeepLab
 from depth_recog.training import checkpoint
 from depth_recog.training.clip import CHOICE_HELP, Clip, read_choice
-from depth_recog.training.masks import SIZES
+from depth_recog.training.masks import SIZES, report
 from depth_recog.training.views import to_tensor
 
 EVERY = 61
@@ -54,9 +54,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="what masks wrote")
     parser.add_argument("clip", metavar="FILE[:first:last]", help=CHOICE_HELP)
+    parser.add_argument(
+        "--enlargement", type=float, help="of frames when it is used; default: as in training"
+    )
+    parser.add_argument("--validate", nargs="*", default=[], metavar="FILE:first:last")
     options = parser.parse_args()
     state = checkpoint.load(options.checkpoint)
-    network = RefinedDeepLab()
+    enlargement = options.enlargement or state["architecture"].get("enlargement", 1.5)
+    network = RefinedDeepLab(enlargement=enlargement)
     network.load_state_dict(state["network"])
     scores, labels = collect(network.eval(), read_choice(options.clip).clip)
     temperature = round(fit_temperature(scores, labels), 3)
@@ -65,8 +70,9 @@ def main() -> None:
         "calibration_error_before": round(error(scores, labels), 4),
         "calibration_error": round(error(scores / temperature, labels), 4),
     }
-    state["architecture"] = {**state["architecture"], "temperature": temperature}
-    state["report"] = {**state["report"], "calibration": figures}
+    used = {"enlargement": enlargement, "temperature": temperature}
+    state["architecture"] = {**state["architecture"], **used}
+    state["report"] = {**report(network, options.validate), "calibration": figures}
     checkpoint.save(state, options.checkpoint)
     print(figures)
 

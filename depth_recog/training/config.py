@@ -52,6 +52,10 @@ class Loss(Group):
     exact: Weight = Field(
         default=0.15, description="mean |log depth error| where the truth is dense"
     )
+    contact: Weight = Field(
+        default=0.1,
+        description="|log error| of what is left out against the road's depth where it stands",
+    )
     sky: Weight = Field(default=0.5, description="mean inverse depth of the sky")
     scale: Weight = Field(
         default=1.0,

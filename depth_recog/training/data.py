@@ -56,14 +56,15 @@ class Data:
 def anchor_eyes(config: Config, start: Start, device: torch.device) -> Eyes:
     """The networks that look at the frames while they are prepared.
 
-    The anchor is the start's own depth; for a start from ImageNet, which has none, the same network
-    untrained, whose depth is the same everywhere.
+    The anchor is the start's own depth. A blank start's is about the same everywhere, whatever chance
+    put into it: the frames are prepared once for all seeds.
 
     Raises:
         WeightsError: a file that cannot be used.
     """
     scores, masks = load_model(config.masks, "masks", device)
-    identity = f"{masks.sha256} {masks.architecture}", _fingerprint(start.network)
+    seen = "blank" if start.blank else _fingerprint(start.network)
+    identity = f"{masks.sha256} {masks.architecture}", seen
     anchor = start.network.to(device)
     return Eyes(scores, anchor, device, identity, PresetRules(masks.classes, ()))
 

@@ -107,3 +107,6 @@ GATES: dict[str, Callable[[Prepared, list[Sample], PresetRules, Eyes], Decisions
     "object": everything,
 }
 """Pair by pair. With `object` everything that is not among the `still_pixels` is left out."""
+
+GATES_BY_DEPTH = ("image", "object")
+"""Those that look at the start's depth."""

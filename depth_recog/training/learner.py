@@ -11,10 +11,13 @@ from torch import Tensor, nn
 
 from depth_recog.errors import WeightsError
 from depth_recog.method.se3 import from_vector, inverse
+from depth_recog.networks.deeplab import RefinedDeepLab
 from depth_recog.networks.depth import DepthNetwork
+from depth_recog.networks.encoders import Encoder
 from depth_recog.networks.hf_depth import HfDepth
 from depth_recog.networks.models import load_model
 from depth_recog.networks.pose import PoseNetwork
+from depth_recog.networks.weights import Header, load_network, read_header, resolve
 
 SCALES = (0, 2)
 """Which of the network's three outputs are compared: strides 1 and 4. The coarse one sees structure
@@ -33,6 +36,8 @@ class Start(NamedTuple):
         metric: its depth is in metres.
         architecture: arguments of its class.
         name: for the card.
+        header: of its weights file; None of ImageNet's.
+        blank: it knows no depth yet.
     """
 
     network: nn.Module
@@ -40,6 +45,8 @@ class Start(NamedTuple):
     metric: bool
     architecture: dict[str, Any]
     name: str
+    header: Header | None = None
+    blank: bool = False
 
 
 def start_network(text: str, kind: str) -> Start:
@@ -59,16 +66,39 @@ def start_network(text: str, kind: str) -> Start:
     if Path(text).suffix == ".pth":
         blank = DepthNetwork() if kind == "depth" else PoseNetwork()
         _load_imagenet(blank, Path(text))
-        start = Start(blank, TRAINED_SIZE, False, {}, f"ImageNet's {Path(text).name}")
+        start = Start(blank, TRAINED_SIZE, False, {}, f"ImageNet's {Path(text).name}", blank=True)
+    elif kind == "depth" and _holds_masks(text):
+        start = _encoder_of_masks(text)
     else:
         module, header = load_model(text, kind)
         metric = header.unit == "metres"
         network = cast(nn.Module, module)
-        start = Start(network, header.size, metric, header.architecture, header.path.stem)
+        start = Start(network, header.size, metric, header.architecture, header.path.stem, header)
     start.network.eval().requires_grad_(True)
     if isinstance(start.network, HfDepth):
         start.network.freeze_unused()
     return start
+
+
+def _holds_masks(text: str) -> bool:
+    if Path(text).expanduser().is_dir():
+        return False
+    return read_header(resolve(text, "depth")).network == "masks"
+
+
+def _encoder_of_masks(text: str) -> Start:
+    """A blank decoder on what a segmentation network knows of streets."""
+    masks, header = load_network(text, "masks")
+    if not isinstance(masks, RefinedDeepLab):
+        raise WeightsError(
+            f"{header.path}: a segmentation network on MobileNetV2 cannot begin a depth network: "
+            "name ImageNet's .pth, or masks-street"
+        )
+    architecture: dict[str, Any] = {"encoder": "edgetpu", "widths": [96, 64, 48, 24]}
+    network = DepthNetwork(**architecture)
+    network.encoder.load_state_dict(masks.encoder.state_dict())
+    name = f"the encoder of {header.path.stem}"
+    return Start(network, TRAINED_SIZE, False, architecture, name, header, blank=True)
 
 
 def _load_imagenet(network: DepthNetwork | PoseNetwork, path: Path) -> None:
@@ -79,7 +109,7 @@ def _load_imagenet(network: DepthNetwork | PoseNetwork, path: Path) -> None:
     if isinstance(network, PoseNetwork):
         network.load_imagenet(state)
     else:
-        network.encoder.load_imagenet(state)
+        cast(Encoder, network.encoder).load_imagenet(state)
 
 
 class Prediction(NamedTuple):

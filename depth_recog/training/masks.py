@@ -125,6 +125,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=3, help="at the larger size")
     parser.add_argument("--rate", type=float, default=3e-4)
     parser.add_argument("--encoder-share", type=float, default=0.2, help="its part of the rate")
+    parser.add_argument("--enlargement", type=float, default=1.5, help="of frames, in halves")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -137,7 +138,7 @@ def main() -> None:
     shares = draw_weights(choices, [c for c, _ in samples])
     weights = class_weights(clips)
 
-    network = RefinedDeepLab()
+    network = RefinedDeepLab(enlargement=options.enlargement)
     load_teacher(network, options.teacher)
     if options.resume:
         network.load_state_dict(checkpoint.load(options.resume)["network"])
@@ -168,7 +169,8 @@ def main() -> None:
             figures = report(average, options.validate)
             print(step, json.dumps(figures), flush=True)
             state = {"network": average.state_dict(), "step": step, "report": figures}
-            checkpoint.save({**state, "architecture": {"design": "refined_deeplab"}}, options.out)
+            design = {"design": "refined_deeplab", "enlargement": options.enlargement}
+            checkpoint.save({**state, "architecture": design}, options.out)
 
 
 if __name__ == "__main__":

@@ -16,15 +16,21 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from depth_recog.method.masking import SKY
 from depth_recog.method.photometric import masked_mean
 from depth_recog.method.projection import NEAREST, pixel_grid, sample, touches
 from depth_recog.method.smoothness import gradient_error
 from depth_recog.training.batches import Batch
 from depth_recog.training.config import Loss
+from depth_recog.training.contact import contact_error, contact_inverse
+from depth_recog.training.flatness import ROAD
 from depth_recog.training.fused import Reference, photometric_errors
 from depth_recog.training.learner import Prediction
 
 SCALE_WEIGHTS = (1.0, 0.5)
+LEAST_ROAD = 0.03
+"""Share of an image that the road must fill to hold its scale; else all pixels do."""
+
 FARTHEST_EXACT = 80.0
 """Metres: beyond it an exact depth is not learnt, as it is not judged."""
 _BORDER = 1e-3
@@ -56,6 +62,7 @@ class Terms(NamedTuple):
     photometric: Tensor
     smoothness: Tensor
     exact: Tensor
+    contact: Tensor
     sky: Tensor
     scale: Tensor
 
@@ -172,7 +179,10 @@ def objective(
     known = torch.isfinite(batch.truth) & (batch.truth < FARTHEST_EXACT)
     log_error = (log_inverse + torch.where(known, batch.truth, 1.0).log()).abs()
     parts = [masked_mean(e, v) for e, v in zip(compared.error, compared.valid, strict=True)]
-    parts += [masked_mean(log_error, known), masked_mean(fine, batch.sky)]
+    left_out = batch.masked[:, :, 0].all(1, keepdim=True)
+    feet, standing = contact_inverse(fine, batch.labels, left_out)
+    parts += [masked_mean(log_error, known), masked_mean(contact_error(fine, feet), standing)]
+    parts += [masked_mean(fine, batch.labels == SKY)]
     counts = count(torch.stack([(c > 0).sum() for _, c in parts]).float()).clamp(min=1e-9)
     means = torch.stack([values.sum() for values, _ in parts]) / counts
     zero = torch.zeros_like(means[0])
@@ -182,12 +192,13 @@ def objective(
         edges = interpolate(first, size=inverse.shape[2:], mode="area")
         smooth = smooth + weight * gradient_error(inverse, edges)
     smooth = weights.smoothness * smooth
-    exact, sky = weights.exact * means[-2], weights.sky * means[-1]
+    exact, contact = weights.exact * means[-3], weights.contact * means[-2]
+    sky = weights.sky * means[-1]
     scale = zero
     if weights.scale:
         scale = weights.scale * scale_ratio(fine, batch).log().square().mean()
-    total = photometric + smooth + exact + sky + scale
-    return Terms(total, photometric, smooth, exact, sky, scale), compared
+    total = photometric + smooth + exact + contact + sky + scale
+    return Terms(total, photometric, smooth, exact, contact, sky, scale), compared
 
 
 def compare_batch(batch: Batch, predicted: Prediction, weights: Loss) -> Compared:
@@ -222,5 +233,7 @@ def scale_ratio(inverse: Tensor, batch: Batch) -> Tensor:
     training changes elsewhere must not be made up for there.
     """
     unknown = ~torch.isfinite(batch.motions).all((1, 2, 3))
-    ratio = masked_mean(inverse, batch.held)[0] / masked_mean(batch.anchor, batch.held)[0]
+    road = batch.labels == ROAD
+    held = road | (road.float().mean((1, 2, 3), keepdim=True) <= LEAST_ROAD)
+    ratio = masked_mean(inverse, held)[0] / masked_mean(batch.anchor, held)[0]
     return torch.where(unknown, ratio, torch.ones_like(ratio))

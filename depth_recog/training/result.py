@@ -15,10 +15,10 @@ from depth_recog.evaluation.splits import trained_on
 from depth_recog.files import write_whole
 from depth_recog.networks.hf_depth import HfDepth
 from depth_recog.networks.hf_directory import CARD, LISTED, directory_sha256
-from depth_recog.networks.models import header_of
 from depth_recog.networks.weights import save_network
 from depth_recog.training.card import card
 from depth_recog.training.config import Config
+from depth_recog.training.learner import Start
 from depth_recog.training.run_folder import RunFolder
 
 # A list without a file is not an empty file: weights that saw drawn pictures alone have one too.
@@ -30,7 +30,7 @@ def export(
     folder: RunFolder,
     config: Config,
     network: nn.Module,
-    architecture: dict[str, Any],
+    start: Start,
     size: tuple[int, int],
     unit: str,
     why_unit: str,
@@ -47,7 +47,7 @@ def export(
         folder: of the run.
         config: of the run.
         network: the depth network.
-        architecture: arguments of its class.
+        start: what it was before.
         size: (width, height) in training, pixels.
         unit: "metres" or "relative".
         why_unit: what witnesses it.
@@ -62,7 +62,7 @@ def export(
     name = config.name or folder.path.absolute().name
     path = folder.path / f"{name}.safetensors"
     beside = path.with_suffix(".train.sha256")
-    listed = _listed(folder, config)
+    listed = _listed(folder, start)
     foreign = isinstance(network, HfDepth)
     content: dict[str, Any] = {
         "network": "depth",
@@ -82,7 +82,7 @@ def export(
         path = folder.path / name
         _write_directory(path, network, size, unit, listed, lambda d: card(path, content, text, d))
         return path
-    write_whole(path, lambda p: save_network(network, p, "depth", architecture, size, unit))
+    write_whole(path, lambda p: save_network(network, p, "depth", start.architecture, size, unit))
     if listed is not None:
         write_whole(beside, lambda p: p.write_text(listed, encoding="utf-8"))
     content_of_card = card(path, content, text)
@@ -90,9 +90,9 @@ def export(
     return path
 
 
-def _listed(folder: RunFolder, config: Config) -> str | None:
+def _listed(folder: RunFolder, start: Start) -> str | None:
     """The text of the list; None where the start does not say."""
-    before = _files_of_start(config.start.depth)
+    before = _files_of_start(start)
     if before is None:
         return None
     own = (folder.path / "data.sha256").read_text(encoding="utf-8").splitlines()
@@ -123,9 +123,9 @@ def _write_directory(
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
-def _files_of_start(name: str) -> list[str] | None:
+def _files_of_start(start: Start) -> list[str] | None:
     """Lines of the start's list; none of an ImageNet encoder, None where weights have no list."""
-    if name.endswith(".pth"):
+    if start.header is None:
         return []
-    known = trained_on(header_of(name, "depth"))
+    known = trained_on(start.header)
     return None if known is None else [f"{sha256}  {path}" for sha256, path in known.items()]

@@ -19,6 +19,7 @@ from depth_recog.training.align import align
 from depth_recog.training.cache import Part
 from depth_recog.training.config import Config
 from depth_recog.training.data import Data, anchor_eyes, read_data, read_samples
+from depth_recog.training.gating import GATES_BY_DEPTH
 from depth_recog.training.learner import Learner, Start, start_network
 from depth_recog.training.processes import first_alone
 from depth_recog.training.result import export
@@ -106,6 +107,11 @@ def train(
     if not resume:
         first_alone(fabric, lambda: folder.create(config))
     depth = start_network(config.start.depth, "depth")
+    if depth.blank and config.gate in GATES_BY_DEPTH:
+        raise ConfigurationError(
+            f"gate {config.gate!r} decides with the start's depth, and {depth.name} knows none: "
+            "use gate all, or the result of such a run as start.depth"
+        )
     data = _data(fabric, config, parts, held, folder, depth, tell, stop)
     networked = config.motion == "network" or not data.posed
     unit, why_unit = unit_of(config, data, depth)
@@ -146,9 +152,7 @@ def train(
         trainer.load_best()
         size = data.lessons[0].frames.size
         card = _facts_of_card(config, data, facts, depth, pose, trainer, why)
-        weights = export(
-            folder, config, trainer.average.depth, depth.architecture, size, unit, why_unit, card
-        )
+        weights = export(folder, config, trainer.average.depth, depth, size, unit, why_unit, card)
     return Outcome(why, trainer.progress.step, weights)
 
 

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What leaving out what moves does to the depth: the same short training with every gate and seed.
+
+python benchmarks/ablation.py OUT --train SOURCE... --judge DRIVE --frames A:B --start WEIGHTS
+                              [--steps 200] [--seeds 0 1 2] [--gates off all image object]
+                              [--set KEY=VALUE]
+
+Each run is `depth-recog train`, kept in OUT/GATE-SEED and not repeated where it is done; the last
+weights are judged, not the best, so that the judged frames choose nothing. The judge is
+`depth-recog evaluate`, by what its boxes say of motion. Mean and standard deviation over seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+COMMAND = [sys.executable, "-m", "depth_recog.cli.main"]
+MOTIONS = ("moving", "parked", "background")
+COLUMNS = ("all", *MOTIONS, "moving / parked", "scale's spread")
+
+
+def trained(options: argparse.Namespace, gate: str, seed: int) -> Path:
+    """The weights of a run, which is made where it is not there yet."""
+    folder = options.out / f"{gate}-{seed}"
+    weights = folder / f"{folder.name}.safetensors"
+    if weights.is_file():
+        return weights
+    settings = [
+        f"gate={gate}",
+        f"seed={seed}",
+        f"steps={options.steps}",
+        f"start.depth={options.start}",
+        f"cache={options.out / 'frames'}",
+        f"validation.every={options.steps}",
+        *options.set,
+    ]
+    command = [*COMMAND, "train", *options.train, "--out", str(folder)]
+    for setting in settings:
+        command += ["--set", setting]
+    if (folder / "checkpoints" / "last.pt").is_file():
+        command = [*COMMAND, "train", "--out", str(folder), "--resume"]
+    subprocess.run(command, check=True, stdout=sys.stderr)
+    return weights
+
+
+def judged(options: argparse.Namespace, weights: str) -> dict[str, float]:
+    """Median-scaled abs_rel of all pixels and by motion, their ratio, and the scale's spread."""
+    name = Path(weights).stem if weights.endswith(".safetensors") else weights
+    answer = options.out / f"{name}.json"
+    if not answer.is_file():
+        command = [*COMMAND, "evaluate", options.judge, "--frames", options.frames]
+        command += ["--weights", weights, "--gate", "off", "--json", str(answer)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    depth: dict[str, Any] = json.loads(answer.read_text())["depth"]
+    found = {kind: depth["by_motion"][kind]["median_scaled"]["abs_rel"] for kind in MOTIONS}
+    return {
+        "all": depth["median_scaled"]["abs_rel"],
+        **found,
+        "moving / parked": found["moving"] / found["parked"],
+        "scale's spread": depth["scale"]["spread"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--train", nargs="+", required=True, metavar="SOURCE[@A:B]")
+    parser.add_argument("--judge", required=True, metavar="DRIVE")
+    parser.add_argument("--frames", required=True, metavar="A:B")
+    parser.add_argument("--start", required=True, metavar="WEIGHTS")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--gates", nargs="+", default=["off", "all", "image", "object"])
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    rows = {}
+    if options.start.endswith(".safetensors"):
+        rows["start"] = [judged(options, options.start)]
+    for gate in options.gates:
+        weights = [str(trained(options, gate, seed)) for seed in options.seeds]
+        rows[gate] = [judged(options, one) for one in weights]
+    print("| gate | " + " | ".join(COLUMNS) + " |")
+    print("|---|" + "---|" * len(COLUMNS))
+    for name, results in rows.items():
+        cells = []
+        for column in COLUMNS:
+            values = [result[column] for result in results]
+            spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.3f}{spread}")
+        print(f"| `{name}` | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is left out stands on the road: the contact's depth, against exact pictures and by hand."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from depth_recog.method.masking import CITYSCAPES, GROUND, PresetRules
+from depth_recog.training.contact import (
+    LEAST_RISE,
+    TOLERANCE,
+    contact_error,
+    contact_inverse,
+    road_planes,
+)
+
+H, W = 64, 96
+HORIZON, FOCAL, HEIGHT = 20.0, 60.0, 1.65
+ROAD, SKY, CAR, PERSON, BUILDING = (
+    CITYSCAPES.index(name) for name in ("road", "sky", "car", "person", "building")
+)
+GROUPS = PresetRules().group_pixels(np.arange(256, dtype=np.uint8))
+
+
+def road_inverse(roll: float = 0.0) -> torch.Tensor:
+    """(1, 1, H, W): inverse depth of a road under a camera; without a road above the horizon."""
+    v, u = torch.meshgrid(torch.arange(H).float(), torch.arange(W).float(), indexing="ij")
+    return ((v - HORIZON + roll * (u - W / 2)) / (FOCAL * HEIGHT))[None, None]
+
+
+def street() -> torch.Tensor:
+    """(1, 1, H, W) labels: sky above, road below."""
+    labels = torch.full((1, 1, H, W), SKY, dtype=torch.uint8)
+    labels[:, :, int(HORIZON) + 2 :] = ROAD
+    return labels
+
+
+def seen(labels: torch.Tensor, roll: float = 0.0) -> torch.Tensor:
+    """The road's inverse depth; far away where there is none."""
+    return torch.where(labels == ROAD, road_inverse(roll), 0.01)
+
+
+def everything(labels: torch.Tensor) -> torch.Tensor:
+    return torch.ones_like(labels, dtype=torch.bool)
+
+
+@pytest.mark.parametrize("roll", [0.0, 0.04, -0.03])
+def test_a_road_is_found_although_a_sixth_of_its_pixels_err(roll: float) -> None:
+    labels = street()
+    inverse = seen(labels, roll)
+    inverse[:, :, 40:44] *= 3
+    plane, good = road_planes(inverse, labels == ROAD)
+    assert good.tolist() == [True]
+    expected = torch.tensor([roll, 1.0, -HORIZON - roll * W / 2]) / (FOCAL * HEIGHT)
+    torch.testing.assert_close(plane[0], expected, rtol=1e-2, atol=1e-5)
+
+
+def test_what_is_no_road_is_not_taken_for_one() -> None:
+    labels = street()
+    noise = torch.rand(1, 1, H, W, generator=torch.Generator().manual_seed(0)) + 0.05
+    ceiling = seen(labels).flip(2)
+    few = torch.full_like(labels, SKY)
+    few[:, :, 40:48, 40:60] = ROAD
+    for inverse, where in (
+        (noise, labels == ROAD),
+        (ceiling, (labels == ROAD).flip(2)),
+        (seen(labels), few == ROAD),
+        (seen(labels), torch.zeros_like(labels, dtype=torch.bool)),
+    ):
+        assert not road_planes(inverse, where)[1].any()
+
+
+def test_an_upright_thing_is_as_far_as_the_road_where_it_stands() -> None:
+    labels = street()
+    labels[:, :, 15:41, 30:50] = CAR
+    inverse = torch.where(labels == CAR, 0.001, seen(labels))  # a mover, taken to be at infinity
+    target, known = contact_inverse(inverse, labels, everything(labels))
+    assert torch.equal(known, labels == CAR)
+    foot = FOCAL * HEIGHT / (40.5 - HORIZON)
+    torch.testing.assert_close(1 / target[known], torch.full((26 * 20,), foot), rtol=1e-3, atol=0)
+
+
+def test_nothing_is_said_of_what_does_not_stand_on_the_ground() -> None:
+    labels = street()
+    labels[:, :, 15:41, 5:20] = CAR
+    labels[:, :, 41:44, 5:20] = BUILDING  # a wall hides its wheels
+    labels[:, :, 30:, 30:50] = CAR  # leaves the picture
+    low = int(HORIZON + LEAST_RISE)
+    labels[:, :, 20:low, 60:80] = CAR  # its contact is too near to the horizon
+    _, known = contact_inverse(seen(labels), labels, everything(labels))
+    assert not known.any()
+    labels[:, :, low : low + 2, 60:80] = CAR
+    _, known = contact_inverse(seen(labels), labels, everything(labels))
+    assert known[:, :, :, 60:80].any()
+    assert not known[:, :, :, :60].any()
+
+
+def test_what_stands_behind_another_thing_does_not_get_its_contact() -> None:
+    labels = street()
+    labels[:, :, 15:35, 30:50] = CAR
+    labels[:, :, 25:50, 38:42] = PERSON
+    _, known = contact_inverse(seen(labels), labels, everything(labels))
+    assert torch.equal(known[..., 38:42], labels[..., 38:42] == PERSON)
+    assert torch.equal(known[..., 30:38], labels[..., 30:38] == CAR)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000))
+def test_it_is_what_a_walk_down_every_column_finds(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = street()
+    for _ in range(8):
+        kind = [CAR, PERSON, BUILDING, ROAD][rng.integers(4)]
+        top, left = rng.integers(0, H - 5), rng.integers(0, W - 5)
+        labels[:, :, top : top + rng.integers(2, 30), left : left + rng.integers(2, 30)] = kind
+    left_out = torch.from_numpy(rng.random((1, 1, H, W)) < 0.7)
+    inverse = seen(labels)
+    target, known = contact_inverse(inverse, labels, left_out)
+    plane, good = road_planes(inverse, labels == ROAD)
+    a, b, c = plane[0].tolist()
+    ground = [CITYSCAPES.index(name) for name in GROUND]
+    kinds = labels[0, 0].numpy()
+    for v in range(0, H, 3):
+        for u in range(0, W, 5):
+            group, row = GROUPS[kinds[v, u]], v
+            while row < H and GROUPS[kinds[row, u]] == group:
+                row += 1
+            stands = row < H and kinds[row, u] in ground
+            there = a * u + b * (row - 0.5) + c
+            expected = bool(
+                good[0] and group and left_out[0, 0, v, u] and stands and there > LEAST_RISE * b
+            )
+            assert known[0, 0, v, u] == expected
+            if expected:
+                assert target[0, 0, v, u] == pytest.approx(there, rel=1e-4)
+
+
+def test_only_the_thing_is_drawn_and_only_beyond_the_tolerance() -> None:
+    labels = street()
+    labels[:, :, 15:41, 30:50] = CAR
+    start = torch.where(labels == CAR, 0.05, seen(labels)).requires_grad_()
+    target, known = contact_inverse(start, labels, everything(labels))
+    error = torch.where(known, contact_error(start, target), 0.0).sum()
+    slope = torch.autograd.grad(error, start)[0]
+    assert ((slope != 0) == known).all()
+    assert (slope[known] < 0).all(), "0.05 is too far: its inverse depth must grow"
+    near = target * torch.tensor(1 + 0.9 * TOLERANCE)
+    assert (contact_error(near, target) == 0).all()
+    assert contact_error(target * 2, target).mean() == pytest.approx(np.log(2) - TOLERANCE)
