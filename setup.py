@@ -68,6 +68,7 @@ setup(
         "test": [
             "pytest>=7.4,<9",
             "pytest-timeout>=2.2",
+            "pytest-xdist>=3.5",
             "hypothesis>=6.90",
             "kornia>=0.7.3",
             "mcap>=1.2",

@@ -56,8 +56,8 @@ class Data:
 def anchor_eyes(config: Config, start: Start, device: torch.device) -> Eyes:
     """The networks that look at the frames while they are prepared.
 
-    The anchor is the start's own depth. A blank start's is about the same everywhere, whatever chance
-    put into it: the frames are prepared once for all seeds.
+    The anchor is the start's own depth. A blank start's is about the same everywhere, whatever
+    chance put into it: the frames are prepared once for all seeds.
 
     Raises:
         WeightsError: a file that cannot be used.
