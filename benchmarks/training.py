@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Seconds of a training step, beside a plain implementation of the same networks and losses.
 
-python benchmarks/training.py [--size 416 128] [--batch 6] [--rounds 7] [--threads 1]
+python benchmarks/training.py [--start depth-street] [--size 416 128] [--batch 6] [--rounds 7]
+                              [--threads 1] [--device cpu]
 
 Plain is what one writes down first: the method's own functions pair by pair and scale by scale,
-under autograd, in torch's default memory layout. Both see the same batch, take turns, and their
-medians are compared; the first round of each warms up. The gradients of both are compared too.
+under autograd, in torch's default memory layout. Beside it what `depth-recog train` does, in
+float32 and in bfloat16. All see the same batch, take turns, and their medians are compared; the
+first round of each warms up. Their gradients are compared too.
 """
 
 from __future__ import annotations
@@ -97,9 +99,10 @@ def plain_loss(network: DepthNetwork, batch: Batch, weights: Loss) -> Tensor:
     return total + weights.exact * exact + weights.contact * contact + weights.sky * sky
 
 
-def fast_loss(learner: Learner, batch: Batch, weights: Loss) -> Tensor:
+def fast_loss(learner: Learner, batch: Batch, weights: Loss, half: bool) -> Tensor:
     image = (batch.frames[:, 0].float() / 255).contiguous(memory_format=torch.channels_last)
-    predicted = Prediction(*learner(image, batch.intrinsics[:, 1, 1], None))
+    with torch.autocast(image.device.type, torch.bfloat16, half):
+        predicted = Prediction(*learner(image, batch.intrinsics[:, 1, 1], None))
     return objective(batch, predicted, weights, lambda count: count)[0].total
 
 
@@ -127,38 +130,49 @@ def gradient(learner: Learner, loss: Callable[[], Tensor]) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--start", default="depth-street", help="as start.depth")
     parser.add_argument("--size", type=int, nargs=2, default=(416, 128), metavar=("W", "H"))
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    batch, weights = street(options.batch, *options.size), Loss(scale=0)
-    plain = Learner(start_network("", "depth").network, None)
-    plain.to(memory_format=torch.contiguous_format)
-    fast = Learner(start_network("", "depth").network, None)
-    fast.to(memory_format=torch.channels_last)
+    batch, weights = street(options.batch, *options.size).to(options.device), Loss(scale=0)
+
+    def learner(layout: torch.memory_format) -> Learner:
+        torch.manual_seed(0)  # the decoder of a blank start is drawn
+        network = start_network(options.start, "depth").network
+        return Learner(network, None).to(device=options.device, memory_format=layout)
+
+    plain = learner(torch.contiguous_format)
+    fast, half = learner(torch.channels_last), learner(torch.channels_last)
     losses: dict[str, tuple[Learner, Callable[[], Tensor]]] = {
         "plain": (plain, lambda: plain_loss(plain.depth, batch, weights)),
-        "fast": (fast, lambda: fast_loss(fast, batch, weights)),
+        "float32": (fast, lambda: fast_loss(fast, batch, weights, half=False)),
+        "bfloat16": (half, lambda: fast_loss(half, batch, weights, half=True)),
     }
-    a, b = (gradient(*both) for both in losses.values())
-    print(f"gradients differ by {float((a - b).norm() / a.norm()):.1e} of their length")
+    first, *others = (gradient(*both) for both in losses.values())
+    for name, other in zip(list(losses)[1:], others, strict=True):
+        off = float((first - other).norm() / first.norm())
+        print(f"{name}: the gradient differs from the plain one's by {off:.1e} of its length")
     steps = {name: stepper(*both) for name, both in losses.items()}
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(options.rounds + 1):
         for name, step in steps.items():
             began = time.perf_counter(), time.process_time()
             step()
+            if options.device != "cpu":
+                torch.cuda.synchronize()
             ended = time.perf_counter(), time.process_time()
             times[name].append((ended[0] - began[0], ended[1] - began[1]))
     print(f"{options.size[0]}x{options.size[1]}, batch {options.batch}, {options.threads} threads")
-    print(f"{'':<8}{'s/step':>9}{'s/sample':>10}{'CPU s/step':>12}   medians of {options.rounds}")
+    head = f"{'s/step':>9}{'s/sample':>10}{'CPU s/step':>12}{'plain is':>10}"
+    print(f"{'':<10}{head}   medians of {options.rounds}")
     medians = {name: np.median(rows[1:], 0) for name, rows in times.items()}
     for name, (wall, cpu) in medians.items():
-        print(f"{name:<8}{wall:>9.3f}{wall / options.batch:>10.3f}{cpu:>12.3f}")
-    ratio = medians["plain"] / medians["fast"]
-    print(f"plain takes {ratio[0]:.2f} times as long ({ratio[1]:.2f} times the CPU time)")
+        slower = medians["plain"][0] / wall
+        print(f"{name:<10}{wall:>9.3f}{wall / options.batch:>10.3f}{cpu:>12.3f}{slower:>9.2f}x")
 
 
 if __name__ == "__main__":
