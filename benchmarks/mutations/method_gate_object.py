@@ -4,26 +4,26 @@
 from mutations.kinds import method
 
 MUTANTS = (
-    method("e: sign", "residual", "Residual(error, by_depth", "Residual(-error, by_depth"),
+    method("e: sign", "residual", "Residual(error.T, by_depth", "Residual(-error.T, by_depth"),
     method(
         "J: without the rotation",
         "refinement",
-        "(by_point * turned[:, None]).sum(2)",
-        "(by_point * points[:, None]).sum(2)",
+        "a * p + b * q + c * r",
+        "points[0] * p + points[1] * q + points[2] * r",
         "residual",
     ),
     method(
         "B: sign of the third column",
         "refinement",
-        "zero, -fx * x * inverse",
-        "zero, fx * x * inverse",
+        "fx * inverse, -fx * x * inverse",
+        "fx * inverse, fx * x * inverse",
         "residual",
     ),
     method("A: sense of turning", "refinement", "b * r - c * q,", "c * q - b * r,", "residual"),
     method(
         "residual: what is behind the camera counts",
         "residual",
-        "error[~front], by_pose[~front], by_depth[~front] = 0.0, 0.0, 0.0",
+        "error[:, ~front], by_pose[..., ~front], by_depth[:, ~front] = 0.0, 0.0, 0.0",
         "pass",
     ),
     method(
