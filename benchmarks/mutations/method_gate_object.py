@@ -127,14 +127,14 @@ MUTANTS = (
         "was[1].item() / is_now",
         "1 / was[1].item() * is_now",
     ),
-    method("regions: across decisions", "regions", "states[:, None] == states[None]", "True"),
+    method("regions: across decisions", "regions", "(states[one] == states[two])", "True"),
     method(
         "regions: across patches",
         "regions",
-        "(patches[:, None] == patches[None])",
+        "(patches[one] == patches[two])",
         "True",
     ),
-    method("regions: linked one way", "regions", "np.minimum(pools, pools.T)", "pools"),
+    method("regions: linked one way", "regions", "alike & (pools[two, one] >= LINKED)", "alike"),
     method(
         "regions: nearest on any patch",
         "regions",
@@ -194,8 +194,8 @@ MUTANTS = (
     method(
         "verdict: what has no feature is still",
         "verdict",
-        "moving[rows, columns] = Motion.UNDECIDED",
-        "moving[rows, columns] = Motion.STILL",
+        "np.uint8(Motion.UNDECIDED)",
+        "np.uint8(Motion.STILL)",
         "gate_fooled",
     ),
     method(

@@ -200,7 +200,7 @@ class ObjectGate:
             )
             seconds = (frame.stamp_ns - earlier.frame.stamp_ns) / 1e9
             information, vector = evidence.displaced(
-                left, seconds, static.covariance, features.pools[np.ix_(two, two)]
+                left, seconds, static.covariance, features.pools[two][:, two]
             )
             own.information[two] += information
             own.vector[two] += vector

@@ -8,6 +8,7 @@ group of linked features takes the pixels that are nearest to it.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import cv2
@@ -88,14 +89,17 @@ def linked(pools: Float, states: NDArray[np.uint8], patches: NDArray[np.int32]) 
     Returns:
         (N,) the smallest index of the features that each is linked to, directly or by others.
     """
-    alike = (states[:, None] == states[None]) & (patches[:, None] == patches[None])
-    links = alike & (np.minimum(pools, pools.T) >= LINKED)
     count = len(states)
+    one, two = np.divmod(np.flatnonzero(pools >= LINKED), max(count, 1))
+    alike = (states[one] == states[two]) & (patches[one] == patches[two])
+    links = alike & (pools[two, one] >= LINKED)
+    one, two = one[links], two[links]
+    starts = np.searchsorted(one, np.arange(count))
     answer = np.arange(count)
     while True:
-        # Each takes the smallest of its neighbours; pointers are followed, so few rounds suffice.
-        least = np.where(links, answer[None], count).min(1, initial=count)
-        least = np.minimum(answer, least)
+        # Each takes the smallest of its neighbours and itself, which a pool has in it; pointers are
+        # followed, so few rounds suffice.
+        least = np.minimum.reduceat(answer[two], starts) if count else answer
         least = least[least]
         if np.array_equal(least, answer):
             return answer
@@ -157,8 +161,8 @@ def numbered(
     for group in groups[np.argsort(-sizes, kind="stable")]:
         own = roots == group
         past = before[own]
-        candidates, votes = np.unique(past[past > 0], return_counts=True)
-        free = [int(c) for c in candidates[np.argsort(-votes, kind="stable")] if int(c) not in used]
+        votes = Counter(sorted(past[past > 0].tolist())).most_common()
+        free = [candidate for candidate, _ in votes if candidate not in used]
         number = free[0] if free else next_number
         next_number += number == next_number
         used.add(number)
@@ -170,12 +174,11 @@ def extent(
     depth: NDArray[np.float32], rows: NDArray[np.intp], columns: NDArray[np.intp], camera: Camera
 ) -> tuple[Float, Float]:
     """(3,) middle and (3,) size of the visible surface at these pixels, camera frame."""
-    z = depth[rows, columns].astype(np.float64)
+    z = np.sort(depth[rows, columns])
     z = z[np.isfinite(z)]
     if not len(z):
         return np.full(3, np.nan), np.full(3, np.nan)
-    ordered = np.sort(z)
-    near, middle, far = ordered[(len(z) * np.array((10, 50, 90))) // 100]
+    near, middle, far = (float(z[len(z) * share // 100]) for share in (10, 50, 90))
     left, right = columns.min() - 0.5, columns.max() + 0.5
     top, bottom = rows.min() - 0.5, rows.max() + 0.5
     u, v = (left + right) / 2, (top + bottom) / 2
