@@ -143,7 +143,7 @@ MUTANTS = (
     ),
     method("numbers: not kept", "regions", "free[0] if free else next_number", "next_number"),
     method("numbers: the smallest group first", "regions", "np.argsort(-sizes", "np.argsort(sizes"),
-    method("numbers: one for two", "regions", "if int(c) not in used]", "]"),
+    method("numbers: one for two", "regions", "if candidate not in used]", "]"),
     method(
         "dynamic pose: tau by the second",
         "regions",

@@ -259,20 +259,20 @@ MUTANTS = (
     method(
         "features: those that are followed do not count",
         "features",
-        "quota -= np.bincount(owned, minlength=count)",
-        "quota -= 0 * np.bincount(owned, minlength=count)",
+        "quota -= np.bincount(owned, minlength=len(quota))",
+        "quota -= 0 * np.bincount(owned, minlength=len(quota))",
     ),
     method(
         "within: second image not asked",
         "correspondences",
-        "at(keep_first, self.first) & at(keep_second, self.second)",
-        "at(keep_first, self.first) & at(keep_second, self.first)",
+        "sought & at(keep_second, self.second)",
+        "sought & at(keep_second, self.first)",
     ),
     method(
         "at: cut off instead of rounded",
         "correspondences",
-        "np.clip(np.rint(pixels[:, 0]).astype(int)",
-        "np.clip(pixels[:, 0].astype(int)",
+        "np.clip(np.rint(pixels).astype(int)",
+        "np.clip(pixels.astype(int)",
     ),
     method(
         "epipolar residual: factors in the text's order",

@@ -119,9 +119,9 @@ def neighbourhood(
     apart = ((u[:, None] - u) ** 2 + (v[:, None] - v) ** 2) / reach[:, None] ** 2
     apart += (logs[:, None] - logs) ** 2
     # Exact zeros: what is far would be denormal numbers, on which processors take ages.
-    near = (apart < _FARTHEST) & (groups[:, None] == groups[None])
+    near = np.flatnonzero((apart < _FARTHEST) & (groups[:, None] == groups[None]))
     weights = np.zeros(apart.shape)
-    weights[near] = np.exp(-0.5 * apart[near])
+    weights.ravel()[near] = np.exp(-0.5 * apart.ravel()[near])
     return weights
 
 

@@ -166,4 +166,9 @@ def dynamic_image(image: NDArray[np.uint8], dynamic: NDArray[np.bool_]) -> NDArr
 def dilated(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
     """A mask grown by `pixels` in every direction (a square)."""
     kernel = np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8)
-    return cv2.dilate(mask.astype(np.uint8), kernel).astype(np.bool_)
+    return np.asarray(cv2.dilate(mask.view(np.uint8), kernel), np.uint8).view(np.bool_)
+
+
+def patches_of(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Connected patches (8 neighbours) of a (H, W) mask: (H, W) their numbers, 0 outside."""
+    return np.asarray(cv2.connectedComponents(mask.view(np.uint8), connectivity=8)[1], np.int32)

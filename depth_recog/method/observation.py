@@ -16,7 +16,7 @@ from depth_recog.method import gate_image, projection
 from depth_recog.method.camera import Camera
 from depth_recog.method.correspondences import Matches
 from depth_recog.method.gate_image import Decision, Motion
-from depth_recog.method.masking import PresetRules
+from depth_recog.method.masking import PresetRules, patches_of
 from depth_recog.method.pose import PoseEstimate, Poses
 from depth_recog.method.regions import Verdict
 from depth_recog.method.se3 import Matrix
@@ -56,6 +56,11 @@ class Observation:
     def dynamic(self) -> NDArray[np.bool_]:
         """(h, w) bool, pixels of dynamic categories."""
         return self.groups > 0
+
+    @cached_property
+    def patches(self) -> NDArray[np.int32]:
+        """(h, w) int32, the connected patches of `dynamic` by number, 0 outside."""
+        return patches_of(self.dynamic)
 
     @cached_property
     def grey(self) -> NDArray[np.uint8]:

@@ -176,9 +176,15 @@ class Recognizer:
         return self._follow(tracks.none_yet(), frame, frame)
 
     def _follow(self, known: Tracks, before: Observation, frame: Observation) -> Tracks:
-        flow = FLOWS[self._settings.flow]
-        margin = self._settings.mask_margin
-        return tracks.follow(known, before.grey, frame.grey, frame.groups, margin, flow)
+        return tracks.follow(
+            known,
+            before.grey,
+            frame.grey,
+            frame.groups,
+            self._settings.mask_margin,
+            FLOWS[self._settings.flow],
+            frame.patches,
+        )
 
     def _followed(self, before: Observation, frame: Observation) -> tuple[Observation, str | None]:
         """The frame with its tracks, and why it cannot follow the one before: a cut."""
@@ -268,14 +274,14 @@ class Recognizer:
             earlier = self._buffer.before(frame.stamp_ns, gap) or partner
             chosen.setdefault(earlier.stamp_ns, earlier)
         past = []
+        motion = se3.log_twist(static.T_second_from_first) / seconds if static.ok else None
         for stamp_ns, earlier in sorted(chosen.items(), reverse=True):
             if earlier is partner and fits:
                 past.append(Past(earlier, static))
             elif earlier.tracks is not None:
                 guess = None
-                if static.ok:
-                    share = (frame.stamp_ns - stamp_ns) / 1e9 / seconds
-                    guess = se3.exp_twist(se3.log_twist(static.T_second_from_first) * share)
+                if motion is not None:
+                    guess = se3.exp_twist(motion * ((frame.stamp_ns - stamp_ns) / 1e9))
                 past.append(Past(earlier, self._pose_for_gate(earlier, frame, guess)))
         return past
 
