@@ -41,8 +41,8 @@ MUTANTS = (
     method(
         "displaced: long ones count as much",
         "evidence",
-        " @ np.linalg.inv(noise) * counts",
-        " @ np.linalg.inv(noise)",
+        " @ _inverse(noise) * counts",
+        " @ _inverse(noise)",
     ),
     method("displaced: disagreement is no noise", "evidence", "**2 + spread", "**2"),
     method(

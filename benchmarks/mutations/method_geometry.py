@@ -77,8 +77,8 @@ MUTANTS = (
     method(
         "refinement: along and across exchanged",
         "refinement",
-        "np.stack((x * u + y * v, x * v - y * u), -2)",
-        "np.stack((x * v - y * u, x * u + y * v), -2)",
+        "x * u + y * v, x * v - y * u",
+        "x * v - y * u, x * u + y * v",
     ),
     method(
         "refinement: sign of the step",

@@ -144,7 +144,7 @@ def refine(
         step = cv2.solve(information, weighted @ whitened.ravel(), flags=cv2.DECOMP_SVD)[1][:, 0]
         T[:3, :3] = cv2.Rodrigues(step[:3])[0] @ T[:3, :3]
         T[:3, 3] += step[3:]
-        if not np.isfinite(T).all() or np.abs(step).max() < _SETTLED:
+        if not _SETTLED <= np.abs(step).max() < np.inf:
             break
     covariance = _covariance(jacobian, whitened, weight, information, cells)
     T[:3, 3] *= unit
@@ -165,7 +165,9 @@ def _along_and_across(axes: Float, vectors: Float) -> Float:
     """(..., 2, N) image vectors in axes along (2, N) unit vectors and across."""
     x, y = axes
     u, v = vectors[..., 0, :], vectors[..., 1, :]
-    return np.stack((x * u + y * v, x * v - y * u), -2)
+    turned = np.empty_like(vectors)
+    turned[..., 0, :], turned[..., 1, :] = x * u + y * v, x * v - y * u
+    return turned
 
 
 def cells_of(pixels: NDArray[np.float32], width: int) -> NDArray[np.int64]:
