@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.method.correspondences import at
-from depth_recog.method.masking import dilated, patches_of
+from depth_recog.method.masking import patches_of
 
 Pixels = NDArray[np.float32]
 
@@ -39,7 +39,7 @@ _DYNAMIC_CELL = 3
 def find_features(
     grey: NDArray[np.uint8],
     dynamic: NDArray[np.bool_] | None = None,
-    margin: int = 0,
+    near: NDArray[np.bool_] | None = None,
     existing: Pixels | None = None,
     patches: NDArray[np.int32] | None = None,
 ) -> Pixels:
@@ -48,7 +48,7 @@ def find_features(
     Args:
         grey: (H, W) uint8.
         dynamic: (H, W) bool, pixels of dynamic categories.
-        margin: how far from those the background's corners stay, pixels.
+        near: (H, W) bool, where no corner of the background is taken; None: nowhere on `dynamic`.
         existing: (M, 2) float32 pixels (u, v) that are followed already: they count.
         patches: (H, W) int32, of `dynamic`, where somebody knows them already.
 
@@ -57,6 +57,7 @@ def find_features(
     """
     existing = np.zeros((0, 2), np.float32) if existing is None else existing
     dynamic = np.zeros(grey.shape, np.bool_) if dynamic is None else dynamic
+    near = dynamic if near is None else near
     patches = patches_of(dynamic) if patches is None else patches
     # A large picture at half its size: where exactly a textured window lies matters not.
     step = 2 if grey.shape[1] >= _LARGE else 1
@@ -68,7 +69,6 @@ def find_features(
     rows, columns = step * rows, step * columns
     pixels = np.stack((columns, rows), 1).astype(np.float32)
     owner, owned = patches[rows, columns], at(patches, existing)
-    near = dilated(dynamic, margin)
     areas = np.bincount(patches[dynamic], minlength=1)
     quota = np.where(areas < SMALLEST_PATCH, 0, np.clip(areas * DENSITY, FEWEST, MOST)).astype(int)
     quota[0] = STATIC_FEATURES

@@ -9,7 +9,6 @@ newest frame of a stream. Block 106's projection image is `Pair.projection`, mad
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -146,14 +145,14 @@ class Recognizer:
             why = "the camera's calibration changed"
         if pair_wanted and not why and before is not None:
             if before.tracks is None:
-                before = replace(before, tracks=self._fresh_tracks(before))
+                before = before.with_tracks(self._fresh_tracks(before))
                 self._buffer.renew(before)
             frame, why = self._followed(before, frame)
             watch.lap("optical flow")
         if why:
             self.reset()
         if pair_wanted and frame.tracks is None:
-            frame = replace(frame, tracks=self._fresh_tracks(frame))
+            frame = frame.with_tracks(self._fresh_tracks(frame))
             watch.lap("features")
         partner = self._buffer.partner(frame.stamp_ns)
         if partner is not None and partner.tracks is None:
@@ -193,7 +192,7 @@ class Recognizer:
         if now.lost > 1 - _LEAST_FOUND:
             found = round((1 - now.lost) * len(known))
             return frame, f"cut: {found} of {len(known)} features found again"
-        return replace(frame, tracks=now), None
+        return frame.with_tracks(now), None
 
     def observe(
         self,
@@ -230,8 +229,8 @@ class Recognizer:
     ) -> Pair:
         """Blocks 104, 105 and 107 on two frames of one camera by themselves, the earlier first."""
         known = self._fresh_tracks(first)
-        first = replace(first, tracks=known)
-        second = replace(second, tracks=self._follow(known, first, second))
+        first = first.with_tracks(known)
+        second = second.with_tracks(self._follow(known, first, second))
         gate = self._new_gate()
         if self._settings.gate == "object":
             gate.update(first, ())

@@ -107,7 +107,7 @@ def follow(
         same = (at(groups, found.second) == was) & ((was != STATIC) | ~at(near, found.second))
         rows = found.rows[same]
         kept = Tracks(tracks.ids[rows], found.second[same], was[same], tracks.next_id)
-    pixels = find_features(grey, dynamic, margin, kept.pixels, patches)
+    pixels = find_features(grey, dynamic, near, kept.pixels, patches)
     ids = np.arange(kept.next_id, kept.next_id + len(pixels))
     return Tracks(
         np.concatenate((kept.ids, ids)),
