@@ -123,7 +123,8 @@ def test_distance_is_the_perpendicular() -> None:
 @given(st.integers(0, 10_000), st.floats(0, 1))
 def test_first_free_row_is_what_a_loop_finds(seed: int, full: float) -> None:
     mask = np.random.default_rng(seed).random((9, 7)) < full
-    got = ground.first_free_row(mask)
+    rows, columns = np.divmod(np.arange(9 * 7), 7)
+    got = ground.first_free_row(mask, columns, rows).reshape(9, 7)
     for v, u in np.ndindex(9, 7):
         row = v
         while row < 9 and mask[row, u]:

@@ -142,3 +142,25 @@ def test_pixels_of_are_those_of_the_names(seed: int, names: set[str]) -> None:
     assert got.dtype == np.bool_
     for at in np.ndindex(4, 5):
         assert got[at] == (labels[at] < 19 and CITYSCAPES[labels[at]] in names)
+
+
+@PROPERTY
+@given(st.integers(0, 10_000), st.floats(0, 1))
+def test_patches_are_what_a_walk_over_neighbours_finds(seed: int, full: float) -> None:
+    mask = np.random.default_rng(seed).random((9, 12)) < full
+    got = masking.patches_of(mask)
+    assert got.dtype == np.int32
+    expected = np.zeros(mask.shape, int)
+    for start in zip(*np.nonzero(mask), strict=True):
+        if expected[start]:
+            continue
+        queue, number = [start], expected.max() + 1
+        while queue:
+            v, u = queue.pop()
+            if 0 <= v < 9 and 0 <= u < 12 and mask[v, u] and not expected[v, u]:
+                expected[v, u] = number
+                queue += [(v + dv, u + du) for dv in (-1, 0, 1) for du in (-1, 0, 1)]
+    # The same pieces, whatever their numbers.
+    pairs = set(zip(got.ravel().tolist(), expected.ravel().tolist(), strict=True))
+    assert len(pairs) == len({one for one, _ in pairs}) == len({two for _, two in pairs})
+    np.testing.assert_array_equal(got > 0, mask)

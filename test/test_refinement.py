@@ -91,9 +91,9 @@ def plain(points: Float, seen: Float) -> Float:
 def test_derivatives_are_those_of_differences(seed: int) -> None:
     points, seen, _ = draw(seed, independent)
     T = matrix(tuple(np.random.default_rng(seed).uniform(-0.3, 0.3, 6)))
-    residual, by_motion, by_log_depth, front = linearised(points, seen, T, CAMERA)
+    residual, by_motion, by_log_depth, front = linearised(points.T, seen.T, T, CAMERA)
     assert front.all()
-    np.testing.assert_allclose(residual, seen - project(points, T), atol=1e-9)
+    np.testing.assert_allclose(residual.T, seen - project(points, T), atol=1e-9)
     h = 1e-6
     for k, step in enumerate(h * np.eye(6)):
         ends = []
@@ -102,16 +102,16 @@ def test_derivatives_are_those_of_differences(seed: int) -> None:
             moved[:3, :3] = cv2.Rodrigues(sign * step[:3])[0] @ T[:3, :3]
             moved[:3, 3] += sign * step[3:]
             ends.append(project(points, moved))
-        np.testing.assert_allclose(by_motion[:, :, k], (ends[0] - ends[1]) / (2 * h), atol=1e-4)
+        np.testing.assert_allclose(by_motion[k].T, (ends[0] - ends[1]) / (2 * h), atol=1e-4)
     nearer, farther = (project(points * np.exp(s * h), T) for s in (-1, 1))
-    np.testing.assert_allclose(by_log_depth, (farther - nearer) / (2 * h), atol=1e-4)
+    np.testing.assert_allclose(by_log_depth.T, (farther - nearer) / (2 * h), atol=1e-4)
 
 
 def test_points_behind_the_camera_have_no_say() -> None:
     points, seen, first = draw(0)
     points[:50, 2] = -5.0
     T = matrix(MOTION)
-    assert linearised(points, seen, T, CAMERA)[3].tolist() == [False] * 50 + [True] * 250
+    assert linearised(points.T, seen.T, T, CAMERA)[3].tolist() == [False] * 50 + [True] * 250
     found = refine(points, seen, cells_of(first, CAMERA.width), T, CAMERA)
     assert not found.inliers[:50].any()
     others = refine(points[50:], seen[50:], cells_of(first, CAMERA.width)[50:], T, CAMERA)

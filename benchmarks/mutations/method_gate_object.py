@@ -4,26 +4,26 @@
 from mutations.kinds import method
 
 MUTANTS = (
-    method("e: sign", "residual", "Residual(error, by_depth", "Residual(-error, by_depth"),
+    method("e: sign", "residual", "Residual(error.T, by_depth", "Residual(-error.T, by_depth"),
     method(
         "J: without the rotation",
         "refinement",
-        "(by_point * turned[:, None]).sum(2)",
-        "(by_point * points[:, None]).sum(2)",
+        "a * p + b * q + c * r",
+        "points[0] * p + points[1] * q + points[2] * r",
         "residual",
     ),
     method(
         "B: sign of the third column",
         "refinement",
-        "zero, -fx * x * inverse",
-        "zero, fx * x * inverse",
+        "fx * inverse, -fx * x * inverse",
+        "fx * inverse, fx * x * inverse",
         "residual",
     ),
     method("A: sense of turning", "refinement", "b * r - c * q,", "c * q - b * r,", "residual"),
     method(
         "residual: what is behind the camera counts",
         "residual",
-        "error[~front], by_pose[~front], by_depth[~front] = 0.0, 0.0, 0.0",
+        "error[:, ~front], by_pose[..., ~front], by_depth[:, ~front] = 0.0, 0.0, 0.0",
         "pass",
     ),
     method(
@@ -41,8 +41,8 @@ MUTANTS = (
     method(
         "displaced: long ones count as much",
         "evidence",
-        " @ np.linalg.inv(noise) * counts",
-        " @ np.linalg.inv(noise)",
+        " @ _inverse(noise) * counts",
+        " @ _inverse(noise)",
     ),
     method("displaced: disagreement is no noise", "evidence", "**2 + spread", "**2"),
     method(
@@ -127,14 +127,14 @@ MUTANTS = (
         "was[1].item() / is_now",
         "1 / was[1].item() * is_now",
     ),
-    method("regions: across decisions", "regions", "states[:, None] == states[None]", "True"),
+    method("regions: across decisions", "regions", "(states[one] == states[two])", "True"),
     method(
         "regions: across patches",
         "regions",
-        "(patches[:, None] == patches[None])",
+        "(patches[one] == patches[two])",
         "True",
     ),
-    method("regions: linked one way", "regions", "np.minimum(pools, pools.T)", "pools"),
+    method("regions: linked one way", "regions", "alike & (pools[two, one] >= LINKED)", "alike"),
     method(
         "regions: nearest on any patch",
         "regions",
@@ -143,7 +143,7 @@ MUTANTS = (
     ),
     method("numbers: not kept", "regions", "free[0] if free else next_number", "next_number"),
     method("numbers: the smallest group first", "regions", "np.argsort(-sizes", "np.argsort(sizes"),
-    method("numbers: one for two", "regions", "if int(c) not in used]", "]"),
+    method("numbers: one for two", "regions", "if candidate not in used]", "]"),
     method(
         "dynamic pose: tau by the second",
         "regions",
@@ -194,8 +194,8 @@ MUTANTS = (
     method(
         "verdict: what has no feature is still",
         "verdict",
-        "moving[rows, columns] = Motion.UNDECIDED",
-        "moving[rows, columns] = Motion.STILL",
+        "np.uint8(Motion.UNDECIDED)",
+        "np.uint8(Motion.STILL)",
         "gate_fooled",
     ),
     method(

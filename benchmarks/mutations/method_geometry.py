@@ -28,10 +28,15 @@ MUTANTS = (
     method(
         "refinement: sign of the rotation's derivative",
         "refinement",
-        "a * q - b * p), 2)",
-        "b * p - a * q), 2)",
+        "a * q - b * p",
+        "b * p - a * q",
     ),
-    method("refinement: derivative by z", "refinement", "-fy * y * inverse), 1)", "-fy * y), 1)"),
+    method(
+        "refinement: derivative by z",
+        "refinement",
+        "fy * inverse, -fy * y * inverse",
+        "fy * inverse, -fy * y",
+    ),
     method(
         "triangulation: sign",
         "epipolar",
@@ -60,20 +65,20 @@ MUTANTS = (
     method(
         "refinement: rotation transposed",
         "refinement",
-        "points @ T_second_from_first[:3, :3].T",
-        "points @ T_second_from_first[:3, :3]",
+        "T_second_from_first[:3, :3] @ points",
+        "T_second_from_first[:3, :3].T @ points",
     ),
     method(
         "refinement: derivative by the depth in I2",
         "refinement",
-        "by_log_depth = (by_point * turned[:, None]).sum(2)",
-        "by_log_depth = (by_point * (turned + T_second_from_first[:3, 3])[:, None]).sum(2)",
+        "by_log_depth = a * p + b * q + c * r",
+        "by_log_depth = z * (x * p + y * q + r)",
     ),
     method(
         "refinement: along and across exchanged",
         "refinement",
-        "np.stack((x * u + y * v, x * v - y * u), 1)",
-        "np.stack((x * v - y * u, x * u + y * v), 1)",
+        "x * u + y * v, x * v - y * u",
+        "x * v - y * u, x * u + y * v",
     ),
     method(
         "refinement: sign of the step",
@@ -108,8 +113,8 @@ MUTANTS = (
     method(
         "covariance: every point a witness",
         "refinement",
-        "np.unique(cells[front], return_inverse=True)",
-        "np.unique(np.arange(front.sum()), return_inverse=True)",
+        "(np.unique(cells[front])[:, None] == cells)",
+        "np.eye(len(cells), dtype=np.bool_)",
     ),
     method(
         "covariance: not in the depth's unit",
@@ -254,20 +259,20 @@ MUTANTS = (
     method(
         "features: those that are followed do not count",
         "features",
-        "quota -= np.bincount(owned, minlength=count)",
-        "quota -= 0 * np.bincount(owned, minlength=count)",
+        "quota -= np.bincount(owned, minlength=len(quota))",
+        "quota -= 0 * np.bincount(owned, minlength=len(quota))",
     ),
     method(
         "within: second image not asked",
         "correspondences",
-        "at(keep_first, self.first) & at(keep_second, self.second)",
-        "at(keep_first, self.first) & at(keep_second, self.first)",
+        "sought & at(keep_second, self.second)",
+        "sought & at(keep_second, self.first)",
     ),
     method(
         "at: cut off instead of rounded",
         "correspondences",
-        "np.clip(np.rint(pixels[:, 0]).astype(int)",
-        "np.clip(pixels[:, 0].astype(int)",
+        "np.clip(np.rint(pixels).astype(int)",
+        "np.clip(pixels.astype(int)",
     ),
     method(
         "epipolar residual: factors in the text's order",

@@ -26,8 +26,8 @@ MUTANTS = (
     method(
         "compare: masks of the frames exchanged",
         "pair_poses",
-        "self._of(~wide1, ~wide2)",
-        "self._of(~wide2, ~wide1)",
+        "self._of(~first.near(margin), ~second.near(margin))",
+        "self._of(~second.near(margin), ~first.near(margin))",
         "recognizer",
     ),
     method(
@@ -124,8 +124,8 @@ MUTANTS = (
     method(
         "margin not used",
         "pair_poses",
-        "masking.dilated(first.dynamic, margin)",
-        "first.dynamic",
+        "~first.near(margin)",
+        "~first.dynamic",
         "recognizer",
     ),
     method(

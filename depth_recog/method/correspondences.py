@@ -9,6 +9,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_recog.method.median import median
+
 S = TypeVar("S", bound=np.generic)
 
 
@@ -38,22 +40,21 @@ class Matches:
             keep_first: (H, W) bool, pixels of I1 that are not masked.
             keep_second: (H, W) bool, pixels of I2 that are not masked.
         """
-        kept = at(keep_first, self.first) & at(keep_second, self.second)
-        tried = int(at(keep_first, self.first).sum())
-        return Matches(self.first[kept], self.second[kept], tried)
+        sought = at(keep_first, self.first)
+        kept = sought & at(keep_second, self.second)
+        return Matches(self.first[kept], self.second[kept], int(sought.sum()))
 
     @property
     def median_motion(self) -> float:
         """Median length of the displacements in pixels; 0 without any."""
         if not len(self):
             return 0.0
-        return float(np.median(np.linalg.norm(self.second - self.first, axis=1)))
+        return median(np.hypot(*(self.second - self.first).T))
 
 
 def at(image: NDArray[S], pixels: NDArray[np.float32]) -> NDArray[S]:
     """Values of a (H, W) array at (N, 2) pixels (u, v), the nearest one's, clipped to the image."""
     height, width = image.shape
-    u = np.clip(np.rint(pixels[:, 0]).astype(int), 0, width - 1)
-    v = np.clip(np.rint(pixels[:, 1]).astype(int), 0, height - 1)
+    u, v = np.clip(np.rint(pixels).astype(int), 0, (width - 1, height - 1)).T
     values: NDArray[S] = image[v, u]
     return values

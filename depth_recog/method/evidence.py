@@ -119,9 +119,9 @@ def neighbourhood(
     apart = ((u[:, None] - u) ** 2 + (v[:, None] - v) ** 2) / reach[:, None] ** 2
     apart += (logs[:, None] - logs) ** 2
     # Exact zeros: what is far would be denormal numbers, on which processors take ages.
-    near = (apart < _FARTHEST) & (groups[:, None] == groups[None])
+    near = np.flatnonzero((apart < _FARTHEST) & (groups[:, None] == groups[None]))
     weights = np.zeros(apart.shape)
-    weights[near] = np.exp(-0.5 * apart[near])
+    weights.ravel()[near] = np.exp(-0.5 * apart.ravel()[near])
     return weights
 
 
@@ -142,16 +142,23 @@ def displaced(
     Returns:
         (M, 4, 4) and (M, 4).
     """
-    share = pools / pools.sum(1, keepdims=True)
-    mean = share @ residual.pixels
-    spread = np.maximum(share @ residual.pixels**2 - mean**2, 0)
+    moments = pools @ np.hstack((np.ones((len(pools), 1)), residual.pixels, residual.pixels**2))
+    moments = moments[:, 1:] / moments[:, :1]
+    spread = np.maximum(moments[:, 2:] - moments[:, :2] ** 2, 0)
     a = residual.by_pose
     noise = a @ pose_covariance @ np.swapaxes(a, 1, 2)
     noise[:, (0, 1), (0, 1)] += PIXEL_DEVIATION**2 + spread
     h = np.concatenate((residual.by_depth[:, :, None], residual.by_motion * seconds), 2)
     counts = min(STANDARD_GAP_S / seconds, MOST_COUNTS)
-    weighted = np.swapaxes(h, 1, 2) @ np.linalg.inv(noise) * counts
+    weighted = np.swapaxes(h, 1, 2) @ _inverse(noise) * counts
     return weighted @ h, (weighted @ residual.pixels[:, :, None])[:, :, 0]
+
+
+def _inverse(matrices: Float) -> Float:
+    """Of (N, 2, 2) matrices; LAPACK would be asked for each by itself."""
+    (a, b), (c, d) = np.moveaxis(matrices, 0, -1)
+    adjugate = np.array(((d, -b), (-c, a))) / (a * d - b * c)
+    return np.moveaxis(adjugate, -1, 0)
 
 
 def pooled(evidence: Evidence, pools: Float) -> tuple[Evidence, NDArray[np.bool_]]:
@@ -204,19 +211,20 @@ def score(
     Returns:
         (N,): above 0 moving is likelier, below 0 still.
     """
-    known = information.copy()
-    known[:, 0, 0] += np.broadcast_to(1 / np.square(depth_deviation), len(vector))
-    still = vector[:, 0] ** 2 / known[:, 0, 0] - np.log(known[:, 0, 0])
-    ways = [_explained(known, vector, prior) - still for prior in speed_priors(along)]
+    # What both hypotheses say of delta is the same, so it is eliminated first: x = v is left.
+    of_depth = information[:, 0, 0] + 1 / np.square(depth_deviation)
+    share = information[:, 0, 1:] / of_depth[:, None]
+    known = information[:, 1:, 1:] - information[:, 1:, :1] * share[:, None]
+    pull = vector[:, 1:] - vector[:, :1] * share
+    ways = [_explained(known, pull, prior) for prior in speed_priors(along)]
     answer: Float = 2 * np.logaddexp.reduce(np.array(ways) / 2, 0) - 2 * np.log(len(ways))
     return answer
 
 
-def _explained(known: Float, vector: Float, prior: Float) -> Float:
-    """(...) twice the log evidence of moving with this precision (3, 3) of v; see `score`."""
-    moving = known.copy()
-    moving[..., 1:, 1:] += prior
-    fit = (vector * np.linalg.solve(moving, vector[..., None])[..., 0]).sum(-1)
+def _explained(known: Float, pull: Float, prior: Float) -> Float:
+    """(N,) twice the log evidence of moving with this precision (3, 3) of v, over that of v = 0."""
+    moving = known + prior
+    fit = (pull * np.linalg.solve(moving, pull[..., None])[..., 0]).sum(-1)
     answer: Float = fit - np.linalg.slogdet(moving)[1] + np.linalg.slogdet(prior)[1]
     return answer
 

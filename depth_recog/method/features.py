@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.method.correspondences import at
+from depth_recog.method.masking import patches_of
 
 Pixels = NDArray[np.float32]
 
@@ -38,22 +39,26 @@ _DYNAMIC_CELL = 3
 def find_features(
     grey: NDArray[np.uint8],
     dynamic: NDArray[np.bool_] | None = None,
-    margin: int = 0,
+    near: NDArray[np.bool_] | None = None,
     existing: Pixels | None = None,
+    patches: NDArray[np.int32] | None = None,
 ) -> Pixels:
     """Corners worth tracking: several hundred on the background, tens on every dynamic patch.
 
     Args:
         grey: (H, W) uint8.
         dynamic: (H, W) bool, pixels of dynamic categories.
-        margin: how far from those the background's corners stay, pixels.
+        near: (H, W) bool, where no corner of the background is taken; None: nowhere on `dynamic`.
         existing: (M, 2) float32 pixels (u, v) that are followed already: they count.
+        patches: (H, W) int32, of `dynamic`, where somebody knows them already.
 
     Returns:
         (N, 2) float32 new pixels (u, v), the background's first; N = 0 on an image without texture.
     """
     existing = np.zeros((0, 2), np.float32) if existing is None else existing
-    movable = np.zeros(grey.shape, np.uint8) if dynamic is None else dynamic.astype(np.uint8)
+    dynamic = np.zeros(grey.shape, np.bool_) if dynamic is None else dynamic
+    near = dynamic if near is None else near
+    patches = patches_of(dynamic) if patches is None else patches
     # A large picture at half its size: where exactly a textured window lies matters not.
     step = 2 if grey.shape[1] >= _LARGE else 1
     seen = cv2.resize(grey, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA)
@@ -63,15 +68,12 @@ def find_features(
     value = np.asarray(strength[rows, columns], np.float32)
     rows, columns = step * rows, step * columns
     pixels = np.stack((columns, rows), 1).astype(np.float32)
-    count, labels, boxes, _ = cv2.connectedComponentsWithStats(movable, connectivity=8)
-    patches = np.asarray(labels, np.int32)
     owner, owned = patches[rows, columns], at(patches, existing)
-    near = cv2.dilate(movable, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)) > 0
-    areas = boxes[:, cv2.CC_STAT_AREA]
+    areas = np.bincount(patches[dynamic], minlength=1)
     quota = np.where(areas < SMALLEST_PATCH, 0, np.clip(areas * DENSITY, FEWEST, MOST)).astype(int)
     quota[0] = STATIC_FEATURES
-    quota -= np.bincount(owned, minlength=count)
-    strongest = np.zeros(count, np.float32)
+    quota -= np.bincount(owned, minlength=len(quota))
+    strongest = np.zeros(len(quota), np.float32)
     np.maximum.at(strongest, owner, value)
     least = np.where(owner == 0, _STATIC_QUALITY, _DYNAMIC_QUALITY) * strongest[owner]
     usable = (value > least) & (quota[owner] > 0)
@@ -94,10 +96,10 @@ def _within(
 ) -> NDArray[np.intp]:
     """The strongest candidate of each cell that is still empty, as many as the quotas allow."""
     order = candidates[np.lexsort((-value[candidates], owner[candidates]))]
-    keys = _cells(pixels[order], cell)
-    _, first = np.unique(keys, return_index=True)
-    free = np.sort(first[~np.isin(keys[first], _cells(existing, cell))])
-    order = order[free]
+    # Of a cell's features the first one counts: one that exists, else the strongest candidate.
+    cells = _cells(np.concatenate((existing, pixels[order])), cell)
+    _, first = np.unique(cells, return_index=True)
+    order = order[np.sort(first[first >= len(existing)]) - len(existing)]
     owners = owner[order]
     rank = np.arange(len(order)) - np.searchsorted(owners, owners)
     return order[rank < quota[owners]]

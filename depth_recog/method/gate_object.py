@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -146,17 +145,13 @@ class ObjectGate:
         scores = evidence.score(together.information, together.vector, along, deviation)
         scores = np.where(enough, scores, np.nan)
         states = self._states(features, scores)
-        _, labels, boxes, _ = cv2.connectedComponentsWithStats(
-            frame.dynamic.astype(np.uint8), connectivity=8
-        )
-        patches = np.asarray(labels, np.int32)
-        roots = regions.linked(features.pools, states, at(patches, features.pixels))
+        roots = regions.linked(features.pools, states, at(frame.patches, features.pixels))
         old, new = self._memory.common(features.ids)
         before = np.zeros(len(states), np.int64)
         before[new] = self._memory.numbers[old]
         numbers, following = regions.numbered(roots, before, self._memory.next_number)
         self._memory = _Memory(frame.stamp_ns, own, states, numbers, following)
-        nearest = regions.spread_over(patches, np.asarray(boxes, np.int32), features.pixels)
+        nearest = regions.spread_over(frame.patches, features.pixels)
         known = Known(together, along, scores, states, numbers, _blind(past))
         return verdict_of(frame, self._rules.classes, nearest, known, self._threshold)
 
@@ -200,7 +195,7 @@ class ObjectGate:
             )
             seconds = (frame.stamp_ns - earlier.frame.stamp_ns) / 1e9
             information, vector = evidence.displaced(
-                left, seconds, static.covariance, features.pools[np.ix_(two, two)]
+                left, seconds, static.covariance, features.pools[two][:, two]
             )
             own.information[two] += information
             own.vector[two] += vector
@@ -210,11 +205,13 @@ class ObjectGate:
         """`Motion` by feature, with hysteresis; a new feature takes over its neighbours' state."""
         old, new = self._memory.common(features.ids)
         states = np.full(len(scores), Motion.UNDECIDED, np.uint8)
-        if len(new):
-            closest = features.pools[:, new].argmax(1)
-            near = features.pools[np.arange(len(scores)), new[closest]] >= regions.LINKED
-            states[near] = self._memory.states[old[closest[near]]]
         states[new] = self._memory.states[old]
+        fresh = np.setdiff1d(np.arange(len(scores)), new, assume_unique=True)
+        if len(new) and len(fresh):
+            known = features.pools[fresh][:, new]
+            closest = known.argmax(1)
+            near = known.max(1) >= regions.LINKED
+            states[fresh[near]] = states[new[closest[near]]]
         # A score that is not a number changes nothing.
         states[scores > self._threshold] = Motion.MOVING
         states[scores < -self._threshold] = Motion.STILL

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from depth_recog.method.camera import Camera
 from depth_recog.method.correspondences import at
+from depth_recog.method.median import median
 
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -72,14 +73,14 @@ def fit_plane(depth: NDArray[np.float32], road: Mask, camera: Camera) -> Plane |
     inner = cv2.erode(road.astype(np.uint8), _ERODED) > 0
     # A quarter of the pixels says as much: neighbours' errors are one.
     seen = depth[::2, ::2]
-    rows, columns = (2 * i for i in np.nonzero(inner[::2, ::2] & (seen > NEAR) & (seen < FAR)))
-    if 4 * len(rows) < _LEAST_PIXELS:
+    usable = np.flatnonzero(inner[::2, ::2] & (seen > NEAR) & (seen < FAR))
+    if 4 * len(usable) < _LEAST_PIXELS:
         return None
-    step = -(-len(rows) // _MOST_PIXELS)
-    rows, columns = rows[::step], columns[::step]
+    step = -(-len(usable) // _MOST_PIXELS)
+    rows, columns = (2 * i for i in np.divmod(usable[::step], seen.shape[1]))
     z = depth[rows, columns].astype(np.float64)
-    nearest, farthest = np.percentile(z, (10, 90))
-    if farthest < _LEAST_RANGE * nearest:
+    ordered = np.sort(z)
+    if ordered[9 * len(z) // 10] < _LEAST_RANGE * ordered[len(z) // 10]:
         return None
     x, y = (columns - camera.cx) / camera.fx * z, (rows - camera.cy) / camera.fy * z
     # y = a x + b z + c: heights over a plane that is below, never beside, the camera.
@@ -89,9 +90,9 @@ def fit_plane(depth: NDArray[np.float32], road: Mask, camera: Camera) -> Plane |
     plane: Float = np.zeros(3)
     for _ in range(_ROUNDS):
         weighted = terms * weights[:, None]
-        plane = np.asarray(np.linalg.lstsq(weighted.T @ terms, weighted.T @ y, rcond=None)[0])
+        plane = cv2.solve(weighted.T @ terms, weighted.T @ y, flags=cv2.DECOMP_SVD)[1][:, 0]
         residual = np.abs(y - terms @ plane) / z
-        limit = 4.685 * 1.4826 * max(float(np.median(residual)), 1e-6)
+        limit = 4.685 * 1.4826 * max(median(residual), 1e-6)
         weights = precision * np.clip(1 - (residual / limit) ** 2, 0, None) ** 2
     found = Plane(*(float(v) for v in plane))
     if found.height <= 0 or max(abs(found.slope), abs(found.incline)) > _STEEPEST:
@@ -132,7 +133,7 @@ def witnessed_depth(
     height, width = dynamic.shape
     u = np.clip(np.rint(pixels[:, 0]).astype(int), 0, width - 1)
     v = np.clip(np.rint(pixels[:, 1]).astype(int), 0, height - 1)
-    below = first_free_row(dynamic[:, u])[v, np.arange(len(u))]
+    below = first_free_row(dynamic, u, v)
     seen = below < height
     row = np.minimum(below, height - 1)
     foot = depth[np.maximum(row - 1, 0), u]
@@ -152,9 +153,13 @@ def witnessed_depth(
     return answer.astype(np.float32), np.where(usable, both, deviation)
 
 
-def first_free_row(mask: Mask) -> NDArray[np.intp]:
-    """(H, W): the first row at or below each pixel where the mask is False; H where it never is."""
+def first_free_row(
+    mask: Mask, columns: NDArray[np.intp], rows: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """(N,) first row at or below (N,) pixels where a (H, W) mask is False; H where it never is."""
     height = len(mask)
-    rows = np.where(mask, np.int16(height), np.arange(height, dtype=np.int16)[:, None])
-    answer = np.minimum.accumulate(rows[::-1], axis=0)[::-1]
-    return answer.astype(np.intp)
+    # A row more, where every mask ends.
+    free = np.ones((len(columns), height + 1), np.bool_)
+    free[:, :height] = ~mask.T[columns]
+    free &= np.arange(height + 1) >= rows[:, None]
+    return np.asarray(free.argmax(1), np.intp)

@@ -85,13 +85,13 @@ class PresetRules:
         for name in self.dynamic:
             group = next((group for group in self.alike if name in group), (name,))
             table[self.classes.index(name)] = numbers.setdefault(group, len(numbers) + 1)
-        return table[labels]
+        return np.asarray(cv2.LUT(labels, table), np.uint8)
 
     def pixels_of(self, labels: NDArray[np.uint8], names: tuple[str, ...]) -> NDArray[np.bool_]:
         """(H, W) class ids to (H, W) bool: those of `names` that are preset objects at all."""
-        table = np.zeros(256, dtype=np.bool_)
-        table[[self.classes.index(name) for name in names if name in self.classes]] = True
-        return table[labels]
+        table = np.zeros(256, np.uint8)
+        table[[self.classes.index(name) for name in names if name in self.classes]] = 1
+        return np.asarray(cv2.LUT(labels, table), np.uint8).view(np.bool_)
 
     def dynamic_pixels(self, labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """(H, W) class ids to (H, W) bool, True on dynamic categories."""
@@ -166,4 +166,9 @@ def dynamic_image(image: NDArray[np.uint8], dynamic: NDArray[np.bool_]) -> NDArr
 def dilated(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
     """A mask grown by `pixels` in every direction (a square)."""
     kernel = np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8)
-    return cv2.dilate(mask.astype(np.uint8), kernel).astype(np.bool_)
+    return np.asarray(cv2.dilate(mask.view(np.uint8), kernel), np.uint8).view(np.bool_)
+
+
+def patches_of(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Connected patches (8 neighbours) of a (H, W) mask: (H, W) their numbers, 0 outside."""
+    return np.asarray(cv2.connectedComponents(mask.view(np.uint8), connectivity=8)[1], np.int32)

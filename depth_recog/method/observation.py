@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -16,7 +17,7 @@ from depth_recog.method import gate_image, projection
 from depth_recog.method.camera import Camera
 from depth_recog.method.correspondences import Matches
 from depth_recog.method.gate_image import Decision, Motion
-from depth_recog.method.masking import PresetRules
+from depth_recog.method.masking import PresetRules, dilated, patches_of
 from depth_recog.method.pose import PoseEstimate, Poses
 from depth_recog.method.regions import Verdict
 from depth_recog.method.se3 import Matrix
@@ -58,9 +59,30 @@ class Observation:
         return self.groups > 0
 
     @cached_property
+    def patches(self) -> NDArray[np.int32]:
+        """(h, w) int32, the connected patches of `dynamic` by number, 0 outside."""
+        return patches_of(self.dynamic)
+
+    @cached_property
     def grey(self) -> NDArray[np.uint8]:
         """(h, w) uint8, what features are tracked in."""
         return np.asarray(cv2.cvtColor(self.image, cv2.COLOR_RGB2GRAY), np.uint8)
+
+    def near(self, margin: int) -> NDArray[np.bool_]:
+        """(h, w) bool, `dynamic` grown by `margin` pixels."""
+        if margin not in self._near:
+            self._near[margin] = dilated(self.dynamic, margin)
+        return self._near[margin]
+
+    @cached_property
+    def _near(self) -> dict[int, NDArray[np.bool_]]:
+        return {}
+
+    def with_tracks(self, tracks: Tracks) -> Observation:
+        """The same frame with these; what has been computed of it is kept."""
+        other = copy(self)
+        object.__setattr__(other, "tracks", tracks)
+        return other
 
     @property
     def gate_unit(self) -> float:

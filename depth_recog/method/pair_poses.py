@@ -12,7 +12,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.method import masking
 from depth_recog.method.correspondences import Matches
 from depth_recog.method.observation import Observation
 from depth_recog.method.pose import PoseEstimate, PoseEstimator, PosePair
@@ -46,9 +45,7 @@ class PairPoses:
         self._matches = matches
         self._estimator = estimator
         self._scale = scale
-        wide1 = masking.dilated(first.dynamic, margin)
-        wide2 = masking.dilated(second.dynamic, margin)
-        self.static = self._of(~wide1, ~wide2)
+        self.static = self._of(~first.near(margin), ~second.near(margin))
         """Of the static images: nothing on or near a pixel of a dynamic category."""
 
     @cached_property

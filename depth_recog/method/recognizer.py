@@ -9,7 +9,6 @@ newest frame of a stream. Block 106's projection image is `Pair.projection`, mad
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -146,14 +145,14 @@ class Recognizer:
             why = "the camera's calibration changed"
         if pair_wanted and not why and before is not None:
             if before.tracks is None:
-                before = replace(before, tracks=self._fresh_tracks(before))
+                before = before.with_tracks(self._fresh_tracks(before))
                 self._buffer.renew(before)
             frame, why = self._followed(before, frame)
             watch.lap("optical flow")
         if why:
             self.reset()
         if pair_wanted and frame.tracks is None:
-            frame = replace(frame, tracks=self._fresh_tracks(frame))
+            frame = frame.with_tracks(self._fresh_tracks(frame))
             watch.lap("features")
         partner = self._buffer.partner(frame.stamp_ns)
         if partner is not None and partner.tracks is None:
@@ -176,9 +175,15 @@ class Recognizer:
         return self._follow(tracks.none_yet(), frame, frame)
 
     def _follow(self, known: Tracks, before: Observation, frame: Observation) -> Tracks:
-        flow = FLOWS[self._settings.flow]
-        margin = self._settings.mask_margin
-        return tracks.follow(known, before.grey, frame.grey, frame.groups, margin, flow)
+        return tracks.follow(
+            known,
+            before.grey,
+            frame.grey,
+            frame.groups,
+            self._settings.mask_margin,
+            FLOWS[self._settings.flow],
+            frame.patches,
+        )
 
     def _followed(self, before: Observation, frame: Observation) -> tuple[Observation, str | None]:
         """The frame with its tracks, and why it cannot follow the one before: a cut."""
@@ -187,7 +192,7 @@ class Recognizer:
         if now.lost > 1 - _LEAST_FOUND:
             found = round((1 - now.lost) * len(known))
             return frame, f"cut: {found} of {len(known)} features found again"
-        return replace(frame, tracks=now), None
+        return frame.with_tracks(now), None
 
     def observe(
         self,
@@ -224,8 +229,8 @@ class Recognizer:
     ) -> Pair:
         """Blocks 104, 105 and 107 on two frames of one camera by themselves, the earlier first."""
         known = self._fresh_tracks(first)
-        first = replace(first, tracks=known)
-        second = replace(second, tracks=self._follow(known, first, second))
+        first = first.with_tracks(known)
+        second = second.with_tracks(self._follow(known, first, second))
         gate = self._new_gate()
         if self._settings.gate == "object":
             gate.update(first, ())
@@ -268,14 +273,14 @@ class Recognizer:
             earlier = self._buffer.before(frame.stamp_ns, gap) or partner
             chosen.setdefault(earlier.stamp_ns, earlier)
         past = []
+        motion = se3.log_twist(static.T_second_from_first) / seconds if static.ok else None
         for stamp_ns, earlier in sorted(chosen.items(), reverse=True):
             if earlier is partner and fits:
                 past.append(Past(earlier, static))
             elif earlier.tracks is not None:
                 guess = None
-                if static.ok:
-                    share = (frame.stamp_ns - stamp_ns) / 1e9 / seconds
-                    guess = se3.exp_twist(se3.log_twist(static.T_second_from_first) * share)
+                if motion is not None:
+                    guess = se3.exp_twist(motion * ((frame.stamp_ns - stamp_ns) / 1e9))
                 past.append(Past(earlier, self._pose_for_gate(earlier, frame, guess)))
         return past
 

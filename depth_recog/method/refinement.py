@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.method.camera import Camera
+from depth_recog.method.median import median
 from depth_recog.method.se3 import Matrix
 
 Float = NDArray[np.float64]
@@ -66,37 +67,34 @@ def linearised(
 ) -> tuple[Float, Float, Float, NDArray[np.bool_]]:
     """Where points are seen, beside where they should be, and what would change that.
 
+    Points are the last axis: all that is done to each of them is done to whole rows.
+
     Args:
-        points: (N, 3) float64, in the first camera's frame.
-        pixels: (N, 2) float64, where they are seen in I2.
+        points: (3, N) float64, in the first camera's frame.
+        pixels: (2, N) float64, where they are seen in I2.
         T_second_from_first: (4, 4) float64.
         camera: intrinsics.
 
     Returns:
-        (N, 2) residual, seen minus projected, pixels; (N, 2, 6) derivative of the projection by the
-        motion, perturbed as exp(r) R, t + dt; (N, 2) derivative by the logarithm of the depth in
+        (2, N) residual, seen minus projected, pixels; (6, 2, N) derivative of the projection by the
+        motion, perturbed as exp(r) R, t + dt; (2, N) derivative by the logarithm of the depth in
         I1; (N,) bool, in front of the second camera (the others' numbers mean nothing).
     """
-    turned = points @ T_second_from_first[:3, :3].T
-    x, y, z = (turned + T_second_from_first[:3, 3]).T
+    turned = T_second_from_first[:3, :3] @ points
+    x, y, z = turned + T_second_from_first[:3, 3:]
     front = z > _NEAREST
     inverse = 1 / np.where(front, z, 1.0)
     x, y = x * inverse, y * inverse
     fx, fy = camera.fx, camera.fy
-    residual = pixels - np.stack((fx * x + camera.cx, fy * y + camera.cy), 1)
-    zero = np.zeros_like(x)
-    by_point = np.stack(
-        (
-            np.stack((fx * inverse, zero, -fx * x * inverse), 1),
-            np.stack((zero, fy * inverse, -fy * y * inverse), 1),
-        ),
-        1,
-    )
+    residual = pixels - (fx * x + camera.cx, fy * y + camera.cy)
+    by_motion = np.zeros((6, 2, len(z)))
+    by_point = by_motion[3:]
+    by_point[0, 0], by_point[2, 0] = fx * inverse, -fx * x * inverse
+    by_point[1, 1], by_point[2, 1] = fy * inverse, -fy * y * inverse
     # d(exp(r) q) / dr = -hat(q) at r = 0, and b (-hat(q)) = q x b.
-    (a, b, c), (p, q, r) = turned.T[:, :, None], np.moveaxis(by_point, 2, 0)
-    by_rotation = np.stack((b * r - c * q, c * p - a * r, a * q - b * p), 2)
-    by_motion = np.concatenate((by_rotation, by_point), 2)
-    by_log_depth = (by_point * turned[:, None]).sum(2)
+    (a, b, c), (p, q, r) = turned, by_point
+    by_motion[0], by_motion[1], by_motion[2] = b * r - c * q, c * p - a * r, a * q - b * p
+    by_log_depth = a * p + b * q + c * r
     return residual, by_motion, by_log_depth, front
 
 
@@ -121,33 +119,32 @@ def refine(
     Returns:
         The pose; not finite where the steps diverge.
     """
-    unit = float(np.median(points[:, 2]))
-    points = points / unit
+    unit = median(points[:, 2])
+    points, pixels = np.ascontiguousarray(points.T) / unit, np.ascontiguousarray(pixels.T)
     T = start.copy()
     T[:3, 3] /= unit
     depth_variance = _DEPTH_NOISE**2
     for _ in range(steps):
         residual, by_motion, by_depth, front = linearised(points, pixels, T, camera)
         # Two residuals a point: along the line on which its depth moves it, and across.
-        lever = (by_depth**2).sum(1)
-        residuals = _along_and_across(by_depth, residual)
-        jacobian = _along_and_across(by_depth, by_motion)
-        noise = float(np.median(np.abs(residuals[front, 1]))) / _MEDIAN if front.any() else 0.0
+        lever = (by_depth**2).sum(0)
+        axes = _axes(by_depth, lever)
+        residuals, jacobian = _along_and_across(axes, residual), _along_and_across(axes, by_motion)
+        noise = median(np.abs(residuals[1, front])) / _MEDIAN if front.any() else 0.0
         pixel_variance = max(noise, _LEAST_PIXEL_NOISE) ** 2
-        depth_variance = _depth_variance(residuals[:, 0], lever, pixel_variance, depth_variance)
-        deviation = np.sqrt(
-            np.stack((pixel_variance + depth_variance * lever, 0 * lever + pixel_variance), 1)
-        )
+        depth_variance = _depth_variance(residuals[0], lever, pixel_variance, depth_variance)
+        deviation = np.sqrt((pixel_variance + depth_variance * lever, 0 * lever + pixel_variance))
         whitened = residuals / deviation
-        square = (whitened**2).sum(1)
+        jacobian /= deviation
+        square = (whitened**2).sum(0)
         weight = front / (1 + square / _HALF**2)
-        jacobian = jacobian / deviation[:, :, None]
-        weighted = (jacobian * weight[:, None, None]).reshape(-1, 6)
-        information = weighted.T @ jacobian.reshape(-1, 6)
-        step = np.linalg.lstsq(information, weighted.T @ whitened.ravel(), rcond=None)[0]
+        weighted = (jacobian * weight).reshape(6, -1)
+        information = weighted @ jacobian.reshape(6, -1).T
+        # By singular values: too few points leave some of the motion open.
+        step = cv2.solve(information, weighted @ whitened.ravel(), flags=cv2.DECOMP_SVD)[1][:, 0]
         T[:3, :3] = cv2.Rodrigues(step[:3])[0] @ T[:3, :3]
         T[:3, 3] += step[3:]
-        if not np.isfinite(T).all() or np.abs(step).max() < _SETTLED:
+        if not _SETTLED <= np.abs(step).max() < np.inf:
             break
     covariance = _covariance(jacobian, whitened, weight, information, cells)
     T[:3, 3] *= unit
@@ -156,16 +153,21 @@ def refine(
     return Refined(T, covariance, front & (square < INLIER**2))
 
 
-def _along_and_across(direction: Float, vectors: Float) -> Float:
-    """(N, 2, ...) image vectors in axes along (N, 2) directions and across; along u where 0."""
-    length = np.hypot(direction[:, 0], direction[:, 1])
-    known = length > 1e-9
-    length = np.where(known, length, 1.0)
-    shape = (-1, *(1,) * (vectors.ndim - 2))
-    x = np.where(known, direction[:, 0] / length, 1.0).reshape(shape)
-    y = np.where(known, direction[:, 1] / length, 0.0).reshape(shape)
-    u, v = vectors[:, 0], vectors[:, 1]
-    return np.stack((x * u + y * v, x * v - y * u), 1)
+def _axes(direction: Float, square: Float) -> Float:
+    """(2, N) unit vectors of (2, N) directions with these squared lengths; along u where 0."""
+    known = square > 1e-18
+    axes: Float = direction / np.sqrt(np.where(known, square, 1.0))
+    axes[:, ~known] = ((1.0,), (0.0,))
+    return axes
+
+
+def _along_and_across(axes: Float, vectors: Float) -> Float:
+    """(..., 2, N) image vectors in axes along (2, N) unit vectors and across."""
+    x, y = axes
+    u, v = vectors[..., 0, :], vectors[..., 1, :]
+    turned = np.empty_like(vectors)
+    turned[..., 0, :], turned[..., 1, :] = x * u + y * v, x * v - y * u
+    return turned
 
 
 def cells_of(pixels: NDArray[np.float32], width: int) -> NDArray[np.int64]:
@@ -183,7 +185,7 @@ def _depth_variance(along: Float, lever: Float, pixel_variance: float, variance:
         pixel_variance: of the flow.
         variance: of log depth, until now.
     """
-    excess = float(np.median(along**2 / (pixel_variance + variance * lever))) / _MEDIAN_SQUARE
+    excess = median(along**2 / (pixel_variance + variance * lever)) / _MEDIAN_SQUARE
     return min(max(variance * min(max(excess, 0.1), 10.0), _LEAST_DEPTH_NOISE**2), 1.0)
 
 
@@ -199,16 +201,13 @@ def _covariance(
     The level of the errors is that of the residuals, along and across apart; the cells' points are
     taken to err together, since after the fit the residuals no longer show how far they do.
     """
-    inverse = np.linalg.pinv(information, hermitian=True)
+    inverse = cv2.invert(information, flags=cv2.DECOMP_SVD)[1]
     # Cauchy's influence bends: a residual pulls less than its weight says.
-    bent = weight - weight**2 * (whitened**2).sum(1) / _HALF**2
+    bent = weight - weight**2 * (whitened**2).sum(0) / _HALF**2
     bend = max(float(bent.sum()) / max(float(weight.sum()), 1e-12), _LEAST_BEND)
     front = weight > 0
-    names, place = np.unique(cells[front], return_inverse=True)
-    spread = np.zeros((6, 6))
-    for axis in range(2):
-        level = float(((weight * whitened[:, axis])[front] ** 2).mean()) if len(names) else 0.0
-        together = np.zeros((len(names), 6))
-        np.add.at(together, place, jacobian[front, axis])
-        spread += level * together.T @ together
+    members = np.asarray((np.unique(cells[front])[:, None] == cells) & front, np.float64)
+    together = (jacobian.reshape(12, -1) @ members.T).reshape(6, 2, -1)
+    level = ((weight * whitened) ** 2).sum(1) / max(np.count_nonzero(front), 1)
+    spread = np.einsum("iac,jac,a->ij", together, together, level)
     return np.asarray(inverse @ spread @ inverse / bend**2)

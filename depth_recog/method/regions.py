@@ -8,6 +8,8 @@ group of linked features takes the pixels that are nearest to it.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import dataclass
 
 import cv2
@@ -88,28 +90,28 @@ def linked(pools: Float, states: NDArray[np.uint8], patches: NDArray[np.int32]) 
     Returns:
         (N,) the smallest index of the features that each is linked to, directly or by others.
     """
-    alike = (states[:, None] == states[None]) & (patches[:, None] == patches[None])
-    links = alike & (np.minimum(pools, pools.T) >= LINKED)
     count = len(states)
+    one, two = np.divmod(np.flatnonzero(pools >= LINKED), max(count, 1))
+    alike = (states[one] == states[two]) & (patches[one] == patches[two])
+    links = alike & (pools[two, one] >= LINKED)
+    one, two = one[links], two[links]
+    starts = np.searchsorted(one, np.arange(count))
     answer = np.arange(count)
     while True:
-        # Each takes the smallest of its neighbours; pointers are followed, so few rounds suffice.
-        least = np.where(links, answer[None], count).min(1, initial=count)
-        least = np.minimum(answer, least)
+        # Each takes the smallest of its neighbours and itself, which a pool has in it; pointers are
+        # followed, so few rounds suffice.
+        least = np.minimum.reduceat(answer[two], starts) if count else answer
         least = least[least]
         if np.array_equal(least, answer):
             return answer
         answer = least
 
 
-def spread_over(
-    patches: NDArray[np.int32], boxes: NDArray[np.int32], pixels: NDArray[np.float32]
-) -> NDArray[np.int32]:
+def spread_over(patches: NDArray[np.int32], pixels: NDArray[np.float32]) -> NDArray[np.int32]:
     """Each pixel's nearest feature on the same patch.
 
     Args:
         patches: (H, W) int32, 0 outside, else the connected patch's number.
-        boxes: (P, 5) int32, left, top, width, height, area of the patches; the first is unused.
         pixels: (N, 2) features (u, v).
 
     Returns:
@@ -117,23 +119,24 @@ def spread_over(
     """
     height, width = patches.shape
     answer = np.full(patches.shape, -1, np.int32)
-    u = np.clip(np.rint(pixels[:, 0]).astype(int), 0, width - 1)
-    v = np.clip(np.rint(pixels[:, 1]).astype(int), 0, height - 1)
+    u, v = np.clip(np.rint(pixels).astype(int), 0, (width - 1, height - 1)).T
     owners = patches[v, u]
+    inside = np.flatnonzero(patches > 0)
+    numbers = patches.ravel()[inside]
     for patch in np.unique(owners[owners > 0]):
-        left, top, wide, high = boxes[patch, :4]
-        window = np.s_[top : top + high, left : left + wide]
         own = np.flatnonzero(owners == patch)
-        away = np.ones((high, wide), np.uint8)
+        mine = inside[numbers == patch]
+        rows, columns = np.divmod(mine, width)
+        top, left = rows[0], columns.min()
+        away = np.ones((rows[-1] + 1 - top, columns.max() + 1 - left), np.uint8)
         away[v[own] - top, u[own] - left] = 0
         _, nearest = cv2.distanceTransformWithLabels(
             away, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
         )
         # OpenCV's own numbers for the zero pixels; two features on a pixel share one.
-        table = np.zeros(int(nearest.max()) + 1, np.int32)
+        table = np.zeros(len(own) + 1, np.int32)
         table[nearest[v[own] - top, u[own] - left]] = own
-        inside = patches[window] == patch
-        answer[window][inside] = table[nearest[inside]]
+        answer.ravel()[mine] = table[nearest[rows - top, columns - left]]
     return answer
 
 
@@ -157,8 +160,8 @@ def numbered(
     for group in groups[np.argsort(-sizes, kind="stable")]:
         own = roots == group
         past = before[own]
-        candidates, votes = np.unique(past[past > 0], return_counts=True)
-        free = [int(c) for c in candidates[np.argsort(-votes, kind="stable")] if int(c) not in used]
+        votes = Counter(sorted(past[past > 0].tolist())).most_common()
+        free = [candidate for candidate, _ in votes if candidate not in used]
         number = free[0] if free else next_number
         next_number += number == next_number
         used.add(number)
@@ -169,15 +172,14 @@ def numbered(
 def extent(
     depth: NDArray[np.float32], rows: NDArray[np.intp], columns: NDArray[np.intp], camera: Camera
 ) -> tuple[Float, Float]:
-    """(3,) middle and (3,) size of the visible surface at these pixels, camera frame."""
-    z = depth[rows, columns].astype(np.float64)
+    """(3,) middle and (3,) size, camera frame, of the surface at these pixels, row by row."""
+    z = np.sort(depth[rows, columns])
     z = z[np.isfinite(z)]
     if not len(z):
         return np.full(3, np.nan), np.full(3, np.nan)
-    ordered = np.sort(z)
-    near, middle, far = ordered[(len(z) * np.array((10, 50, 90))) // 100]
+    near, middle, far = (float(z[len(z) * share // 100]) for share in (10, 50, 90))
     left, right = columns.min() - 0.5, columns.max() + 0.5
-    top, bottom = rows.min() - 0.5, rows.max() + 0.5
+    top, bottom = rows[0] - 0.5, rows[-1] + 0.5
     u, v = (left + right) / 2, (top + bottom) / 2
     centre = middle * np.array([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, 1.0])
     size = np.array(
@@ -206,19 +208,19 @@ class Verdict:
     @property
     def likeliest_mover(self) -> Region | None:
         """The region with the highest score; None where nothing was measured."""
-        measured = [region for region in self.regions if np.isfinite(region.score)]
+        measured = [region for region in self.regions if math.isfinite(region.score)]
         return max(measured, key=lambda region: region.score, default=None)
 
     @property
     def decision(self) -> Decision:
         """Of the frame as a whole: moving where one region is, still where all are."""
-        if not self.moving.any() and not self.regions:
-            return Decision(Motion.STILL, "no pixel of a dynamic category")
         most = Motion(int(self.moving.max()))
+        if most is Motion.STILL and not self.regions:
+            return Decision(most, "no pixel of a dynamic category")
         alike = [region for region in self.regions if region.motion is most]
         if not alike:
             return Decision(most, "what could move has no features")
-        region = max(alike, key=lambda region: (np.nan_to_num(region.score), region.pixels))
+        region = max(alike, key=lambda r: (0.0 if math.isnan(r.score) else r.score, r.pixels))
         return Decision(most, f"{region.name} {region.number}: {region.why}")
 
     def dynamic_pose(self, static: PoseEstimate, seconds: float) -> PoseEstimate:

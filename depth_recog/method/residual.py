@@ -57,8 +57,9 @@ def residual(
     u, v = first.astype(np.float64).T
     x, y = (u - camera.cx) / camera.fx * z, (v - camera.cy) / camera.fy * z
     error, by_pose, by_depth, front = linearised(
-        np.stack((x, y, z), 1), second.astype(np.float64), T_second_from_first, camera
+        np.array((x, y, z)), second.astype(np.float64).T, T_second_from_first, camera
     )
     # A point that ends behind the camera has no projection, and proves nothing.
-    error[~front], by_pose[~front], by_depth[~front] = 0.0, 0.0, 0.0
-    return Residual(error, by_depth, by_pose[:, :, 3:], by_pose)
+    error[:, ~front], by_pose[..., ~front], by_depth[:, ~front] = 0.0, 0.0, 0.0
+    by_pose = np.ascontiguousarray(by_pose.T)
+    return Residual(error.T, by_depth.T, by_pose[:, :, 3:], by_pose)

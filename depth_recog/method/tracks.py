@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from depth_recog.method.correspondences import Matches, at
 from depth_recog.method.features import find_features
 from depth_recog.method.flow import Flow
+from depth_recog.method.masking import dilated
 
 STATIC = 0
 """Group of what cannot move."""
@@ -53,9 +54,10 @@ def none_yet() -> Tracks:
 def shared(
     first: NDArray[np.int64], second: NDArray[np.int64]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices (M,) into two arrays of ids of the features that both have."""
-    _, one, two = np.intersect1d(first, second, assume_unique=True, return_indices=True)
-    return one, two
+    """Indices (M,) into two ascending arrays of ids (not negative) that both have."""
+    place = np.searchsorted(first, second)
+    two = np.flatnonzero(np.append(first, -1)[place] == second)
+    return place[two], two
 
 
 def common(first: Tracks, second: Tracks) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -76,6 +78,7 @@ def follow(
     groups: NDArray[np.uint8],
     margin: int,
     flow: Flow,
+    patches: NDArray[np.int32] | None = None,
 ) -> Tracks:
     """Find the features of the frame before in this one, and new ones where some are missing.
 
@@ -89,12 +92,13 @@ def follow(
         groups: (H, W) uint8, group by pixel of this frame.
         margin: how far the groups are grown before static features are looked for, pixels.
         flow: finds features again.
+        patches: (H, W) int32, of the groups together, where somebody knows them already.
 
     Returns:
         The features of this frame; N = 0 on an image without texture.
     """
-    kernel = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
-    near = cv2.dilate(groups, kernel) > 0
+    dynamic = groups > STATIC
+    near = dilated(dynamic, margin)
     kept, lost = tracks, 0.0
     if len(tracks):
         found = flow(before, as_bright_as(before, grey), tracks.pixels)
@@ -103,7 +107,7 @@ def follow(
         same = (at(groups, found.second) == was) & ((was != STATIC) | ~at(near, found.second))
         rows = found.rows[same]
         kept = Tracks(tracks.ids[rows], found.second[same], was[same], tracks.next_id)
-    pixels = find_features(grey, groups > STATIC, margin, kept.pixels)
+    pixels = find_features(grey, dynamic, near, kept.pixels, patches)
     ids = np.arange(kept.next_id, kept.next_id + len(pixels))
     return Tracks(
         np.concatenate((kept.ids, ids)),

@@ -37,14 +37,11 @@ class Known(NamedTuple):
 
 
 class _Measured(NamedTuple):
-    """Of one region: score, velocity and its deviation."""
+    """Of R regions: scores (R,), velocities (R, 3) and their deviations, NaN where unknown."""
 
-    score: float
+    score: Float
     velocity: Float
     deviation: Float
-
-
-_NOTHING = _Measured(float("nan"), np.full(3, np.nan), np.full(3, np.nan))
 
 
 def verdict_of(
@@ -63,63 +60,70 @@ def verdict_of(
         known: of the features.
         threshold: of scores.
     """
-    rows, columns = np.nonzero(frame.dynamic)
-    # The last entry is for pixels that no feature speaks for.
-    owners = np.append(known.numbers, FEATURELESS)[nearest[rows, columns]]
+    pixels = np.flatnonzero(frame.dynamic)
+    names, first, of_feature = np.unique(known.numbers, return_index=True, return_inverse=True)
+    # One more place, the last, is for pixels that no feature speaks for. Two bytes sort fastest.
+    of_pixel = np.append(of_feature, len(names)).astype(np.uint16)[nearest.ravel()[pixels]]
+    motions = np.append(known.states[first], np.uint8(Motion.UNDECIDED))
+    measured = _measured(known, of_feature, len(names))
     numbers = np.full(nearest.shape, FEATURELESS, np.int32)
-    numbers[rows, columns] = owners
+    numbers.ravel()[pixels] = np.append(names, FEATURELESS)[of_pixel]
     moving = np.zeros(nearest.shape, np.uint8)
-    moving[rows, columns] = Motion.UNDECIDED
+    moving.ravel()[pixels] = motions[of_pixel]
     scores = np.full(nearest.shape, np.nan, np.float32)
-    order = np.argsort(owners, kind="stable")
-    names, starts = np.unique(owners[order], return_index=True)
-    ends = np.append(starts, len(order))[1:]
-    measured = _measured(known)
+    scores.ravel()[pixels] = np.append(measured.score, np.nan)[of_pixel]
+    likeliest = _most_frequent(frame.labels.ravel()[pixels], of_pixel, len(names))
+    features = np.bincount(of_feature)
+    rows, columns = np.divmod(pixels[np.argsort(of_pixel, kind="stable")], nearest.shape[1])
+    ends = np.bincount(of_pixel, minlength=len(names)).cumsum()
     found = []
-    for name, start, end in zip(names, starts, ends, strict=True):
-        if name == FEATURELESS:
-            continue
-        pixels = rows[order[start:end]], columns[order[start:end]]
-        own = np.flatnonzero(known.numbers == name)
-        motion = Motion(int(known.states[own[0]]))
-        of_it = measured.get(int(name), _NOTHING)
-        centre, size = regions.extent(frame.gate_depth, *pixels, frame.camera)
+    for i, end in enumerate(ends[: len(names)].tolist()):
+        own = slice(ends[i - 1] if i else 0, end)
+        if own.start == end:
+            continue  # another region's features lie on the same pixels
+        motion, score = Motion(int(motions[i])), float(measured.score[i])
         region = Region(
-            int(name),
-            classes[int(np.bincount(frame.labels[pixels]).argmax())],
-            len(pixels[0]),
-            len(own),
+            int(names[i]),
+            classes[likeliest[i]],
+            end - own.start,
+            int(features[i]),
             motion,
-            of_it.score,
-            _reason(of_it.score, motion, threshold) or known.blind or _few(len(own)),
-            of_it.velocity,
-            of_it.deviation,
-            centre,
-            size,
+            score,
+            _reason(score, motion, threshold) or known.blind or _few(int(features[i])),
+            measured.velocity[i],
+            measured.deviation[i],
+            *regions.extent(frame.gate_depth, rows[own], columns[own], frame.camera),
         )
-        moving[pixels] = motion
-        scores[pixels] = region.score
         found.append(region)
     return Verdict(tuple(found), numbers, moving, scores)
 
 
-def _measured(known: Known) -> dict[int, _Measured]:
-    """By number: median score, and the velocity that the mean of the evidence says."""
-    seen = np.isfinite(known.scores)
-    names = np.unique(known.numbers[seen])
-    if not len(names):
-        return {}
-    own = [np.flatnonzero(seen & (known.numbers == name)) for name in names]
-    velocities, covariances = evidence.velocity(
-        np.stack([known.evidence.information[i].mean(0) for i in own]),
-        np.stack([known.evidence.vector[i].mean(0) for i in own]),
+def _most_frequent(labels: NDArray[np.uint8], regions: NDArray[np.uint16], count: int) -> list[int]:
+    """The label that most of each region's pixels have."""
+    table = np.bincount(256 * regions.astype(np.intp) + labels, minlength=256 * count)
+    return [int(label) for label in table[: 256 * count].reshape(-1, 256).argmax(1)]
+
+
+def _measured(known: Known, of_feature: NDArray[np.intp], count: int) -> _Measured:
+    """Of each region the median score, and the velocity that the mean of the evidence says."""
+    answer = _Measured(
+        np.full(count, np.nan), np.full((count, 3), np.nan), np.full((count, 3), np.nan)
+    )
+    seen = np.flatnonzero(np.isfinite(known.scores))
+    if not len(seen):
+        return answer
+    seen = seen[np.lexsort((known.scores[seen], of_feature[seen]))]
+    which, starts, sizes = np.unique(of_feature[seen], return_index=True, return_counts=True)
+    middle = known.scores[seen[[starts + (sizes - 1) // 2, starts + sizes // 2]]]
+    velocity, covariance = evidence.velocity(
+        np.add.reduceat(known.evidence.information[seen], starts) / sizes[:, None, None],
+        np.add.reduceat(known.evidence.vector[seen], starts) / sizes[:, None],
         known.along,
     )
-    deviations = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
-    return {
-        int(name): _Measured(float(np.median(known.scores[i])), velocity, deviation)
-        for name, i, velocity, deviation in zip(names, own, velocities, deviations, strict=True)
-    }
+    answer.score[which] = middle.mean(0)
+    answer.velocity[which] = velocity
+    answer.deviation[which] = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+    return answer
 
 
 def _few(features: int) -> str:
