@@ -169,7 +169,7 @@ class Samples(Dataset[Batch]):
         return Batch(
             torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2)),
             torch.from_numpy(masked),
-            torch.from_numpy(labels[0])[None],
+            torch.from_numpy(np.array(labels[0]))[None],
             torch.from_numpy(view.intrinsics(frames.intrinsics[sample.index])).float(),
             torch.from_numpy(motions).float(),
             torch.from_numpy(truth)[None],
