@@ -36,7 +36,7 @@ def _table(names: tuple[str, ...]) -> Tensor:
 
 
 _ROAD, _GROUND = _table(ROAD), _table(GROUND)
-_GROUPS = torch.from_numpy(PresetRules().group_pixels(torch.arange(256).byte().numpy()))
+_GROUPS = torch.from_numpy(PresetRules().group_pixels(torch.arange(256).byte()[None].numpy())[0])
 
 
 def road_planes(inverse: Tensor, road: Tensor) -> tuple[Tensor, Tensor]:
