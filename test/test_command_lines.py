@@ -3,12 +3,14 @@
 
 import argparse
 import json
+import os
 import signal
 import subprocess
 import sys
 
 import pytest
 
+from depth_recog import environment
 from depth_recog.cli.main import main
 from depth_recog.cli.options import frame_count, rate
 from depth_recog.nodes.children import node_command
@@ -56,6 +58,35 @@ def test_without_ros_a_node_says_how_to_get_it(node: str) -> None:
     assert done.returncode == 1
     assert "pip install '.[ros]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+ENTRANCES = {
+    "depth-recog": "from depth_recog.cli.main import main as enter; arguments = (['--no-such'],)",
+    "depth_node": "from depth_recog.nodes.process import depth_node as enter; arguments = ()",
+}
+
+
+@pytest.mark.parametrize("entrance", ENTRANCES)
+def test_what_libraries_read_is_there_before_they_are(entrance: str) -> None:
+    """And what the user has set stays."""
+    code = f"""
+import os, sys
+{ENTRANCES[entrance]}
+assert not {{"torch", "numpy", "cv2"}} & set(sys.modules), "too late"
+sys.modules["rclpy"] = None
+try:
+    enter(*arguments)
+except SystemExit:
+    pass
+print(*(os.environ[name] for name in {list(environment.DEFAULTS)}))
+"""
+    unset = {k: v for k, v in os.environ.items() if k not in environment.DEFAULTS}
+    chosen = {**unset, "GOMP_SPINCOUNT": "77"}
+    for given, expected in ((unset, "1000 1 ERROR"), (chosen, "77 1 ERROR")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=given, check=False
+        )
+        assert done.stdout.split("\n")[0] == expected, done.stderr
 
 
 @pytest.mark.parametrize("missing", ["pydantic", "lightning_fabric", "tensorboard"])

@@ -10,7 +10,7 @@ import signal
 import sys
 from types import FrameType, ModuleType
 
-from depth_recog import __version__
+from depth_recog import __version__, environment
 from depth_recog.errors import DepthRecogError
 
 VERBS = {
@@ -36,13 +36,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    # Our own message says which picture is damaged; OpenCV's warnings would stand before it.
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
-    # Before torch is imported: its threads would otherwise wait by spinning for long, which on a
-    # machine with other work costs several times the time (docs/design.md).
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    # Likewise, before numpy is: its matrices are small, and its threads wait by spinning as well.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    environment.prepare()
     given = sys.argv[1:] if arguments is None else arguments
     verb = next((a for a in given if a in VERBS), "")
     try:
