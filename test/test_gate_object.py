@@ -260,6 +260,21 @@ def test_a_steady_network_sees_through_it_where_no_ground_is_seen(
     np.testing.assert_array_equal(steps[-1].frame.depth, given[-1].depth)
 
 
+def test_what_the_gate_measures_is_in_the_steady_networks_unit() -> None:
+    """Poses as well as depths: where the network that learns takes all for twice as far."""
+    given = shots("lead_car", 46, 8)
+    right = {shot.stamp_ns: shot.depth for shot in given}
+    far = [replace(shot, depth=2 * shot.depth) for shot in given]
+    as_it_is, learning = (
+        play(stream, steady=lambda shot: right[shot.stamp_ns])[-1] for stream in (given, far)
+    )
+    for one, other in zip(
+        as_it_is.pair.verdict.regions, learning.pair.verdict.regions, strict=True
+    ):
+        np.testing.assert_allclose(other.velocity, one.velocity, rtol=0.05, atol=0.1)
+        assert other.score == pytest.approx(one.score, rel=0.05)
+
+
 # --- time -----------------------------------------------------------------------------------------
 
 

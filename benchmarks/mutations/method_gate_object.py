@@ -190,6 +190,13 @@ MUTANTS = (
         "return self.depth",
         "gate_object",
     ),
+    method(
+        "gate: a pose by the depth that learns",
+        "recognizer",
+        "found, keep, scale, earlier.gate_depth)",
+        "found, keep, scale)",
+        "gate_object",
+    ),
     method("verdict: no reason for blindness", "verdict", "or known.blind or", "or", "gate_fooled"),
     method(
         "verdict: what has no feature is still",
