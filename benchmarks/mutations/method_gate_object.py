@@ -80,8 +80,8 @@ MUTANTS = (
     method(
         "velocity: as if nothing went the camera's way",
         "evidence",
-        "spread += ALONG_DEVIATION**2 * np.outer(along, along)",
-        "pass",
+        " + ALONG_DEVIATION**2 * np.outer(along, along)",
+        "",
     ),
     method(
         "plane: slope ignored",
@@ -181,7 +181,7 @@ MUTANTS = (
         "plane = None",
     ),
     method(
-        "gate: camera's way not asked", "gate_object", "along = _direction(past)", "along = None"
+        "gate: camera's way not asked", "gate_object", "along = _direction(past)", "along = _AHEAD"
     ),
     method(
         "gate: the depth that learns",

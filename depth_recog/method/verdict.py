@@ -21,7 +21,7 @@ class Known(NamedTuple):
 
     Attributes:
         evidence: of each feature's pool.
-        along: (3,) unit vector in which the camera goes, or None.
+        along: (3,) unit vector in which the camera goes, see `evidence.speed_priors`.
         scores: (N,), NaN where nothing was measured.
         states: (N,) uint8 `Motion`.
         numbers: (N,) int64, of their regions.
@@ -29,7 +29,7 @@ class Known(NamedTuple):
     """
 
     evidence: Evidence
-    along: Float | None
+    along: Float
     scores: Float
     states: NDArray[np.uint8]
     numbers: NDArray[np.int64]
