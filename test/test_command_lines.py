@@ -2,11 +2,13 @@
 """What is typed comes through, and what cannot be used is refused before anything starts."""
 
 import argparse
+import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -98,6 +100,35 @@ def test_without_its_extra_training_says_how_to_get_it(missing: str, capsys, mon
     message = capsys.readouterr().err
     assert missing in message
     assert "pip install 'depth-recog[train]'" in message
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("verb", "work", "lost"),
+    [
+        ("calibrate", "calibrated", "no thresholds were found"),
+        ("evaluate", "evaluate", "no report was written"),
+    ],
+)
+def test_an_interrupted_judgement_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    number: signal.Signals,
+    verb: str,
+    work: str,
+    lost: str,
+) -> None:
+    """`evaluate ... --json FILE && use FILE` must not go on with an older file."""
+    file = tmp_path / "figures.json"
+    file.write_text("older")
+    before = signal.getsignal(signal.SIGTERM)
+    module = importlib.import_module(f"depth_recog.cli.{verb}")
+    monkeypatch.setattr(module, work, lambda *_: signal.raise_signal(number))
+    assert main([verb, "synthetic:street?frames=2", "--json", str(file)]) == 1
+    assert f"interrupted: {lost}" in capsys.readouterr().err
+    assert file.read_text() == "older"
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_command_line_that_is_refused_leaves_the_signals_alone() -> None:
