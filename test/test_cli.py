@@ -19,10 +19,16 @@ FRAMES = 6
 STREET = f"synthetic:street?frames={FRAMES}&width=320&height=96"
 
 
-def command(*arguments: str | Path, limit: float = 90) -> subprocess.CompletedProcess[str]:
-    """Run it to its end, in a pipe."""
+def command(
+    *arguments: str | Path, limit: float = 90, without: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run it to its end, in a pipe; as if a package were not installed, where one is named."""
+    entrance = ["-m", "depth_recog.cli.main"]
+    if without:
+        gone = f"import sys; sys.modules[{without!r}] = None"
+        entrance = ["-c", f"{gone}; from depth_recog.cli.main import main; sys.exit(main())"]
     return subprocess.run(
-        [sys.executable, "-m", "depth_recog.cli.main", *map(str, arguments)],
+        [sys.executable, *entrance, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=limit,
@@ -31,9 +37,9 @@ def command(*arguments: str | Path, limit: float = 90) -> subprocess.CompletedPr
     )
 
 
-def fails(*arguments: str | Path) -> str:
+def fails(*arguments: str | Path, without: str = "") -> str:
     """Ends with 1 and exactly one line, which is returned."""
-    result = command(*arguments)
+    result = command(*arguments, without=without)
     assert result.returncode == 1, result.stderr
     assert result.stdout == ""
     # OpenCV 4.6 (Ubuntu 24.04) lets libpng write to stderr.
