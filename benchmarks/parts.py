@@ -4,18 +4,18 @@
 python benchmarks/parts.py [SOURCE] [--frames 100] [--threads 2] [--estimator pnp] [--flow sparse]
                            [--gate object] [--width 640] [--precision float32]
 
-OpenMP's threads wait as the commands have them wait (GOMP_SPINCOUNT, docs/design.md).
+Threads wait as the commands have them wait (depth_recog/environment.py).
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import time
 
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+from depth_recog import environment
+
+environment.prepare()
 
 import numpy as np
 import torch

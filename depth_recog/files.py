@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that are whole at any moment."""
+"""Files that are whole at any moment, and names that every library can take."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from depth_recog.errors import OutputError
+from depth_recog.errors import OutputError, SourceError
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -37,3 +37,19 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         raise OutputError(
             f"{path}: cannot be written ({reason}): is the disk full? What was there is kept"
         ) from error
+
+
+def text_of(path: str | Path) -> str:
+    """The path as text, which one in another encoding (Latin-1, say) is not.
+
+    On such a path OpenCV crashes, SQLite and safetensors raise, and YAML cannot hold it.
+
+    Raises:
+        SourceError: it is not valid UTF-8.
+    """
+    text = str(path)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise SourceError(f"{text} is not valid UTF-8: rename it, or name a link to it") from error
+    return text

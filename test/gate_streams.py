@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from depth_recog.datasets.boxes import Box
 from depth_recog.datasets.synthetic import SyntheticStreet
+from depth_recog.interfaces.regions import record
 from depth_recog.method.camera import Camera
 from depth_recog.method.gate_image import Motion
 from depth_recog.method.observation import Step
@@ -165,6 +167,7 @@ def check(step: Step) -> None:
         assert (moving[own] == region.motion).all()
         np.testing.assert_array_equal(np.unique(verdict.scores[own]), np.float32([region.score]))
         assert region.why
+        assert json.loads(json.dumps(record(region)))["pixels"] == region.pixels
         known = np.isfinite(region.score)
         assert (np.isfinite(region.velocity) == known).all()
         assert (np.isfinite(region.deviation) == known).all()

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import yaml
 from test_cli import command, fails
 
 from depth_recog.cli.main import main
-from depth_recog.evaluation.null_samples import NullRun
 
 STREET = "synthetic:parked?seed=31&frames=120"
 
@@ -128,21 +126,3 @@ def test_a_live_source(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
     monkeypatch.setattr(calibrate, "open_source", lambda text: Live())
     assert main(["calibrate", "/dev/video0"]) == 1
     assert "/dev/video0: a live source cannot be read twice: record" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_calibration_is_none(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    number: signal.Signals,
-) -> None:
-    """`calibrate ... --yaml FILE && use FILE` must not go on with an older file."""
-    file = tmp_path / "gate.yaml"
-    file.write_text("older")
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(NullRun, "of", lambda *_: signal.raise_signal(number))
-    assert main(["calibrate", "synthetic:parked?frames=2", "--yaml", str(file)]) == 1
-    assert "interrupted: no thresholds were found" in capsys.readouterr().err
-    assert file.read_text() == "older"
-    assert signal.getsignal(signal.SIGTERM) == before

@@ -51,6 +51,15 @@ def test_matrix_projects_like_a_pinhole(camera: Camera, point: tuple[float, floa
     assert (u / w, v / w) == pytest.approx(seen_at(camera, point), rel=1e-9, abs=1e-6)
 
 
+@PROPERTY
+@given(cameras, points)
+def test_rays_lead_back_to_the_point(camera: Camera, point: tuple[float, float, float]) -> None:
+    u, v = seen_at(camera, point)
+    x, y = camera.rays(np.array([u]), np.array([v]))
+    expected = np.array(point[:2]) / point[2]
+    assert (x[0], y[0]) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
 def test_from_matrix_takes_3x3_and_3x4() -> None:
     assert Camera.from_matrix(CAMERA.matrix, 416, 128) == CAMERA
     wide = np.hstack((CAMERA.matrix, [[45.0], [0.2], [0.003]]))

@@ -11,18 +11,28 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import bags
 import cv2
 import numpy as np
 import pytest
+
+from depth_recog.datasets.sources import READERS, open_source
+from depth_recog.errors import SourceError
 
 FRAMES = 6
 STREET = f"synthetic:street?frames={FRAMES}&width=320&height=96"
 
 
-def command(*arguments: str | Path, limit: float = 90) -> subprocess.CompletedProcess[str]:
-    """Run it to its end, in a pipe."""
+def command(
+    *arguments: str | Path, limit: float = 90, without: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run it to its end, in a pipe; as if a package were not installed, where one is named."""
+    entrance = ["-m", "depth_recog.cli.main"]
+    if without:
+        gone = f"import sys; sys.modules[{without!r}] = None"
+        entrance = ["-c", f"{gone}; from depth_recog.cli.main import main; sys.exit(main())"]
     return subprocess.run(
-        [sys.executable, "-m", "depth_recog.cli.main", *map(str, arguments)],
+        [sys.executable, *entrance, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=limit,
@@ -31,9 +41,9 @@ def command(*arguments: str | Path, limit: float = 90) -> subprocess.CompletedPr
     )
 
 
-def fails(*arguments: str | Path) -> str:
+def fails(*arguments: str | Path, without: str = "") -> str:
     """Ends with 1 and exactly one line, which is returned."""
-    result = command(*arguments)
+    result = command(*arguments, without=without)
     assert result.returncode == 1, result.stderr
     assert result.stdout == ""
     # OpenCV 4.6 (Ubuntu 24.04) lets libpng write to stderr.
@@ -334,6 +344,64 @@ def test_run_fails_with_one_line(
 
 def test_run_fails_with_one_line_as_a_process(tmp_path: Path) -> None:
     assert "'banana'" in fails("run", "synthetic", "--out", tmp_path, "--device", "banana")
+
+
+NOT_UTF8 = os.fsdecode(b"\xff")
+
+
+@pytest.mark.parametrize("kind", [*READERS, ""])
+def test_a_path_that_is_no_text_is_named(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """OpenCV would crash on a film there, and SQLite raise."""
+    from depth_recog.cli.main import main
+
+    folder = tmp_path / NOT_UTF8
+    folder.mkdir()
+    for source, out in ((folder, tmp_path / "out"), (STREET, folder)):
+        text = f"{kind}:{source}" if kind and source is folder else str(source)
+        assert main(["run", text, "--out", str(out)]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"depth-recog run: {kind if source is folder else ''}")
+        assert f"{tmp_path}/\\udcff is not valid UTF-8: rename it" in line
+    assert not any(folder.iterdir())
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_lies_where_the_path_is_no_text(tmp_path: Path) -> None:
+    """For those who come in by another door, or from a folder with such a name."""
+    folder = tmp_path / NOT_UTF8
+    folder.mkdir()
+    (folder / "drive.mp4").write_bytes(b"film")
+    with pytest.raises(SourceError, match=r"drive\.mp4 is not valid UTF-8"):
+        open_source(str(folder / "drive.mp4"))
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / f"{NOT_UTF8}.png").write_bytes(b"image")
+    with pytest.raises(SourceError, match=r"images/\udcff\.png is not valid UTF-8"):
+        open_source(str(tmp_path / "images"))
+    for storage in bags.STORAGES:
+        bags.write(tmp_path / storage, bags.calibrated(2), storage=storage)
+        moved = (tmp_path / storage).rename(folder / storage)
+        assert len(list(open_source(str(moved)))) == 2
+
+
+def test_a_path_that_is_no_text_as_a_process(tmp_path: Path) -> None:
+    assert "is not valid UTF-8" in fails("run", tmp_path / NOT_UTF8, "--out", tmp_path)
+
+
+@pytest.mark.parametrize("kind", [*READERS, ""])
+@pytest.mark.parametrize("name", ["x" * 6000, "a\nb\x1b[31m"], ids=["long", "control"])
+def test_a_strange_name_gives_one_line_that_can_be_read(
+    kind: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from depth_recog.cli.main import main
+
+    source = f"{kind}:{tmp_path / name}" if kind else str(tmp_path / name)
+    assert main(["run", source, "--out", str(tmp_path / "out")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.isprintable()
+    assert len(line) < 1200
+    assert str(tmp_path) in line
 
 
 @pytest.mark.parametrize("limit", ["0", "-3", "two"])

@@ -2,13 +2,17 @@
 """What is typed comes through, and what cannot be used is refused before anything starts."""
 
 import argparse
+import importlib
 import json
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from depth_recog import environment
 from depth_recog.cli.main import main
 from depth_recog.cli.options import frame_count, rate
 from depth_recog.nodes.children import node_command
@@ -58,6 +62,35 @@ def test_without_ros_a_node_says_how_to_get_it(node: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+ENTRANCES = {
+    "depth-recog": "from depth_recog.cli.main import main as enter; arguments = (['--no-such'],)",
+    "depth_node": "from depth_recog.nodes.process import depth_node as enter; arguments = ()",
+}
+
+
+@pytest.mark.parametrize("entrance", ENTRANCES)
+def test_what_libraries_read_is_there_before_they_are(entrance: str) -> None:
+    """And what the user has set stays."""
+    code = f"""
+import os, sys
+{ENTRANCES[entrance]}
+assert not {{"torch", "numpy", "cv2"}} & set(sys.modules), "too late"
+sys.modules["rclpy"] = None
+try:
+    enter(*arguments)
+except SystemExit:
+    pass
+print(*(os.environ[name] for name in {list(environment.DEFAULTS)}))
+"""
+    unset = {k: v for k, v in os.environ.items() if k not in environment.DEFAULTS}
+    chosen = {**unset, "GOMP_SPINCOUNT": "77"}
+    for given, expected in ((unset, "1000 1 ERROR"), (chosen, "77 1 ERROR")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=given, check=False
+        )
+        assert done.stdout.split("\n")[0] == expected, done.stderr
+
+
 @pytest.mark.parametrize("missing", ["pydantic", "lightning_fabric", "tensorboard"])
 def test_without_its_extra_training_says_how_to_get_it(missing: str, capsys, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
@@ -67,6 +100,35 @@ def test_without_its_extra_training_says_how_to_get_it(missing: str, capsys, mon
     message = capsys.readouterr().err
     assert missing in message
     assert "pip install 'depth-recog[train]'" in message
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("verb", "work", "lost"),
+    [
+        ("calibrate", "calibrated", "no thresholds were found"),
+        ("evaluate", "evaluate", "no report was written"),
+    ],
+)
+def test_an_interrupted_judgement_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    number: signal.Signals,
+    verb: str,
+    work: str,
+    lost: str,
+) -> None:
+    """`evaluate ... --json FILE && use FILE` must not go on with an older file."""
+    file = tmp_path / "figures.json"
+    file.write_text("older")
+    before = signal.getsignal(signal.SIGTERM)
+    module = importlib.import_module(f"depth_recog.cli.{verb}")
+    monkeypatch.setattr(module, work, lambda *_: signal.raise_signal(number))
+    assert main([verb, "synthetic:street?frames=2", "--json", str(file)]) == 1
+    assert f"interrupted: {lost}" in capsys.readouterr().err
+    assert file.read_text() == "older"
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_command_line_that_is_refused_leaves_the_signals_alone() -> None:

@@ -7,7 +7,6 @@ import html.parser
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +18,6 @@ import pytest
 from constructed import at, write_recording
 from test_gate_tally import judged, right, scene
 
-from depth_recog.cli import evaluate as evaluate_verb
 from depth_recog.cli.main import main
 from depth_recog.datasets.boxes import Box
 from depth_recog.evaluation.evaluate import Evaluation
@@ -332,21 +330,3 @@ def test_the_row_mean_is_fitted_where_it_is_told(room: Path, tmp_path: Path) -> 
         arguments = [str(room), "--frames", "2:4", "--json", str(out), *part]
         assert main(["evaluate", *arguments]) == 0
         assert json.loads(out.read_text())["baselines"]["row_mean"]["about"] == about
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_evaluation_is_none(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    number: signal.Signals,
-) -> None:
-    """`evaluate ... --json FILE && use FILE` must not go on with an older file."""
-    report = tmp_path / "report.json"
-    report.write_text("older")
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(evaluate_verb, "evaluate", lambda *_: signal.raise_signal(number))
-    assert main(["evaluate", "synthetic:street?frames=2", "--json", str(report)]) == 1
-    assert "interrupted: no report was written" in capsys.readouterr().err
-    assert report.read_text() == "older"
-    assert signal.getsignal(signal.SIGTERM) == before

@@ -15,6 +15,7 @@ pytest.importorskip("onnxscript", reason="pip install '.[onnx]'")
 
 import onnx
 import onnxruntime as ort
+from test_cli import fails
 
 from depth_recog.cli.main import main
 from depth_recog.errors import WeightsError
@@ -195,14 +196,6 @@ def test_export_fails_with_one_line(
 
 
 def test_without_the_exporters_packages(tmp_path: Path) -> None:
-    code = (
-        "import sys; sys.modules['onnxscript'] = None\n"
-        "from depth_recog.cli.main import main\n"
-        "sys.exit(main(['export', 'masks-street', '--size', '96x64', '--out', 'm.onnx']))"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
-    assert result.returncode == 1
-    (line,) = result.stderr.splitlines()
+    arguments = "masks-street", "--size", "96x64", "--out", tmp_path / "m.onnx"
+    line = fails("export", *arguments, without="onnxscript")
     assert "pip install 'depth-recog[onnx]'" in line

@@ -13,11 +13,15 @@ from gate_streams import CAR, Shot, Stream, called, check, play, retimed, shots
 
 from depth_recog.datasets.boxes import Box
 from depth_recog.errors import ConfigurationError
+from depth_recog.method.camera import Camera
+from depth_recog.method.evidence import SPEED_DEVIATION
 from depth_recog.method.gate_image import Motion
-from depth_recog.method.gate_object import ObjectGate
+from depth_recog.method.gate_object import ObjectGate, Past
 from depth_recog.method.masking import PresetRules
-from depth_recog.method.observation import Step
+from depth_recog.method.observation import Observation, Step
+from depth_recog.method.pose import PoseEstimate
 from depth_recog.method.settings import Settings
+from depth_recog.method.tracks import Tracks
 
 LEAST_PIXELS = 150
 Calls = dict[str, list[Motion | None]]
@@ -258,6 +262,51 @@ def test_a_steady_network_sees_through_it_where_no_ground_is_seen(
     (calls,) = calls_of(given, steps, closing_in).values()
     assert all(c == Motion.MOVING for c in calls[6:])
     np.testing.assert_array_equal(steps[-1].frame.depth, given[-1].depth)
+
+
+def test_what_the_gate_measures_is_in_the_steady_networks_unit() -> None:
+    """Poses as well as depths: where the network that learns takes all for twice as far."""
+    given = shots("lead_car", 46, 8)
+    right = {shot.stamp_ns: shot.depth for shot in given}
+    far = [replace(shot, depth=2 * shot.depth) for shot in given]
+    as_it_is, learning = (
+        play(stream, steady=lambda shot: right[shot.stamp_ns])[-1] for stream in (given, far)
+    )
+    for one, other in zip(
+        as_it_is.pair.verdict.regions, learning.pair.verdict.regions, strict=True
+    ):
+        np.testing.assert_allclose(other.velocity, one.velocity, rtol=0.05, atol=0.1)
+        assert other.score == pytest.approx(one.score, rel=0.05)
+
+
+@pytest.mark.parametrize(("way", "beyond"), [((0.8, 0, 0), False), ((0, 0, 0.8), True)])
+def test_things_are_expected_to_go_the_cameras_way(way: tuple[float, ...], beyond: bool) -> None:
+    """A camera may look out of a side window: it is not the way ahead then that is much used.
+
+    One displacement of a small still thing hardly shows its speed in depth, so what is expected of
+    that is what is left as its doubt.
+    """
+    camera = Camera(64, 48, 60.0, 60.0, 31.5, 23.5)
+    motion = np.eye(4)
+    motion[:3, 3] = np.negative(way)
+    x, y = (grid.ravel() for grid in np.meshgrid(np.linspace(-0.5, 0.5, 5), [-0.3, 0.0, 0.3]))
+    points = np.stack((x, y, np.full_like(x, 10.0)), 1)
+    labels = np.full((48, 64), CAR, np.uint8)
+    frames = []
+    for stamp_ns, seen in ((0, points), (100_000_000, points + motion[:3, 3])):
+        pixels = (seen @ camera.matrix.T / seen[:, 2:])[:, :2].astype(np.float32)
+        ids = np.arange(len(x))
+        tracks = Tracks(ids, pixels, np.ones(len(x), np.uint8), len(x))
+        depth = np.full(labels.shape, seen[0, 2], np.float32)
+        image, groups = np.zeros((48, 64, 3), np.uint8), np.ones_like(labels)
+        frames.append(
+            Observation("", stamp_ns, image, camera, depth, labels, groups, tracks=tracks)
+        )
+    gate = ObjectGate(PresetRules())
+    gate.update(frames[0], ())
+    pose = PoseEstimate(motion, True, covariance=1e-8 * np.eye(6))
+    (region,) = gate.update(frames[1], [Past(frames[0], pose)]).regions
+    assert (region.deviation[2] > SPEED_DEVIATION) == beyond
 
 
 # --- time -----------------------------------------------------------------------------------------

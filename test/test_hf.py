@@ -16,6 +16,7 @@ pytest.importorskip("transformers", reason="pip install '.[hf]'")
 
 from hf_models import MEAN, STD, depth_anything, glpn
 from safetensors.torch import load_file, save_file
+from test_cli import fails
 from transformers import AutoModelForDepthEstimation
 
 from depth_recog.cli.main import main
@@ -268,16 +269,8 @@ def test_run_without_a_network(relative: Path, tmp_path: Path) -> None:
 
 
 def test_without_transformers(relative: Path, tmp_path: Path) -> None:
-    code = (
-        "import sys; sys.modules['transformers'] = None\n"
-        "from depth_recog.cli.main import main\n"
-        f"sys.exit(main(['run', {STREET!r}, '--weights', {str(relative)!r}, '--out', 'o']))"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
-    assert result.returncode == 1
-    (line,) = result.stderr.splitlines()
+    arguments = STREET, "--weights", relative, "--out", tmp_path
+    line = fails("run", *arguments, without="transformers")
     assert "pip install 'depth-recog[hf]'" in line
 
 

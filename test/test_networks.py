@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from depth_recog.datasets.synthetic import SyntheticStreet
 from depth_recog.errors import ConfigurationError, DeviceError, WeightsError
 from depth_recog.method.camera import Camera
 from depth_recog.method.masking import PresetRules
@@ -208,14 +209,35 @@ def test_the_gate_keeps_its_weights_while_others_come(tmp_path):
     assert np.array_equal(seen(back.with_settings(Settings(mask_margin=5)))[1], new)
 
 
-@pytest.mark.parametrize("change", [{"size": (640, 192)}, {"unit": "relative"}])
-def test_weights_that_do_not_go_with_the_gates(tmp_path, change):
-    other = changed(tmp_path / "other.safetensors", factory.assemble("cpu").depth, **change)
-    words = "640x192" if "size" in change else "relative"
+def test_the_gates_weights_may_be_for_another_size(tmp_path):
+    """The gate's network sees the picture at its own size, and the gate decides by what it says."""
+    larger = changed(
+        tmp_path / "larger.safetensors", factory.assemble("cpu").depth, size=(640, 192)
+    )
+    factory.check_weights("", "", "", "pnp", larger)
+    assembly = factory.assemble("cpu", gate_weights=larger, precision="float32")
+    street = SyntheticStreet(frames=8, width=416, height=128, seed=7)
+    for frame in street:
+        step = assembly.recognizer.step(frame.name, frame.stamp_ns, frame.image, frame.camera)
+    picture = torch.from_numpy(frame.image).permute(2, 0, 1)[None] / 255
+    enlarged = torch.nn.functional.interpolate(picture, size=(192, 640), mode="bilinear")
+    focal = torch.tensor([frame.camera.fy * 1.5])
+    with torch.no_grad():
+        own = assembly.gate_network(enlarged, focal)
+    own = torch.nn.functional.interpolate(own, size=(128, 416), mode="bilinear")[0, 0].numpy()
+    np.testing.assert_allclose(step.frame.gate_depth, own, rtol=1e-3)
+    assert not np.allclose(step.frame.gate_depth, step.frame.depth, rtol=0.05)
+    assert np.isfinite([region.score for region in step.pair.verdict.regions]).any()
+    assert step.pair.decision.why
+
+
+def test_weights_that_do_not_go_with_the_gates(tmp_path):
+    header = factory.assemble("cpu").depth
+    other = changed(tmp_path / "other.safetensors", header, unit="relative")
     for depth, gate in (("", other), (other, "depth-street")):
-        with pytest.raises(WeightsError, match=words):
+        with pytest.raises(WeightsError, match="relative"):
             factory.assemble("cpu", depth, gate_weights=gate)
-        with pytest.raises(WeightsError, match=words):
+        with pytest.raises(WeightsError, match="relative"):
             factory.check_weights(depth, "", "", "pnp", gate)
 
 

@@ -250,7 +250,6 @@ def test_the_gates_own_weights(robot: Driver, tmp_path: Path) -> None:
 REFUSED = {
     "missing": ({}, "no such weights file"),
     "another network": ({"kind": "masks"}, "a depth network is needed"),
-    "another size": ({"size": "[640, 192]"}, "640x192"),
     "another unit": ({"unit": "relative"}, "relative"),
 }
 

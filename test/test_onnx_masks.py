@@ -2,8 +2,6 @@
 """An ONNX segmentation model in the place of the mask network: fed right, tiled right, refused."""
 
 import json
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto
 from onnx_graphs import COLOURS, colours, describe, flat, places, two_inputs
+from test_cli import fails
 
 from depth_recog.cli.main import main
 from depth_recog.datasets.synthetic import SyntheticStreet
@@ -347,18 +346,9 @@ def test_a_yaml_that_cannot_be_used(tmp_path: Path, case: str) -> None:
 
 
 def test_without_onnxruntime(tmp_path: Path) -> None:
-    """As a process: the module is there for all others."""
     path = colours(tmp_path / "c.onnx")
-    code = (
-        "import sys; sys.modules['onnxruntime'] = None\n"
-        "from depth_recog.cli.main import main\n"
-        f"sys.exit(main(['run', {STREET!r}, '--mask-weights', {str(path)!r}, '--out', 'o']))"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
-    assert result.returncode == 1
-    (line,) = result.stderr.splitlines()
+    arguments = STREET, "--mask-weights", path, "--out", tmp_path / "out"
+    line = fails("run", *arguments, without="onnxruntime")
     assert "c.onnx" in line
     assert "pip install 'depth-recog[onnx]'" in line
 

@@ -27,8 +27,8 @@ MUTANTS = (
     bags(
         "bag: a log left behind",
         "sqlite_file",
-        "        if self._logged():",
-        "        if False:",
+        'how = "" if self._logged() else "?immutable=1"',
+        'how = "?immutable=1"',
         "rosbag_ros",
     ),
 )

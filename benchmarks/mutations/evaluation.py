@@ -91,8 +91,8 @@ MUTANTS = (
     evaluation(
         "motion: rows and columns exchanged",
         "depth_tally",
-        "((columns - camera.cx) * z / camera.fx, (rows - camera.cy) * z / camera.fy, z), -1",
-        "((rows - camera.cx) * z / camera.fx, (columns - camera.cy) * z / camera.fy, z), -1",
+        "camera.rays(columns, rows)",
+        "camera.rays(rows, columns)",
         "depth_groups",
     ),
     evaluation(

@@ -80,8 +80,8 @@ MUTANTS = (
     method(
         "velocity: as if nothing went the camera's way",
         "evidence",
-        "spread += ALONG_DEVIATION**2 * np.outer(along, along)",
-        "pass",
+        " + ALONG_DEVIATION**2 * np.outer(along, along)",
+        "",
     ),
     method(
         "plane: slope ignored",
@@ -181,13 +181,20 @@ MUTANTS = (
         "plane = None",
     ),
     method(
-        "gate: camera's way not asked", "gate_object", "along = _direction(past)", "along = None"
+        "gate: camera's way not asked", "gate_object", "along = _direction(past)", "along = _AHEAD"
     ),
     method(
         "gate: the depth that learns",
         "observation",
         "return self.depth if self.steady is None else self.steady",
         "return self.depth",
+        "gate_object",
+    ),
+    method(
+        "gate: a pose by the depth that learns",
+        "recognizer",
+        "found, keep, scale, earlier.gate_depth)",
+        "found, keep, scale)",
         "gate_object",
     ),
     method("verdict: no reason for blindness", "verdict", "or known.blind or", "or", "gate_fooled"),

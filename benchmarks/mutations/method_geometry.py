@@ -156,20 +156,8 @@ MUTANTS = (
         "homogeneous[:, :2] / torch.where(front, z, torch.ones_like(z))",
         "homogeneous[:, :2]",
     ),
-    method(
-        "lift: fx for fy",
-        "pnp",
-        "(pixels[:, 1] - camera.cy) / camera.fy * z",
-        "(pixels[:, 1] - camera.cy) / camera.fx * z",
-        "pose_estimators",
-    ),
-    method(
-        "camera coordinates: fx for fy",
-        "epipolar",
-        "- camera.cy) / camera.fy",
-        "- camera.cy) / camera.fx",
-        "pose_estimators",
-    ),
+    method("rays: fx for fy", "camera", "(v - self.cy) / self.fy", "(v - self.cy) / self.fx"),
+    method("lift: y not by depth", "pnp", "y * z, z), 1)", "y, z), 1)", "pose_estimators"),
     method(
         "sample: align_corners",
         "projection",

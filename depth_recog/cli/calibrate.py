@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from depth_recog import __version__
+from depth_recog.cli.interrupt import all_or_nothing
 from depth_recog.cli.options import frame_range, quantile, seed, within
 from depth_recog.cli.pipeline_options import (
     add_network_arguments,
@@ -58,14 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Find the thresholds; 1 where it was interrupted, since there are none then."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        return _calibrate(options)
-    except KeyboardInterrupt:
-        print("interrupted: no thresholds were found", file=sys.stderr)
-        return 1
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    return all_or_nothing(lambda: _calibrate(options), "no thresholds were found")
 
 
 def _calibrate(options: argparse.Namespace) -> int:

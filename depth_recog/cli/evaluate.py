@@ -7,7 +7,6 @@ import argparse
 import json
 import math
 import platform
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from depth_recog import __version__
+from depth_recog.cli.interrupt import all_or_nothing
 from depth_recog.cli.options import frame_range, metres, part_of_source, within
 from depth_recog.cli.pipeline_options import (
     add_pipeline_arguments,
@@ -82,14 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Judge a recording or a run; 1 where it was interrupted, since there is no report then."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        return _judge(options)
-    except KeyboardInterrupt:
-        print("interrupted: no report was written", file=sys.stderr)
-        return 1
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    return all_or_nothing(lambda: _judge(options), "no report was written")
 
 
 def _judge(options: argparse.Namespace) -> int:

@@ -6,12 +6,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import signal
 import sys
 from types import FrameType, ModuleType
 
-from depth_recog import __version__
+from depth_recog import __version__, environment
 from depth_recog.errors import DepthRecogError
+from depth_recog.files import text_of
 
 VERBS = {
     "run": "depth, masks and poses of a recording, to files",
@@ -27,6 +29,7 @@ VERBS = {
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_LONGEST_WORD = 500
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
@@ -36,21 +39,17 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    # Our own message says which picture is damaged; OpenCV's warnings would stand before it.
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
-    # Before torch is imported: its threads would otherwise wait by spinning for long, which on a
-    # machine with other work costs several times the time (docs/design.md).
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    # Likewise, before numpy is: its matrices are small, and its threads wait by spinning as well.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    environment.prepare()
     given = sys.argv[1:] if arguments is None else arguments
     verb = next((a for a in given if a in VERBS), "")
     try:
+        for argument in given:
+            text_of(argument)
         module, options = _read(given, verb)
         status: int = module.main(options)
         return status
     except DepthRecogError as error:
-        print(f"depth-recog {verb}: {error}", file=sys.stderr)
+        print(f"depth-recog {verb}: {_in_one_line(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 0  # a wish that was granted is no failure
@@ -63,6 +62,12 @@ def main(arguments: list[str] | None = None) -> int:
             # The process ends now: another Ctrl-C would only make its last callbacks complain.
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
+
+
+def _in_one_line(message: str) -> str:
+    """What a terminal can show of it: no control characters, and no word of thousands of them."""
+    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+    return re.sub(rf"\S{{{_LONGEST_WORD},}}", lambda m: f"{m[0][:80]}...{m[0][-80:]}", plain)
 
 
 def _read(given: list[str], named: str) -> tuple[ModuleType, argparse.Namespace]:

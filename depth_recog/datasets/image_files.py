@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from depth_recog.errors import CalibrationError, SourceError
+from depth_recog.files import text_of
 from depth_recog.method.camera import Camera
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -46,8 +47,8 @@ def list_images(folder: Path) -> list[Path]:
     """The folder's images in natural order; hidden files are left out. Empty if there are none.
 
     Raises:
-        SourceError: the folder cannot be listed, or two images share a stem, which would give two
-            frames one name.
+        SourceError: the folder cannot be listed, a name is not valid UTF-8, or two images share a
+            stem, which would give two frames one name.
     """
     try:
         names = os.listdir(folder)
@@ -61,6 +62,7 @@ def list_images(folder: Path) -> list[Path]:
     files.sort(key=natural_key)
     seen: dict[str, str] = {}
     for file in files:
+        text_of(file)
         other = seen.setdefault(file.stem, file.name)
         if other != file.name:
             raise SourceError(

@@ -82,6 +82,8 @@ def open_source(text: str) -> Sequence:
         return READERS[kind](path)
     except SourceError as error:
         raise SourceError(f"{error} ({KINDS})") from error
+    except OSError as error:
+        raise SourceError(f"{text} cannot be read ({error.strerror}): check the path") from error
 
 
 def split_kind(text: str) -> tuple[str, str]:

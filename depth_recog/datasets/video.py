@@ -17,6 +17,7 @@ from depth_recog.datasets.camera_yaml import EXAMPLE, read_camera_yaml
 from depth_recog.datasets.image_files import fit_camera
 from depth_recog.datasets.sequence import Frame, Truth
 from depth_recog.errors import CalibrationError, SourceError
+from depth_recog.files import text_of
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts")
 
@@ -127,7 +128,7 @@ class Video:
 
     def _open(self) -> cv2.VideoCapture:
         """A decoder at the first frame. Raises SourceError."""
-        capture = cv2.VideoCapture(str(self._file), cv2.CAP_FFMPEG)
+        capture = cv2.VideoCapture(text_of(self._file), cv2.CAP_FFMPEG)
         if not capture.isOpened():
             raise SourceError(
                 f"{self._file} is no video that OpenCV can open: check that it is complete, or "

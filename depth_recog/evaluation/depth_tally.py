@@ -178,9 +178,8 @@ def motions(
     """
     rows, columns = np.nonzero(judged)
     z = truth[rows, columns].astype(np.float64)
-    points = np.stack(
-        ((columns - camera.cx) * z / camera.fx, (rows - camera.cy) * z / camera.fy, z), -1
-    )
+    x, y = camera.rays(columns, rows)
+    points = np.stack((x * z, y * z, z), -1)
     answer = np.full(len(z), MOTIONS.index("background"), np.int8)
     codes = {MOVING: MOTIONS.index("moving"), PARKED: MOTIONS.index("parked")}
     # A thing that moves wins over a parked one where their boxes touch.

@@ -110,9 +110,8 @@ class Points:
             return None
         v, u = np.nonzero(np.isfinite(truth.depth))
         z = truth.depth[v, u].astype(np.float64)
-        places = np.stack(
-            ((u - camera.cx) / camera.fx * z, (v - camera.cy) / camera.fy * z, z), axis=1
-        )
+        x, y = camera.rays(u, v)
+        places = np.stack((x * z, y * z, z), axis=1)
         group = np.full(len(z), -1)
         for box in truth.boxes:
             index = next((i for i, names in enumerate(GROUPS.values()) if box.kind in names), None)

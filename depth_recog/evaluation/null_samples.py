@@ -17,8 +17,9 @@ from depth_recog.method.camera import Camera
 from depth_recog.method.gate_image import Motion, absolute_difference
 from depth_recog.method.masking import PresetRules
 from depth_recog.method.observation import Pair
+from depth_recog.method.pair_poses import pose_pair
 from depth_recog.method.partner import LEAST_MOTION
-from depth_recog.method.pose import PoseEstimator, PosePair
+from depth_recog.method.pose import PoseEstimator
 from depth_recog.method.recognizer import DepthModel, Recognizer, ScoreModel
 from depth_recog.method.settings import Settings
 from depth_recog.method.viewport import Viewport
@@ -208,16 +209,9 @@ class NullRun:
     def _measure_poses(self, pair: Pair, answer: NullSamples) -> None:
         """The literal gate's own measure, with the placebos alone for dynamic objects."""
         keep = self._masks[pair.first.stamp_ns], self._masks[pair.second.stamp_ns]
+        scale = self._settings.depth_scale
         dynamic = self._estimator.estimate(
-            PosePair(
-                pair.first.image,
-                pair.second.image,
-                pair.matches.within(*keep),
-                pair.first.depth,
-                pair.first.camera,
-                self._settings.depth_scale,
-                *keep,
-            )
+            pose_pair(pair.first, pair.second, pair.matches, keep, scale)
         )
         if not (dynamic.ok and pair.static.ok):
             return

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.datasets.image_files import list_images, read_depth
+from depth_recog.datasets.image_files import list_images, read_depth, read_ids
 from depth_recog.datasets.sequence import Frame
 from depth_recog.datasets.side_files import read_numbers
 from depth_recog.errors import ConfigurationError, SourceError
@@ -158,9 +157,4 @@ def _matrix(rows: Any) -> NDArray[np.float64] | None:
 
 
 def _read_ids(path: Path, size: tuple[int, int]) -> NDArray[np.uint8] | None:
-    if not path.is_file():
-        return None
-    ids = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if ids is None or ids.dtype != np.uint8 or ids.shape != size[::-1]:
-        raise SourceError(f"{path}: not an 8-bit image of {size[0]}x{size[1]}: run again")
-    return np.asarray(ids, np.uint8)
+    return read_ids(path, size, "what run wrote") if path.is_file() else None

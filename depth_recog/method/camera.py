@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +90,10 @@ class Camera:
         return np.array(
             [[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]], dtype=np.float64
         )
+
+    def rays(self, u: NDArray[Any], v: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """K^-1 (u, v, 1) of pixels (N,) without distortion: x and y on the plane z = 1."""
+        return (u - self.cx) / self.fx, (v - self.cy) / self.fy
 
     @property
     def size(self) -> tuple[int, int]:

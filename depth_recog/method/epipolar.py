@@ -36,8 +36,7 @@ def camera_coordinates(pixels: NDArray[np.float32], camera: Camera) -> NDArray[n
     Returns:
         (N, 3) float64, on the plane z = 1.
     """
-    x = (pixels[:, 0].astype(np.float64) - camera.cx) / camera.fx
-    y = (pixels[:, 1].astype(np.float64) - camera.cy) / camera.fy
+    x, y = camera.rays(*pixels.astype(np.float64).T)
     return np.stack((x, y, np.ones_like(x)), 1)
 
 

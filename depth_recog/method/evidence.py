@@ -180,15 +180,13 @@ def pooled(evidence: Evidence, pools: Float) -> tuple[Evidence, NDArray[np.bool_
     return together, seen & (counts >= _FEWEST)
 
 
-def speed_priors(along: Float | None) -> list[Float]:
+def speed_priors(along: Float) -> list[Float]:
     """Precisions (3, 3) of v under the ways in which a thing may move, all as likely.
 
     Args:
-        along: (3,) unit vector, the direction in which the camera goes; None while it rests.
+        along: (3,) unit vector, the direction in which the camera goes, or looks while it rests.
     """
     anyhow = np.eye(3) / SPEED_DEVIATION**2
-    if along is None:
-        return [anyhow]
     outer = np.outer(along, along)
     across = (np.eye(3) - outer) / SIDEWAYS_DEVIATION**2
     return [anyhow, across + outer / ALONG_DEVIATION**2]
@@ -197,7 +195,7 @@ def speed_priors(along: Float | None) -> list[Float]:
 def score(
     information: Float,
     vector: Float,
-    along: Float | None = None,
+    along: Float,
     depth_deviation: float | Float = NETWORK_DEVIATION,
 ) -> Float:
     """Twice the log Bayes factor of moving over still.
@@ -232,7 +230,7 @@ def _explained(known: Float, pull: Float, prior: Float) -> Float:
 def velocity(
     information: Float,
     vector: Float,
-    along: Float | None = None,
+    along: Float,
     depth_deviation: float = NETWORK_DEVIATION,
 ) -> tuple[Float, Float]:
     """The likeliest velocity of what has this evidence, if it moves at all.
@@ -250,9 +248,7 @@ def velocity(
         (..., 3) in the second camera's axes, depth's unit per second, and its covariance
         (..., 3, 3).
     """
-    spread = SPEED_DEVIATION**2 * np.eye(3)
-    if along is not None:
-        spread += ALONG_DEVIATION**2 * np.outer(along, along)
+    spread = SPEED_DEVIATION**2 * np.eye(3) + ALONG_DEVIATION**2 * np.outer(along, along)
     known = information.copy()
     known[..., 0, 0] += 1 / depth_deviation**2
     known[..., 1:, 1:] += np.linalg.inv(spread)

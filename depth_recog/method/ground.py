@@ -82,7 +82,7 @@ def fit_plane(depth: NDArray[np.float32], road: Mask, camera: Camera) -> Plane |
     ordered = np.sort(z)
     if ordered[9 * len(z) // 10] < _LEAST_RANGE * ordered[len(z) // 10]:
         return None
-    x, y = (columns - camera.cx) / camera.fx * z, (rows - camera.cy) / camera.fy * z
+    x, y = (ray * z for ray in camera.rays(columns, rows))
     # y = a x + b z + c: heights over a plane that is below, never beside, the camera.
     terms = np.stack((x, z, np.ones_like(z)), 1)
     precision = 1 / z**2

@@ -19,6 +19,35 @@ from depth_recog.method.pose import PoseEstimate, PoseEstimator, PosePair
 Mask = NDArray[np.bool_]
 
 
+def pose_pair(
+    first: Observation,
+    second: Observation,
+    matches: Matches,
+    keep: tuple[Mask, Mask],
+    scale: float,
+    depth: NDArray[np.float32] | None = None,
+) -> PosePair:
+    """What an estimator sees of two frames.
+
+    Args:
+        first: I1.
+        second: I2.
+        matches: correspondences over the whole images.
+        keep: (H, W) bool each, the pixels of I1 and of I2 that it may see.
+        scale: what the depth network's answer was multiplied with.
+        depth: (H, W) float32, D1; None for that of `first`.
+    """
+    return PosePair(
+        first.image,
+        second.image,
+        matches.within(*keep),
+        first.depth if depth is None else depth,
+        first.camera,
+        scale,
+        *keep,
+    )
+
+
 class PairPoses:
     """Three poses of one pair by one estimator; they differ in the pixels that it may see.
 
@@ -62,15 +91,7 @@ class PairPoses:
         return self._of(everything, everything)
 
     def _of(self, keep_first: Mask, keep_second: Mask) -> PoseEstimate:
+        keep = keep_first, keep_second
         return self._estimator.estimate(
-            PosePair(
-                self._first.image,
-                self._second.image,
-                self._matches.within(keep_first, keep_second),
-                self._first.depth,
-                self._first.camera,
-                self._scale,
-                keep_first,
-                keep_second,
-            )
+            pose_pair(self._first, self._second, self._matches, keep, self._scale)
         )

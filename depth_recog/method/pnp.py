@@ -35,9 +35,8 @@ def lift(
     """
     z = at(depth, pixels).astype(np.float64)
     with np.errstate(invalid="ignore"):  # the sky, straight ahead: 0 times infinity
-        x = (pixels[:, 0] - camera.cx) / camera.fx * z
-        y = (pixels[:, 1] - camera.cy) / camera.fy * z
-    return np.stack((x, y, z), 1)
+        x, y = camera.rays(pixels[:, 0], pixels[:, 1])
+        return np.stack((x * z, y * z, z), 1)
 
 
 class PnpEstimator:

@@ -21,10 +21,10 @@ from depth_recog.method.flow import FLOWS
 from depth_recog.method.gate_image import Decision, Motion
 from depth_recog.method.gate_object import GAPS_S, ObjectGate, Past
 from depth_recog.method.observation import Observation, Pair, Step, image_tensor
-from depth_recog.method.pair_poses import PairPoses
+from depth_recog.method.pair_poses import PairPoses, pose_pair
 from depth_recog.method.partner import PartnerBuffer
 from depth_recog.method.pnp import PnpEstimator
-from depth_recog.method.pose import PoseEstimate, PoseEstimator, PosePair
+from depth_recog.method.pose import PoseEstimate, PoseEstimator
 from depth_recog.method.se3 import Matrix
 from depth_recog.method.settings import Settings
 from depth_recog.method.stopwatch import Stopwatch
@@ -291,19 +291,9 @@ class Recognizer:
         assert earlier.tracks is not None
         assert frame.tracks is not None
         found = tracks.matches(earlier.tracks, frame.tracks)
-        keep = ~earlier.dynamic, ~frame.dynamic
-        return _PNP.estimate_from(
-            PosePair(
-                earlier.image,
-                frame.image,
-                found.within(*keep),
-                earlier.gate_depth,
-                frame.camera,
-                self._settings.depth_scale,
-                *keep,
-            ),
-            guess,
-        )
+        keep, scale = (~earlier.dynamic, ~frame.dynamic), self._settings.depth_scale
+        pair = pose_pair(earlier, frame, found, keep, scale, earlier.gate_depth)
+        return _PNP.estimate_from(pair, guess)
 
     def _decide(self, poses: PairPoses, thresholds: Matrix, pixels: int) -> Decision:
         if self._settings.gate == "off":

@@ -54,10 +54,9 @@ def residual(
         camera: intrinsics.
     """
     z = depth.astype(np.float64)
-    u, v = first.astype(np.float64).T
-    x, y = (u - camera.cx) / camera.fx * z, (v - camera.cy) / camera.fy * z
+    x, y = camera.rays(*first.astype(np.float64).T)
     error, by_pose, by_depth, front = linearised(
-        np.array((x, y, z)), second.astype(np.float64).T, T_second_from_first, camera
+        np.array((x * z, y * z, z)), second.astype(np.float64).T, T_second_from_first, camera
     )
     # A point that ends behind the camera has no projection, and proves nothing.
     error[:, ~front], by_pose[..., ~front], by_depth[:, ~front] = 0.0, 0.0, 0.0

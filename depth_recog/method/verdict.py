@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ class Known(NamedTuple):
 
     Attributes:
         evidence: of each feature's pool.
-        along: (3,) unit vector in which the camera goes, or None.
+        along: (3,) unit vector in which the camera goes, see `evidence.speed_priors`.
         scores: (N,), NaN where nothing was measured.
         states: (N,) uint8 `Motion`.
         numbers: (N,) int64, of their regions.
@@ -29,7 +30,7 @@ class Known(NamedTuple):
     """
 
     evidence: Evidence
-    along: Float | None
+    along: Float
     scores: Float
     states: NDArray[np.uint8]
     numbers: NDArray[np.int64]
@@ -75,17 +76,17 @@ def verdict_of(
     likeliest = _most_frequent(frame.labels.ravel()[pixels], of_pixel, len(names))
     features = np.bincount(of_feature)
     rows, columns = np.divmod(pixels[np.argsort(of_pixel, kind="stable")], nearest.shape[1])
-    ends = np.bincount(of_pixel, minlength=len(names)).cumsum()
+    ends = np.bincount(of_pixel, minlength=len(names)).cumsum()[: len(names)].tolist()
     found = []
-    for i, end in enumerate(ends[: len(names)].tolist()):
-        own = slice(ends[i - 1] if i else 0, end)
-        if own.start == end:
+    for i, (start, end) in enumerate(pairwise([0, *ends])):
+        if start == end:
             continue  # another region's features lie on the same pixels
+        own = slice(start, end)
         motion, score = Motion(int(motions[i])), float(measured.score[i])
         region = Region(
             int(names[i]),
             classes[likeliest[i]],
-            end - own.start,
+            end - start,
             int(features[i]),
             motion,
             score,

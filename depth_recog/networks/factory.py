@@ -133,7 +133,7 @@ def assemble(
     if gate_weights:
         kept.append((depth, depth_header))
         gate, gate_header = _network(gate_weights, "depth", place, kept)
-        _check_alike(depth_header, gate_header)
+        _check_units(depth_header, gate_header)
     masks, mask_header = _network(mask_weights, "masks", place, kept)
     if mask_header.classes != settings.rules.classes:
         known, named = mask_header.classes, settings.rules.classes
@@ -167,19 +167,13 @@ def check_weights(
     """Look at the headers and hashes of the files that `assemble` would load. Raises as it does."""
     depth = header_of(depth_weights, "depth")
     if gate_weights:
-        _check_alike(depth, header_of(gate_weights, "depth"))
+        _check_units(depth, header_of(gate_weights, "depth"))
     header_of(mask_weights, "masks")
     if estimator == "network" or pose_weights:
         header_of(pose_weights, "pose")
 
 
-def _check_alike(depth: Header, gate: Header) -> None:
-    if gate.size != depth.size:
-        raise WeightsError(
-            f"{gate.path}: for images of {gate.size[0]}x{gate.size[1]}, the depth weights "
-            f"{depth.path.stem} for {depth.size[0]}x{depth.size[1]}: both see the same images, so "
-            "the gate needs weights of the same size"
-        )
+def _check_units(depth: Header, gate: Header) -> None:
     if gate.unit != depth.unit:
         raise WeightsError(
             f"{gate.path}: its depth is {gate.unit}, that of the depth weights {depth.path.stem} "

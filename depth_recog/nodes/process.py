@@ -15,6 +15,8 @@ import sys
 import threading
 from typing import Any
 
+from depth_recog import environment
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # ros2 launch turns SIGINT into SIGTERM after 5 s: be gone before that.
 _HARD_LIMIT_S = 4.0
@@ -54,14 +56,7 @@ def _main(module: str, name: str) -> int:
     global _orderly
     for number in _SIGNALS:
         signal.signal(number, _on_signal)
-    # Before torch is imported: its threads would otherwise wait by spinning for long, which on a
-    # robot with other work costs several times the time (docs/design.md).
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    # Likewise, before numpy is: its matrices are small, and its threads wait by spinning as well.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-    # Our own message says which picture is damaged; OpenCV's warnings would stand before it.
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    environment.prepare()
     try:
         import rclpy
     except ImportError as error:

@@ -107,10 +107,9 @@ class SqliteFile:
 
     def _opened(self) -> apsw.Connection:
         flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-        if self._logged():
-            connection = apsw.Connection(f"file:{quote(str(self.path))}", flags=flags)
-        else:
-            connection = apsw.Connection(f"file:{quote(str(self.path))}?immutable=1", flags=flags)
+        how = "" if self._logged() else "?immutable=1"
+        # Bytes, for a path need not be text.
+        connection = apsw.Connection(f"file:{quote(os.fsencode(self.path))}{how}", flags=flags)
         # Without it sqlite refuses every row of a file that is shorter than its header says.
         connection.execute("PRAGMA writable_schema=ON")
         return connection
