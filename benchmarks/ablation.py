@@ -5,9 +5,9 @@ python benchmarks/ablation.py OUT --train SOURCE... --judge DRIVE --frames A:B -
                               [--steps 200] [--seeds 0 1 2] [--gates off all image object]
                               [--set KEY=VALUE]
 
-Each run is `depth-recog train`, kept in OUT/GATE-SEED and not repeated where it is done; the last
-weights are judged, not the best, so that the judged frames choose nothing. The judge is
-`depth-recog evaluate`, by what its boxes say of motion. Mean and standard deviation over seeds.
+Each run is `depth-recog train`, kept in OUT/GATE-SEED and not repeated where it is done. The
+weights at its end are judged, not the best on held-out frames, which may be the start's. The judge
+is `depth-recog evaluate`, by what its boxes say of motion. Mean and standard deviation over seeds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from depth_recog.networks.depth import DepthNetwork
+from depth_recog.networks.weights import read_header, save_network
+from depth_recog.training import checkpoint
+from depth_recog.training.learner import Learner, start_network
 
 COMMAND = [sys.executable, "-m", "depth_recog.cli.main"]
 MOTIONS = ("moving", "parked", "background")
@@ -26,9 +31,9 @@ COLUMNS = ("all", *MOTIONS, "moving / parked", "scale's spread")
 
 
 def trained(options: argparse.Namespace, gate: str, seed: int) -> Path:
-    """The weights of a run, which is made where it is not there yet."""
+    """The weights at the end of a run, which is made where it is not there yet."""
     folder = options.out / f"{gate}-{seed}"
-    weights = folder / f"{folder.name}.safetensors"
+    weights = folder / "last.safetensors"
     if weights.is_file():
         return weights
     settings = [
@@ -43,16 +48,21 @@ def trained(options: argparse.Namespace, gate: str, seed: int) -> Path:
     command = [*COMMAND, "train", *options.train, "--out", str(folder)]
     for setting in settings:
         command += ["--set", setting]
-    if (folder / "checkpoints" / "last.pt").is_file():
+    if (folder / "config.yaml").is_file():
         command = [*COMMAND, "train", "--out", str(folder), "--resume"]
     subprocess.run(command, check=True, stdout=sys.stderr)
+    start = start_network(options.start, "depth")
+    learner = Learner(cast(DepthNetwork, start.network), None)
+    learner.load_state_dict(checkpoint.load(folder / "checkpoints" / "last.pt")["average"])
+    size = read_header(folder / f"{folder.name}.safetensors").size
+    save_network(learner.depth, weights, "depth", start.architecture, size, "metres")
     return weights
 
 
 def judged(options: argparse.Namespace, weights: str) -> dict[str, float]:
     """Median-scaled abs_rel of all pixels and by motion, their ratio, and the scale's spread."""
-    name = Path(weights).stem if weights.endswith(".safetensors") else weights
-    answer = options.out / f"{name}.json"
+    path = Path(weights)
+    answer = options.out / f"{path.parent.name}.json"
     if not answer.is_file():
         command = [*COMMAND, "evaluate", options.judge, "--frames", options.frames]
         command += ["--weights", weights, "--gate", "off", "--json", str(answer)]
