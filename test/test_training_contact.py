@@ -7,7 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
+
 from depth_recog.method.masking import CITYSCAPES, GROUND, PresetRules
+from depth_recog.training.batches import Batch
+from depth_recog.training.config import Loss
 from depth_recog.training.contact import (
     LEAST_RISE,
     TOLERANCE,
@@ -15,6 +19,8 @@ from depth_recog.training.contact import (
     contact_inverse,
     road_planes,
 )
+from depth_recog.training.learner import Prediction
+from depth_recog.training.objective import objective
 
 H, W = 64, 96
 HORIZON, FOCAL, HEIGHT = 20.0, 60.0, 1.65
@@ -149,3 +155,29 @@ def test_only_the_thing_is_drawn_and_only_beyond_the_tolerance() -> None:
     near = target * torch.tensor(1 + 0.9 * TOLERANCE)
     assert (contact_error(near, target) == 0).all()
     assert contact_error(target * 2, target).mean() == pytest.approx(np.log(2) - TOLERANCE)
+
+
+def test_the_loss_asks_where_neither_neighbour_is_compared() -> None:
+    labels = street()
+    labels[:, :, 15:41, 30:50] = CAR
+    inverse = torch.where(labels == CAR, 0.05, seen(labels))
+    masked = torch.zeros(1, 2, 2, H, W, dtype=torch.bool)
+    masked[:, :, 0, :, 25:45] = True
+    masked[:, 0, 0, :, 45:] = True  # with one neighbour only
+    masked[:, :, 1, :, 60:] = True  # in the neighbours, where nothing stands
+    images = torch.randint(0, 255, (1, 3, 3, H, W), dtype=torch.uint8)
+    k = torch.tensor([[[FOCAL, 0, W / 2], [0, FOCAL, HORIZON], [0, 0, 1]]])
+    nothing = torch.full((1, 1, H, W), torch.nan)
+    batch = Batch(
+        images, masked, labels, k, torch.eye(4).expand(1, 2, 4, 4), nothing, torch.ones(1, 1, H, W),
+        torch.ones(1, 4), torch.zeros(1, 0, dtype=torch.uint8), torch.eye(4)[None],
+    )  # fmt: skip
+    predicted = Prediction([inverse, inverse[..., ::4, ::4]], None)
+    terms, _ = objective(batch, predicted, Loss(contact=0.3), lambda count: count)
+    foot = (40.5 - HORIZON) / (FOCAL * HEIGHT)
+    torch.testing.assert_close(
+        terms.contact, torch.tensor(0.3 * (np.log(foot / 0.05) - TOLERANCE)).float(), rtol=2e-2,
+        atol=0,
+    )  # fmt: skip
+    bare = Batch(**{**vars(batch), "masked": torch.zeros_like(masked)})
+    assert objective(bare, predicted, Loss(contact=0.3), lambda c: c)[0].contact == 0
