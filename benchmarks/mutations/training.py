@@ -39,10 +39,7 @@ MUTANTS = (
     training(
         "contact: above the foot", "contact", "b * (foot + 0.5)", "b * (foot - 1.5)", "contact"
     ),
-    training(
-        "contact: any thing above", "contact", "& (groups > 0) & stands", "& stands", "contact"
-    ),
-    training("contact: not on the ground", "contact", "& stands & (target", "& (target", "contact"),
+    training("contact: not on the ground", "contact", "left_out & stands", "left_out", "contact"),
     training(
         "contact: near the horizon", "contact", "target > LEAST_RISE * b", "target > 0", "contact"
     ),

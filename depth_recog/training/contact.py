@@ -99,6 +99,7 @@ def contact_inverse(inverse: Tensor, labels: Tensor, left_out: Tensor) -> tuple[
     groups = _GROUPS.to(device)[index]
     row = torch.arange(height, device=device).view(1, 1, -1, 1).expand_as(labels)
     # The row below which a pixel's thing ends: what stands behind it begins above another edge.
+    # What is no thing ends above a thing, or with the picture: never on the ground.
     last = torch.full_like(row, height - 1)
     ends = torch.where(
         groups[..., 1:, :] != groups[..., :-1, :], row[..., :-1, :], last[..., 1:, :]
@@ -110,7 +111,7 @@ def contact_inverse(inverse: Tensor, labels: Tensor, left_out: Tensor) -> tuple[
     a, b, c = (p.view(-1, 1, 1, 1) for p in plane.unbind(1))
     u = torch.arange(width, device=device, dtype=inverse.dtype)
     target = a * u + b * (foot + 0.5) + c
-    known = left_out & (groups > 0) & stands & (target > LEAST_RISE * b) & good.view(-1, 1, 1, 1)
+    known = left_out & stands & (target > LEAST_RISE * b) & good.view(-1, 1, 1, 1)
     return torch.where(known, target, torch.ones_like(target)), known
 
 
