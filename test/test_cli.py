@@ -401,7 +401,7 @@ def test_a_strange_name_gives_one_line_that_can_be_read(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.isprintable()
     assert len(line) < 1200
-    assert str(tmp_path) in line
+    assert str(tmp_path)[:40] in line, "what was named can be recognised"
 
 
 @pytest.mark.parametrize("limit", ["0", "-3", "two"])

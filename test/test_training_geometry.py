@@ -24,7 +24,7 @@ from depth_recog.training.train import make_fabric
 from depth_recog.training.trainer import Trainer
 from depth_recog.training.validation import Examiner
 
-STEPS = 20
+STEPS = 48
 RULES = PresetRules()
 
 
@@ -80,14 +80,9 @@ def test_training_lowers_the_loss_and_the_error(right) -> None:
 
 
 def shuffled(school: School) -> Lesson:
-    """Every frame with the neighbours of another."""
-    samples = school.lesson.samples
-    order = np.random.default_rng(0).permutation(len(samples))
-    mixed = [
-        Sample(s.index, samples[k].before, samples[k].after)
-        for s, k in zip(samples, order, strict=True)
-    ]
-    return replace(school.lesson, samples=mixed)
+    """Every frame beside pictures of other moments than its neighbours' motion is of."""
+    order = np.random.default_rng(0).permutation(len(school.street))
+    return beside(school, {name: getattr(school.street, name)[order] for name in SEEN})
 
 
 def wrong_intrinsics(school: School) -> Lesson:
@@ -99,11 +94,16 @@ def wrong_intrinsics(school: School) -> Lesson:
 
 def other_camera(school: School) -> Lesson:
     """Neighbours that another camera took in another street."""
+    return beside(school, {name: getattr(school.elsewhere, name) for name in SEEN})
+
+
+SEEN = ("images", "labels", "intrinsics", "anchors")
+
+
+def beside(school: School, seen: dict[str, np.ndarray]) -> Lesson:
+    """The lesson with neighbours that saw something else; their motion is what it was."""
     street, count = school.street, len(school.street)
-    arrays = {
-        name: np.concatenate((getattr(street, name), getattr(school.elsewhere, name)))
-        for name in ("images", "labels", "intrinsics", "anchors")
-    }
+    arrays = {name: np.concatenate((getattr(street, name), seen[name])) for name in SEEN}
     poses = np.concatenate((street.poses, street.poses))
     frames = replace(street, **arrays, poses=poses, depths=None, dense=False)
     samples = [Sample(s.index, s.before + count, s.after + count) for s in school.lesson.samples]

@@ -205,7 +205,7 @@ def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(base: Path
     assert len(means[0]) == len(means[1]) > 100
     largest = max(float(g.abs().max()) for g in means[0])
     for a, b in zip(*means, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5 * largest)
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=3e-5 * largest)
     assert losses(base / "one") == pytest.approx(losses(base / "two"), rel=1e-5)
     card = read_card(base / "two" / "two.md")
     assert card["unit"].startswith("metres: as blank had it; the scale was held")

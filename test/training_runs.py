@@ -10,7 +10,7 @@ import torch
 
 from depth_recog.cli.options import part_of_source
 from depth_recog.datasets.sources import open_source
-from depth_recog.networks.weights import load_network, save_network
+from depth_recog.networks.weights import save_network
 from depth_recog.training.cache import open_part
 from depth_recog.training.config import Config, make_config
 from depth_recog.training.data import anchor_eyes
@@ -25,14 +25,11 @@ STREET = "synthetic:street?seed=3&frames=16&width=128&height=64"
 
 
 def blank_start(folder: Path) -> Path:
-    """Depth weights whose heads know nothing: about 15 m everywhere."""
-    network, header = load_network("", "depth")
+    """Depth weights that know nothing: about 15 m everywhere."""
     torch.manual_seed(0)
-    for head in network.heads:
-        torch.nn.init.constant_(head.bias, -3.5)
-        torch.nn.init.normal_(head.weight, std=0.01)
+    start = start_network("masks-street", "depth")
     path = folder / "blank.safetensors"
-    save_network(network, path, "depth", header.architecture, SIZE, "metres")
+    save_network(start.network, path, "depth", start.architecture, SIZE, "metres")
     return path
 
 
