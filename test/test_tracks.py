@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from depth_recog.datasets.synthetic import SyntheticStreet
 from depth_recog.method import flow, tracks
 from depth_recog.method.correspondences import Matches, at
-from depth_recog.method.masking import PresetRules
-from depth_recog.method.tracks import STATIC, Tracks, as_bright_as, follow, none_yet
+from depth_recog.method.masking import PresetRules, dilated
+from depth_recog.method.tracks import STATIC, Tracks, as_bright_as, none_yet
 
 PROPERTY = settings(deadline=None, max_examples=25, derandomize=True, database=None)
 Grey = NDArray[np.uint8]
@@ -24,6 +24,13 @@ SHAPE = (128, 208)
 
 def grey_of(image: Grey) -> Grey:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def follow(
+    known: Tracks, before: Grey, grey: Grey, groups: Grey, margin: int, how: flow.Flow
+) -> Tracks:
+    near = dilated(groups > STATIC, margin)
+    return tracks.follow(known, before, grey, groups, near, how)
 
 
 def picture(seed: int = 0) -> Grey:

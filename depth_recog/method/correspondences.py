@@ -54,7 +54,15 @@ class Matches:
 
 def at(image: NDArray[S], pixels: NDArray[np.float32]) -> NDArray[S]:
     """Values of a (H, W) array at (N, 2) pixels (u, v), the nearest one's, clipped to the image."""
-    height, width = image.shape
-    u, v = np.clip(np.rint(pixels).astype(int), 0, (width - 1, height - 1)).T
+    u, v = nearest_pixels(pixels, image.shape)
     values: NDArray[S] = image[v, u]
     return values
+
+
+def nearest_pixels(
+    pixels: NDArray[np.float32], shape: tuple[int, ...]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Columns and rows (N,) of (H, W) nearest to (N, 2) pixels (u, v), clipped to the image."""
+    height, width = shape
+    u, v = np.clip(np.rint(pixels).astype(int), 0, (width - 1, height - 1)).T
+    return u, v

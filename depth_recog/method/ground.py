@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.method.camera import Camera
-from depth_recog.method.correspondences import at
+from depth_recog.method.correspondences import at, nearest_pixels
 from depth_recog.method.median import median
 
 Float = NDArray[np.float64]
@@ -32,6 +32,9 @@ CONTACT_DEVIATION = 0.08
 
 CONTACT_PIXELS = 1.5
 """Of the row of a contact: the mask's edge, shadows."""
+
+TUKEY = 4.685 * 1.4826
+"""Of the median absolute error: where Tukey's weights end."""
 
 _LEAST_PIXELS = 200
 _MOST_PIXELS = 1500
@@ -92,7 +95,7 @@ def fit_plane(depth: NDArray[np.float32], road: Mask, camera: Camera) -> Plane |
         weighted = terms * weights[:, None]
         plane = cv2.solve(weighted.T @ terms, weighted.T @ y, flags=cv2.DECOMP_SVD)[1][:, 0]
         residual = np.abs(y - terms @ plane) / z
-        limit = 4.685 * 1.4826 * max(median(residual), 1e-6)
+        limit = TUKEY * max(median(residual), 1e-6)
         weights = precision * np.clip(1 - (residual / limit) ** 2, 0, None) ** 2
     found = Plane(*(float(v) for v in plane))
     if found.height <= 0 or max(abs(found.slope), abs(found.incline)) > _STEEPEST:
@@ -130,9 +133,8 @@ def witnessed_depth(
     deviation = np.full(len(pixels), NETWORK_DEVIATION)
     if plane is None or not len(pixels):
         return own, deviation
-    height, width = dynamic.shape
-    u = np.clip(np.rint(pixels[:, 0]).astype(int), 0, width - 1)
-    v = np.clip(np.rint(pixels[:, 1]).astype(int), 0, height - 1)
+    height = len(dynamic)
+    u, v = nearest_pixels(pixels, dynamic.shape)
     below = first_free_row(dynamic, u, v)
     seen = below < height
     row = np.minimum(below, height - 1)

@@ -180,7 +180,7 @@ class Recognizer:
             before.grey,
             frame.grey,
             frame.groups,
-            self._settings.mask_margin,
+            frame.near(self._settings.mask_margin),
             FLOWS[self._settings.flow],
             frame.patches,
         )

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.method.camera import Camera
+from depth_recog.method.correspondences import nearest_pixels
 from depth_recog.method.gate_image import Decision, Motion
 from depth_recog.method.pose import PoseEstimate
 from depth_recog.method.residual import Float
@@ -117,16 +118,15 @@ def spread_over(patches: NDArray[np.int32], pixels: NDArray[np.float32]) -> NDAr
     Returns:
         (H, W) int32, index of the feature, -1 where the patch has none.
     """
-    height, width = patches.shape
     answer = np.full(patches.shape, -1, np.int32)
-    u, v = np.clip(np.rint(pixels).astype(int), 0, (width - 1, height - 1)).T
+    u, v = nearest_pixels(pixels, patches.shape)
     owners = patches[v, u]
     inside = np.flatnonzero(patches > 0)
     numbers = patches.ravel()[inside]
     for patch in np.unique(owners[owners > 0]):
         own = np.flatnonzero(owners == patch)
         mine = inside[numbers == patch]
-        rows, columns = np.divmod(mine, width)
+        rows, columns = np.divmod(mine, patches.shape[1])
         top, left = rows[0], columns.min()
         away = np.ones((rows[-1] + 1 - top, columns.max() + 1 - left), np.uint8)
         away[v[own] - top, u[own] - left] = 0

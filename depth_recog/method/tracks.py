@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from depth_recog.method.correspondences import Matches, at
 from depth_recog.method.features import find_features
 from depth_recog.method.flow import Flow
-from depth_recog.method.masking import dilated
 
 STATIC = 0
 """Group of what cannot move."""
@@ -76,7 +75,7 @@ def follow(
     before: NDArray[np.uint8],
     grey: NDArray[np.uint8],
     groups: NDArray[np.uint8],
-    margin: int,
+    near: NDArray[np.bool_],
     flow: Flow,
     patches: NDArray[np.int32] | None = None,
 ) -> Tracks:
@@ -90,15 +89,13 @@ def follow(
         before: (H, W) uint8, the frame before.
         grey: (H, W) uint8, this frame.
         groups: (H, W) uint8, group by pixel of this frame.
-        margin: how far the groups are grown before static features are looked for, pixels.
+        near: (H, W) bool, the groups and what is about them: no static feature is looked for there.
         flow: finds features again.
         patches: (H, W) int32, of the groups together, where somebody knows them already.
 
     Returns:
         The features of this frame; N = 0 on an image without texture.
     """
-    dynamic = groups > STATIC
-    near = dilated(dynamic, margin)
     kept, lost = tracks, 0.0
     if len(tracks):
         found = flow(before, as_bright_as(before, grey), tracks.pixels)
@@ -107,7 +104,7 @@ def follow(
         same = (at(groups, found.second) == was) & ((was != STATIC) | ~at(near, found.second))
         rows = found.rows[same]
         kept = Tracks(tracks.ids[rows], found.second[same], was[same], tracks.next_id)
-    pixels = find_features(grey, dynamic, near, kept.pixels, patches)
+    pixels = find_features(grey, groups > STATIC, near, kept.pixels, patches)
     ids = np.arange(kept.next_id, kept.next_id + len(pixels))
     return Tracks(
         np.concatenate((kept.ids, ids)),

@@ -28,7 +28,7 @@ def header_of(name: str, network: str) -> Header:
     Raises:
         WeightsError: missing, damaged, or another kind of network.
     """
-    if _is_directory(name, network):
+    if is_directory(name, network):
         return hf_directory.read_directory(name)
     if not _is_onnx(name):
         return weights.header_of(name, network)
@@ -59,7 +59,7 @@ def load_model(name: str, network: str, device: torch.device | str = "cpu") -> t
             missing.
         DeviceError: onnxruntime lacks what the ONNX model's YAML asks for.
     """
-    if _is_directory(name, network):
+    if is_directory(name, network):
         return hf_directory.load_directory(header_of(name, network), torch.device(device))
     if not _is_onnx(name):
         return weights.load_network(name, network, device)
@@ -92,7 +92,8 @@ def preset_rules(dynamic_classes: list[str], mask_weights: str = "") -> PresetRu
     return PresetRules(description.classes, named)
 
 
-def _is_directory(name: str, network: str) -> bool:
+def is_directory(name: str, network: str) -> bool:
+    """Whether a name means a directory of transformers: a shipped name never does."""
     shipped = (weights.SHIPPED / f"{name}.safetensors").is_file()
     return network == "depth" and bool(name) and not shipped and Path(name).expanduser().is_dir()
 

@@ -9,10 +9,13 @@ road is taken as a plane fitted to the network's own depth, so that no scale is 
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from depth_recog.method.masking import CITYSCAPES, GROUND, ROAD, PresetRules
+from depth_recog.method.ground import TUKEY
+from depth_recog.method.masking import GROUND, PresetRules
+from depth_recog.training.flatness import ROAD
 
 TOLERANCE = 0.1
 """Of log depth: things are not flat, and bumpers hang over the wheels. Below it nothing is said."""
@@ -25,18 +28,12 @@ _STRIDE = 4
 _ROUNDS = 5
 _LEAST_PIXELS = 60
 _LARGEST_RESIDUAL = 0.08
-_TUKEY = 4.685 * 1.4826
 _TINY = 1e-6
 
 
-def _table(names: tuple[str, ...]) -> Tensor:
-    table = torch.zeros(256, dtype=torch.bool)
-    table[[CITYSCAPES.index(name) for name in names]] = True
-    return table
-
-
-_ROAD, _GROUND = _table(ROAD), _table(GROUND)
-_GROUPS = torch.from_numpy(PresetRules().group_pixels(torch.arange(256).byte()[None].numpy())[0])
+_IDS = np.arange(256, dtype=np.uint8)[None]
+_GROUND = torch.from_numpy(PresetRules().pixels_of(_IDS, GROUND)[0])
+_GROUPS = torch.from_numpy(PresetRules().group_pixels(_IDS)[0])
 
 
 def road_planes(inverse: Tensor, road: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,8 +58,6 @@ def road_planes(inverse: Tensor, road: Tensor) -> tuple[Tensor, Tensor]:
     )
     terms = torch.stack((u.flatten(), v.flatten(), torch.ones_like(u).flatten()), -1)
     weights = use / seen
-    off = torch.zeros_like(seen)
-    plane = torch.zeros(batch, 3, dtype=torch.float64, device=inverse.device)
     little = _TINY * torch.eye(3, dtype=torch.float64, device=inverse.device)
     for _ in range(_ROUNDS):
         weighted = terms * weights[..., None]
@@ -72,7 +67,7 @@ def road_planes(inverse: Tensor, road: Tensor) -> tuple[Tensor, Tensor]:
         plane = torch.linalg.solve(normal / scale + little, right / scale)[..., 0]
         off = (plane @ terms.T / seen - 1).abs()
         typical = torch.where(use > 0, off, torch.nan).nanmedian(1).values.nan_to_num(1.0)
-        limit = _TUKEY * typical.clamp(min=1e-3)[:, None]
+        limit = TUKEY * typical.clamp(min=1e-3)[:, None]
         weights = use / seen * (1 - (off / limit).square()).clamp(min=0).square()
     enough = use.sum(1) >= _LEAST_PIXELS
     good = enough & (typical < _LARGEST_RESIDUAL) & (plane[:, 1] > 0)
@@ -95,7 +90,7 @@ def contact_inverse(inverse: Tensor, labels: Tensor, left_out: Tensor) -> tuple[
     height, width = inverse.shape[2:]
     index = labels.long()
     device = labels.device
-    plane, good = road_planes(inverse, _ROAD.to(device)[index])
+    plane, good = road_planes(inverse, labels == ROAD)
     groups = _GROUPS.to(device)[index]
     row = torch.arange(height, device=device).view(1, 1, -1, 1).expand_as(labels)
     # The row below which a pixel's thing ends: what stands behind it begins above another edge.

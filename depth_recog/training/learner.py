@@ -15,7 +15,7 @@ from depth_recog.networks.deeplab import RefinedDeepLab
 from depth_recog.networks.depth import DepthNetwork
 from depth_recog.networks.encoders import Encoder
 from depth_recog.networks.hf_depth import HfDepth
-from depth_recog.networks.models import load_model
+from depth_recog.networks.models import is_directory, load_model
 from depth_recog.networks.pose import PoseNetwork
 from depth_recog.networks.weights import Header, load_network, read_header, resolve
 
@@ -81,9 +81,9 @@ def start_network(text: str, kind: str) -> Start:
 
 
 def _holds_masks(text: str) -> bool:
-    if Path(text).expanduser().is_dir():
-        return False
-    return read_header(resolve(text, "depth")).network == "masks"
+    return (
+        not is_directory(text, "depth") and read_header(resolve(text, "depth")).network == "masks"
+    )
 
 
 def _encoder_of_masks(text: str) -> Start:
