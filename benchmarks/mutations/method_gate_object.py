@@ -100,7 +100,13 @@ MUTANTS = (
         "contact: ten rows off", "ground", "(row - 0.5 - camera.cy)", "(row - 10.5 - camera.cy)"
     ),
     method("contact: half a row", "ground", "(row - 0.5 - camera.cy)", "(row - camera.cy)"),
-    method("contact: never in conflict", "ground", "_CONFLICT = 3.0", "_CONFLICT = 3e9"),
+    method("contact: seen, not believed", "ground", "np.where(usable, contact, own)", "own"),
+    method(
+        "contact: as exact far away as near",
+        "ground",
+        "np.hypot(CONTACT_DEVIATION, CONTACT_PIXELS / camera.fy / rise)",
+        "np.full(len(own), CONTACT_DEVIATION)",
+    ),
     method("contact: of another thing", "ground", "_SAME_THING = 0.2", "_SAME_THING = 2e9"),
     method("contact: on anything", "ground", "seen & ground[row, u] &", "seen &"),
     method(
