@@ -10,8 +10,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import torch
 
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-# Fewer than 102 domains are usable; the process id keeps two test runs apart.
-os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+# Fewer than 102 domains are usable; the process id keeps two test runs, and two workers, apart.
+if "PYTEST_XDIST_WORKER" in os.environ or "ROS_DOMAIN_ID" not in os.environ:
+    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 torch.manual_seed(0)
 # A run in the background inherits that it is ignored; the tests are about what it does.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -46,7 +46,7 @@ def test_the_command_line_stands_over_the_file(tmp_path: Path, capsys) -> None:
         ({"stepps": 3}, ("unknown key 'stepps'", "steps", "patience")),
         ({"loss": {"alfa": 1}}, ("unknown key 'loss.alfa'", "alpha")),
         ({"loss": {"alpha": 1.5}}, ("loss.alpha", "1.5", "less than or equal to 1")),
-        ({"gate": "pixel"}, ("gate", "'off', 'all', 'image' or 'object'")),
+        ({"gate": "pixel"}, ("gate", "'auto', 'off', 'all', 'image' or 'object'")),
         ({"motion": "odometry"}, ("motion", "'auto', 'recorded' or 'network'")),
         ({"size": [100, 64]}, ("size", "multiples of 32")),
         ({"dynamic_classes": ["cars"]}, ("dynamic_classes", "'cars'", "bicycle")),

@@ -128,7 +128,7 @@ def test_training_goes_on_from_the_result(run: Path, tmp_path: Path) -> None:
 
 
 def test_the_scale_is_where_the_images_fit_best(relative: Path, tmp_path: Path) -> None:
-    config = quick(relative)
+    config = quick(relative, gate="all")
     seen = eyes(config)
     data = read_data(config, [part(STREET)], [], SIZE, seen, tmp_path, print, lambda: False)
     samples = read_samples(config, data.lessons, False)

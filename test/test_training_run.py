@@ -22,6 +22,7 @@ from depth_recog.cli.main import main
 from depth_recog.evaluation.splits import trained_on
 from depth_recog.networks.weights import file_sha256, load_network, read_card, read_header
 from depth_recog.training import checkpoint
+from depth_recog.training.gating import gate_for
 from depth_recog.training.learner import start_network
 from depth_recog.training.result import export
 from depth_recog.training.run_folder import RunFolder
@@ -147,6 +148,15 @@ def test_a_gate_that_asks_a_start_without_depth_is_refused(base: Path, gate: str
     assert not (base / f"blank-{gate}").exists()
 
 
+def test_what_is_parked_teaches_where_the_start_knows_how_far_it_is() -> None:
+    knows = start_network("depth-street", "depth")
+    blank = start_network("masks-street", "depth")
+    assert gate_for("auto", knows) == "object"
+    assert gate_for("auto", blank) == "all"
+    for gate in ("off", "all", "image", "object"):
+        assert gate_for(gate, knows) == gate
+
+
 def test_the_run_folder_has_curves_pictures_and_all_keys(whole: Path) -> None:
     events = EventAccumulator(str(whole / "tensorboard"))
     events.Reload()
@@ -189,6 +199,27 @@ def test_interrupted_then_killed_then_resumed_it_is_the_same_run(base: Path, who
     a, b = (load_network(str(f), "depth")[0].state_dict() for f in (ours, theirs))
     for key in a:
         torch.testing.assert_close(a[key], b[key], rtol=1e-2, atol=1e-4)
+
+
+def test_who_reads_may_be_killed_and_the_group_may_be_terminated(base: Path) -> None:
+    """The first is what a machine does that is short of memory, the second what SLURM does."""
+    run = start(*arguments(base, "hit", "--set", "workers=1", "--set", "steps=1000"))
+    line_with(run, "step 3, held-out")
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text(encoding="ascii")
+    for reader in children.split():
+        os.kill(int(reader), signal.SIGKILL)
+    errors = run.communicate(timeout=SECONDS)[1]
+    assert run.returncode == 1, errors
+    assert "a process that reads frames was killed" in errors
+    assert "--resume" in errors
+    assert "Traceback" not in errors
+    run = start("train", "--out", str(base / "hit"), "--resume")
+    line_with(run, "held-out")
+    os.killpg(run.pid, signal.SIGTERM)
+    errors = run.communicate(timeout=SECONDS)[1]
+    assert run.returncode == 0, errors
+    assert "everything is saved" in errors
+    assert "Traceback" not in errors
 
 
 def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(base: Path) -> None:

@@ -117,4 +117,7 @@ MUTANTS = (
         "if True:\n            return values",
         "run",
     ),
+    training(
+        "workers heed the group's signals", "batches", "signal.SIG_IGN", "signal.SIG_DFL", "run"
+    ),
 )

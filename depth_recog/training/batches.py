@@ -7,6 +7,7 @@ read whether one process reads it or several share it.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
@@ -218,6 +219,9 @@ class Order(Sampler[list[tuple[int, int, int]]]):
 
 def _start_worker(number: int) -> None:
     cv2.setNumThreads(0)
+    # Ctrl-C and scancel reach the whole group: the trainer ends its workers when all is saved.
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)
 
 
 def make_loader(samples: Samples, order: Order, workers: int, pin: bool) -> DataLoader[Batch]:

@@ -116,10 +116,10 @@ class Config(Group):
         description="mask weights (or .onnx), where a source has no labels",
     )
     dynamic_classes: tuple[str, ...] = Field(default=DYNAMIC, description="what can move")
-    gate: Literal["off", "all", "image", "object"] = Field(
-        default="all",
+    gate: Literal["auto", "off", "all", "image", "object"] = Field(
+        default="auto",
         description="what is left out of what can move: nothing, all, or all but what the literal "
-        "gate or the gate by object calls still",
+        "gate or the gate by object calls still; auto: object where the start knows depth, or all",
     )
     motion: Literal["auto", "recorded", "network"] = Field(
         default="auto", description="between frames; auto: recorded where a source has poses"

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from depth_recog.errors import ConfigurationError
 from depth_recog.method.camera import Camera
 from depth_recog.method.gate_image import Motion
 from depth_recog.method.masking import PresetRules
@@ -23,6 +24,7 @@ from depth_recog.method.pnp import PnpEstimator
 from depth_recog.method.recognizer import Recognizer
 from depth_recog.method.settings import Settings
 from depth_recog.training.cache import Eyes
+from depth_recog.training.learner import Start
 from depth_recog.training.pairs import Sample
 from depth_recog.training.prepared import Prepared
 
@@ -108,5 +110,20 @@ GATES: dict[str, Callable[[Prepared, list[Sample], PresetRules, Eyes], Decisions
 }
 """Pair by pair. With `object` everything that is not among the `still_pixels` is left out."""
 
-GATES_BY_DEPTH = ("image", "object")
-"""Those that look at the start's depth."""
+_BY_DEPTH = ("image", "object")
+
+
+def gate_for(wanted: str, start: Start) -> str:
+    """The gate of a run, one of `GATES`; auto: `object` where the start knows depth, or `all`.
+
+    Raises:
+        ConfigurationError: the gate looks at the start's depth, and that knows none.
+    """
+    if wanted == "auto":
+        return "all" if start.blank else "object"
+    if start.blank and wanted in _BY_DEPTH:
+        raise ConfigurationError(
+            f"gate {wanted!r} decides with the start's depth, and {start.name} knows none: "
+            "use gate all, or the result of such a run as start.depth"
+        )
+    return wanted

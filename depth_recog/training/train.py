@@ -19,7 +19,7 @@ from depth_recog.training.align import align
 from depth_recog.training.cache import Part
 from depth_recog.training.config import Config
 from depth_recog.training.data import Data, anchor_eyes, read_data, read_samples
-from depth_recog.training.gating import GATES_BY_DEPTH
+from depth_recog.training.gating import gate_for
 from depth_recog.training.learner import Learner, Start, start_network
 from depth_recog.training.processes import first_alone
 from depth_recog.training.result import export
@@ -107,18 +107,14 @@ def train(
     if not resume:
         first_alone(fabric, lambda: folder.create(config))
     depth = start_network(config.start.depth, "depth")
-    if depth.blank and config.gate in GATES_BY_DEPTH:
-        raise ConfigurationError(
-            f"gate {config.gate!r} decides with the start's depth, and {depth.name} knows none: "
-            "use gate all, or the result of such a run as start.depth"
-        )
+    config = config.model_copy(update={"gate": gate_for(config.gate, depth)})
     data = _data(fabric, config, parts, held, folder, depth, tell, stop)
     networked = config.motion == "network" or not data.posed
     unit, why_unit = unit_of(config, data, depth)
     pose = start_network(config.start.pose, "pose") if networked else None
     sees = cast(DepthNetwork | HfDepth, depth.network)
     learner = Learner(sees, cast(PoseNetwork, pose.network) if pose else None)
-    facts = origin() | {"unit": unit, "frames": data.counts}
+    facts = origin() | {"unit": unit, "gate": config.gate, "frames": data.counts}
     first_alone(fabric, lambda: folder.write_manifest(data.files))
     facts = first_alone(fabric, lambda: folder.write_facts(facts)) or facts
     samples = read_samples(config, data.lessons, networked)
@@ -211,6 +207,7 @@ def _facts_of_card(
         **({"resumed": facts["resumed"]} if "resumed" in facts else {}),
         "versions": {"depth_recog": facts["depth_recog"], "torch": facts["torch"]},
         "seed": config.seed,
+        "gate": config.gate,
         "steps": trainer.progress.step,
         "best_step": trainer.progress.best_step,
         "ended": ended[why],

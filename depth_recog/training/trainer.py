@@ -144,9 +144,22 @@ class Trainer:
             Why it ended: "steps", "patience" or "asked".
 
         Raises:
-            TrainingError: the loss or the gradient is not finite; the last checkpoint stays.
+            TrainingError: the loss or the gradient is not finite, or a process that reads was
+                killed; the last checkpoint stays.
             OutputError: the disk is full; likewise.
         """
+        try:
+            return self._run(curves, stop)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise TrainingError(
+                f"a process that reads frames was killed ({error}): {self._folder.last} holds the "
+                f"state of step {self._saved_step}, go on with --resume; where memory is short, "
+                "fewer workers need less"
+            ) from error
+
+    def _run(self, curves: Curves | None, stop: Callable[[], bool]) -> str:
         config, fabric = self._config, self._fabric
         if self._worn_out:
             return "patience"
