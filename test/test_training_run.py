@@ -153,6 +153,7 @@ def test_what_is_parked_teaches_where_the_start_knows_how_far_it_is() -> None:
     blank = start_network("masks-street", "depth")
     assert gate_for("auto", knows) == "object"
     assert gate_for("auto", blank) == "all"
+    assert gate_for("auto", knows._replace(metric=False)) == "all"
     for gate in ("off", "all", "image", "object"):
         assert gate_for(gate, knows) == gate
 

@@ -87,7 +87,7 @@ def _read(given: list[str], named: str) -> tuple[ModuleType, argparse.Namespace]
         parser.add_argument("--version", action="version", version=f"depth_recog {__version__}")
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
         for verb, text in VERBS.items():
-            sub = verbs.add_parser(verb, help=text, description=text.capitalize() + ".")
+            sub = verbs.add_parser(verb, help=text, description=text[:1].upper() + text[1:] + ".")
             if verb == named:
                 importlib.import_module(f"depth_recog.cli.{verb}").add_arguments(sub)
         options = parser.parse_args(given)

@@ -25,12 +25,12 @@ NEAR, FAR = 3.0, 20.0
 has too little parallax."""
 
 NETWORK_DEVIATION = 0.2
-"""Of the depth network's log depth on a thing, common to the whole thing. Measured
-(benchmarks/witnesses.py)."""
+"""Of the depth network's log depth on a thing, common to the whole thing: the largest that
+benchmarks/witnesses.py finds in a third of a drive."""
 
 CONTACT_DEVIATION = 0.1
-"""Of the log depth of a contact: the road is no plane, and bumpers hang over the wheels. Measured
-likewise."""
+"""Of the log depth of a contact, the smallest that it finds: the road is no plane, and bumpers hang
+over the wheels."""
 
 CONTACT_PIXELS = 1.5
 """Of the row of a contact: the mask's edge, shadows."""
@@ -116,8 +116,8 @@ def witnessed_depth(
 
     Below a feature the thing ends somewhere. Where the ground begins there, and the depth from the
     feature down to that place is one thing's, the plane says how far the place is, and that is
-    believed: a network can be fooled by a motion, a contact cannot. The network's depth adds
-    nothing to it, since its errors are the contact's too, and larger.
+    believed: a network can be fooled by a motion, a contact cannot. They are not averaged: both see
+    the same road, and err together.
 
     Args:
         pixels: (N, 2) features (u, v) on things.

@@ -119,7 +119,7 @@ class Config(Group):
     gate: Literal["auto", "off", "all", "image", "object"] = Field(
         default="auto",
         description="what is left out of what can move: nothing, all, or all but what the literal "
-        "gate or the gate by object calls still; auto: object where the start knows depth, or all",
+        "gate or the gate by object calls still; auto: object where the start knows metres, or all",
     )
     motion: Literal["auto", "recorded", "network"] = Field(
         default="auto", description="between frames; auto: recorded where a source has poses"

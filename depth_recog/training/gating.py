@@ -114,13 +114,15 @@ _BY_DEPTH = ("image", "object")
 
 
 def gate_for(wanted: str, start: Start) -> str:
-    """The gate of a run, one of `GATES`; auto: `object` where the start knows depth, or `all`.
+    """The gate of a run, one of `GATES`; auto: `object` where the start knows metres, or `all`.
+
+    The gate by object measures in metres: velocities, neighbourhoods, the road's range.
 
     Raises:
         ConfigurationError: the gate looks at the start's depth, and that knows none.
     """
     if wanted == "auto":
-        return "all" if start.blank else "object"
+        return "object" if start.metric else "all"
     if start.blank and wanted in _BY_DEPTH:
         raise ConfigurationError(
             f"gate {wanted!r} decides with the start's depth, and {start.name} knows none: "

@@ -104,6 +104,7 @@ class Trainer:
         self.learner = learner
         self.average = copy.deepcopy(learner).requires_grad_(False)
         self.progress = Progress()
+        self._saved_step = 0
         optimizer = make_optimizer(
             learner.encoders(), learner.others(), config.rate, config.encoder_rate
         )
@@ -116,6 +117,7 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
+        self._saved_step = self.progress.step
         torch.set_rng_state(state["random"])
 
     def load_best(self) -> None:
@@ -132,6 +134,7 @@ class Trainer:
             "random": torch.get_rng_state(),
         }
         first_alone(self._fabric, lambda: checkpoint.save(state, self._folder.last))
+        self._saved_step = self.progress.step
 
     def run(self, curves: Curves | None, stop: Callable[[], bool]) -> str:
         """Train to the end, until nothing gets better, or until it is asked to stop.
@@ -151,7 +154,7 @@ class Trainer:
         try:
             return self._run(curves, stop)
         except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+            if "DataLoader worker (pid" not in str(error):
                 raise
             raise TrainingError(
                 f"a process that reads frames was killed ({error}): {self._folder.last} holds the "
@@ -220,11 +223,6 @@ class Trainer:
         update_average(self.average, self.learner, share)
         named = dict(zip(Terms._fields, values, strict=True))
         return named | {"gradient": float(gradient), "rate": rate}
-
-    @property
-    def _saved_step(self) -> int:
-        every = self._config.validation.every
-        return self.progress.step // every * every
 
     def _mean(self, values: Tensor) -> Tensor:
         """Means over all processes."""
