@@ -190,6 +190,7 @@ def test_diagnostics_tell_what_runs(robot: Robot) -> None:
     assert len(rows["weights sha256"]) == 64
     assert rows["device"] == "cpu"
     assert rows["precision"] == AUTO
+    assert {"depth/image_rect", "depth/camera_info"} <= set(rows["listened to"].split(", "))
     assert float(rows["latency p50 (ms)"]) > 0
     assert float(rows["depth network (ms)"]) > 0
 

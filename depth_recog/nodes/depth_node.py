@@ -142,7 +142,7 @@ class DepthNode(ManagedNode):
     def _report(self) -> None:
         running = None
         if self.active and self._inputs is not None and self._outputs is not None:
-            wanted = bool(self._outputs.wanted())
+            wanted = self._outputs.wanted()
             # Once a second is soon enough to rest: who comes back at once has missed nothing.
             self._inputs.open() if wanted else self._inputs.rest()
             alive = self._thread is not None and self._thread.is_alive()

@@ -17,6 +17,9 @@ no camera_info belongs to it; nobody listened."""
 DECISIONS = ("moving", "still", "undecided", "alone")
 """The gate's, of the frames that went out; "alone" had no earlier frame to be compared with."""
 
+LISTENED = "listened to"
+"""Key of the outputs that somebody listens to, as an active node knows them."""
+
 REGIONS = ("moving", "still", "undecided")
 """Decisions on regions, of the gate by object."""
 

@@ -14,11 +14,14 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
+from depth_recog.nodes.diagnostics import LISTENED
 from depth_recog.nodes.messages import stamp_ns
 from depth_recog.nodes.outputs import DEPTH, DEPTH_INFO, LABELS, MOVING
 from depth_recog.nodes.seam import image_to_rgb
 
-PARTS = ("image", DEPTH, DEPTH_INFO, LABELS, MOVING)
+_IMAGE = "image"
+_OUTPUTS = (DEPTH, DEPTH_INFO, LABELS, MOVING)
+PARTS = (_IMAGE, *_OUTPUTS)
 
 
 @dataclass
@@ -54,6 +57,9 @@ def mono_array(message: Image) -> NDArray[np.uint8]:
 class Recorder(Node):
     """Counts everything, keeps pictures of a few frames.
 
+    It asks for the camera's images when the depth node has noticed that it listens to all outputs:
+    a camera that waits for both then sends no image in vain.
+
     Args:
         namespace: where the depth node's topics are.
         on_complete: told every record that has become whole; its messages are forgotten after.
@@ -64,11 +70,15 @@ class Recorder(Node):
         self.records: dict[int, Record] = {}
         self.diagnostics: dict[str, str] = {}
         self._on_complete = on_complete
-        qos = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
-        for topic in PARTS:
-            kind = CameraInfo if topic == DEPTH_INFO else Image
-            self.create_subscription(kind, topic, self._keeper(topic), qos)
+        self._asked = False
+        for topic in _OUTPUTS:
+            self._subscribe(topic)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+
+    def _subscribe(self, topic: str) -> None:
+        qos = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
+        kind = CameraInfo if topic == DEPTH_INFO else Image
+        self.create_subscription(kind, topic, self._keeper(topic), qos)
 
     def _keeper(self, topic: str) -> Any:
         def keep(message: Any) -> None:
@@ -89,6 +99,10 @@ class Recorder(Node):
         for status in message.status:
             if status.name.startswith(prefix):
                 self.diagnostics |= {v.key: v.value for v in status.values}
+        heard = self.diagnostics.get(LISTENED, "").split(", ")
+        if not self._asked and set(_OUTPUTS) <= set(heard):
+            self._asked = True
+            self._subscribe(_IMAGE)
 
     def count(self, topic: str) -> int:
         """How many messages of a topic were heard."""

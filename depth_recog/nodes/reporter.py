@@ -14,7 +14,7 @@ from rclpy.qos import QoSProfile
 from depth_recog.networks.weights import Header
 from depth_recog.nodes import health, memory
 from depth_recog.nodes.assembler import Assembler
-from depth_recog.nodes.diagnostics import Ledger, status
+from depth_recog.nodes.diagnostics import LISTENED, Ledger, status
 from depth_recog.nodes.health import OK, Recent, Verdict
 from depth_recog.nodes.inputs import Inputs
 from depth_recog.nodes.qos import QosWatch
@@ -26,12 +26,12 @@ class Running:
 
     Attributes:
         inputs: its subscriptions.
-        wanted: whether somebody listens to an output.
+        wanted: outputs that somebody listens to.
         alive: whether the inference thread is.
     """
 
     inputs: Inputs
-    wanted: bool
+    wanted: set[str]
     alive: bool
 
 
@@ -63,6 +63,7 @@ class Reporter:
         verdicts = dict.fromkeys(rows, Verdict(OK, "inactive"))
         if running is not None:
             verdicts |= self._verdicts(values, running)
+            rows["depth"][LISTENED] = ", ".join(sorted(running.wanted))
         verdicts["weights"] = health.weights_verdict(self._assembler.state, self._assembler.why)
         name = self._node.get_fully_qualified_name().lstrip("/")
         array = DiagnosticArray()
@@ -89,7 +90,9 @@ class Reporter:
         mismatches = self._watch.mismatches("publisher")
         return {
             "input": health.input_verdict(known, self._recent),
-            "depth": health.depth_verdict(running.alive, running.wanted, mismatches, self._recent),
+            "depth": health.depth_verdict(
+                running.alive, bool(running.wanted), mismatches, self._recent
+            ),
             "gate": health.gate_verdict(values["gate"], self._ledger.regions()),
         }
 
