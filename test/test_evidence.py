@@ -194,8 +194,8 @@ def test_rest_is_not_claimed_where_it_cannot_be_told() -> None:
     sure, since most things on a road go that way.
     """
     J, B, A = ahead_of_a_camera_that_drives(8.0)
-    # What is left of a thing that goes with the camera, at half its speed.
-    e = B @ (AHEAD * 4.0 * 0.1)
+    # What is left of a thing that goes with the camera, at three quarters of its speed.
+    e = B @ (AHEAD * 6.0 * 0.1)
     information, vector = gathered(e, J, B, A)
     with_way = evidence.score(information, vector, AHEAD)[0]
     other_way = evidence.score(information, vector, SIDEWAYS)[0]
