@@ -55,14 +55,20 @@ def boxed(frame: Observation, boxes: tuple[Box, ...]) -> NDArray[np.uint8]:
     return np.where(frame.dynamic, labels, frame.labels)
 
 
-def nearest_point(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
-    """(h, w) depth of the LiDAR point that is nearest in the image; `depth` (H, W), NaN unknown."""
+def sparse_points(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
+    """(h, w) depth of the nearest LiDAR point in a pixel, else inf; `depth` (H, W), NaN unknown."""
     rows, columns = np.nonzero(np.isfinite(depth) & (depth > 0))
     height, width = depth.shape
     v = (rows * camera.height) // height
     u = (columns * camera.width) // width
     sparse = np.full((camera.height, camera.width), np.inf, np.float32)
     np.minimum.at(sparse, (v, u), depth[rows, columns])
+    return sparse
+
+
+def nearest_point(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
+    """(h, w) depth of the LiDAR point that is nearest in the image; `depth` (H, W), NaN unknown."""
+    sparse = sparse_points(depth, camera)
     away = np.isinf(sparse).astype(np.uint8)
     _, owner = cv2.distanceTransformWithLabels(away, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     table = np.zeros(int(owner.max()) + 1, np.float32)
@@ -107,19 +113,23 @@ def observed(assembly: Assembly, drive: str, frames: slice) -> Any:
         yield seen, truth.boxes, truth.depth, camera, view
 
 
+def frames_of(text: str) -> slice:
+    """A:B."""
+    return slice(*(int(v) if v else None for v in text.split(":")))
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("drive")
     parser.add_argument("--width", type=int, default=0, help="of the pipeline, pixels; 0: default")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the networks")
-    parser.add_argument("--frames", default=":", metavar="A:B")
+    parser.add_argument("--frames", default=":", metavar="A:B", type=frames_of)
     options = parser.parse_args()
-    bounds = slice(*(int(v) if v else None for v in options.frames.split(":")))
     settings = Settings(width=options.width)
     assembly = assemble("cpu", settings=settings, precision=options.precision)
     runs: dict[tuple[str, str], tuple[Recognizer, GateTally]] = {}
-    for seen, boxes, lidar, camera, view in observed(assembly, options.drive, bounds):
+    for seen, boxes, lidar, camera, view in observed(assembly, options.drive, options.frames):
         for kind, frame in kinds(seen, boxes, lidar).items():
             for gate in GATES:
                 if (kind, gate) not in runs:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from depth_recog.method import evidence
 from depth_recog.method.evidence import Evidence
 from depth_recog.method.residual import Residual
+from depth_recog.method.settings import Settings
 
 PROPERTY = settings(deadline=None, max_examples=30, derandomize=True, database=None)
 Float = NDArray[np.float64]
@@ -201,6 +202,9 @@ def test_rest_is_not_claimed_where_it_cannot_be_told() -> None:
     other_way = evidence.score(information, vector, SIDEWAYS)[0]
     assert other_way < with_way
     assert with_way > 0
+    # At half its speed a depth known to 20 % leaves it open; it is not called still.
+    slower = evidence.score(*gathered(B @ (AHEAD * 4.0 * 0.1), J, B, A), AHEAD)[0]
+    assert -Settings().score_threshold < slower < with_way
     # J is B along the way, up to the sign and the speed: nothing tells them apart.
     assert np.linalg.matrix_rank(np.concatenate((J[:, :, None], B[:, :, 2:]), 2)[0]) == 1
     rest = evidence.score(*gathered(0 * e, J, B, A), AHEAD)[0]

@@ -78,6 +78,14 @@ def line_with(process: subprocess.Popen, words: str) -> str:
     raise AssertionError(process.stderr.read())
 
 
+def end_of(process: subprocess.Popen, status: int) -> str:
+    """Wait for an end without a traceback; returns what was written to stderr."""
+    errors = process.communicate(timeout=SECONDS)[1]
+    assert process.returncode == status, errors
+    assert "Traceback" not in errors
+    return errors
+
+
 def losses(run: Path) -> dict[int, float]:
     """Step to loss, as TensorBoard shows it."""
     events = EventAccumulator(str(run / "tensorboard"))
@@ -180,10 +188,7 @@ def test_interrupted_then_killed_then_resumed_it_is_the_same_run(base: Path, who
     slow = start(*arguments(base, "broken", "--set", "workers=1"))
     line_with(slow, "step 3, held-out")
     os.killpg(slow.pid, signal.SIGINT)
-    errors = slow.communicate(timeout=SECONDS)[1]
-    assert slow.returncode == 0, errors
-    assert "--resume" in errors
-    assert "Traceback" not in errors
+    assert "--resume" in end_of(slow, 0)
     stopped = checkpoint.load(folder / "checkpoints" / "last.pt")["progress"]["step"]
     assert 3 < stopped < STEPS
     killed = start("train", "--out", str(folder), "--resume")
@@ -209,18 +214,13 @@ def test_who_reads_may_be_killed_and_the_group_may_be_terminated(base: Path) -> 
     children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text(encoding="ascii")
     for reader in children.split():
         os.kill(int(reader), signal.SIGKILL)
-    errors = run.communicate(timeout=SECONDS)[1]
-    assert run.returncode == 1, errors
+    errors = end_of(run, 1)
     assert "a process that reads frames was killed" in errors
     assert "--resume" in errors
-    assert "Traceback" not in errors
     run = start("train", "--out", str(base / "hit"), "--resume")
     line_with(run, "held-out")
     os.killpg(run.pid, signal.SIGTERM)
-    errors = run.communicate(timeout=SECONDS)[1]
-    assert run.returncode == 0, errors
-    assert "everything is saved" in errors
-    assert "Traceback" not in errors
+    assert "everything is saved" in end_of(run, 0)
 
 
 def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(base: Path) -> None:
@@ -228,8 +228,7 @@ def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(base: Path
     more = ["--set", "steps=1", "--set", "motion=network", "--set", "loss.exact=0"]
     assert main(arguments(base, "one", *more)) == 0
     two = start(*arguments(base, "two", *more, "--set", "devices=2"))
-    errors = two.communicate(timeout=SECONDS)[1]
-    assert two.returncode == 0, errors
+    end_of(two, 0)
     means = []
     for name in ("one", "two"):
         state = checkpoint.load(base / name / "checkpoints" / "last.pt")

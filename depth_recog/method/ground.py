@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.method.camera import Camera
-from depth_recog.method.correspondences import at, nearest_pixels
-from depth_recog.method.median import median
+from depth_recog.method.correspondences import nearest_pixels
+from depth_recog.method.median import NORMAL, median
 
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -35,7 +35,7 @@ over the wheels."""
 CONTACT_PIXELS = 1.5
 """Of the row of a contact: the mask's edge, shadows."""
 
-TUKEY = 4.685 * 1.4826
+TUKEY = 4.685 * NORMAL
 """Of the median absolute error: where Tukey's weights end."""
 
 _LEAST_PIXELS = 200
@@ -130,11 +130,11 @@ def witnessed_depth(
     Returns:
         (N,) float32 depth, and (N,) standard deviation of its logarithm.
     """
-    own = at(depth, pixels)
+    u, v = nearest_pixels(pixels, dynamic.shape)
+    own = depth[v, u]
     if plane is None or not len(pixels):
         return own, np.full(len(pixels), NETWORK_DEVIATION)
     height = len(dynamic)
-    u, v = nearest_pixels(pixels, dynamic.shape)
     below = first_free_row(dynamic, u, v)
     seen = below < height
     row = np.minimum(below, height - 1)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from depth_recog.method.camera import Camera
 from depth_recog.method.ground import fit_plane
 from depth_recog.method.masking import CITYSCAPES
+from depth_recog.method.median import deviation
 
 ROAD = CITYSCAPES.index("road")
 
@@ -38,5 +39,4 @@ def spread(heights: list[float]) -> float:
     """Robust deviation of log heights; NaN below three of them."""
     if len(heights) < 3:
         return float("nan")
-    logs = np.log(heights)
-    return float(1.4826 * np.median(np.abs(logs - np.median(logs))))
+    return deviation(np.log(heights))
