@@ -28,13 +28,13 @@ setup(
     # The shipped weights were trained on KITTI's images and carry their licence.
     license="Apache-2.0 AND CC-BY-NC-SA-3.0",
     python_requires=">=3.10",
-    packages=find_packages(exclude=["test", "test.*", "benchmarks"]),
+    packages=find_packages(include=["depth_recog", "depth_recog.*"]),
     package_data={
         PACKAGE: [
             "evaluation/manifests/*",
             "evaluation/report.html.j2",
             "networks/shipped/*",
-            "nodes/fastdds.xml",
+            "nodes/runtime/fastdds.xml",
             "py.typed",
         ]
     },
@@ -42,7 +42,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", glob("launch/*.launch.py")),
-        (f"share/{PACKAGE}/config", [*glob("config/*"), "depth_recog/nodes/fastdds.xml"]),
+        (f"share/{PACKAGE}/config", [*glob("config/*"), "depth_recog/nodes/runtime/fastdds.xml"]),
     ],
     install_requires=[
         "setuptools",

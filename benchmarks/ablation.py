@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
-from depth_recog.networks.depth import DepthNetwork
+from depth_recog.networks.own.depth import DepthNetwork
 from depth_recog.networks.weights import read_header, save_network
 from depth_recog.training import checkpoint
 from depth_recog.training.learner import Learner, start_network

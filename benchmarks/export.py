@@ -21,8 +21,8 @@ import onnxruntime
 import torch
 
 from depth_recog.networks.device import choose_device
-from depth_recog.networks.onnx_export import export_onnx
-from depth_recog.networks.onnx_session import open_session
+from depth_recog.networks.onnx.export import export_onnx
+from depth_recog.networks.onnx.session import open_session
 from depth_recog.networks.weights import header_of, load_network
 
 SIZES = ((416, 128), (640, 192))

@@ -19,10 +19,10 @@ import numpy as np
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import SourceError
-from depth_recog.method.correspondences import at
-from depth_recog.method.features import find_features
-from depth_recog.method.flow import FLOWS
 from depth_recog.method.masking import PresetRules
+from depth_recog.method.tracking.correspondences import at
+from depth_recog.method.tracking.features import find_features
+from depth_recog.method.tracking.flow import FLOWS
 
 SCENES = ("parked", "street", "crossing")
 SIZES = ("416x128", "640x192")

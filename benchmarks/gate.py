@@ -28,13 +28,13 @@ from numpy.typing import NDArray
 from depth_recog.datasets.boxes import Box
 from depth_recog.datasets.sources import open_source
 from depth_recog.evaluation.gate import GateTally
-from depth_recog.method.camera import Camera
+from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.geometry.viewport import Viewport
 from depth_recog.method.masking import CITYSCAPES
 from depth_recog.method.observation import Observation
-from depth_recog.method.pnp import PnpEstimator
+from depth_recog.method.pose.pnp import PnpEstimator
 from depth_recog.method.recognizer import Recognizer
 from depth_recog.method.settings import GATES, Settings
-from depth_recog.method.viewport import Viewport
 from depth_recog.networks.factory import Assembly, assemble
 from depth_recog.networks.precision import PRECISIONS
 

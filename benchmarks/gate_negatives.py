@@ -27,18 +27,18 @@ from torch import Tensor
 from depth_recog.datasets.boxes import Box
 from depth_recog.datasets.sequence import Frame, Recording
 from depth_recog.datasets.sources import open_source
-from depth_recog.datasets.synthetic import SCENES
+from depth_recog.datasets.street import SCENES
 from depth_recog.errors import SourceError
 from depth_recog.evaluation.gate import GateTally
 from depth_recog.evaluation.motion import MOVING, PARKED, motion_of
-from depth_recog.method.camera import Camera
-from depth_recog.method.gate_image import Motion
+from depth_recog.method.gate.by_image import Motion
+from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.geometry.viewport import Viewport
 from depth_recog.method.masking import CITYSCAPES
 from depth_recog.method.observation import moving_map
-from depth_recog.method.pnp import PnpEstimator
+from depth_recog.method.pose.pnp import PnpEstimator
 from depth_recog.method.recognizer import DepthModel, Recognizer
 from depth_recog.method.settings import Settings
-from depth_recog.method.viewport import Viewport
 from depth_recog.networks.factory import Assembly, assemble
 
 FARTHEST = 1000.0

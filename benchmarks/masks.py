@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from depth_recog.datasets.sequence import Frame, Recording
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import SourceError
-from depth_recog.evaluation.calibration import CalibrationTally
 from depth_recog.evaluation.masks import CLASSES, GROUPS, Agreement, Points, confusion
 from depth_recog.method.observation import image_tensor
 from depth_recog.networks.precision import PRECISIONS, choose_precision, in_precision
 from depth_recog.networks.weights import load_network
-from depth_recog.training.teacher import Teacher
+from recipes.teacher import Teacher
+from recipes.temperature import CalibrationTally
 
 Labels = NDArray[np.uint8]
 WARM_UP = 5

@@ -21,12 +21,12 @@ from std_msgs.msg import Header
 
 from depth_recog.datasets.sources import open_source
 from depth_recog.interfaces import compressed_image
+from depth_recog.method.geometry.viewport import Viewport, limit_depth
 from depth_recog.method.masking import SKY
-from depth_recog.method.viewport import Viewport, limit_depth
 from depth_recog.networks.factory import assemble
-from depth_recog.nodes import messages
-from depth_recog.nodes.compressed_depth import compressed_depth
-from depth_recog.nodes.points import cloud
+from depth_recog.nodes.io import messages
+from depth_recog.nodes.io.compressed_depth import compressed_depth
+from depth_recog.nodes.io.points import cloud
 
 NEAREST, FARTHEST = 0.1, 80.0
 

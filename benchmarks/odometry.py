@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import SourceError
+from depth_recog.method.geometry.se3 import inverse_matrix, relative, rotation_angle
+from depth_recog.method.geometry.viewport import Viewport
 from depth_recog.method.observation import Pair
-from depth_recog.method.se3 import inverse_matrix, relative, rotation_angle
 from depth_recog.method.trajectory import Place, Trajectory
-from depth_recog.method.viewport import Viewport
 from depth_recog.networks.factory import assemble
 
 LEAST_STEP = 0.1

@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.datasets.kitti_raw import KittiRaw
+from depth_recog.datasets.kitti.raw import KittiRaw
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import SourceError
-from depth_recog.method.se3 import inverse_matrix, relative
-from depth_recog.method.viewport import Viewport
+from depth_recog.method.geometry.se3 import inverse_matrix, relative
+from depth_recog.method.geometry.viewport import Viewport
 from depth_recog.networks.factory import assemble
 
 Float = NDArray[np.float64]

@@ -21,10 +21,10 @@ import numpy as np
 import torch
 
 from depth_recog.datasets.sources import open_source
-from depth_recog.method.flow import FLOWS
+from depth_recog.method.geometry.viewport import Viewport, limit_depth
 from depth_recog.method.masking import SKY
 from depth_recog.method.settings import GATES, Settings
-from depth_recog.method.viewport import Viewport, limit_depth
+from depth_recog.method.tracking.flow import FLOWS
 from depth_recog.networks.factory import ESTIMATORS, assemble
 from depth_recog.networks.precision import PRECISIONS
 

@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import SourceError
-from depth_recog.method.flow import FLOWS
-from depth_recog.method.pose import PoseEstimate
-from depth_recog.method.se3 import inverse_matrix, relative, rotation_angle
+from depth_recog.method.geometry.se3 import inverse_matrix, relative, rotation_angle
+from depth_recog.method.geometry.viewport import Viewport
+from depth_recog.method.pose.estimator import PoseEstimate
 from depth_recog.method.settings import Settings
-from depth_recog.method.viewport import Viewport
+from depth_recog.method.tracking.flow import FLOWS
 from depth_recog.networks.factory import ESTIMATORS, assemble
 
 LEAST_STEP = 0.1

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.datasets.synthetic import SCENES, SyntheticStreet
+from depth_recog.datasets.street import SCENES, SyntheticStreet
 from depth_recog.pictures import MOVING_COLOR, captioned
 
 FRAMES = (10, 57, 78)

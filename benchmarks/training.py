@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from depth_recog.method.loss import minimum_over_neighbours, pair_error, still_pixels
+from depth_recog.method.loss.pair import minimum_over_neighbours, pair_error, still_pixels
+from depth_recog.method.loss.photometric import masked_mean
+from depth_recog.method.loss.smoothness import gradient_error
 from depth_recog.method.masking import CITYSCAPES, SKY
-from depth_recog.method.photometric import masked_mean
-from depth_recog.method.smoothness import gradient_error
-from depth_recog.networks.depth import DepthNetwork
+from depth_recog.networks.own.depth import DepthNetwork
 from depth_recog.training.batches import Batch
 from depth_recog.training.config import Loss
 from depth_recog.training.contact import contact_error, contact_inverse

@@ -3,7 +3,7 @@
 
 python benchmarks/witnesses.py DRIVE [--frames A:B] [--width 640]
 
-Where `NETWORK_DEVIATION` and `CONTACT_DEVIATION` of `depth_recog.method.ground` come from. A drive
+Where `NETWORK_DEVIATION` and `CONTACT_DEVIATION` of `method.gate.ground` come from. A drive
 with boxes and LiDAR is needed. An error is the median of log(depth / LiDAR) over the points within
 a box, less that of all that cannot move in the frame: the gate's pose shares the scene's scale.
 Deviations are 1.4826 median absolute deviations over boxes and frames, tables by thirds of the
@@ -20,7 +20,7 @@ from gate import frames_of, observed, sparse_points
 from numpy.typing import NDArray
 
 from depth_recog.datasets.boxes import Box
-from depth_recog.method.ground import NETWORK_DEVIATION, fit_plane, witnessed_depth
+from depth_recog.method.gate.ground import NETWORK_DEVIATION, fit_plane, witnessed_depth
 from depth_recog.method.masking import GROUND, ROAD
 from depth_recog.method.median import deviation
 from depth_recog.method.observation import Observation

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.method.gate_image import Motion
-from depth_recog.method.regions import Region
+from depth_recog.method.gate.by_image import Motion
+from depth_recog.method.gate.regions import Region
 
 RGB = NDArray[np.uint8]
 

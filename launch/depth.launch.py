@@ -10,8 +10,8 @@ from typing import Any
 
 from launch import LaunchDescription
 
-from depth_recog.nodes import launching
-from depth_recog.nodes.launching import YES_OR_NO, Argument, yes
+from depth_recog.nodes.runtime import launching
+from depth_recog.nodes.runtime.launching import YES_OR_NO, Argument, yes
 
 ARGUMENTS = (
     Argument(

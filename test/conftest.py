@@ -18,4 +18,4 @@ torch.manual_seed(0)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 # For launch_test, which test_ros2_launch.py runs.
-collect_ignore = ["launch"]
+collect_ignore = ["ros/launch"]

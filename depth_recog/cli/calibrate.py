@@ -14,6 +14,8 @@ from typing import Any
 from tqdm import tqdm
 
 from depth_recog import __version__
+from depth_recog.calibration.gate_calibration import Calibration, calibrated
+from depth_recog.calibration.null_samples import NullRun, NullSamples
 from depth_recog.cli.interrupt import all_or_nothing
 from depth_recog.cli.options import frame_range, quantile, seed, within
 from depth_recog.cli.pipeline_options import (
@@ -24,8 +26,6 @@ from depth_recog.cli.pipeline_options import (
 from depth_recog.datasets.sequence import Frame, Recording
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import OutputError, SourceError
-from depth_recog.evaluation.gate_calibration import Calibration, calibrated
-from depth_recog.evaluation.null_samples import NullRun, NullSamples
 from depth_recog.files import write_whole
 from depth_recog.method.settings import Settings
 from depth_recog.networks.factory import assemble, make_estimator

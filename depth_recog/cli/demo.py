@@ -57,7 +57,7 @@ class _Film:
         self.sizes_match = True
 
     def add(self, stamp: int, record: Any) -> None:
-        from depth_recog.nodes.outputs import DEPTH, DEPTH_INFO, LABELS, MOVING
+        from depth_recog.nodes.io.outputs import DEPTH, DEPTH_INFO, LABELS, MOVING
         from depth_recog.nodes.recorder import depth_array, image_to_rgb, mono_array
 
         messages = record.messages
@@ -109,8 +109,8 @@ def main(options: argparse.Namespace) -> int:
         from rclpy.signals import SignalHandlerOptions
     except ImportError as error:
         raise DepthRecogError(NO_ROS) from error
-    from depth_recog.nodes import children
     from depth_recog.nodes.recorder import Recorder
+    from depth_recog.nodes.runtime import children
 
     try:
         options.out.mkdir(parents=True, exist_ok=True)
@@ -178,8 +178,8 @@ def _listen(recorder: Any, depth: subprocess.Popen[bytes], camera: subprocess.Po
     """Spin until the camera has ended and the depth node has settled every image."""
     import rclpy
 
-    from depth_recog.nodes.diagnostics import OUTCOMES
-    from depth_recog.nodes.outputs import DEPTH
+    from depth_recog.nodes.diagnostics.ledger import OUTCOMES
+    from depth_recog.nodes.io.outputs import DEPTH
 
     start = time.monotonic()
     while camera.poll() is None:
@@ -201,8 +201,8 @@ def _listen(recorder: Any, depth: subprocess.Popen[bytes], camera: subprocess.Po
 
 
 def _table(recorder: Any, film: _Film, source: str) -> str:
-    from depth_recog.nodes.diagnostics import OUTCOMES
-    from depth_recog.nodes.outputs import DEPTH
+    from depth_recog.nodes.diagnostics.ledger import OUTCOMES
+    from depth_recog.nodes.io.outputs import DEPTH
 
     d = recorder.diagnostics
     latencies = recorder.latencies()

@@ -153,7 +153,7 @@ def _ros() -> list[Finding]:
 
 
 def _seam() -> list[Finding]:
-    from depth_recog.nodes import seam
+    from depth_recog.nodes.io import seam
 
     return [(_OK, "image conversion", f"{seam.CHOSEN} (of {', '.join(seam.CHOICES)})")]
 

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.datasets.synthetic import SyntheticStreet
+from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.errors import ConfigurationError
-from depth_recog.networks.onnx_description import description_path
-from depth_recog.networks.onnx_export import check_size, export_onnx, licence_of
+from depth_recog.networks.onnx.description import description_path
+from depth_recog.networks.onnx.export import check_size, export_onnx, licence_of
 from depth_recog.networks.weights import read_header, resolve
 
 _SIZES = ((640, 192), (320, 96), (192, 256))

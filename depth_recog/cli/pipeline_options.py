@@ -6,10 +6,10 @@ from __future__ import annotations
 import argparse
 
 from depth_recog.cli.options import threshold
-from depth_recog.method.flow import FLOWS
-from depth_recog.method.gate_image import Thresholds
+from depth_recog.method.gate.by_image import Thresholds
 from depth_recog.method.masking import DYNAMIC
 from depth_recog.method.settings import GATES, Settings
+from depth_recog.method.tracking.flow import FLOWS
 from depth_recog.networks.factory import ESTIMATORS, Assembly, assemble
 from depth_recog.networks.models import preset_rules
 from depth_recog.networks.precision import PRECISIONS

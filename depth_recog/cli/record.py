@@ -45,7 +45,7 @@ def main(options: argparse.Namespace) -> int:
     if options.quality and not options.compressed:
         raise ConfigurationError("--quality is that of JPEG images: give --compressed too")
     try:
-        from depth_recog.datasets.bag_writer import BagWriter
+        from depth_recog.datasets.bags.writer import BagWriter
     except ModuleNotFoundError as error:
         raise DepthRecogError("bags need one more package: pip install rosbags") from error
 

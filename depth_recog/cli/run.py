@@ -27,9 +27,9 @@ from depth_recog.datasets.sequence import Frame, Recording, Sequence
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import OutputError
 from depth_recog.interfaces.regions import record
+from depth_recog.method.geometry.viewport import FARTHEST, NEAREST, Viewport, limit_depth
 from depth_recog.method.observation import Pair, Step
 from depth_recog.method.trajectory import Trajectory
-from depth_recog.method.viewport import FARTHEST, NEAREST, Viewport, limit_depth
 from depth_recog.networks.factory import Assembly
 from depth_recog.networks.weights import SHIPPED, Header
 

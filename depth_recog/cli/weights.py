@@ -13,7 +13,7 @@ from torch import nn
 
 from depth_recog.errors import WeightsError
 from depth_recog.evaluation.splits import list_of, trained_on
-from depth_recog.networks.hf_directory import CARD
+from depth_recog.networks.hf.directory import CARD
 from depth_recog.networks.models import header_of, load_model
 from depth_recog.networks.weights import (
     SHIPPED,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.method.camera import Camera
+from depth_recog.method.geometry.camera import Camera
 
 _NEAREST = 0.1
 

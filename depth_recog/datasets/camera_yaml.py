@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from depth_recog.errors import CalibrationError, OutputError
-from depth_recog.method.camera import DISTORTION_MODELS, Camera
+from depth_recog.method.geometry.camera import DISTORTION_MODELS, Camera
 
 EXAMPLE = (
     "image_width: 640, image_height: 480, camera_matrix: {rows: 3, cols: 3, data: [fx, 0, cx, 0, "

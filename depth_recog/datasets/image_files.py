@@ -14,7 +14,7 @@ from PIL import Image
 
 from depth_recog.errors import CalibrationError, SourceError
 from depth_recog.files import text_of
-from depth_recog.method.camera import Camera
+from depth_recog.method.geometry.camera import Camera
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 

@@ -8,25 +8,25 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from depth_recog.datasets.bag_files import is_bag
-from depth_recog.datasets.cityscapes import Cityscapes
-from depth_recog.datasets.folder import Folder
+from depth_recog.datasets.bags.files import is_bag
 from depth_recog.datasets.image_files import IMAGE_SUFFIXES
-from depth_recog.datasets.kitti_odometry import KittiOdometry
-from depth_recog.datasets.kitti_raw import KittiRaw
+from depth_recog.datasets.kitti.odometry import KittiOdometry
+from depth_recog.datasets.kitti.raw import KittiRaw
+from depth_recog.datasets.media.folder import Folder
+from depth_recog.datasets.media.v4l2 import V4l2
+from depth_recog.datasets.media.video import VIDEO_SUFFIXES, Video
+from depth_recog.datasets.research.cityscapes import Cityscapes
+from depth_recog.datasets.research.seven_scenes import SevenScenes
+from depth_recog.datasets.research.tum_rgbd import TumRgbd
+from depth_recog.datasets.research.vkitti2 import VKitti2
 from depth_recog.datasets.sequence import Sequence
-from depth_recog.datasets.seven_scenes import SevenScenes
-from depth_recog.datasets.tum_rgbd import TumRgbd
-from depth_recog.datasets.v4l2 import V4l2
-from depth_recog.datasets.video import VIDEO_SUFFIXES, Video
-from depth_recog.datasets.vkitti2 import VKitti2
 from depth_recog.errors import SourceError
 
 
 def open_synthetic(spec: str) -> Sequence:
     """Opens a scene that is drawn, not read: `street?seed=3`. Raises SourceError."""
     # Reading a folder should not wait for the renderer's imports.
-    from depth_recog.datasets.synthetic import parse_spec
+    from depth_recog.datasets.street import parse_spec
 
     return parse_spec(spec)
 
@@ -35,7 +35,7 @@ def open_rosbag(spec: str) -> Sequence:
     """Opens a bag: `BAG?image=/camera/image_raw`. Raises SourceError or CalibrationError."""
     # In a workspace rosbags is one more package to install; other sources do without.
     try:
-        from depth_recog.datasets.rosbag import Rosbag
+        from depth_recog.datasets.bags.recording import Rosbag
     except ModuleNotFoundError as error:
         raise SourceError(f"{spec}: bags need one more package: pip install rosbags") from error
     return Rosbag(spec)

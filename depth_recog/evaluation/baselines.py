@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from depth_recog.datasets.sequence import Recording
 from depth_recog.errors import SourceError
 from depth_recog.evaluation.depth_errors import NEAREST
-from depth_recog.method.camera import Camera
-from depth_recog.method.viewport import rectify_nearest
+from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.geometry.viewport import rectify_nearest
 
 CONSTANT_M = 15.0
 _DECIMALS = 9

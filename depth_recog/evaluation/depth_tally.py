@@ -19,7 +19,7 @@ from depth_recog.evaluation.depth_errors import (
     terms,
 )
 from depth_recog.evaluation.motion import MOVING, PARKED, motion_of
-from depth_recog.method.camera import Camera
+from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import CITYSCAPES
 
 RANGES = ((0, 10), (10, 20), (20, 40), (40, 80))

@@ -18,8 +18,8 @@ from depth_recog.evaluation.depth_tally import DepthTally, Groups, motions
 from depth_recog.evaluation.flicker import Flicker, without_movers
 from depth_recog.evaluation.gate import GateTally
 from depth_recog.evaluation.odometry import PoseTally
-from depth_recog.method.se3 import inverse_matrix, relative
-from depth_recog.method.viewport import Viewport, rectify_nearest
+from depth_recog.method.geometry.se3 import inverse_matrix, relative
+from depth_recog.method.geometry.viewport import Viewport, rectify_nearest
 
 ANSWER = "answer"
 """The name under which the method that is judged stands beside the baselines."""

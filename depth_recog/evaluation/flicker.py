@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from depth_recog.datasets.sequence import Truth
 from depth_recog.evaluation.motion import MOVING, motion_of
-from depth_recog.method.camera import Camera
+from depth_recog.method.geometry.camera import Camera
 
 Depth = NDArray[np.float32]
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from depth_recog.datasets.boxes import Box
 from depth_recog.evaluation.motion import MOVING, PARKED, motion_of
-from depth_recog.method.camera import Camera
-from depth_recog.method.gate_image import Motion
+from depth_recog.method.gate.by_image import Motion
+from depth_recog.method.geometry.camera import Camera
 
 PROMPT_S = 0.3
 """Seconds from a mover's being visible within which it should be found."""

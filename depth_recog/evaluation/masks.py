@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.datasets.sequence import Truth
-from depth_recog.method.camera import Camera
+from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import CITYSCAPES
 
 Labels = NDArray[np.uint8]

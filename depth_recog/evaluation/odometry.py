@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.method.se3 import Matrix, inverse_matrix, relative, rotation_angle
+from depth_recog.method.geometry.se3 import Matrix, inverse_matrix, relative, rotation_angle
 
 SEGMENT_M = 100.0
 _LEAST_MOTION_M = 0.05

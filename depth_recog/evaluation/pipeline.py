@@ -9,9 +9,9 @@ import numpy as np
 
 from depth_recog.datasets.sequence import Frame
 from depth_recog.evaluation.answer import Answer, PairMotion
+from depth_recog.method.geometry.viewport import FARTHEST, NEAREST, Viewport, limit_depth
 from depth_recog.method.observation import Step
 from depth_recog.method.trajectory import Trajectory
-from depth_recog.method.viewport import FARTHEST, NEAREST, Viewport, limit_depth
 from depth_recog.networks.factory import Assembly
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from depth_recog.datasets.image_files import IMAGE_SUFFIXES
 from depth_recog.errors import ConfigurationError, SourceError, WeightsError
-from depth_recog.networks.hf_directory import LISTED
+from depth_recog.networks.hf.directory import LISTED
 from depth_recog.networks.weights import Header
 
 SPLITS = ("train", "validation", "test")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.errors import CalibrationError
-from depth_recog.method.camera import Camera
+from depth_recog.method.geometry.camera import Camera
 
 
 @dataclass(frozen=True)

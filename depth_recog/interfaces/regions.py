@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from depth_recog.method.regions import Region
+from depth_recog.method.gate.regions import Region
 
 
 def record(region: Region) -> dict[str, Any]:

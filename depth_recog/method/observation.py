@@ -13,16 +13,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from depth_recog.method import gate_image, projection
-from depth_recog.method.camera import Camera
-from depth_recog.method.correspondences import Matches
-from depth_recog.method.gate_image import Decision, Motion
+from depth_recog.method.gate import by_image
+from depth_recog.method.gate.by_image import Decision, Motion
+from depth_recog.method.gate.regions import Verdict
+from depth_recog.method.geometry import projection
+from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.geometry.se3 import Matrix
 from depth_recog.method.masking import PresetRules, dilated, patches_of
-from depth_recog.method.pose import PoseEstimate, Poses
-from depth_recog.method.regions import Verdict
-from depth_recog.method.se3 import Matrix
+from depth_recog.method.pose.estimator import PoseEstimate, Poses
 from depth_recog.method.target import Target, target_images
-from depth_recog.method.tracks import Tracks
+from depth_recog.method.tracking.correspondences import Matches
+from depth_recog.method.tracking.tracks import Tracks
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class Pair:
         """(4, 4) |static - dynamic|; NaN where one of the two poses is missing."""
         if not (self.static.ok and self.dynamic.ok):
             return np.full((4, 4), np.nan)
-        return gate_image.absolute_difference(
+        return by_image.absolute_difference(
             self.static.T_second_from_first, self.dynamic.T_second_from_first
         )
 

@@ -15,20 +15,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from depth_recog.method import gate_image, se3, tracks
-from depth_recog.method.camera import Camera
-from depth_recog.method.flow import FLOWS
-from depth_recog.method.gate_image import Decision, Motion
-from depth_recog.method.gate_object import GAPS_S, ObjectGate, Past
+from depth_recog.method.gate import by_image
+from depth_recog.method.gate.by_image import Decision, Motion
+from depth_recog.method.gate.by_object import GAPS_S, ObjectGate, Past
+from depth_recog.method.geometry import se3
+from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.geometry.se3 import Matrix
 from depth_recog.method.observation import Observation, Pair, Step, image_tensor
-from depth_recog.method.pair_poses import PairPoses, pose_pair
-from depth_recog.method.partner import PartnerBuffer
-from depth_recog.method.pnp import PnpEstimator
-from depth_recog.method.pose import PoseEstimate, PoseEstimator
-from depth_recog.method.se3 import Matrix
+from depth_recog.method.pose.estimator import PoseEstimate, PoseEstimator
+from depth_recog.method.pose.pair_poses import PairPoses, pose_pair
+from depth_recog.method.pose.pnp import PnpEstimator
 from depth_recog.method.settings import Settings
 from depth_recog.method.stopwatch import Stopwatch
-from depth_recog.method.tracks import Tracks
+from depth_recog.method.tracking import tracks
+from depth_recog.method.tracking.flow import FLOWS
+from depth_recog.method.tracking.partner import PartnerBuffer
+from depth_recog.method.tracking.tracks import Tracks
 
 DepthModel = Callable[[Tensor, Tensor], Tensor]
 """(1, 3, H, W) float 0..1 and (1,) focal length in pixels -> (1, 1, H, W) depth."""
@@ -300,4 +302,4 @@ class Recognizer:
             return Decision(Motion.STILL, "the gate is off")
         if self._settings.gate == "all":
             return Decision(Motion.MOVING if pixels else Motion.STILL, "the gate masks all")
-        return gate_image.decide(poses.static, poses.dynamic, thresholds, pixels)
+        return by_image.decide(poses.static, poses.dynamic, thresholds, pixels)

@@ -6,10 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from depth_recog.errors import ConfigurationError
-from depth_recog.method import gate_object
-from depth_recog.method.flow import FLOWS
-from depth_recog.method.gate_image import Thresholds
+from depth_recog.method.gate import by_object
+from depth_recog.method.gate.by_image import Thresholds
 from depth_recog.method.masking import PresetRules
+from depth_recog.method.tracking.flow import FLOWS
 
 GATES = ("object", "image", "off", "all")
 """Each thing by itself; the literal gate; nothing is masked; all that could move is."""
@@ -40,7 +40,7 @@ class Settings:
     gate: str = "object"
     flow: str = "sparse"
     thresholds: Thresholds = field(default_factory=lambda: Thresholds(0.1, 3.5))
-    score_threshold: float = gate_object.THRESHOLD
+    score_threshold: float = by_object.THRESHOLD
     mask_margin: int = 2
     longest_gap_s: float = 0.5
     depth_scale: float = 1.0

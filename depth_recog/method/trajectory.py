@@ -8,8 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_recog.method.geometry.se3 import (
+    Matrix,
+    cross_matrix,
+    exp_twist,
+    inverse_matrix,
+    log_twist,
+)
 from depth_recog.method.observation import Pair, Step
-from depth_recog.method.se3 import Matrix, cross_matrix, exp_twist, inverse_matrix, log_twist
 
 HORIZON_S = 0.5
 """So long a motion is believed to go on when nothing more is seen of it."""

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import torch
 
 from depth_recog.errors import ConfigurationError, WeightsError
-from depth_recog.method.camera import Camera
-from depth_recog.method.epipolar import EpipolarEstimator
-from depth_recog.method.network_pose import NetworkEstimator
-from depth_recog.method.pnp import PnpEstimator
-from depth_recog.method.pose import PoseEstimator
+from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.geometry.viewport import Viewport, network_size
+from depth_recog.method.pose.epipolar import EpipolarEstimator
+from depth_recog.method.pose.estimator import PoseEstimator
+from depth_recog.method.pose.network import NetworkEstimator
+from depth_recog.method.pose.pnp import PnpEstimator
 from depth_recog.method.recognizer import DepthModel, Recognizer
 from depth_recog.method.settings import Settings
-from depth_recog.method.viewport import Viewport, network_size
 from depth_recog.networks.device import choose_device
 from depth_recog.networks.models import Model, header_of, load_model
 from depth_recog.networks.precision import choose_precision, in_precision

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from depth_recog.errors import WeightsError
 from depth_recog.method.masking import DYNAMIC, PresetRules
-from depth_recog.networks import hf_directory, weights
-from depth_recog.networks.onnx_description import Description, read_description
-from depth_recog.networks.onnx_masks import OnnxMasks
-from depth_recog.networks.onnx_session import need_onnxruntime
+from depth_recog.networks import weights
+from depth_recog.networks.hf import directory
+from depth_recog.networks.onnx.description import Description, read_description
+from depth_recog.networks.onnx.masks import OnnxMasks
+from depth_recog.networks.onnx.session import need_onnxruntime
 from depth_recog.networks.weights import Header
 
 Model = Callable[..., Tensor]
@@ -29,7 +30,7 @@ def header_of(name: str, network: str) -> Header:
         WeightsError: missing, damaged, or another kind of network.
     """
     if is_directory(name, network):
-        return hf_directory.read_directory(name)
+        return directory.read_directory(name)
     if not _is_onnx(name):
         return weights.header_of(name, network)
     path, description = _described(name, network)
@@ -60,7 +61,7 @@ def load_model(name: str, network: str, device: torch.device | str = "cpu") -> t
         DeviceError: onnxruntime lacks what the ONNX model's YAML asks for.
     """
     if is_directory(name, network):
-        return hf_directory.load_directory(header_of(name, network), torch.device(device))
+        return directory.load_directory(header_of(name, network), torch.device(device))
     if not _is_onnx(name):
         return weights.load_network(name, network, device)
     header = header_of(name, network)

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from depth_recog.errors import ConfigurationError
-from depth_recog.networks.depth import DepthNetwork
-from depth_recog.networks.segmentation import DESIGNS
+from depth_recog.networks.own.depth import DepthNetwork
+from depth_recog.networks.own.segmentation import DESIGNS
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 _INSTRUCTIONS = ("avx512_bf16", "amx_bf16")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from depth_recog.method.geometry.viewport import size_alike
 from depth_recog.method.recognizer import DepthModel
-from depth_recog.method.viewport import size_alike
 
 
 @dataclass(frozen=True)

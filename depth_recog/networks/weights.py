@@ -21,9 +21,9 @@ from torch import nn
 
 from depth_recog.errors import WeightsError
 from depth_recog.method.masking import CITYSCAPES
-from depth_recog.networks.depth import DepthNetwork
-from depth_recog.networks.pose import PoseNetwork
-from depth_recog.networks.segmentation import segmentation_network
+from depth_recog.networks.own.depth import DepthNetwork
+from depth_recog.networks.own.pose import PoseNetwork
+from depth_recog.networks.own.segmentation import segmentation_network
 
 FORMAT = "depth_recog/1"
 NETWORKS: dict[str, Callable[..., nn.Module]] = {

@@ -14,9 +14,9 @@ from typing import Any
 from depth_recog.errors import DepthRecogError
 from depth_recog.method.settings import Settings
 from depth_recog.networks.factory import Assembly, assemble, check_weights
-from depth_recog.nodes import memory
 from depth_recog.nodes.depth_parameters import settings_of
-from depth_recog.nodes.matching import LatestSlot
+from depth_recog.nodes.io.matching import LatestSlot
+from depth_recog.nodes.runtime import memory
 
 FROM_FILES = frozenset(
     {"weights", "gate_weights", "mask_weights", "pose_weights", "pose_estimator"}

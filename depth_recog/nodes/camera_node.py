@@ -22,10 +22,11 @@ from depth_recog.datasets.sequence import Frame, Sequence
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import ConfigurationError, DepthRecogError
 from depth_recog.interfaces import compressed_image
-from depth_recog.nodes import camera_info, messages, process
-from depth_recog.nodes.managed import LifecycleState, ManagedNode, TransitionCallbackReturn
-from depth_recog.nodes.parameters import Parameters, Spec
-from depth_recog.nodes.qos import QosWatch
+from depth_recog.nodes import process
+from depth_recog.nodes.io import camera_info, messages
+from depth_recog.nodes.runtime.managed import LifecycleState, ManagedNode, TransitionCallbackReturn
+from depth_recog.nodes.runtime.parameters import Parameters, Spec
+from depth_recog.nodes.runtime.qos import QosWatch
 
 SPECS = (
     Spec("autostart", True, "Configure and activate at the start."),

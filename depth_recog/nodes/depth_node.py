@@ -20,20 +20,21 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_recog.errors import DepthRecogError
 from depth_recog.interfaces import compressed_image
+from depth_recog.method.geometry.viewport import Viewport
 from depth_recog.method.observation import Step
-from depth_recog.method.viewport import Viewport
 from depth_recog.networks.factory import Assembly
-from depth_recog.nodes import camera_info, diagnostics, messages
 from depth_recog.nodes.assembler import Assembler
 from depth_recog.nodes.depth_parameters import SPECS, check
-from depth_recog.nodes.inputs import Inputs, Job
-from depth_recog.nodes.managed import LifecycleState, ManagedNode, TransitionCallbackReturn
-from depth_recog.nodes.matching import LatestSlot
-from depth_recog.nodes.outputs import Outputs
-from depth_recog.nodes.parameters import Parameters
-from depth_recog.nodes.qos import QosWatch
+from depth_recog.nodes.diagnostics import ledger
+from depth_recog.nodes.io import camera_info, messages
+from depth_recog.nodes.io.inputs import Inputs, Job
+from depth_recog.nodes.io.matching import LatestSlot
+from depth_recog.nodes.io.outputs import Outputs
+from depth_recog.nodes.io.seam import image_to_rgb, transform_broadcaster
 from depth_recog.nodes.reporter import Reporter, Running
-from depth_recog.nodes.seam import image_to_rgb, transform_broadcaster
+from depth_recog.nodes.runtime.managed import LifecycleState, ManagedNode, TransitionCallbackReturn
+from depth_recog.nodes.runtime.parameters import Parameters
+from depth_recog.nodes.runtime.qos import QosWatch
 
 
 class DepthNode(ManagedNode):
@@ -43,7 +44,7 @@ class DepthNode(ManagedNode):
         super().__init__("depth_node")
         self._assembler = Assembler(self.get_logger())
         self._params = Parameters(self, SPECS, lambda: self.active, check, self._assembler.apply)
-        self._ledger = diagnostics.Ledger()
+        self._ledger = ledger.Ledger()
         self._slot: LatestSlot[Job] = LatestSlot()
         self._thread: threading.Thread | None = None
         self._qos = QosWatch(self)
@@ -124,7 +125,7 @@ class DepthNode(ManagedNode):
         idle = self._assembler.stop(patience=0.5) and idle
         counts = self._ledger.counts
         if counts["received"]:
-            told = ", ".join(f"{k} {counts[k]}" for k in ("received", *diagnostics.OUTCOMES))
+            told = ", ".join(f"{k} {counts[k]}" for k in ("received", *ledger.OUTCOMES))
             self.get_logger().info(f"images: {told}")
         return idle
 

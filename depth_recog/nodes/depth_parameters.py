@@ -8,13 +8,13 @@ from contextlib import suppress
 from typing import Any
 
 from depth_recog.errors import ConfigurationError, WeightsError
-from depth_recog.method.flow import FLOWS
-from depth_recog.method.gate_image import Thresholds
+from depth_recog.method.gate.by_image import Thresholds
 from depth_recog.method.settings import GATES, Settings
+from depth_recog.method.tracking.flow import FLOWS
 from depth_recog.networks.factory import ESTIMATORS
 from depth_recog.networks.models import preset_rules
 from depth_recog.networks.precision import PRECISIONS
-from depth_recog.nodes.parameters import Spec
+from depth_recog.nodes.runtime.parameters import Spec
 
 _DEFAULTS = Settings()
 SPECS = (

@@ -14,10 +14,10 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
-from depth_recog.nodes.diagnostics import LISTENED
-from depth_recog.nodes.messages import stamp_ns
-from depth_recog.nodes.outputs import DEPTH, DEPTH_INFO, LABELS, MOVING
-from depth_recog.nodes.seam import image_to_rgb
+from depth_recog.nodes.diagnostics.ledger import LISTENED
+from depth_recog.nodes.io.messages import stamp_ns
+from depth_recog.nodes.io.outputs import DEPTH, DEPTH_INFO, LABELS, MOVING
+from depth_recog.nodes.io.seam import image_to_rgb
 
 _IMAGE = "image"
 _OUTPUTS = (DEPTH, DEPTH_INFO, LABELS, MOVING)

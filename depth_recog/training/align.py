@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from depth_recog.method.photometric import masked_mean
-from depth_recog.networks.hf_depth import HfDepth
+from depth_recog.method.loss.photometric import masked_mean
+from depth_recog.networks.hf.depth import HfDepth
 from depth_recog.training.batches import Samples
 from depth_recog.training.config import Loss
 from depth_recog.training.learner import Prediction

@@ -21,11 +21,11 @@ from depth_recog.datasets.sequence import Frame, Recording
 from depth_recog.errors import OutputError, SourceError
 from depth_recog.evaluation.evaluate import rectified
 from depth_recog.evaluation.splits import sha256_of
-from depth_recog.method.camera import Camera
+from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.geometry.viewport import Viewport, network_size
 from depth_recog.method.masking import PresetRules
 from depth_recog.method.observation import image_tensor
 from depth_recog.method.recognizer import ScoreModel
-from depth_recog.method.viewport import Viewport, network_size
 from depth_recog.training.prepared import Prepared, Writer, open_prepared
 
 LAYOUT = 1

@@ -13,8 +13,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from depth_recog.errors import ConfigurationError
+from depth_recog.method.geometry.viewport import STRIDE
 from depth_recog.method.masking import CITYSCAPES, DYNAMIC
-from depth_recog.method.viewport import STRIDE
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from depth_recog.method.ground import TUKEY
+from depth_recog.method.gate.ground import TUKEY
 from depth_recog.method.masking import GROUND, PresetRules
 from depth_recog.training.flatness import ROAD
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.method.camera import Camera
-from depth_recog.method.ground import fit_plane
+from depth_recog.method.gate.ground import fit_plane
+from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import CITYSCAPES
 from depth_recog.method.median import deviation
 

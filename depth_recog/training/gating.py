@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from depth_recog.errors import ConfigurationError
-from depth_recog.method.camera import Camera
-from depth_recog.method.gate_image import Motion
+from depth_recog.method.gate.by_image import Motion
+from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import PresetRules
 from depth_recog.method.observation import Observation, image_tensor
-from depth_recog.method.pnp import PnpEstimator
+from depth_recog.method.pose.pnp import PnpEstimator
 from depth_recog.method.recognizer import Recognizer
 from depth_recog.method.settings import Settings
 from depth_recog.training.cache import Eyes

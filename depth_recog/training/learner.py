@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from depth_recog.errors import WeightsError
-from depth_recog.method.se3 import from_vector, inverse
-from depth_recog.networks.deeplab import RefinedDeepLab
-from depth_recog.networks.depth import DepthNetwork
-from depth_recog.networks.encoders import Encoder
-from depth_recog.networks.hf_depth import HfDepth
+from depth_recog.method.geometry.se3 import from_vector, inverse
+from depth_recog.networks.hf.depth import HfDepth
 from depth_recog.networks.models import is_directory, load_model
-from depth_recog.networks.pose import PoseNetwork
+from depth_recog.networks.own.deeplab import RefinedDeepLab
+from depth_recog.networks.own.depth import DepthNetwork
+from depth_recog.networks.own.encoders import Encoder
+from depth_recog.networks.own.pose import PoseNetwork
 from depth_recog.networks.weights import Header, load_network, read_header, resolve
 
 SCALES = (0, 2)

@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from depth_recog.method.geometry.projection import NEAREST, pixel_grid, sample, touches
+from depth_recog.method.loss.fused import Reference, photometric_errors
+from depth_recog.method.loss.photometric import masked_mean
+from depth_recog.method.loss.smoothness import gradient_error
 from depth_recog.method.masking import SKY
-from depth_recog.method.photometric import masked_mean
-from depth_recog.method.projection import NEAREST, pixel_grid, sample, touches
-from depth_recog.method.smoothness import gradient_error
 from depth_recog.training.batches import Batch
 from depth_recog.training.config import Loss
 from depth_recog.training.contact import contact_error, contact_inverse
 from depth_recog.training.flatness import ROAD
-from depth_recog.training.fused import Reference, photometric_errors
 from depth_recog.training.learner import Prediction
 
 SCALE_WEIGHTS = (1.0, 0.5)

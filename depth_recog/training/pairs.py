@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.method import flow
-from depth_recog.method.correspondences import Matches
-from depth_recog.method.features import find_features
 from depth_recog.method.masking import PresetRules
-from depth_recog.method.partner import LEAST_MOTION, MOST_MOTION
+from depth_recog.method.tracking import flow
+from depth_recog.method.tracking.correspondences import Matches
+from depth_recog.method.tracking.features import find_features
+from depth_recog.method.tracking.partner import LEAST_MOTION, MOST_MOTION
 from depth_recog.training.prepared import Prepared
 
 TARGET = (LEAST_MOTION * MOST_MOTION) ** 0.5

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from depth_recog.errors import OutputError, SourceError
-from depth_recog.method.se3 import relative
+from depth_recog.method.geometry.se3 import relative
 
 META = "meta.json"
 

@@ -13,8 +13,8 @@ from torch import nn
 from depth_recog.errors import OutputError
 from depth_recog.evaluation.splits import trained_on
 from depth_recog.files import write_whole
-from depth_recog.networks.hf_depth import HfDepth
-from depth_recog.networks.hf_directory import CARD, LISTED, directory_sha256
+from depth_recog.networks.hf.depth import HfDepth
+from depth_recog.networks.hf.directory import CARD, LISTED, directory_sha256
 from depth_recog.networks.weights import save_network
 from depth_recog.training.card import card
 from depth_recog.training.config import Config

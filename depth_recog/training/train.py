@@ -12,9 +12,9 @@ import torch
 from lightning_fabric import Fabric
 
 from depth_recog.errors import ConfigurationError, DeviceError, TrainingError
-from depth_recog.networks.depth import DepthNetwork
-from depth_recog.networks.hf_depth import HfDepth
-from depth_recog.networks.pose import PoseNetwork
+from depth_recog.networks.hf.depth import HfDepth
+from depth_recog.networks.own.depth import DepthNetwork
+from depth_recog.networks.own.pose import PoseNetwork
 from depth_recog.training.align import align
 from depth_recog.training.cache import Part
 from depth_recog.training.config import Config

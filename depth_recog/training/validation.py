@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from depth_recog.evaluation.depth_errors import Protocol
 from depth_recog.evaluation.depth_tally import DepthTally, Groups
-from depth_recog.method.camera import Camera
-from depth_recog.method.photometric import masked_mean
+from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.loss.photometric import masked_mean
 from depth_recog.pictures import captioned, depth_colors
 from depth_recog.training.batches import Batch, Samples
 from depth_recog.training.config import Loss

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from depth_recog.datasets.bag_files import METADATA, ZSTD_SUFFIX, storage_suffix
+from depth_recog.datasets.bags.files import METADATA, ZSTD_SUFFIX, storage_suffix
 from depth_recog.datasets.bags.mcap_file import McapFile
 from depth_recog.datasets.bags.sqlite_file import SqliteFile
 from depth_recog.datasets.bags.storage import (

@@ -16,7 +16,7 @@ from depth_recog.datasets.bags.storage import DamagedError, Entry
 from depth_recog.datasets.camera_yaml import EXAMPLE, read_camera_yaml
 from depth_recog.errors import CalibrationError
 from depth_recog.interfaces.camera_info import from_message
-from depth_recog.method.camera import Camera
+from depth_recog.method.geometry.camera import Camera
 
 _HEADER_BYTES = 12
 

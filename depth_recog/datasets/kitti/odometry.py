@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""KITTI odometry sequences, left colour camera."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.datasets.image_files import (
+    camera_of_matrix,
+    existing_folder,
+    list_images,
+    read_rgb,
+)
+from depth_recog.datasets.kitti.calibration import camera_offset, read_calib, read_projection
+from depth_recog.datasets.sequence import Frame, Truth
+from depth_recog.datasets.side_files import check_rising, frame_number, line_of, read_numbers
+from depth_recog.errors import SourceError
+
+LAYOUT = "a KITTI odometry sequence such as sequences/00"
+
+
+class KittiOdometry:
+    """One sequence of the KITTI odometry benchmark.
+
+    Layout::
+
+        sequences/00/
+          image_2/000000.png (or .jpg)
+          calib.txt                  P2, for the images at the size they have here
+          times.txt                  seconds, one a line, if there; else 10 Hz
+        poses/00.txt                 world from camera 0, 12 numbers a line, if there
+
+    Images may be left out: a line of times and poses belongs to the image of that number. If the
+    images were resized, calib.txt must have been scaled with them; one that was obviously not is
+    refused. Truth: poses of camera 2; the world is camera 0 at the sequence's start.
+    """
+
+    kind = "kitti_odometry"
+    rate_hz = 10.0
+    live = False
+
+    def __init__(self, path: str | Path) -> None:
+        """Lists the images and reads calibration and times.
+
+        Args:
+            path: the sequence's folder.
+
+        Raises:
+            SourceError: the folder or its images are missing, or times.txt is damaged.
+            CalibrationError: calib.txt is missing or damaged.
+        """
+        self._folder = existing_folder(path, LAYOUT)
+        self.name = self._folder.name
+        images = self._folder / "image_2"
+        self._files = list_images(images) if images.is_dir() else []
+        if not self._files:
+            raise SourceError(f"{images} holds no images: give {LAYOUT}, with the colour images")
+        self._numbers = [frame_number(file, i) for i, file in enumerate(self._files)]
+        self._calib_file = self._folder / "calib.txt"
+        calib = read_calib(self._calib_file)
+        self._p2 = read_projection(calib, "P2", self._calib_file)
+        self._stamps = self._read_stamps()
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._files)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames in order. Raises SourceError or CalibrationError as `__getitem__`."""
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index: int) -> Frame:
+        """Frame `index`.
+
+        Raises:
+            IndexError: beyond the end.
+            SourceError: the image is missing or damaged.
+            CalibrationError: calib.txt was made for another size.
+        """
+        file = self._files[index]
+        image = read_rgb(file)
+        camera = camera_of_matrix(self._p2, image.shape[1], image.shape[0], self._calib_file)
+        return Frame(file.stem, self._stamps[index], image, camera)
+
+    def truth(self, index: int) -> Truth:
+        """Pose of frame `index`; None if the sequence has no poses (11 to 21).
+
+        Raises:
+            IndexError: beyond the end.
+            SourceError: the poses are damaged or end before this frame.
+        """
+        number = self._numbers[index]
+        if self._poses is None:
+            return Truth()
+        line = line_of(len(self._poses), number, self._poses_file, self._files[index])
+        world_from_camera0 = np.eye(4)
+        world_from_camera0[:3] = self._poses[line].reshape(3, 4)
+        return Truth(world_from_camera=world_from_camera0 @ np.linalg.inv(camera_offset(self._p2)))
+
+    def file(self, index: int) -> Path | None:
+        """The image's file. Raises IndexError beyond the end."""
+        return self._files[index]
+
+    @property
+    def _poses_file(self) -> Path:
+        return self._folder.parent.parent / "poses" / f"{self._folder.name}.txt"
+
+    @cached_property
+    def _poses(self) -> NDArray[np.float64] | None:
+        """(frames, 12) float64, world from camera 0, row-major 3x4, metres."""
+        return read_numbers(self._poses_file, columns=12) if self._poses_file.is_file() else None
+
+    def _read_stamps(self) -> list[int]:
+        """Nanoseconds since the sequence's start. Raises SourceError."""
+        times_file = self._folder / "times.txt"
+        if not times_file.is_file():
+            return [round(number * 1e9 / self.rate_hz) for number in self._numbers]
+        times = read_numbers(times_file, columns=1)[:, 0]
+        stamps = [
+            round(times[line_of(len(times), number, times_file, file)] * 1e9)
+            for number, file in zip(self._numbers, self._files, strict=True)
+        ]
+        check_rising(stamps, times_file)
+        return stamps

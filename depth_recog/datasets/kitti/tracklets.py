@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""KITTI raw's tracklet_labels.xml: the boxes that people drew around what can move.
+
+The fields are those of the devkit's Tracklets.h. A pose is that of the middle of the box's bottom
+face in the LiDAR's frame (x forward, y left, z up), in metres and radians; every box stands upright
+(rx = ry = 0). `truncation` is 0 in the image, 1 truncated, 2 out of the image, 3 behind the camera,
+99 not given. `state` (0 unset, 1 interpolated, 2 labelled) and `occlusion` (0 visible, 1 partly, 2
+fully hidden, -1 not given) are not read: a box is as true where it was interpolated or is hidden.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.datasets.boxes import Box
+from depth_recog.errors import SourceError
+from depth_recog.method.geometry.camera import Camera
+
+KINDS = {
+    "Car": "car",
+    "Van": "car",
+    "Truck": "truck",
+    "Pedestrian": "person",
+    "Person (sitting)": "person",
+    # The box holds rider and bicycle, and more of its pixels are the rider's. KITTI has no boxes
+    # for bicycles that nobody sits on.
+    "Cyclist": "rider",
+    "Tram": "train",
+    # Trailers, animals and the like. Cityscapes has no class for them, but they can move: without
+    # them their places would pass for background.
+    "Misc": "misc",
+}
+
+_TRUNCATED, _OUT_OF_IMAGE, _BEHIND = 1, 2, 3
+_HALF_WINDOW = 5
+_LEAST_SECONDS = 0.3
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Tracklet:
+    """One thing in all frames in which it was annotated.
+
+    Attributes:
+        name: its number in the file.
+        kind: see `KINDS`.
+        size: (length, width, height) in metres.
+        first_frame: number of the frame to which the first pose belongs.
+        poses: (N, 4) float64: x, y, z of the bottom face's middle and the yaw.
+        truncation: (N,) int, as in the file.
+    """
+
+    name: str
+    kind: str
+    size: tuple[float, float, float]
+    first_frame: int
+    poses: Float
+    truncation: NDArray[np.int64]
+
+    def velo_from_box(self, frame: int) -> Float | None:
+        """(4, 4) float64, the LiDAR's frame from that of the box (`Box`); None without a pose."""
+        if not 0 <= frame - self.first_frame < len(self.poses):
+            return None
+        x, y, z, yaw = self.poses[frame - self.first_frame]
+        transform = np.eye(4)
+        transform[:2, :2] = (np.cos(yaw), -np.sin(yaw)), (np.sin(yaw), np.cos(yaw))
+        transform[:3, 3] = x, y, z + self.size[2] / 2
+        return transform
+
+
+def read_tracklets(path: Path) -> tuple[Tracklet, ...]:
+    """All tracklets of a file.
+
+    Raises:
+        SourceError: the file cannot be read or is damaged.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        # KITTI's files name a document type and declare no entity: one that does is an attack.
+        if "<!ENTITY" in text:
+            raise ValueError("it declares entities")
+        root = ET.fromstring(text).find("tracklets")
+        if root is None:
+            raise ValueError("it has no tracklets")
+        items = root.findall("item")
+        if int(_text(root, "count")) != len(items):
+            raise ValueError(f"it counts {_text(root, 'count')} tracklets and has {len(items)}")
+        return tuple(_tracklet(f"{number}", item) for number, item in enumerate(items))
+    except (OSError, ValueError, ET.ParseError) as error:
+        raise SourceError(
+            f"{path} cannot be read as KITTI tracklets ({error}): unpack it again from the drive's "
+            "tracklets download, or delete it"
+        ) from error
+
+
+class TrackletBoxes:
+    """The tracklets of a drive as boxes of its frames.
+
+    Args:
+        tracklets: as they were read.
+        camera_from_velo: (4, 4), rectified camera from LiDAR.
+        poses: world from camera of the frames by number, (4, 4), metres, z up; None where unknown.
+        seconds: time of the frames by number.
+    """
+
+    def __init__(
+        self,
+        tracklets: tuple[Tracklet, ...],
+        camera_from_velo: Float,
+        poses: Mapping[int, Float | None],
+        seconds: Mapping[int, float],
+    ) -> None:
+        """Finds every tracklet's place in the world at every frame."""
+        self._tracklets, self._camera_from_velo = tracklets, camera_from_velo
+        self._paths = [self._path(tracklet, poses, seconds) for tracklet in tracklets]
+
+    def at(self, frame: int, camera: Camera) -> tuple[Box, ...]:
+        """The boxes in the image of a frame, whether or not something hides them.
+
+        Args:
+            frame: its number.
+            camera: its intrinsics.
+        """
+        boxes = []
+        for tracklet, path in zip(self._tracklets, self._paths, strict=True):
+            transform = tracklet.velo_from_box(frame)
+            if transform is None:
+                continue
+            truncation = tracklet.truncation[frame - tracklet.first_frame]
+            box = Box(
+                track=tracklet.name,
+                kind=tracklet.kind,
+                T_camera_from_box=self._camera_from_velo @ transform,
+                size=tracklet.size,
+                speed=_speed(path, frame),
+                truncated=bool(truncation == _TRUNCATED),
+            ).seen_by(camera)
+            if box is not None and truncation not in (_OUT_OF_IMAGE, _BEHIND):
+                boxes.append(box)
+        return tuple(boxes)
+
+    def _path(
+        self, tracklet: Tracklet, poses: Mapping[int, Float | None], seconds: Mapping[int, float]
+    ) -> Float:
+        """(N, 4): frame number, seconds and horizontal place of a tracklet, by frame number."""
+        rows = []
+        for frame, pose in poses.items():
+            transform = tracklet.velo_from_box(frame)
+            if transform is not None and pose is not None:
+                place = (pose @ self._camera_from_velo @ transform)[:2, 3]
+                rows.append((frame, seconds[frame], *place))
+        return np.array(rows, dtype=np.float64).reshape(-1, 4)
+
+
+def _speed(path: Float, frame: int) -> float:
+    """Displacement over the ten frames around `frame`, less at the ends, metres per second.
+
+    It is horizontal: OXTS's altitude jumps by centimetres to decimetres between frames.
+    """
+    window = path[np.abs(path[:, 0] - frame) <= _HALF_WINDOW]
+    if len(window) == 0 or window[-1, 1] - window[0, 1] < _LEAST_SECONDS:
+        return float("nan")
+    way = window[-1, 1:] - window[0, 1:]
+    return float(np.hypot(way[1], way[2]) / way[0])
+
+
+def _tracklet(name: str, item: ET.Element) -> Tracklet:
+    kind = _text(item, "objectType")
+    if kind not in KINDS:
+        raise ValueError(f"objectType {kind!r} is none of {', '.join(KINDS)}")
+    length, width, height = (float(_text(item, field)) for field in ("l", "w", "h"))
+    rows = [
+        [float(_text(pose, field)) for field in ("tx", "ty", "tz", "rz", "truncation")]
+        for pose in item.findall("poses/item")
+    ]
+    numbers = np.array(rows, dtype=np.float64).reshape(-1, 5)
+    if int(_text(item, "poses/count")) != len(rows):
+        raise ValueError(f"tracklet {name} counts other poses than it has")
+    if not (np.isfinite(numbers).all() and 0 < min(length, width, height) < np.inf):
+        raise ValueError(f"tracklet {name} has a size or a pose that cannot be")
+    return Tracklet(
+        name=name,
+        kind=KINDS[kind],
+        size=(length, width, height),
+        first_frame=int(_text(item, "first_frame")),
+        poses=numbers[:, :4],
+        truncation=numbers[:, 4].astype(np.int64),
+    )
+
+
+def _text(element: ET.Element, field: str) -> str:
+    text = element.findtext(field)
+    if text is None:
+        raise ValueError(f"<{element.tag}> has no <{field}>")
+    return text.strip()

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The JSON files of Cityscapes: the camera's calibration and the vehicle's odometry.
+
+The vehicle's frame is that of ISO 8855: x forward, y left, z up. Formulas and units are those of
+the data set's csCalibration.pdf.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence as Items
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.errors import CalibrationError, DepthRecogError, SourceError
+from depth_recog.method.geometry.camera import Camera
+
+Float = NDArray[np.float64]
+
+_REMEDY = "unpack it again"
+
+FULL_SIZE = (2048, 1024)
+"""(width, height) in pixels of the images that the intrinsics and disparities are for."""
+
+# From the optical frame (x right, y down, z forward) to x forward, y left, z up.
+_ISO_FROM_OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a camera.json says.
+
+    Attributes:
+        camera: intrinsics at FULL_SIZE; principal points are taken as counted from pixel centres.
+        baseline: to the right camera, metres.
+        T_vehicle_from_camera: (4, 4) float64, metres, from the optical frame.
+    """
+
+    camera: Camera
+    baseline: float
+    T_vehicle_from_camera: Float
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Reads a camera.json. Raises CalibrationError: it is missing, damaged, or lacks a number."""
+    fx, fy, u0, v0 = _numbers(path, "fx fy u0 v0", CalibrationError, "intrinsic")
+    extrinsic = _numbers(path, "baseline x y z yaw pitch roll", CalibrationError, "extrinsic")
+    baseline, x, y, z, yaw, pitch, roll = extrinsic
+    if baseline <= 0:
+        raise CalibrationError(f"{path}: the baseline is {baseline}, not positive; {_REMEDY}")
+    try:
+        camera = Camera(*FULL_SIZE, fx, fy, u0, v0)
+    except CalibrationError as error:
+        raise CalibrationError(f"{path}: {error}") from error
+    (cy, cp, cr), (sy, sp, sr) = np.cos((yaw, pitch, roll)), np.sin((yaw, pitch, roll))
+    rz = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
+    ry = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
+    rx = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
+    transform = np.eye(4)
+    transform[:3, :3] = rz @ ry @ rx @ _ISO_FROM_OPTICAL
+    transform[:3, 3] = x, y, z
+    return Calibration(camera, baseline, transform)
+
+
+def read_motion(path: Path) -> tuple[float, float]:
+    """Speed in m/s and yaw rate in rad/s, positive to the left. Raises SourceError."""
+    speed, yaw_rate = _numbers(path, "speed yawRate", SourceError)
+    return speed, yaw_rate
+
+
+def dead_reckoning(motions: Items[tuple[float, float]], seconds: Items[float]) -> list[Float]:
+    """Where the vehicle was, from its speed and yaw rate.
+
+    Args:
+        motions: speed and yaw rate at each time.
+        seconds: the times.
+
+    Returns:
+        T_start_from_vehicle at each time, (4, 4) float64, metres, on a plane.
+    """
+    x = y = heading = 0.0
+    poses = [np.eye(4)]
+    for ((v0, w0), (v1, w1)), (t0, t1) in zip(pairwise(motions), pairwise(seconds), strict=True):
+        turn, way = (w0 + w1) / 2 * (t1 - t0), (v0 + v1) / 2 * (t1 - t0)
+        x += way * np.cos(heading + turn / 2)
+        y += way * np.sin(heading + turn / 2)
+        heading += turn
+        pose = np.eye(4)
+        pose[:2, :2] = [[np.cos(heading), -np.sin(heading)], [np.sin(heading), np.cos(heading)]]
+        pose[:2, 3] = x, y
+        poses.append(pose)
+    return poses
+
+
+def _numbers(
+    path: Path, names: str, error_kind: type[DepthRecogError], block: str | None = None
+) -> list[float]:
+    """Numbers of a JSON object, or of the object `block` in it. Raises `error_kind`."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise error_kind(f"{path} is missing or no JSON ({error}): {_REMEDY}") from error
+    if block is not None and isinstance(content, dict):
+        content = content.get(block)
+    values = []
+    for name in names.split():
+        value = content.get(name) if isinstance(content, dict) else None
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
+            place = f"{block}.{name}" if block else name
+            raise error_kind(f"{path}: {place} is {value!r}, no finite number; {_REMEDY}")
+        values.append(number)
+    return values

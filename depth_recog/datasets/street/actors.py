@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that moves: who is near the camera at a time, and where each part of it is.
+
+A position is a function of time alone, and who exists is a function of its number in an endless
+row, so that any moment can be made without those before it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+
+from depth_recog.datasets.street import cars, models, people
+from depth_recog.datasets.street.cars import Cars
+from depth_recog.datasets.street.layout import Shadow, car_shadow
+from depth_recog.datasets.street.mesh import Float, Mesh
+from depth_recog.datasets.street.path import Drive, State, generator
+from depth_recog.datasets.street.people import People
+from depth_recog.datasets.street.scene import Scene
+from depth_recog.datasets.street.schedule import Schedule
+from depth_recog.datasets.street.things import Place, Thing, car_bounds, person_bounds
+
+
+@dataclass(frozen=True)
+class Part:
+    """A rigid body at two times.
+
+    Attributes:
+        mesh: in its own frame.
+        now: world from body at the frame, (4, 4).
+        then: the same at the next frame.
+    """
+
+    mesh: Mesh
+    now: Float
+    then: Float
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A thing that moves, or does at times.
+
+    Attributes:
+        thing: what its box is made of.
+        parts: the rigid bodies it consists of.
+        moving: whether it has a speed above zero at the frame.
+        shadow: below it.
+    """
+
+    thing: Thing
+    parts: tuple[Part, ...]
+    moving: bool
+    shadow: Shadow
+
+
+class Traffic:
+    """The moving content of a scene.
+
+    Args:
+        scene: what there is.
+        seed: of the recording.
+        drive: the camera's motion, which decides when something crosses ahead of it.
+        reach: how far ahead things are in sight, metres.
+    """
+
+    def __init__(self, scene: Scene, seed: int, drive: Drive, reach: float) -> None:
+        """Nothing is made before it is asked for."""
+        self._scene, self._seed = scene, seed
+        schedule = Schedule(scene, seed, drive, reach)
+        self._cars = Cars(scene, seed, drive, schedule, reach)
+        self._people = People(scene, seed, drive, schedule, reach)
+
+    def cast(self, time: float, then: float, camera_from_world: Float) -> tuple[Actor, ...]:
+        """What is in sight at `time`, and where it is at `then`, both in seconds."""
+        actors = []
+        for key, number in self._cars.in_sight(time):
+            state = self._cars.state(key, number, time)
+            if _may_be_seen(camera_from_world, state):
+                actors.append(self._car(key, number, state, then))
+        if self._scene.people:
+            for key, number in self._people.in_sight(time):
+                state = self._people.state(key, number, time)
+                if _may_be_seen(camera_from_world, state):
+                    actors.append(self._person(key, number, state, time, then))
+        return tuple(actors)
+
+    def reserved(self, block: int) -> frozenset[tuple[int, int]]:
+        """Parking spaces (side, space) of a block that a departing car needs."""
+        return self._cars.reserved(block)
+
+    def _car(self, key: int, number: int, state: State, then: float) -> Actor:
+        rng = generator(self._seed, key, number, 1)
+        shape, paint = int(rng.integers(4)), int(rng.integers(len(models.PAINTS)))
+        later = self._cars.state(key, number, then)
+        return Actor(
+            Thing(
+                f"{cars.NAMES[key]}-{number}",
+                "car",
+                *car_bounds(shape),
+                state.pose,
+                partial(_place, self._cars, key, number),
+            ),
+            (Part(models.car(shape, paint), state.pose, later.pose),),
+            state.speed > 0.0,
+            car_shadow(state),
+        )
+
+    def _person(self, key: int, number: int, state: State, time: float, then: float) -> Actor:
+        rng = generator(self._seed, key, number, 1)
+        shirt, trousers = int(rng.integers(len(models.CLOTHES))), int(rng.integers(7))
+        phase = rng.uniform(0.0, 6.0)
+        later = self._people.state(key, number, then)
+        limbs = models.person(shirt, trousers)
+        now, after = _gait(state, time, phase), _gait(later, then, phase)
+        row, kind = divmod(key, 100)
+        name = f"{people.NAMES[kind]}-{f'{row}-' if kind == people.WALKER else ''}{number}"
+        return Actor(
+            Thing(
+                name,
+                "person",
+                *person_bounds(),
+                state.pose,
+                partial(_place, self._people, key, number),
+            ),
+            tuple(Part(*part) for part in zip(limbs, now, after, strict=True)),
+            state.speed > 0.0,
+            Shadow(state.x, state.z, state.yaw, (0.25, 0.25), 0.55),
+        )
+
+
+def _place(row: Cars | People, key: int, number: int, time: float) -> Place:
+    state = row.state(key, number, time)
+    return state.x, state.z
+
+
+def _gait(state: State, time: float, phase: float) -> tuple[Float, ...]:
+    """World from the parts of a person; the limbs swing only while it walks."""
+    swing = models.SWING * math.sin(5.6 * time + phase) if state.speed else 0.0
+    return tuple(state.pose @ limb for limb in models.gait(swing))
+
+
+def _may_be_seen(camera_from_world: Float, state: State) -> bool:
+    """Whether something of at most 3 m radius can be in the image, or its shadow.
+
+    The half-angle of view is 41 degrees at every image size.
+    """
+    x, _, z = camera_from_world[:3, :3] @ (state.x, 0.0, state.z) + camera_from_world[:3, 3]
+    return bool(z > -3.0 and abs(x) < z + 4.5)

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The synthetic street as a recording."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.datasets.sequence import Frame, Truth
+from depth_recog.datasets.street.path import Bend, Drive, generator
+from depth_recog.datasets.street.scene import SCENES
+from depth_recog.datasets.street.scene import scene as scene_of
+from depth_recog.datasets.street.shade import Painter
+from depth_recog.datasets.street.textures import finish
+from depth_recog.datasets.street.truth import truth_of
+from depth_recog.datasets.street.view import Surroundings, View
+from depth_recog.errors import SourceError
+from depth_recog.method.geometry.camera import Camera
+
+_REFERENCE = Camera(width=416, height=128, fx=241.7, fy=246.3, cx=204.0, cy=58.8)
+
+_MOTION, _GAIN = 1, 2
+_LIMITS = {
+    "seed": (0, 2**31 - 1),
+    "frames": (1, 1_000_000),
+    "width": (32, 2048),
+    "height": (32, 2048),
+    "rate": (0.1, 1000.0),
+}
+
+
+class SyntheticStreet:
+    """A camera's drive along an endless street, with exact truth. A `Recording`.
+
+    Frame i is a function of (scene, seed, i) and of the size and the rate alone: it does not depend
+    on what was asked for before. The world frame lies on the ground at the street's beginning: x
+    right, y down, z forward; `world_from_camera` is therefore 1.65 m above y = 0.
+
+    The truth is that of pixel centres. `flow` follows the surface point seen at a pixel with the
+    rigid part it belongs to (a limb of a person is a part), whether or not something hides it in
+    the next frame and whether or not it is still within the image; for the sky it is that of points
+    at infinity (the camera's rotation alone). It is NaN where the point comes to lie behind the
+    camera, and everywhere in the last frame. `moving` marks the pixels of things whose speed in the
+    world is above zero at the frame's time. The labels are those of road, sidewalk, building, pole,
+    traffic sign, vegetation, terrain, sky, person and car; no pixel is unlabelled.
+
+    `boxes` has one for each car and person of which the image shows a pixel or more, parked cars
+    too. A box is exact: nothing above the ground is outside it, in any phase of a walker's steps.
+    Its speed is that over the second around the frame: a car that starts in less than half a second
+    has one, and is not moving.
+
+    Args:
+        scene: a name in `SCENES`.
+        seed: of everything that is left to chance.
+        frames: length of the recording.
+        width: of the images, pixels.
+        height: of the images, pixels.
+        rate_hz: frames per second.
+
+    Raises:
+        SourceError: an unknown scene, or a value outside its range.
+    """
+
+    kind = "synthetic"
+    live = False
+
+    def __init__(
+        self,
+        scene: str = "street",
+        seed: int = 0,
+        frames: int = 120,
+        width: int = 416,
+        height: int = 128,
+        rate_hz: float = 10.0,
+    ) -> None:
+        """Check the arguments; no frame is made yet."""
+        if scene not in SCENES:
+            raise SourceError(f"unknown scene {scene!r}: one of {', '.join(SCENES)} is needed")
+        given = {"seed": seed, "frames": frames, "width": width, "height": height, "rate": rate_hz}
+        for key, value in given.items():
+            low, high = _LIMITS[key]
+            if not low <= value <= high:
+                raise SourceError(f"{key}={value} of the synthetic street: {low} to {high} allowed")
+        self.name = f"{scene}-{seed}"
+        self.rate_hz = float(rate_hz)
+        self.camera = _REFERENCE.resized(width, height)
+        self._scene, self._seed, self._frames = scene_of(scene), seed, frames
+        phases = generator(seed, _MOTION).uniform(0.0, 2.0 * math.pi, 10)
+        bend = Bend(self._scene.bend, (float(phases[8]), float(phases[9])))
+        self._drive = Drive(bend, self._scene.speed, tuple(float(p) for p in phases[:8]))
+        self._surroundings = Surroundings(self._scene, seed, self._drive)
+        self._painter = Painter(seed, bend, self._scene.texture)
+        self._latest: tuple[int, View] | None = None
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return self._frames
+
+    def __iter__(self) -> Iterator[Frame]:
+        """All frames, in order."""
+        return (self[index] for index in range(self._frames))
+
+    def __getitem__(self, index: int) -> Frame:
+        """Render frame `index`. Raises IndexError beyond the end."""
+        image = self._painter.paint(self.camera, self.view(index))
+        if self._scene.gain:
+            image = finish(image.astype(np.float32) * np.float32(self.gain(index)))
+        return Frame(f"{index:010d}", self._stamp(index), image, self.camera)
+
+    def truth(self, index: int) -> Truth:
+        """Everything that is known of frame `index`. Raises IndexError beyond the end."""
+        view = self.view(index)
+        following: NDArray[np.float64] | None = None
+        if index + 1 < self._frames:
+            following = self._drive.world_from_camera(self._time(index + 1))
+        return truth_of(self.camera, view, self._drive.bend, following)
+
+    def file(self, index: int) -> Path | None:
+        """None: the frames are made. Raises IndexError beyond the end."""
+        self._check(index)
+        return None
+
+    def view(self, index: int) -> View:
+        """The surfaces and the rigid motions behind a frame. Raises IndexError beyond the end.
+
+        The latest is kept: an image and its truth share it.
+        """
+        self._check(index)
+        if self._latest is None or self._latest[0] != index:
+            view = self._surroundings.view(self._time(index), self._time(index + 1))
+            self._latest = index, view
+        return self._latest[1]
+
+    def gain(self, index: int) -> float:
+        """Factor on the image of frame `index`: 1 except in the scene exposure."""
+        if not self._scene.gain:
+            return 1.0
+        return math.exp(generator(self._seed, _GAIN, index).uniform(-0.35, 0.25))
+
+    def _check(self, index: int) -> None:
+        if not 0 <= index < self._frames:
+            raise IndexError(f"frame {index} of {self._frames}")
+
+    def _stamp(self, index: int) -> int:
+        """Nanoseconds; exact, since a float second is not."""
+        return round(index * Fraction(10**9) / Fraction(self.rate_hz))
+
+    def _time(self, index: int) -> float:
+        return index / self.rate_hz
+
+
+_KEYS = {"seed": int, "frames": int, "width": int, "height": int, "rate": float}
+
+
+def parse_spec(text: str) -> SyntheticStreet:
+    """The street of a specification like "street?seed=3&frames=60&width=640&height=192&rate=30".
+
+    Args:
+        text: a scene's name, and after a question mark any of seed, frames, width, height, rate.
+
+    Raises:
+        SourceError: an unknown scene or key, or a value that is no number or outside its range.
+    """
+    scene, _, query = text.partition("?")
+    given: dict[str, float] = {}
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        if key not in _KEYS:
+            raise SourceError(
+                f"unknown key {key!r} in {text!r}: one of {', '.join(_KEYS)} is needed"
+            )
+        if key in given:
+            raise SourceError(f"{key} is given twice in {text!r}")
+        try:
+            given[key] = _KEYS[key](value)
+        except ValueError:
+            kind = "a whole number" if _KEYS[key] is int else "a number"
+            raise SourceError(f"{key}={value} in {text!r}: {kind} is needed") from None
+    return SyntheticStreet(
+        scene or "street",
+        seed=int(given.get("seed", 0)),
+        frames=int(given.get("frames", 120)),
+        width=int(given.get("width", 416)),
+        height=int(given.get("height", 128)),
+        rate_hz=given.get("rate", 10.0),
+    )

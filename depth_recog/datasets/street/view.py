@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One moment of the street as the camera has it: all surfaces near it, in its own frame."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.datasets.street import ground
+from depth_recog.datasets.street.actors import Traffic
+from depth_recog.datasets.street.layout import Block, Shadow, block_of
+from depth_recog.datasets.street.mesh import Float, Mesh, joined
+from depth_recog.datasets.street.parked import parked_cars
+from depth_recog.datasets.street.path import Drive
+from depth_recog.datasets.street.scene import Scene
+from depth_recog.datasets.street.things import Thing
+
+REACH = 200.0
+"""How far ahead there is anything but ground, metres."""
+
+AHEAD = math.ceil(REACH / ground.BLOCK)
+"""Blocks in sight beyond the one the camera is in."""
+
+
+@dataclass(frozen=True)
+class View:
+    """The world around the camera at one time.
+
+    Attributes:
+        time: in seconds.
+        world_from_camera: (4, 4).
+        mesh: all surfaces, in the camera's frame.
+        part: (1 + F + E,), by surface (0 the ground, then polygons, then ellipsoids): the index
+            into `motions` and `moving`.
+        motions: (P, 4, 4), where each rigid part goes until the next frame, in the world:
+            p(next) = motion p(now). Part 0 is what stands still.
+        moving: (P,), whether the part belongs to something with a speed above zero.
+        things: cars and people.
+        thing: as `part`: 0, or which of `things` the surface belongs to, counted from 1.
+        shadows: dark spots on the ground.
+    """
+
+    time: float
+    world_from_camera: Float
+    mesh: Mesh
+    part: NDArray[np.int64]
+    motions: Float
+    moving: NDArray[np.bool_]
+    things: tuple[Thing, ...]
+    thing: NDArray[np.int64]
+    shadows: tuple[Shadow, ...]
+
+    @property
+    def plane(self) -> Float:
+        """(3,): the ground is where plane . point = 1, camera's frame, 1/metres."""
+        # In the world y = 0, so for a point p of the camera's frame R[1] . p + t[1] = 0.
+        down: Float = -self.world_from_camera[1, :3] / self.world_from_camera[1, 3]
+        return down
+
+
+class Surroundings:
+    """Makes views of one street.
+
+    Args:
+        scene: its content.
+        seed: of the recording.
+        drive: the camera's motion.
+    """
+
+    def __init__(self, scene: Scene, seed: int, drive: Drive) -> None:
+        """Nothing is made before it is asked for."""
+        self._scene, self._seed, self._drive = scene, seed, drive
+        self._traffic = Traffic(scene, seed, drive, REACH)
+        self._blocks: OrderedDict[int, Block] = OrderedDict()
+
+    def view(self, time: float, then: float) -> View:
+        """The view at `time`, with the motion of everything until `then`, in seconds."""
+        pose = self._drive.world_from_camera(time)
+        inverse = np.asarray(np.linalg.inv(pose), dtype=np.float64)
+        middle = math.floor(pose[2, 3] / ground.BLOCK)
+        blocks = [self._block(b) for b in range(middle, middle + AHEAD + 1)]
+        actors = self._traffic.cast(time, then, inverse)
+        parts = [part for actor in actors for part in actor.parts]
+        owner = np.repeat(np.arange(len(actors)), [len(actor.parts) for actor in actors])
+        meshes = [joined([b.mesh for b in blocks]).moved(inverse)]
+        meshes += [part.mesh.moved(inverse @ part.now) for part in parts]
+        number = np.arange(len(meshes))
+        faces = np.repeat(number, [len(m.corners) for m in meshes])
+        rounds = np.repeat(number, [len(m.centre) for m in meshes])
+        part = np.concatenate(([0], faces, rounds))
+        things = [thing for b in blocks for thing in b.things]
+        # By part, then the parked cars' own surfaces, which are all of part 0.
+        thing = np.concatenate(([0], owner + len(things) + 1))[part]
+        offset = 0
+        start = 1
+        for b in blocks:
+            here = thing[start : start + len(b.thing)]
+            here[:] = np.where(b.thing > 0, b.thing + offset, 0)
+            offset, start = offset + len(b.things), start + len(b.thing)
+        motions = [np.eye(4)] + [p.then @ np.linalg.inv(p.now) for p in parts]
+        moving = np.array([actor.moving for actor in actors], dtype=np.bool_)
+        return View(
+            time=time,
+            world_from_camera=pose,
+            mesh=joined(meshes),
+            part=part,
+            motions=np.stack(motions),
+            moving=np.concatenate(([False], moving[owner])),
+            things=(*things, *(actor.thing for actor in actors)),
+            thing=thing,
+            shadows=(*(s for b in blocks for s in b.shadows), *(a.shadow for a in actors)),
+        )
+
+    def _block(self, number: int) -> Block:
+        block = self._blocks.get(number)
+        if block is None:
+            bend, parked = self._drive.bend, []
+            if self._scene.parked:
+                free = self._traffic.reserved(number)
+                parked = parked_cars(self._seed, bend, number, free, self._scene.vans)
+            block = block_of(self._seed, bend, number, parked)
+            self._blocks[number] = block
+            if len(self._blocks) > AHEAD + 4:
+                self._blocks.popitem(last=False)
+        self._blocks.move_to_end(number)
+        return block

@@ -1,7 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""A street made by computation: images, and the exact depth, motion and labels behind them."""
-
-from depth_recog.datasets.synthetic.scene import SCENES
-from depth_recog.datasets.synthetic.street import SyntheticStreet, parse_spec
-
-__all__ = ["SCENES", "SyntheticStreet", "parse_spec"]

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the camera's image to the network's and back: rectification and size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.errors import CalibrationError
+from depth_recog.method.geometry.camera import Camera
+
+T = TypeVar("T", np.float32, np.uint8)
+
+NEAREST, FARTHEST = 0.1, 80.0
+"""Range of the depth that the commands give, metres; the depth node's is a parameter."""
+
+LONGEST = 8
+STRIDE = 32
+"""Widths and heights of the networks' inputs are multiples of this."""
+LEAST = 2 * STRIDE
+"""Of a smaller picture the networks' coarsest features are one pixel wide, and cannot be padded."""
+
+
+def network_size(camera: Camera, trained: tuple[int, int]) -> tuple[int, int]:
+    """The size at which a camera's images enter the network.
+
+    A wide frame is never squashed: the size has the image's aspect ratio as nearly as multiples of
+    `STRIDE` allow, and about as many pixels as the network was trained on.
+
+    Args:
+        camera: of the images.
+        trained: (width, height) in training, pixels.
+
+    Returns:
+        (width, height) in pixels.
+
+    Raises:
+        CalibrationError: an image so long that nothing is left of its shorter side.
+    """
+    aspect = camera.width / camera.height
+    if not 1 / LONGEST <= aspect <= LONGEST:
+        raise CalibrationError(
+            f"image of {camera.width}x{camera.height}: one side is more than {LONGEST} times the "
+            "other; crop it"
+        )
+    return size_alike(camera.width, camera.height, trained)
+
+
+def size_alike(width: int, height: int, trained: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) of the shape of a picture and about the area of another; see above."""
+    aspect = width / height
+    area = trained[0] * trained[1]
+    height = max(LEAST, round((area / aspect) ** 0.5 / STRIDE) * STRIDE)
+    width = max(LEAST, round(height * aspect / STRIDE) * STRIDE)
+    return width, height
+
+
+@dataclass(frozen=True)
+class Viewport:
+    """Maps between one camera's images and the network's input.
+
+    Attributes:
+        camera: of the images that come in; may be distorted.
+        rectified: the same size without distortion: what depth and its camera_info belong to.
+        network: intrinsics of the network's input.
+    """
+
+    camera: Camera
+    rectified: Camera
+    network: Camera
+    _maps: tuple[NDArray[np.int16], NDArray[np.uint16]] | None
+
+    @classmethod
+    def of(
+        cls,
+        camera: Camera,
+        size: tuple[int, int],
+        rectified: Camera | None = None,
+        rotation: NDArray[np.float64] | None = None,
+    ) -> Viewport:
+        """Prepare for a camera.
+
+        Args:
+            camera: of the images.
+            size: (width, height) of the network's input, pixels.
+            rectified: the intrinsics after rectification (CameraInfo's P); the camera's own when
+                not given.
+            rotation: (3, 3) rectification rotation (CameraInfo's R); identity when not given.
+        """
+        target = rectified or camera.rectified()
+        turned = rotation is not None and not np.allclose(rotation, np.eye(3))
+        maps = None
+        if camera.distorted or turned or target != camera.rectified():
+            maps = _rectification(camera, target, rotation)
+        return cls(camera, target, target.resized(*size), maps)
+
+    def rectify(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The image without distortion, same size; the image itself where there is none.
+
+        Raises:
+            CalibrationError: the image has another size than the calibration.
+        """
+        height, width = image.shape[:2]
+        if (width, height) != self.camera.size:
+            raise CalibrationError(
+                f"the image has {width}x{height} pixels, its calibration is for "
+                f"{self.camera.width}x{self.camera.height}: recalibrate, or publish the "
+                "camera_info that belongs to this size"
+            )
+        if self._maps is None:
+            return image
+        return np.asarray(cv2.remap(image, *self._maps, cv2.INTER_LINEAR), np.uint8)
+
+    def shrink(self, rectified: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The network's input: (h, w, 3) uint8, averaged down so that nothing aliases."""
+        size = self.network.size
+        if size == self.rectified.size:
+            return rectified
+        smaller = size[0] < self.rectified.width
+        method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(rectified, size, interpolation=method), np.uint8)
+
+    def enlarge_depth(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(h, w) float32 at network size to the rectified image's size, bilinear."""
+        if depth.shape[::-1] == self.rectified.size:
+            return depth
+        size = self.rectified.size
+        return np.asarray(cv2.resize(depth, size, interpolation=cv2.INTER_LINEAR), np.float32)
+
+    def enlarge_labels(self, labels: NDArray[T]) -> NDArray[T]:
+        """(h, w) ids or scores at network size to the rectified image's size, nearest."""
+        if labels.shape[::-1] == self.rectified.size:
+            return labels
+        size = self.rectified.size
+        enlarged = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
+        return np.asarray(enlarged, labels.dtype)
+
+
+def _rectification(
+    camera: Camera, target: Camera, rotation: NDArray[np.float64] | None, kind: int = cv2.CV_16SC2
+) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
+    coefficients = np.asarray(camera.distortion, dtype=np.float64)
+    turn = np.eye(3) if rotation is None else rotation
+    if camera.distortion_model == "equidistant":
+        return cv2.fisheye.initUndistortRectifyMap(  # type: ignore[return-value]
+            camera.matrix, coefficients, turn, target.matrix, target.size, kind
+        )
+    return cv2.initUndistortRectifyMap(  # type: ignore[return-value]
+        camera.matrix, coefficients, turn, target.matrix, target.size, kind
+    )
+
+
+def rectify_nearest(values: NDArray[T], camera: Camera, fill: float) -> NDArray[T]:
+    """A map that belongs to a camera's image (sparse depth, labels) without distortion.
+
+    Every pixel takes the nearest one's value: means of depths on both sides of an edge lie on
+    neither.
+
+    Args:
+        values: (H, W) float32 or uint8.
+        camera: of the image.
+        fill: for pixels that the image does not show.
+
+    Returns:
+        (H, W); the map itself where there is no distortion.
+    """
+    if not camera.distorted:
+        return values
+    maps = _exact_maps(camera)
+    border = cv2.BORDER_CONSTANT
+    turned = cv2.remap(values, *maps, cv2.INTER_NEAREST, borderMode=border, borderValue=fill)
+    return np.asarray(turned, values.dtype)
+
+
+@lru_cache(maxsize=2)
+def _exact_maps(camera: Camera) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
+    # The fixed-point maps of `Viewport` hold 32nds of a pixel: the nearest may be another one.
+    return _rectification(camera, camera.rectified(), None, cv2.CV_32FC1)
+
+
+def limit_depth(
+    depth: NDArray[np.float32],
+    nearest: float,
+    farthest: float,
+    sky: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float32]:
+    """Mark what is out of range as REP 117 says.
+
+    Args:
+        depth: (H, W) float32.
+        nearest: below this a depth is invalid (NaN).
+        farthest: beyond this it is +inf.
+        sky: (H, W) bool, pixels of the sky: +inf, unless they are nearer than half of `farthest`,
+            where the two networks contradict each other and an obstacle must not vanish.
+
+    Returns:
+        (H, W) float32, a new array.
+    """
+    limited = depth.copy()
+    far = limited > farthest
+    if sky is not None:
+        far |= sky & (limited > farthest / 2)
+    limited[far] = np.inf
+    limited[~(limited >= nearest)] = np.nan
+    return limited

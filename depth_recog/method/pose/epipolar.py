@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`epipolar`: claim 4. Correspondences -> K^-1 p -> epipolar constraint -> R and t.
+
+The constraint is (K^-1 p2)^T [t]x R (K^-1 p1) = 0; the text has its factors in another order, in
+which the dimensions do not fit. Its t has no length: that is fitted against D1.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.pose.estimator import PoseEstimate, PosePair
+from depth_recog.method.tracking.correspondences import at
+
+LEAST_POINTS = 12
+LEAST_INLIERS = 10
+TOLERANCE = 0.7
+# In baselines. OpenCV's default of 50 drops most of a street at a small step.
+_FARTHEST = 1e9
+# Pixels that the inliers must spread over, across the line that fits them best.
+_LEAST_SPREAD = 3.0
+# Nearer than this to the epipole or to infinity, a ray pair says nothing about length.
+_LEAST_PARALLAX = np.radians(0.15)
+
+
+def camera_coordinates(pixels: NDArray[np.float32], camera: Camera) -> NDArray[np.float64]:
+    """K^-1 p of the text.
+
+    Args:
+        pixels: (N, 2) float32, (u, v).
+        camera: intrinsics.
+
+    Returns:
+        (N, 3) float64, on the plane z = 1.
+    """
+    x, y = camera.rays(*pixels.astype(np.float64).T)
+    return np.stack((x, y, np.ones_like(x)), 1)
+
+
+def epipolar_residual(
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    T_second_from_first: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """(K^-1 p2)^T [t]x R (K^-1 p1), (N,), 0 for a still point; t is taken at unit length.
+
+    Args:
+        first: (N, 3) float64 camera coordinates in I1.
+        second: (N, 3) float64 camera coordinates in I2.
+        T_second_from_first: (4, 4) float64.
+    """
+    t = T_second_from_first[:3, 3]
+    turned = first @ T_second_from_first[:3, :3].T
+    residual: NDArray[np.float64] = (second * np.cross(t / np.linalg.norm(t), turned)).sum(1)
+    return residual
+
+
+def triangulated_depth(
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    T_second_from_first: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Depth in the first camera where two rays come nearest, NaN where they are nearly parallel.
+
+    Args:
+        first: (N, 3) float64 camera coordinates in I1.
+        second: (N, 3) float64 camera coordinates in I2.
+        T_second_from_first: (4, 4) float64.
+
+    Returns:
+        (N,) float64, in the unit of the translation.
+    """
+    t = T_second_from_first[:3, 3]
+    a = first @ T_second_from_first[:3, :3].T
+    b = second
+    # z1 a + t = z2 b in the least-squares sense: two normal equations for each pair of rays.
+    aa, bb, ab = (a * a).sum(1), (b * b).sum(1), (a * b).sum(1)
+    at_, bt = a @ t, b @ t
+    determinant = aa * bb - ab * ab
+    sine = np.sqrt(np.maximum(determinant, 0) / (aa * bb))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        depth = (ab * bt - bb * at_) / determinant
+    return np.where(sine > np.sin(_LEAST_PARALLAX), depth, np.nan)
+
+
+class EpipolarEstimator:
+    """Five-point essential matrix (Nister, 2004), cheirality checked.
+
+    In RANSAC's loop every better guess is refined on its inliers (OpenCV's USAC_ACCURATE): five
+    points alone leave the rotation three times farther off.
+    """
+
+    name = "epipolar"
+
+    def estimate(self, pair: PosePair) -> PoseEstimate:
+        """See `PoseEstimator.estimate`."""
+        count = len(pair.matches)
+        if count < LEAST_POINTS:
+            return PoseEstimate(why=f"{count} correspondences, {LEAST_POINTS} needed", points=count)
+        first = camera_coordinates(pair.matches.first, pair.camera)
+        second = camera_coordinates(pair.matches.second, pair.camera)
+        cv2.setRNGSeed(0)  # the same pair gives the same pose, in every process
+        focal = (pair.camera.fx + pair.camera.fy) / 2
+        essential, inliers = cv2.findEssentialMat(
+            first[:, :2].copy(),
+            second[:, :2].copy(),
+            np.eye(3),
+            cv2.USAC_ACCURATE,
+            0.999,
+            TOLERANCE / focal,
+        )
+        if essential is None or essential.shape != (3, 3):
+            return PoseEstimate(why="no essential matrix fits", points=count)
+        agreeing, rotation, direction, kept, _ = cv2.recoverPose(
+            essential,
+            first[:, :2].copy(),
+            second[:, :2].copy(),
+            np.eye(3),
+            distanceThresh=_FARTHEST,
+            mask=inliers.copy(),
+        )
+        if agreeing < LEAST_INLIERS:
+            return PoseEstimate(
+                why=f"{agreeing} points lie in front of both cameras, {LEAST_INLIERS} needed",
+                points=count,
+                inliers=agreeing,
+            )
+        use = kept[:, 0] > 0
+        pixels = pair.matches.first[use]
+        spread = np.linalg.svd(pixels - pixels.mean(0), compute_uv=False)[1] / np.sqrt(len(pixels))
+        if spread < _LEAST_SPREAD:
+            return PoseEstimate(
+                why=f"the correspondences lie within {spread:.1f} px of one line",
+                points=count,
+                inliers=agreeing,
+            )
+        matrix = np.eye(4)
+        matrix[:3, :3] = rotation
+        matrix[:3, 3] = direction[:, 0]
+        length = fit_length(
+            triangulated_depth(first[use], second[use], matrix),
+            at(pair.depth, pair.matches.first[use]).astype(np.float64),
+        )
+        if length is None:
+            return PoseEstimate(
+                why="too little parallax to fit the translation's length against the depth",
+                points=count,
+                inliers=agreeing,
+            )
+        matrix[:3, 3] *= length
+        return PoseEstimate(matrix, True, "", count, agreeing)
+
+
+def fit_length(triangulated: NDArray[np.float64], depth: NDArray[np.float64]) -> float | None:
+    """The length of t that makes triangulated depths agree with D1: the median ratio.
+
+    Args:
+        triangulated: (N,) float64, depths for a t of unit length; NaN where unknown.
+        depth: (N,) float64, D1 at the same points.
+
+    Returns:
+        The length in D1's unit, None with fewer than `LEAST_INLIERS` usable points.
+    """
+    usable = np.isfinite(triangulated) & (triangulated > 0) & np.isfinite(depth) & (depth > 0)
+    if usable.sum() < LEAST_INLIERS:
+        return None
+    return float(np.median(depth[usable] / triangulated[usable]))

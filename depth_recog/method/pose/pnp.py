@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`pnp`: pose from correspondences and D1's depth, robust, with a covariance. The default."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.geometry.se3 import Matrix
+from depth_recog.method.pose.estimator import PoseEstimate, PosePair
+from depth_recog.method.pose.refinement import FEW_STEPS, STEPS, cells_of, refine
+from depth_recog.method.tracking.correspondences import at
+
+LEAST_POINTS = 8
+LEAST_INLIERS = 6
+TOLERANCE = 1.5
+_ITERATIONS = 100
+_CONFIDENCE = 0.999
+
+
+def lift(
+    pixels: NDArray[np.float32], depth: NDArray[np.float32], camera: Camera
+) -> NDArray[np.float64]:
+    """Z K^-1 (u, v, 1): pixels to points.
+
+    Args:
+        pixels: (N, 2) float32, (u, v).
+        depth: (H, W) float32, along the optical axis.
+        camera: intrinsics.
+
+    Returns:
+        (N, 3) float64, in the depth's unit; not finite where the depth is not.
+    """
+    z = at(depth, pixels).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # the sky, straight ahead: 0 times infinity
+        x, y = camera.rays(pixels[:, 0], pixels[:, 1])
+        return np.stack((x * z, y * z, z), 1)
+
+
+class PnpEstimator:
+    """Perspective-n-point (Ke and Roumeliotis, 2017) in a RANSAC loop, then `refinement`.
+
+    D1's unit is the translation's unit: a depth that is wrong by a factor gives a translation that
+    is wrong by the same factor and the right rotation.
+    """
+
+    name = "pnp"
+
+    def estimate(self, pair: PosePair) -> PoseEstimate:
+        """See `PoseEstimator.estimate`."""
+        return self.estimate_from(pair, None)
+
+    def estimate_from(self, pair: PosePair, guess: Matrix | None) -> PoseEstimate:
+        """As `estimate`, but from a pose (4, 4) that is nearly right: no RANSAC is needed then."""
+        points = lift(pair.matches.first, pair.depth, pair.camera)
+        usable = np.isfinite(points).all(1) & (points[:, 2] > 0)
+        points = points[usable]
+        pixels = pair.matches.second[usable].astype(np.float64)
+        if len(points) < LEAST_POINTS:
+            return PoseEstimate(
+                why=f"{len(points)} correspondences with depth, {LEAST_POINTS} needed",
+                points=len(points),
+            )
+        start, agreeing = guess, len(points)
+        if start is None:
+            start, agreeing = _first_guess(points, pixels, pair.camera)
+        if agreeing < LEAST_INLIERS:
+            return PoseEstimate(
+                why=f"{agreeing} of {len(points)} correspondences agree on a motion, "
+                f"{LEAST_INLIERS} needed",
+                points=len(points),
+                inliers=agreeing,
+            )
+        cells = cells_of(pair.matches.first[usable], pair.camera.width)
+        steps = STEPS if guess is None else FEW_STEPS
+        refined = refine(points, pixels, cells, start, pair.camera, steps)
+        agreeing = int(refined.inliers.sum())
+        finite = np.isfinite(refined.T_second_from_first).all()
+        if not finite or agreeing < LEAST_INLIERS:
+            return PoseEstimate(why="the refinement diverged", points=len(points))
+        return PoseEstimate(
+            refined.T_second_from_first, True, "", len(points), agreeing, refined.covariance
+        )
+
+
+def _first_guess(
+    points: NDArray[np.float64], pixels: NDArray[np.float64], camera: Camera
+) -> tuple[Matrix, int]:
+    """A motion that many points agree with, and how many they are; 0 where there is none."""
+    guess = np.eye(4)
+    cv2.setRNGSeed(0)  # the same pair gives the same pose, in every process
+    try:
+        found, rotation, translation, inliers = cv2.solvePnPRansac(
+            points,
+            pixels,
+            camera.matrix,
+            None,
+            iterationsCount=_ITERATIONS,
+            reprojectionError=TOLERANCE,
+            confidence=_CONFIDENCE,
+            flags=cv2.SOLVEPNP_AP3P,
+        )
+    except cv2.error:
+        # OpenCV gives up on degenerate points (all in one place) by throwing.
+        return guess, 0
+    if not found or inliers is None:
+        return guess, 0
+    guess[:3, :3] = cv2.Rodrigues(rotation)[0]
+    guess[:3, 3] = translation[:, 0]
+    return guess, len(inliers) if np.isfinite(guess).all() else 0

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights of ours as an ONNX graph, compared with torch before it is handed out.
+
+The graph is torch.export's (dynamo), which knows the padding's widths; that of torch's older
+exporter computes them anew for every picture, with three times the nodes (docs/design.md).
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from depth_recog.errors import ConfigurationError, OutputError, WeightsError
+from depth_recog.files import write_whole
+from depth_recog.method.geometry.viewport import LEAST, STRIDE
+from depth_recog.networks.onnx.description import Description, description_path, description_text
+from depth_recog.networks.onnx.session import open_session
+from depth_recog.networks.weights import Header, load_network, read_card
+
+OPSET = 18
+"""The first that dynamo writes; TensorRT's guide names 9 to 25, onnxruntime takes it too."""
+
+LIMIT = 1e-3
+"""Largest relative difference from torch that is handed out."""
+
+FOCALS = (200.0, 721.5)
+"""Focal lengths in pixels that a depth graph is compared at."""
+
+_INPUTS = {"depth": ("image", "focal"), "masks": ("image",)}
+_OUTPUT = {"depth": "depth", "masks": "scores"}
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far a graph is from torch.
+
+    Attributes:
+        size: (width, height) of the pictures.
+        answers: how many were compared; a depth network gives one for each focal length.
+        relative: largest difference; of depth as a share of the depth, of scores as a share of the
+            picture's largest score.
+    """
+
+    size: tuple[int, int]
+    answers: int
+    relative: float
+
+
+def check_size(size: tuple[int, int] | None) -> None:
+    """Raise a ConfigurationError for a size that the networks do not take."""
+    if size is not None and any(side % STRIDE or side < LEAST for side in size):
+        raise ConfigurationError(
+            f"size {size[0]}x{size[1]}: width and height must be multiples of {STRIDE}, "
+            f"from {LEAST} on"
+        )
+
+
+def export_onnx(
+    header: Header,
+    out: Path,
+    size: tuple[int, int] | None,
+    pictures: list[NDArray[np.uint8]],
+) -> list[Parity]:
+    """Write NAME.onnx, and for masks NAME.yaml; nothing where it differs from torch.
+
+    Args:
+        header: of the weights.
+        out: NAME.onnx.
+        size: (width, height) in pixels; None for a graph of any size (multiples of 32).
+        pictures: (H, W, 3) uint8 RGB, what it is compared on: of `size`, or of several sizes.
+
+    Returns:
+        One for each size.
+
+    Raises:
+        ConfigurationError: the size, or the kind of network, cannot be exported.
+        WeightsError: the weights cannot be used, the exporter's packages are missing, or the graph
+            differs.
+        OutputError: it cannot be written.
+    """
+    check_size(size)
+    if header.network not in _INPUTS:
+        raise ConfigurationError(
+            f"{header.path.stem}: a {header.network} network; depth and masks can be exported"
+        )
+    if out.suffix != ".onnx":
+        raise ConfigurationError(f"{out}: a name that ends with .onnx is needed")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)  # before the work, not after it
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written ({error.strerror})") from error
+    network, _ = load_network(str(header.path), header.network)
+    network = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / out.name
+        _write_graph(network, header, size or header.size, size is None, made)
+        found = compare(network, made, header.network, pictures)
+        worst = max(found, key=lambda one: one.relative)
+        if not worst.relative <= LIMIT:
+            raise WeightsError(
+                f"{out}: at {worst.size[0]}x{worst.size[1]} it would differ from torch by "
+                f"{worst.relative:.1e}, more than {LIMIT:g}: not written; try other versions of "
+                "onnx, onnxscript and onnxruntime"
+            )
+        write_whole(out, lambda path: shutil.copyfile(made, path))
+    if header.network == "masks":
+        text = description_text(Description(header.classes))
+        write_whole(description_path(out), lambda path: path.write_text(text, encoding="utf-8"))
+    return found
+
+
+def compare(
+    network: nn.Module, graph: Path, kind: str, pictures: list[NDArray[np.uint8]]
+) -> list[Parity]:
+    """Show pictures to a network and to its graph.
+
+    Args:
+        network: on the CPU.
+        graph: of it.
+        kind: "depth" or "masks".
+        pictures: (H, W, 3) uint8 RGB.
+
+    Raises:
+        WeightsError: onnxruntime is missing, or cannot read or run the graph.
+    """
+    session = open_session(graph, torch.device("cpu"))
+    found: dict[tuple[int, int], list[float]] = {}
+    for picture in pictures:
+        image = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255
+        for focal in FOCALS if kind == "depth" else FOCALS[:1]:
+            given = (image, torch.tensor([focal]))[: len(_INPUTS[kind])]
+            names = zip(_INPUTS[kind], (one.numpy() for one in given), strict=True)
+            with torch.inference_mode():
+                expected = network(*given).numpy()
+            try:
+                got = np.asarray(session.run(None, dict(names))[0])
+            except Exception as error:  # onnxruntime's have no base of their own
+                reason = " ".join(str(error).split())
+                raise WeightsError(f"{graph.name}: onnxruntime cannot run it ({reason})") from error
+            difference = _relative(got, expected, kind)
+            found.setdefault((picture.shape[1], picture.shape[0]), []).append(difference)
+    return [Parity(size, len(each), max(each)) for size, each in found.items()]
+
+
+def _relative(got: NDArray[Any], expected: NDArray[Any], kind: str) -> float:
+    if got.shape != expected.shape:
+        return float("inf")
+    of = expected if kind == "depth" else np.abs(expected).max()
+    worst = float((np.abs(got - expected) / of).max())
+    return worst if np.isfinite(worst) else float("inf")
+
+
+def _write_graph(
+    network: nn.Module, header: Header, size: tuple[int, int], dynamic: bool, path: Path
+) -> None:
+    kind = header.network
+    example: tuple[Tensor, ...] = (torch.zeros(1, 3, size[1], size[0]), torch.ones(1))
+    shapes: dict[str, Any] | None = None
+    if dynamic:
+        rows = STRIDE * torch.export.Dim("rows", min=2)
+        columns = STRIDE * torch.export.Dim("columns", min=2)
+        shapes = {"image": {2: rows, 3: columns}, "focal": None}
+        shapes = {name: shapes[name] for name in _INPUTS[kind]}
+    try:
+        # The exporter tells of its own steps, and of torch's versions, on both streams.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+            program = torch.onnx.export(
+                network,
+                example[: len(_INPUTS[kind])],
+                input_names=list(_INPUTS[kind]),
+                output_names=[_OUTPUT[kind]],
+                opset_version=OPSET,
+                dynamo=True,
+                dynamic_shapes=shapes,
+                verbose=False,
+            )
+    except ImportError as error:
+        raise WeightsError(
+            f"{error.name} is missing: exporting needs pip install 'depth-recog[onnx]'"
+        ) from error
+    assert program is not None
+    program.model.metadata_props.update(_facts(header))
+    program.save(path, external_data=False)
+
+
+def _facts(header: Header) -> dict[str, str]:
+    """What goes along inside the graph: it will be found without its weights' card."""
+    facts = {
+        "depth_recog.network": header.network,
+        "depth_recog.weights": header.path.stem,
+        "depth_recog.sha256": header.sha256,
+        "depth_recog.size": f"{header.size[0]}x{header.size[1]}",
+        "depth_recog.unit": header.unit,
+    }
+    return facts | {"depth_recog.licence": licence_of(header)}
+
+
+def licence_of(header: Header) -> str:
+    """What the weights' card says of their licence. Raises WeightsError for a damaged card."""
+    card = header.path.with_suffix(".md")
+    unknown = "not stated"
+    return str(read_card(card).get("licence", unknown)) if card.is_file() else unknown

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Block 103's class scores by an ONNX model of somebody else's.
+
+A graph of a fixed size sees a frame of another shape in overlapping tiles (`method/tiling.py`),
+never squashed. Its answer is enlarged to the frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import interpolate, one_hot
+
+from depth_recog.errors import WeightsError
+from depth_recog.networks.onnx.description import Description, description_path
+from depth_recog.networks.onnx.session import open_session
+from depth_recog.networks.tiling import nearest_tile, tile_starts
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+_NUMBERS: dict[str, type] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+}
+SLACK = 1.1
+"""A frame is fed in whole up to this difference of aspect ratios: it is no more than the rounding
+of the networks' sizes to multiples of 32 makes of it anyway."""
+
+_PROBE = (128, 64)
+"""(width, height) at which a graph of any size is tried when it is loaded."""
+
+
+@dataclass(frozen=True)
+class _Input:
+    """What the graph takes: its name, its numbers, and (width, height) or None for any size."""
+
+    name: str
+    numbers: type
+    size: tuple[int, int] | None
+
+
+class OnnxMasks:
+    """A `ScoreModel` of an ONNX graph; tried once on a grey picture when it is made.
+
+    Args:
+        path: the graph.
+        description: of it.
+        device: where its frames lie, and where it runs if its description names no provider.
+
+    Raises:
+        WeightsError: onnxruntime is missing, or graph and description do not fit.
+        DeviceError: the provider is not there.
+    """
+
+    def __init__(self, path: Path, description: Description, device: torch.device) -> None:
+        self._path, self._description = path, description
+        self._session = open_session(path, device, description.provider)
+        self._input = _input_of(self._session, path, description)
+        whole = np.issubdtype(self._input.numbers, np.integer)
+        self._scale = description.scale or (255.0 if whole else 1.0)
+        width, height = self._input.size or _PROBE
+        self(torch.full((1, 3, height, width), 0.5, device=device))
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Class scores.
+
+        Args:
+            image: (1, 3, H, W) float, 0..1, RGB.
+
+        Returns:
+            (1, k, H, W) float, on the image's device; 1 and 0 where the graph gives labels.
+
+        Raises:
+            WeightsError: the graph cannot be run at this size, or gives what its description does
+                not name.
+        """
+        height, width = image.shape[2:]
+        if self._input.size is None:
+            return self._answer(image)
+        aspect = self._input.size[0] / self._input.size[1]
+        if 1 / SLACK <= width / height / aspect <= SLACK:
+            return self._answer(image)
+        across = width / height > aspect
+        length, side = (
+            (width, round(height * aspect)) if across else (height, round(width / aspect))
+        )
+        dimension = 3 if across else 2
+        starts = tile_starts(length, side)
+        nearest = nearest_tile(length, starts, side)
+        parts = []
+        for index, start in enumerate(starts):
+            own = np.flatnonzero(nearest == index)
+            answer = self._answer(image.narrow(dimension, start, side))
+            parts.append(answer.narrow(dimension, int(own[0]) - start, len(own)))
+        return torch.cat(parts, dimension)
+
+    def _answer(self, image: Tensor) -> Tensor:
+        """Scores of a picture that is fed in whole."""
+        height, width = image.shape[2:]
+        answer = torch.from_numpy(self._run(self._fed(image))).to(image.device)
+        size = (height, width)
+        if self._description.output == "scores":
+            scores = self._scores(answer).float()
+            if scores.shape[2:] == size:
+                return scores
+            return interpolate(scores, size=size, mode="bilinear", align_corners=False)
+        labels = self._labels(answer)
+        if labels.shape[1:] != size:
+            near = interpolate(labels[:, None].float(), size=size, mode="nearest-exact")
+            labels = near[:, 0].long()
+        return one_hot(labels, len(self._description.classes)).permute(0, 3, 1, 2).float()
+
+    def _fed(self, image: Tensor) -> NDArray[Any]:
+        wanted = self._input.size
+        if wanted is not None and (image.shape[3], image.shape[2]) != wanted:
+            image = interpolate(
+                image, size=wanted[::-1], mode="bilinear", align_corners=False, antialias=True
+            )
+        description = self._description
+        mean = image.new_tensor(description.mean).view(1, 3, 1, 1)
+        std = image.new_tensor(description.std).view(1, 3, 1, 1)
+        values = (image * self._scale - mean) / std
+        if description.layout == "NHWC":
+            values = values.permute(0, 2, 3, 1)
+        array = values.float().cpu().numpy()
+        if np.issubdtype(self._input.numbers, np.integer):
+            array = np.clip(np.rint(array), 0, 255)
+        return np.ascontiguousarray(array, self._input.numbers)
+
+    def _run(self, array: NDArray[Any]) -> NDArray[Any]:
+        try:
+            return np.asarray(self._session.run(None, {self._input.name: array})[0])
+        except Exception as error:  # onnxruntime's have no base of their own
+            raise WeightsError(
+                f"{self._path}: cannot be run on {'x'.join(map(str, array.shape))} "
+                f"({' '.join(str(error).split())}): name the size that it takes in "
+                f"{description_path(self._path).name}, as `size: [513, 513]`"
+            ) from error
+
+    def _scores(self, answer: Tensor) -> Tensor:
+        """(1, k, h, w) of the graph's answer."""
+        count = len(self._description.classes)
+        layout = self._description.layout
+        if answer.dim() != 4:
+            raise self._misfit(answer, f"scores of rank 4 ({layout}) are needed", "output: labels")
+        scores = answer if layout == "NCHW" else answer.permute(0, 3, 1, 2)
+        if scores.shape[1] != count or scores.shape[0] != 1:
+            raise self._misfit(answer, f"{layout}, {count} classes, is needed", "classes, layout")
+        return scores
+
+    def _labels(self, answer: Tensor) -> Tensor:
+        """(1, h, w) int64 of the graph's answer."""
+        labels = answer
+        if labels.dim() == 4:
+            channel = 1 if self._description.layout == "NCHW" else 3
+            if labels.shape[channel] == 1:
+                labels = labels.squeeze(channel)
+        if labels.dim() != 3 or labels.shape[0] != 1:
+            raise self._misfit(answer, "labels of shape 1xHxW are needed", "output: scores, layout")
+        labels = labels.long()
+        count = len(self._description.classes)
+        strange = labels[(labels < 0) | (labels >= count)]
+        if len(strange):
+            raise WeightsError(
+                f"{self._path}: gives label {int(strange[0])}, and "
+                f"{description_path(self._path).name} names {count} classes: name them all, by id"
+            )
+        return labels
+
+    def _misfit(self, answer: Tensor, needed: str, keys: str) -> WeightsError:
+        shape = "x".join(map(str, answer.shape))
+        return WeightsError(
+            f"{self._path}: its first output has shape {shape}, {needed}: correct "
+            f"{description_path(self._path).name} ({keys}), or export it again"
+        )
+
+
+def _input_of(session: InferenceSession, path: Path, description: Description) -> _Input:
+    yaml = description_path(path).name
+    inputs = session.get_inputs()
+    if len(inputs) != 1:
+        names = ", ".join(one.name for one in inputs)
+        raise WeightsError(f"{path}: has {len(inputs)} inputs ({names}); a graph of one is needed")
+    (only,) = inputs
+    layout = description.layout
+    if len(only.shape) != 4:
+        raise WeightsError(
+            f"{path}: its input {only.name} has rank {len(only.shape)}, an image {layout} is needed"
+        )
+    if only.type not in _NUMBERS:
+        raise WeightsError(f"{path}: its input {only.name} is a {only.type}: float is needed")
+    batch, channels, height, width = (only.shape[layout.index(letter)] for letter in "NCHW")
+    if isinstance(batch, int) and batch != 1:
+        raise WeightsError(f"{path}: takes {batch} images at once: export it for one")
+    if isinstance(channels, int) and channels != 3:
+        raise WeightsError(
+            f"{path}: its input {only.name} has {channels} channels as {layout}, 3 are needed: "
+            f"correct layout in {yaml}, or export it for RGB"
+        )
+    own = tuple(one if isinstance(one, int) else None for one in (width, height))
+    if description.size is not None:
+        if any(o not in (None, s) for o, s in zip(own, description.size, strict=True)):
+            raise WeightsError(
+                f"{path}: takes {width}x{height}, {yaml} says size: {list(description.size)}: "
+                "leave that out"
+            )
+        return _Input(only.name, _NUMBERS[only.type], description.size)
+    if own[0] is not None and own[1] is not None:
+        return _Input(only.name, _NUMBERS[only.type], (own[0], own[1]))
+    if own != (None, None):
+        raise WeightsError(f"{path}: fixes one side ({width}x{height}): name both in {yaml}, size")
+    return _Input(only.name, _NUMBERS[only.type], None)

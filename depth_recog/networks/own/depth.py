@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The depth network of block 102: convolution, then deconvolution."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from depth_recog.networks.own.decoder import Decoder
+from depth_recog.networks.own.edgetpu import EdgeTpuEncoder
+from depth_recog.networks.own.encoders import ENCODERS, Encoder
+
+SCALES = 3
+
+
+class DepthNetwork(nn.Module):
+    """Encoder, decoder and a sigmoid head at strides 1, 2 and 4.
+
+    The head's sigmoid s in 0..1 is an inverse depth between two bounds, 1 / far + s (1 / near -
+    1 / far), for a camera of `canonical_focal` pixels: a network sees only how many pixels a thing
+    covers, so its depth belongs to one focal length and is multiplied by focal / canonical_focal
+    for a camera of another one (Yin et al., "Metric3D", 2023).
+
+    Args:
+        encoder: a key of `ENCODERS`, or "edgetpu".
+        widths: decoder channels, from half the encoder's last stride to stride 1.
+        near: least depth in metres at the canonical focal length.
+        far: greatest depth in metres at the canonical focal length.
+        canonical_focal: focal length in pixels, at the network's input size.
+    """
+
+    def __init__(
+        self,
+        encoder: str = "mobilenet_v2",
+        widths: tuple[int, ...] = (128, 96, 64, 48, 24),
+        near: float = 0.5,
+        far: float = 120.0,
+        canonical_focal: float = 244.0,
+    ) -> None:
+        super().__init__()
+        self.encoder: Encoder | EdgeTpuEncoder
+        self.encoder = EdgeTpuEncoder() if encoder == "edgetpu" else ENCODERS[encoder]()
+        self.decoder = Decoder(self.encoder.channels, tuple(widths))
+        self.heads = nn.ModuleList(
+            nn.Conv2d(width, 1, 3, padding=1, padding_mode="reflect")
+            for width in reversed(widths[-SCALES:])
+        )
+        self.near, self.far, self.canonical_focal = near, far, canonical_focal
+        for head in self.heads:
+            # Starts at about 15 m everywhere, the middle of a street, and not at near / 2.
+            nn.init.constant_(head.bias, -3.5)  # type: ignore[arg-type]
+            nn.init.normal_(head.weight, std=0.01)  # type: ignore[arg-type]
+
+    def _inverse_depth(self, sigmoid: Tensor, focal: Tensor) -> Tensor:
+        inverse = 1 / self.far + sigmoid * (1 / self.near - 1 / self.far)
+        return inverse * (self.canonical_focal / focal).view(-1, 1, 1, 1)
+
+    def inverse_depths(self, image: Tensor, focal: Tensor) -> list[Tensor]:
+        """Inverse depth at strides 1, 2 and 4, for the multi-scale loss.
+
+        Args:
+            image: (B, 3, H, W) float, 0..1, RGB.
+            focal: (B,) float, pixels, vertical focal length of the image as it is fed in.
+
+        Returns:
+            (B, 1, H, W), (B, 1, H/2, W/2), (B, 1, H/4, W/4); 1 / metres, or up to scale.
+        """
+        size = (image.shape[2], image.shape[3])
+        features = self.decoder(self.encoder(image), size)
+        maps = reversed(features[-SCALES:])
+        return [
+            self._inverse_depth(_sigmoid(head, x), focal)
+            for head, x in zip(self.heads, maps, strict=True)
+        ]
+
+    def forward(self, image: Tensor, focal: Tensor) -> Tensor:
+        """Depth of an image.
+
+        Args:
+            image: (B, 3, H, W) float, 0..1, RGB; H and W multiples of 32.
+            focal: (B,) float, pixels.
+
+        Returns:
+            (B, 1, H, W) float, along the optical axis; metres where the weights are metric.
+        """
+        with torch.autocast(image.device.type, enabled=False):
+            # Of what bfloat16 would do to the depth nearly all comes from here.
+            encoded = self.encoder(image)
+        features = self.decoder(encoded, (image.shape[2], image.shape[3]))
+        return 1 / self._inverse_depth(_sigmoid(self.heads[0], features[-1]), focal)
+
+
+def _sigmoid(head: nn.Module, x: Tensor) -> Tensor:
+    """A head's answer in float32 whatever the rest runs in: bfloat16 knows depth to 1 % only."""
+    with torch.autocast(x.device.type, enabled=False):
+        return torch.sigmoid(head(x.float()))

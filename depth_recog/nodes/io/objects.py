@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gate's regions as markers: a box, a text, and the velocity of what moves.
+
+A marker's id is its region's number, so that RViz goes on with the marker it has. What is gone is
+deleted by name: to delete all and to draw it anew would make RViz flicker. Where such a message
+gets lost, the lifetime takes care of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+import numpy as np
+from builtin_interfaces.msg import Duration
+from geometry_msgs.msg import Point, Vector3
+from std_msgs.msg import ColorRGBA, Header
+from visualization_msgs.msg import Marker, MarkerArray
+
+from depth_recog.interfaces.regions import record
+from depth_recog.method.gate.by_image import Motion
+from depth_recog.method.gate.regions import Region, Verdict
+from depth_recog.method.gate.residual import Float
+
+BOX, TEXT, VELOCITY = "box", "text", "velocity"
+"""Namespaces."""
+
+COLORS = {
+    Motion.STILL: (0.1, 0.8, 0.2),
+    Motion.UNDECIDED: (1.0, 0.8, 0.0),
+    Motion.MOVING: (1.0, 0.15, 0.15),
+}
+_ALPHA = 0.4
+# Masks are wider than their things by a pixel or two, which show what is behind. Along the view a
+# box is therefore at most so many times as long as it is wide or high: a car from behind is 2.4.
+_LONGEST, _FLATTEST = 2.5, 0.1
+# Of a text, by distance: as high in the camera's view wherever it is.
+_TEXT_HEIGHT = 0.02
+_SHAFT, _HEAD = 0.05, 0.12
+
+
+class Objects:
+    """Remembers what is shown, to delete what is gone."""
+
+    def __init__(self) -> None:
+        self._shown: set[tuple[str, int]] = set()
+
+    def message(
+        self, verdict: Verdict | None, header: Header, unit: str, lifetime_s: float
+    ) -> MarkerArray:
+        """The markers of one frame.
+
+        Args:
+            verdict: None where nothing is known of single objects: another gate, or no pair. Then,
+                and where there are none, all that is shown is deleted.
+            header: of the frame's image.
+            unit: of speeds, for the texts.
+            lifetime_s: after which they vanish, seconds.
+        """
+        markers = []
+        for region in verdict.regions if verdict else ():
+            if _has_geometry(region):
+                markers += _markers(region, header, unit, lifetime_s)
+        shown = {(marker.ns, marker.id) for marker in markers}
+        gone, self._shown = self._shown - shown, shown
+        if not markers:
+            return MarkerArray(markers=[Marker(header=header, action=Marker.DELETEALL)])
+        markers += [
+            Marker(header=header, ns=ns, id=number, action=Marker.DELETE)
+            for ns, number in sorted(gone)
+        ]
+        return MarkerArray(markers=markers)
+
+
+def _has_geometry(region: Region) -> bool:
+    return bool(np.isfinite((region.centre, region.size)).all()) and region.centre[2] > 0
+
+
+def _markers(region: Region, header: Header, unit: str, lifetime_s: float) -> list[Marker]:
+    width, height, length = region.size
+    span = max(width, height)
+    sides = np.array((width, height, np.clip(length, _FLATTEST * span, _LONGEST * span)))
+    box = _marker(BOX, Marker.CUBE, region, header, lifetime_s)
+    box.pose.position = _point(region.centre)
+    box.scale = _vector(sides)
+    box.color.a = _ALPHA
+    # What a marker has no field for; RViz does not draw the text of a cube.
+    box.text = json.dumps(record(region))
+    text = _marker(TEXT, Marker.TEXT_VIEW_FACING, region, header, lifetime_s)
+    letters = _TEXT_HEIGHT * region.centre[2]
+    text.pose.position = _point(region.centre - (0, height / 2 + letters, 0))
+    text.scale.z = letters
+    text.text = caption(region, unit)
+    markers = [box, text]
+    if region.motion is Motion.MOVING and np.isfinite(region.velocity).all():
+        arrow = _marker(VELOCITY, Marker.ARROW, region, header, lifetime_s)
+        arrow.points = [_point(region.centre), _point(region.centre + region.velocity)]
+        arrow.scale = _vector((_SHAFT * span, _HEAD * span, _HEAD * span))
+        markers.append(arrow)
+    return markers
+
+
+def caption(region: Region, unit: str) -> str:
+    """Class, number and speed with its standard deviation, unless it stands or was not measured."""
+    named = f"{region.name} {region.number}"
+    if region.motion is Motion.STILL or not np.isfinite(region.speed):
+        return named
+    return f"{named}: {region.speed:.1f} ± {region.speed_deviation:.1f} {unit}"
+
+
+def _marker(ns: str, kind: int, region: Region, header: Header, lifetime_s: float) -> Marker:
+    red, green, blue = COLORS[region.motion]
+    return Marker(
+        header=header,
+        ns=ns,
+        id=region.number,
+        type=kind,
+        action=Marker.ADD,
+        color=ColorRGBA(r=red, g=green, b=blue, a=1.0),
+        lifetime=Duration(sec=int(lifetime_s), nanosec=int(lifetime_s % 1 * 1e9)),
+    )
+
+
+def _point(xyz: Float) -> Point:
+    x, y, z = (float(value) for value in xyz)
+    return Point(x=x, y=y, z=z)
+
+
+def _vector(xyz: Iterable[float]) -> Vector3:
+    x, y, z = (float(value) for value in xyz)
+    return Vector3(x=x, y=y, z=z)

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The depth node's topics: what goes out, and only where somebody listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import TransformStamped
+from nav_msgs.msg import Odometry as OdometryMessage
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from std_msgs.msg import Float64MultiArray, Header
+from visualization_msgs.msg import MarkerArray
+
+from depth_recog.errors import ConfigurationError
+from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.geometry.se3 import Matrix
+from depth_recog.method.geometry.viewport import Viewport, limit_depth
+from depth_recog.method.masking import dynamic_image, static_image
+from depth_recog.method.observation import Pair, Step
+from depth_recog.method.pose.estimator import PoseEstimate
+from depth_recog.nodes.io import camera_info, messages, odometry
+from depth_recog.nodes.io.compressed_depth import compressed_depth
+from depth_recog.nodes.io.objects import Objects
+from depth_recog.nodes.io.points import cloud
+from depth_recog.nodes.runtime.qos import QosWatch
+from depth_recog.pictures import depth_colors, outline, outlined_regions
+
+DEPTH = "depth/image_rect"
+DEPTH_INFO = "depth/camera_info"
+COMPRESSED = "depth/image_rect/compressedDepth"
+POINTS = "depth/points"
+ODOM = "odom"
+LABELS = "mask/labels"
+DYNAMIC = "mask/dynamic"
+MOVING = "mask/moving"
+OBJECTS = "objects"
+TARGET = "pose/target"
+STATIC = "pose/static"
+
+
+def known(pose: PoseEstimate) -> Matrix:
+    """(4, 4) motion, NaN where there is none: the identity would say that the camera rests."""
+    return pose.T_second_from_first if pose.ok else np.full((4, 4), np.nan)
+
+
+MATRICES = {
+    "pose/target_matrix": lambda pair: known(pair.target),
+    "pose/static_matrix": lambda pair: known(pair.static),
+    "pose/dynamic_matrix": lambda pair: known(pair.dynamic),
+    "pose/absolute_difference": lambda pair: pair.absolute_difference,
+}
+COLOR = "debug/color"
+OVERLAY = "debug/objects"
+STATIC_IMAGE = "debug/static_image"
+DYNAMIC_IMAGE = "debug/dynamic_image"
+PROJECTION = "debug/projection"
+
+TOPICS: dict[str, type] = {
+    DEPTH: Image,
+    DEPTH_INFO: CameraInfo,
+    COMPRESSED: CompressedImage,
+    POINTS: PointCloud2,
+    ODOM: OdometryMessage,
+    LABELS: Image,
+    DYNAMIC: Image,
+    MOVING: Image,
+    OBJECTS: MarkerArray,
+    TARGET: TransformStamped,
+    STATIC: TransformStamped,
+    **dict.fromkeys(MATRICES, Float64MultiArray),
+    COLOR: Image,
+    OVERLAY: Image,
+    STATIC_IMAGE: Image,
+    DYNAMIC_IMAGE: Image,
+    PROJECTION: Image,
+}
+_NEED_PAIR = {ODOM, MOVING, OBJECTS, TARGET, STATIC, *MATRICES, OVERLAY, PROJECTION}
+
+
+def _name(node: Node, topic: str) -> str:
+    """A transport's topic lies below its base topic's name as remapped: image_transport's rule."""
+    base, dash, transport = topic.rpartition("/")
+    if transport != "compressedDepth":
+        return topic
+    return f"{node.resolve_topic_name(base)}{dash}{transport}"
+
+
+class Outputs:
+    """The depth node's publishers.
+
+    Args:
+        watch: makes the publishers.
+        parameters: the node's; `depth_encoding`, `output_size`, `min_depth`, `max_depth`,
+            `points_step`, `depth_scale` and `longest_gap` are read at every frame.
+        listeners_changed: called when somebody begins or ends to listen.
+        broadcaster: sends the odometry's transforms; None to send none.
+
+    Raises:
+        ConfigurationError: a QoS override that cannot be used.
+    """
+
+    def __init__(
+        self,
+        watch: QosWatch,
+        parameters: Callable[[str], Any],
+        listeners_changed: Callable[[], None],
+        broadcaster: Any = None,
+    ) -> None:
+        self._watch = watch
+        self._parameter = parameters
+        self._broadcaster = broadcaster
+        self._objects = Objects()
+        self._odometry = None
+        if parameters("publish_odom"):
+            self._odometry = odometry.Odometry(
+                parameters("odom_frame"), parameters("odom_child_frame")
+            )
+        qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+        self._publishers: dict[str, Publisher] = {}
+        try:
+            for topic, kind in TOPICS.items():
+                if topic != ODOM or self._odometry is not None:
+                    name = _name(watch.node, topic)
+                    publisher = watch.publisher(kind, name, qos, listeners_changed)
+                    self._publishers[topic] = publisher
+        except ConfigurationError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Destroy the publishers."""
+        for publisher in self._publishers.values():
+            self._watch.destroy(publisher)
+        self._publishers = {}
+
+    def wanted(self) -> set[str]:
+        """Topics that somebody listens to, and the odometry: it must not miss an image."""
+        wanted = {t for t, p in self._publishers.items() if p.get_subscription_count() > 0}
+        return wanted if self._odometry is None else wanted | {ODOM}
+
+    @staticmethod
+    def need_pair(wanted: set[str]) -> bool:
+        """Whether any of these topics needs blocks 104 to 107."""
+        return bool(wanted & _NEED_PAIR)
+
+    def publish(
+        self,
+        wanted: set[str],
+        step: Step,
+        view: Viewport,
+        header: Header,
+        rectified: NDArray[np.uint8],
+    ) -> None:
+        """Everything that was made of one image, with that image's stamp and frame."""
+        full = self._parameter("output_size") == "input"
+        depth = cache(lambda: self.depth(step, view, full))
+        image, camera = (rectified, view.rectified) if full else (step.frame.image, view.network)
+        # In TOPICS' order: the depth first, and alike in every run.
+        for topic in (t for t in TOPICS if t in wanted):
+            if topic in (DEPTH, COMPRESSED, POINTS):
+                message = self._depth_message(topic, depth(), image, camera, header)
+            elif topic == ODOM:
+                message = self._odometry_message(step, header)
+            elif topic == OBJECTS:
+                message = self._objects_message(step, header)
+            elif topic == OVERLAY:
+                message = messages.image(_overlay(image, step, view, full), "rgb8", header)
+            else:
+                message = self._message(topic, step, view, header, full)
+            if message is not None:
+                self._publishers[topic].publish(message)
+
+    def _depth_message(
+        self,
+        topic: str,
+        depth: NDArray[np.float32],
+        image: NDArray[np.uint8],
+        camera: Camera,
+        header: Header,
+    ) -> Any:
+        p = self._parameter
+        if topic == DEPTH:
+            return messages.depth_image(depth, p("depth_encoding"), header)
+        if topic == COMPRESSED:
+            return compressed_depth(
+                depth, p("depth_encoding"), p("min_depth"), p("max_depth"), header
+            )
+        return cloud(depth, image, camera, p("points_step"), header)
+
+    def _odometry_message(self, step: Step, header: Header) -> OdometryMessage:
+        assert self._odometry is not None
+        message = self._odometry.message(step, header, self._parameter("depth_scale"))
+        if self._broadcaster is not None:
+            self._broadcaster.sendTransform(odometry.transform(message))
+        return message
+
+    def _objects_message(self, step: Step, header: Header) -> MarkerArray:
+        verdict = step.pair.verdict if step.pair else None
+        unit = "m/s" if self._parameter("depth_scale") else "units/s"
+        # After a longer gap there is no pair, and nothing can be said of them any more.
+        return self._objects.message(verdict, header, unit, self._parameter("longest_gap"))
+
+    def _message(self, topic: str, step: Step, view: Viewport, header: Header, full: bool) -> Any:
+        frame = step.frame
+        if topic == DEPTH_INFO:
+            return camera_info.to_message(view.rectified if full else view.network, header)
+        if topic in (LABELS, DYNAMIC, MOVING):
+            ids = {LABELS: frame.labels, MOVING: step.moving}.get(topic)
+            if ids is None:
+                ids = frame.dynamic.astype(np.uint8) * 255
+            return messages.image(view.enlarge_labels(ids) if full else ids, "mono8", header)
+        if topic == COLOR:
+            return messages.image(depth_colors(self.depth(step, view, False)), "rgb8", header)
+        if topic == STATIC_IMAGE:
+            return messages.image(static_image(frame.image, frame.dynamic), "rgb8", header)
+        if topic == DYNAMIC_IMAGE:
+            return messages.image(dynamic_image(frame.image, frame.dynamic), "rgb8", header)
+        return self._pair_message(topic, step.pair, header) if step.pair else None
+
+    def _pair_message(self, topic: str, pair: Pair, header: Header) -> Any:
+        if topic in MATRICES:
+            return messages.matrix(MATRICES[topic](pair))
+        if topic in (TARGET, STATIC):
+            pose = pair.target if topic == TARGET else pair.static
+            return messages.transform(pose.T_second_from_first, header) if pose.ok else None
+        target = pair.projection()
+        if target is None:
+            return None
+        pixels = target.projection[0].permute(1, 2, 0).clamp(0, 1).mul(255)
+        return messages.image(pixels.byte().numpy(), "rgb8", header)
+
+    def depth(self, step: Step, view: Viewport, full: bool) -> NDArray[np.float32]:
+        """(H, W) float32 metres with what is out of range marked."""
+        frame = step.frame
+        sky = frame.rules.sky_pixels(frame.labels)
+        depth = frame.depth
+        if full:
+            depth = view.enlarge_depth(depth)
+            sky = view.enlarge_labels(sky.astype(np.uint8)).astype(np.bool_)
+        return limit_depth(depth, self._parameter("min_depth"), self._parameter("max_depth"), sky)
+
+
+def _overlay(image: NDArray[np.uint8], step: Step, view: Viewport, full: bool) -> NDArray[np.uint8]:
+    """The gate's decisions over an image of the depth's size."""
+    enlarge = view.enlarge_labels if full else (lambda values: values)
+    if step.pair is None or step.pair.verdict is None:
+        return outline(image, enlarge(step.moving))
+    verdict = step.pair.verdict
+    return outlined_regions(image, enlarge(verdict.numbers), verdict.regions)

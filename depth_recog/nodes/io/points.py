@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A depth image as a cloud of coloured points."""
+
+from __future__ import annotations
+
+import array
+
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import PointCloud2, PointField
+from std_msgs.msg import Header
+
+from depth_recog.method.geometry.camera import Camera
+
+_FIELDS = [
+    PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
+    for i, name in enumerate(("x", "y", "z", "rgb"))
+]
+
+
+def cloud(
+    depth: NDArray[np.float32],
+    colours: NDArray[np.uint8],
+    camera: Camera,
+    every: int,
+    header: Header,
+) -> PointCloud2:
+    """Every n-th pixel of every n-th row as a point of the optical frame.
+
+    Organised: point (column, row) is pixel (column * every, row * every), so that neighbours stay
+    neighbours. A pixel without a depth, or with one beyond range, is (NaN, NaN, NaN): a direction
+    without a distance is no point.
+
+    Args:
+        depth: (H, W) float32 metres, NaN invalid, +inf beyond range.
+        colours: (H, W, 3) uint8 RGB of the same pixels.
+        camera: their intrinsics, without distortion.
+        every: 1 for all pixels.
+        header: of the input image.
+
+    Returns:
+        x, y, z and rgb (0x00RRGGBB, its bits in a float32), 16 bytes a point.
+    """
+    z = depth[::every, ::every]
+    finite = np.isfinite(z)
+    rows, columns = z.shape
+    points = np.empty((rows, columns, 4), np.float32)
+    points[..., 2] = np.where(finite, z, np.float32(np.nan))
+    right = (np.arange(columns, dtype=np.float32) * every - camera.cx) / camera.fx
+    down = (np.arange(rows, dtype=np.float32) * every - camera.cy) / camera.fy
+    points[..., 0] = points[..., 2] * right.astype(np.float32)
+    points[..., 1] = points[..., 2] * down.astype(np.float32)[:, None]
+    # Little-endian 0x00RRGGBB: blue first.
+    bgr0 = points[..., 3:].view(np.uint8)
+    bgr0[..., :3] = colours[::every, ::every, ::-1]
+    bgr0[..., 3] = 0
+    message = PointCloud2(header=header, height=rows, width=columns, fields=_FIELDS)
+    message.point_step, message.row_step = 16, 16 * columns
+    message.is_dense = bool(finite.all())
+    data = array.array("B")
+    data.frombytes(memoryview(points).cast("B"))
+    message.data = data
+    return message

@@ -1,0 +1,450 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command depth-recog, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import bags
+import cv2
+import numpy as np
+import pytest
+from commands import command, fails
+
+from depth_recog.datasets.sources import READERS, open_source
+from depth_recog.errors import SourceError
+
+FRAMES = 6
+STREET = f"synthetic:street?frames={FRAMES}&width=320&height=96"
+
+
+def test_help() -> None:
+    result = command("--help")
+    assert result.returncode == 0
+    for verb in ("run", "demo", "doctor"):
+        assert re.search(rf"^ +{verb} +\w", result.stdout, re.MULTILINE)
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("verb", ["run", "demo"])
+def test_help_of_a_verb(verb: str) -> None:
+    result = command(verb, "--help")
+    assert result.returncode == 0
+    for word in ("SOURCE", "--out", "--device", "--weights", "--limit", "kitti_raw:DRIVE"):
+        assert word in result.stdout
+    assert result.stderr == ""
+
+
+def test_version() -> None:
+    assert re.fullmatch(r"depth_recog \d+\.\d+\.\d+\n", command("--version").stdout)
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["run"], ["run", "synthetic"], ["run", "x", "--out", "y", "--fly"]]
+)
+def test_wrong_usage_shows_the_usage(arguments: list[str]) -> None:
+    result = command(*arguments)
+    assert result.returncode == 2
+    assert result.stderr.startswith("usage: depth-recog")
+    assert "Traceback" not in result.stderr
+
+
+# run
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `run` writes of a short drive; silent, as it writes into a pipe."""
+    folder = tmp_path_factory.mktemp("run") / "new" / "out"
+    result = command("run", STREET, "--out", folder)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == ""
+    assert result.stderr == ""
+    return folder
+
+
+def pictures(out: Path, folder: str) -> list[Any]:
+    paths = sorted((out / folder).iterdir())
+    assert [p.name for p in paths] == [f"{i:010d}.png" for i in range(FRAMES)]
+    return [cv2.imread(str(p), cv2.IMREAD_UNCHANGED) for p in paths]
+
+
+def test_run_writes_nothing_else(out: Path) -> None:
+    names = {p.name for p in out.iterdir()}
+    assert names == {"depth", "mask", "moving", "poses.txt", "pairs.jsonl", "run.json"}
+
+
+def test_run_depth_is_256th_of_metres(out: Path) -> None:
+    from depth_recog.datasets.street import SyntheticStreet
+
+    truth = SyntheticStreet(frames=FRAMES, width=320, height=96).truth(3).depth
+    depths = pictures(out, "depth")
+    for depth in depths:
+        assert depth.dtype == np.uint16
+        assert depth.shape == (96, 320)
+        assert depth.max() <= 80 * 256
+        assert (depth > 0).mean() > 0.25
+    assert truth is not None
+    both = (depths[3] > 0) & np.isfinite(truth) & (truth < 60)
+    # Not a test of the network: metres and not millimetres, and the right way up.
+    assert 0.5 < np.median(depths[3][both] / 256 / truth[both]) < 2
+
+
+def test_run_masks(out: Path) -> None:
+    for labels, moving in zip(pictures(out, "mask"), pictures(out, "moving"), strict=True):
+        assert labels.dtype == moving.dtype == np.uint8
+        assert labels.shape == moving.shape == (96, 320)
+        assert set(np.unique(labels)) <= set(range(19))
+        assert set(np.unique(moving)) <= {0, 1, 2}
+
+
+def test_run_poses_are_a_trajectory(out: Path) -> None:
+    poses = np.loadtxt(out / "poses.txt").reshape(-1, 3, 4)
+    assert len(poses) == FRAMES
+    assert np.array_equal(poses[0], np.eye(4)[:3])
+    for pose in poses:
+        assert np.allclose(pose[:, :3] @ pose[:, :3].T, np.eye(3), atol=1e-6)
+        assert np.linalg.det(pose[:, :3]) == pytest.approx(1)
+    # T_first_from_frame of a car that drives forward.
+    assert (np.diff(poses[:, 2, 3]) > 0.1).all()
+
+
+def test_run_pairs(out: Path) -> None:
+    lines = (out / "pairs.jsonl").read_text().splitlines()
+    assert 1 <= len(lines) <= FRAMES - 1
+    for line in lines:
+        pair = json.loads(line)
+        assert set(pair) == {
+            "first",
+            "second",
+            "dt",
+            "static",
+            "dynamic",
+            "target",
+            "absolute_difference",
+            "decision",
+            "why",
+            "regions",
+        }
+        assert int(pair["first"]) < int(pair["second"]) < FRAMES
+        assert pair["dt"] == pytest.approx(0.1 * (int(pair["second"]) - int(pair["first"])))
+        assert pair["decision"] in ("moving", "still", "undecided")
+        assert pair["why"]
+        for key in ("static", "dynamic", "target"):
+            if pair[key] is not None:
+                assert np.shape(pair[key]) == (4, 4)
+                assert pair[key][3] == [0, 0, 0, 1]
+        if pair["absolute_difference"] is not None:
+            difference = np.abs(np.subtract(pair["static"], pair["dynamic"]))
+            assert np.allclose(pair["absolute_difference"], difference)
+
+
+def test_run_regions(out: Path) -> None:
+    """They are what was decided of the pixels, and numbers or null: JSON has no NaN."""
+    moving = pictures(out, "moving")
+    for line in (out / "pairs.jsonl").read_text().splitlines():
+        assert "NaN" not in line
+        pair = json.loads(line)
+        assert pair["regions"]
+        for region in pair["regions"]:
+            assert set(region) == {
+                "number",
+                "class",
+                "pixels",
+                "features",
+                "decision",
+                "score",
+                "why",
+                "velocity",
+                "deviation",
+                "centre",
+                "size",
+            }
+            assert region["class"] in ("person", "rider", "car", "truck", "bus")
+            for key in ("velocity", "deviation", "centre", "size"):
+                assert region[key] is None or np.isfinite(region[key]).all()
+            assert (region["score"] is None) == (region["velocity"] is None)
+        decided = {region["decision"] for region in pair["regions"]}
+        codes = set(np.unique(moving[int(pair["second"])]))
+        assert ("moving" in decided) == (2 in codes)
+        assert (pair["decision"] == "moving") == (2 in codes)
+
+
+def test_run_with_weights_of_the_gates_own(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    drive = STREET.replace(f"frames={FRAMES}", "frames=2")
+    result = command("run", drive, "--out", out, "--gate-weights", "depth-street")
+    assert result.returncode == 0, result.stderr
+    report = json.loads((out / "run.json").read_text())
+    assert report["gate_weights"] == report["weights"]
+    assert "pose network" in fails(
+        "run", drive, "--out", tmp_path / "no", "--gate-weights", "pose-street"
+    )
+
+
+def test_run_report(out: Path) -> None:
+    report = json.loads((out / "run.json").read_text())
+    assert report["frames"] == {"in": FRAMES, "out": FRAMES, "dropped": 0, "rejected": 0}
+    assert report["source"] == STREET
+    assert report["kind"] == "synthetic"
+    assert report["interrupted"] is False
+    assert report["error"] is None
+    assert report["seconds"] > 0
+    assert report["unit"] == "metres"
+    assert report["gate_weights"] is None
+    for key in ("weights", "mask_weights"):
+        assert re.fullmatch("[0-9a-f]{64}", report[key]["sha256"])
+    assert {"depth_recog", "python", "torch", "opencv", "device", "pose", "gate"} <= set(report)
+    assert report["precision"] in ("float32", "bfloat16")
+
+
+def test_run_in_another_precision(out: Path, tmp_path: Path) -> None:
+    """Named in the report, and in the depth: by some of its steps of 1/256 metre."""
+    depths = []
+    for precision in ("float32", "bfloat16"):
+        folder = tmp_path / precision
+        arguments = ["--limit", "1", "--precision", precision]
+        result = command("run", STREET, "--out", folder, *arguments)
+        assert result.returncode == 0, result.stderr
+        assert json.loads((folder / "run.json").read_text())["precision"] == precision
+        (path,) = (folder / "depth").iterdir()
+        depths.append(cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(float))
+    known = np.minimum(*depths) > 0
+    difference = np.abs(depths[1] - depths[0])[known] / depths[0][known]
+    assert 0 < difference.mean() < 0.005
+
+
+@pytest.mark.parametrize("verb", ["run", "evaluate", "calibrate"])
+def test_an_unknown_precision_is_refused(verb: str, tmp_path: Path) -> None:
+    out = ["--out", tmp_path] if verb == "run" else []
+    result = command(verb, STREET, *out, "--precision", "half")
+    assert result.returncode == 2
+    error = result.stderr.splitlines()[-1]
+    for word in ("--precision", "'half'", "auto", "float32", "bfloat16"):
+        assert word in error
+
+
+def test_run_does_not_mix_two_runs(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from depth_recog.cli.main import main
+
+    before = (out / "run.json").read_bytes()
+    assert main(["run", STREET, "--out", str(out)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(out) in line
+    assert "another folder" in line
+    assert (out / "run.json").read_bytes() == before
+
+
+def test_run_again_gives_the_same(out: Path, tmp_path: Path) -> None:
+    """With a limit it is the beginning of the same: nothing in the run is left to chance."""
+    result = command("run", STREET, "--out", tmp_path, "--limit", "3", "--device", "cpu")
+    assert result.returncode == 0, result.stderr
+    names = sorted(p.name for p in (tmp_path / "depth").iterdir())
+    assert len(names) == 3
+    for folder in ("depth", "mask", "moving"):
+        for name in names:
+            assert (tmp_path / folder / name).read_bytes() == (out / folder / name).read_bytes()
+    beginning = (out / "poses.txt").read_text().splitlines()[:3]
+    assert (tmp_path / "poses.txt").read_text().splitlines() == beginning
+
+
+def test_run_keeps_what_it_had_when_a_frame_is_damaged(tmp_path: Path) -> None:
+    from depth_recog.datasets.camera_yaml import write_camera_yaml
+    from depth_recog.datasets.street import SyntheticStreet
+
+    clip, out = tmp_path / "clip", tmp_path / "out"
+    clip.mkdir()
+    street = SyntheticStreet(frames=3, width=160, height=64)
+    for frame in street:
+        cv2.imwrite(str(clip / f"{frame.name}.png"), frame.image[..., ::-1])
+    write_camera_yaml(clip / "camera.yaml", street.camera)
+    bad = clip / "0000000002.png"
+    bad.write_bytes(bad.read_bytes()[:100])
+    assert "0000000002.png" in fails("run", clip, "--out", out)
+    report = json.loads((out / "run.json").read_text())
+    assert report["frames"]["out"] == 2
+    assert "0000000002.png" in report["error"]
+    assert len((out / "poses.txt").read_text().splitlines()) == 2
+    assert len(list((out / "depth").glob("*.png"))) == 2
+
+
+BAD: dict[str, tuple[list[str], list[str]]] = {
+    "missing source": (["/nowhere", "--out", "OUT"], ["/nowhere does not exist", "kitti_raw:"]),
+    "unknown kind": (["piano:/tmp", "--out", "OUT"], ["'piano'", "folder"]),
+    "unknown scene": (["synthetic:moon", "--out", "OUT"], ["'moon'", "street"]),
+    "no source": (["", "--out", "OUT"], ["empty", "path"]),
+    "gpu": (["synthetic", "--out", "OUT", "--device", "cuda:7"], ["'cuda:7'", "--device cpu"]),
+    "fruit": (["synthetic", "--out", "OUT", "--device", "banana"], ["'banana'", "auto, cpu, cuda"]),
+    "weights": (["synthetic", "--out", "OUT", "--weights", "moon"], ["moon", "depth-street"]),
+    "kind of weights": (
+        ["synthetic", "--out", "OUT", "--mask-weights", "depth-street"],
+        ["depth network", "masks network is needed"],
+    ),
+    "no weights": (
+        ["synthetic", "--out", "OUT", "--weights", __file__],
+        ["test_cli.py", "safeten"],
+    ),
+    "out is a file": (["synthetic", "--out", __file__], ["test_cli.py", "cannot be written"]),
+    "out below a file": (["synthetic", "--out", f"{__file__}/a"], ["test_cli.py/a", "cannot be"]),
+    "out is /proc": (["synthetic", "--out", "/proc/depth"], ["/proc/depth", "cannot be written"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_run_fails_with_one_line(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from depth_recog.cli.main import main
+
+    arguments, words = BAD[case]
+    status = main(["run", *(a.replace("OUT", str(tmp_path / "out")) for a in arguments)])
+    output = capsys.readouterr()
+    assert status == 1
+    assert output.out == ""
+    (line,) = output.err.splitlines()
+    assert line.startswith("depth-recog run: ")
+    for word in words:
+        assert word in line
+
+
+def test_run_fails_with_one_line_as_a_process(tmp_path: Path) -> None:
+    assert "'banana'" in fails("run", "synthetic", "--out", tmp_path, "--device", "banana")
+
+
+NOT_UTF8 = os.fsdecode(b"\xff")
+
+
+@pytest.mark.parametrize("kind", [*READERS, ""])
+def test_a_path_that_is_no_text_is_named(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """OpenCV would crash on a film there, and SQLite raise."""
+    from depth_recog.cli.main import main
+
+    folder = tmp_path / NOT_UTF8
+    folder.mkdir()
+    for source, out in ((folder, tmp_path / "out"), (STREET, folder)):
+        text = f"{kind}:{source}" if kind and source is folder else str(source)
+        assert main(["run", text, "--out", str(out)]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"depth-recog run: {kind if source is folder else ''}")
+        assert f"{tmp_path}/\\udcff is not valid UTF-8: rename it" in line
+    assert not any(folder.iterdir())
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_lies_where_the_path_is_no_text(tmp_path: Path) -> None:
+    """For those who come in by another door, or from a folder with such a name."""
+    folder = tmp_path / NOT_UTF8
+    folder.mkdir()
+    (folder / "drive.mp4").write_bytes(b"film")
+    with pytest.raises(SourceError, match=r"drive\.mp4 is not valid UTF-8"):
+        open_source(str(folder / "drive.mp4"))
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / f"{NOT_UTF8}.png").write_bytes(b"image")
+    with pytest.raises(SourceError, match=r"images/\udcff\.png is not valid UTF-8"):
+        open_source(str(tmp_path / "images"))
+    for storage in bags.STORAGES:
+        bags.write(tmp_path / storage, bags.calibrated(2), storage=storage)
+        moved = (tmp_path / storage).rename(folder / storage)
+        assert len(list(open_source(str(moved)))) == 2
+
+
+def test_a_path_that_is_no_text_as_a_process(tmp_path: Path) -> None:
+    assert "is not valid UTF-8" in fails("run", tmp_path / NOT_UTF8, "--out", tmp_path)
+
+
+@pytest.mark.parametrize("kind", [*READERS, ""])
+@pytest.mark.parametrize("name", ["x" * 6000, "a\nb\x1b[31m"], ids=["long", "control"])
+def test_a_strange_name_gives_one_line_that_can_be_read(
+    kind: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from depth_recog.cli.main import main
+
+    source = f"{kind}:{tmp_path / name}" if kind else str(tmp_path / name)
+    assert main(["run", source, "--out", str(tmp_path / "out")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.isprintable()
+    assert len(line) < 1200
+    assert str(tmp_path)[:40] in line, "what was named can be recognised"
+
+
+@pytest.mark.parametrize("limit", ["0", "-3", "two"])
+def test_run_refuses_a_limit_without_frames(limit: str, tmp_path: Path) -> None:
+    result = command("run", STREET, "--out", tmp_path, "--limit", limit)
+    assert result.returncode == 2
+    assert "argument --limit" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+# doctor and demo
+
+
+@pytest.mark.ros
+def test_doctor_finds_everything() -> None:
+    result = command("doctor")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stderr == ""
+    states = {}
+    for line in result.stdout.splitlines():
+        state, subject = line[:8].strip(), line[9:32].strip()
+        assert state in ("ok", "note"), line
+        states[subject] = state
+    for subject in (
+        "depth_recog",
+        "Python",
+        "numpy",
+        "torch",
+        "device",
+        "weights: depth",
+        "weights: masks",
+        "weights: pose",
+        "rclpy",
+        "RMW",
+        "image conversion",
+        "DDS",
+    ):
+        assert states[subject] == "ok"
+    assert "two processes met" in result.stdout
+
+
+@pytest.mark.ros
+def test_demo(tmp_path: Path) -> None:
+    pytest.importorskip("rclpy")
+    result = command("demo", "synthetic", "--limit", "25", "--out", tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+    rows = dict(re.findall(r"^ *(\S.*?)  +(\S.*)$", result.stdout, re.MULTILINE))
+    assert rows["source"] == "synthetic"
+    number = {k: int(v) for k, v in rows.items() if v.isdigit()}
+    assert number["images sent"] == number["received by the node"] == 25
+    outcomes = ("published", "dropped", "rejected", "unmatched", "idle")
+    assert sum(number[k] for k in outcomes) == 25
+    assert number["rejected"] == number["unmatched"] == 0
+    assert number["published"] >= 1
+    assert number["depth images heard"] == number["published"]
+    assert number["whole sets, equal stamps"] == number["published"]
+    assert number["outputs without an image"] == 0
+    assert rows["camera_info fits the depth"] == "yes"
+    # Not rows["gate"]: a part of the pipeline has that name too, with its milliseconds.
+    (gate,) = re.findall(r"^gate +(moving .*)$", result.stdout, re.MULTILINE)
+    assert sum(int(n) for n in re.findall(r"\d+", gate)) <= number["published"]
+    picture = cv2.imread(str(tmp_path / "demo.png"))
+    assert picture is not None
+    assert picture.shape[1] == 3 * 416
+    film = cv2.VideoCapture(str(tmp_path / "demo.mp4"))
+    count = 0
+    while film.read()[0]:
+        count += 1
+    assert count == number["whole sets, equal stamps"]
+    assert str(tmp_path / "demo.png") in result.stdout
+
+
+@pytest.mark.ros
+def test_demo_fails_with_one_line() -> None:
+    assert "/nowhere does not exist" in fails("demo", "/nowhere")
+    assert "cannot be written" in fails("demo", "synthetic", "--out", f"{__file__}/a")

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is typed comes through, and what cannot be used is refused before anything starts."""
+
+import argparse
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from depth_recog import environment
+from depth_recog.cli.main import main
+from depth_recog.cli.options import frame_count, rate
+from depth_recog.nodes.runtime.children import node_command
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "x", "1.5", ""])
+def test_a_number_of_frames_is_at_least_one(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="from 1 on"):
+        frame_count(text)
+    assert frame_count("1") == 1
+
+
+@pytest.mark.parametrize("text", ["-1", "nan", "inf", "x", "1001"])
+def test_a_rate_is_a_number_of_frames_per_second(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="0 to 1000"):
+        rate(text)
+    assert rate("0") == 0
+    assert rate("29.97") == 29.97
+
+
+def test_parameters_come_through_whatever_is_in_them() -> None:
+    values = {"source": 'it\'s "here": a, [b]', "loop": True, "rate": 5.0, "weights": ""}
+    command = node_command("camera_node", "space", values)
+    given = dict(a.split(":=", 1) for a in command[command.index("-p") :] if ":=" in a)
+    assert {name: json.loads(text) for name, text in given.items()} == values
+
+
+@pytest.mark.ros
+def test_a_source_with_quotes_reaches_the_camera_node() -> None:
+    command = node_command("camera_node", "quotes", {"source": 'it\'s "here"'})
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert 'it\'s "here"' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("node", ["depth_node", "camera_node"])
+def test_without_ros_a_node_says_how_to_get_it(node: str) -> None:
+    code = (
+        "import sys; sys.modules['rclpy'] = None; "
+        f"from depth_recog.nodes.process import {node}; sys.exit({node}())"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "pip install '.[ros]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+ENTRANCES = {
+    "depth-recog": "from depth_recog.cli.main import main as enter; arguments = (['--no-such'],)",
+    "depth_node": "from depth_recog.nodes.process import depth_node as enter; arguments = ()",
+}
+
+
+@pytest.mark.parametrize("entrance", ENTRANCES)
+def test_what_libraries_read_is_there_before_they_are(entrance: str) -> None:
+    """And what the user has set stays."""
+    code = f"""
+import os, sys
+{ENTRANCES[entrance]}
+assert not {{"torch", "numpy", "cv2"}} & set(sys.modules), "too late"
+sys.modules["rclpy"] = None
+try:
+    enter(*arguments)
+except SystemExit:
+    pass
+print(*(os.environ[name] for name in {list(environment.DEFAULTS)}))
+"""
+    unset = {k: v for k, v in os.environ.items() if k not in environment.DEFAULTS}
+    chosen = {**unset, "GOMP_SPINCOUNT": "77"}
+    for given, expected in ((unset, "1000 1 ERROR"), (chosen, "77 1 ERROR")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=given, check=False
+        )
+        assert done.stdout.split("\n")[0] == expected, done.stderr
+
+
+@pytest.mark.parametrize("missing", ["pydantic", "lightning_fabric", "tensorboard"])
+def test_without_its_extra_training_says_how_to_get_it(missing: str, capsys, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    for name in [m for m in sys.modules if m == "depth_recog.cli.train"]:
+        monkeypatch.delitem(sys.modules, name)
+    assert main(["train", "--print-config"]) == 1
+    message = capsys.readouterr().err
+    assert missing in message
+    assert "pip install 'depth-recog[train]'" in message
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("verb", "work", "lost"),
+    [
+        ("calibrate", "calibrated", "no thresholds were found"),
+        ("evaluate", "evaluate", "no report was written"),
+    ],
+)
+def test_an_interrupted_judgement_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    number: signal.Signals,
+    verb: str,
+    work: str,
+    lost: str,
+) -> None:
+    """`evaluate ... --json FILE && use FILE` must not go on with an older file."""
+    file = tmp_path / "figures.json"
+    file.write_text("older")
+    before = signal.getsignal(signal.SIGTERM)
+    module = importlib.import_module(f"depth_recog.cli.{verb}")
+    monkeypatch.setattr(module, work, lambda *_: signal.raise_signal(number))
+    assert main([verb, "synthetic:street?frames=2", "--json", str(file)]) == 1
+    assert f"interrupted: {lost}" in capsys.readouterr().err
+    assert file.read_text() == "older"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_command_line_that_is_refused_leaves_the_signals_alone() -> None:
+    """In a process that goes on, as a notebook's, Ctrl-C must not end it."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(SystemExit):
+        main(["run", "--no-such-option"])
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

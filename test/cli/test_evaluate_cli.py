@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`depth-recog evaluate`, as a user types it: table, JSON, HTML, and what it refuses."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from constructed import at, write_recording
+from gate_maps import judged, right, scene
+
+from depth_recog.cli.main import main
+from depth_recog.datasets.boxes import Box
+from depth_recog.evaluation.evaluate import Evaluation
+from depth_recog.evaluation.html import write_html
+from depth_recog.evaluation.table import table
+
+
+class Page(html.parser.HTMLParser):
+    """Everything of a page that could lead elsewhere, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.references: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name.split(":")[-1] in ("src", "href", "data", "action", "srcset", "poster"):
+                self.references.append(value or "")
+            self.references += re.findall(r"url\(([^)]*)\)", value or "")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        self.references += re.findall(r"url\(([^)]*)\)|@import", data)
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_recording(tmp_path_factory.mktemp("data") / "<b>room & <script>", frames=4)
+
+
+@pytest.fixture(scope="module")
+def done(room: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any, str]:
+    """Table, figures and page of one evaluation, in a process of its own."""
+    out = tmp_path_factory.mktemp("out")
+    arguments = ["evaluate", room, "--json", out / "f.json", "--html", out / "f.html"]
+    result = subprocess.run(
+        [sys.executable, "-m", "depth_recog.cli.main", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+
+    def no_constant(name: str) -> float:
+        raise AssertionError(f"{name} is no JSON")
+
+    figures = json.loads((out / "f.json").read_text(), parse_constant=no_constant)
+    return result.stdout, figures, (out / "f.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "depth.median_scaled.abs_rel",
+        "depth.unscaled.abs_rel",
+        "depth.scale.median",
+        "depth.scale.spread",
+        "depth.by_range.0-10.unscaled.abs_rel",
+        "depth.by_class.road.median_scaled.a1",
+        "baselines.row_mean.median_scaled.abs_rel",
+        "baselines.ground_plane.unscaled.rmse",
+        "flicker.median",
+        "pose.rotation_degrees.median",
+        "pose.translation_percent.p90",
+        "pose.trajectory.unscaled.translation_percent",
+        "verdict.gain",
+        "frames.asked",
+    ],
+)
+def test_json_has(done: tuple[str, Any, str], path: str) -> None:
+    value = done[1]
+    for key in path.split("."):
+        value = value[key]
+    assert isinstance(value, (int, float))
+
+
+def test_json_says_what_was_judged(done: tuple[str, Any, str], room: Path) -> None:
+    figures = done[1]
+    assert figures["frames"]["asked"] == figures["frames"]["answered"] == 4
+    assert (figures["frames"]["first"], figures["frames"]["last"]) == (0, 3)
+    assert figures["frames"]["splits"]["trained_on"] == {"depth-street": 0, "masks-street": 0}
+    about = figures["about"]
+    assert about["source"] == str(room)
+    assert (about["kind"], about["crop"], about["cap"]) == ("seven_scenes", "garg", 80)
+    assert re.fullmatch("[0-9a-f]{64}", about["weights sha256"])
+
+
+def test_the_table_shows_the_same_figures(done: tuple[str, Any, str]) -> None:
+    shown, figures, _ = done
+    (answer,) = (line for line in shown.splitlines() if line.startswith("answer"))
+    unscaled = figures["depth"]["unscaled"]
+    assert f"{unscaled['abs_rel']:.3f}" in answer
+    assert f"{unscaled['a3']:.3f}" in answer
+    assert "4 of 4 frames answered" in shown
+    for name in ("constant", "ground_plane", "row_mean", "0-10", "flicker", "rotation degrees"):
+        assert name in shown
+
+
+def test_the_page_needs_nothing_but_itself(done: tuple[str, Any, str]) -> None:
+    page = Page(done[2])
+    assert page.references
+    for reference in page.references:
+        assert reference.startswith(("#", "data:image/jpeg;base64,")), reference[:80]
+    for tag in ("script", "link", "iframe", "object", "embed", "base", "b"):
+        assert tag not in page.tags, tag
+    assert page.tags.count("svg") == 3
+    assert page.tags.count("img") == 2
+
+
+def test_the_page_shows_a_hostile_name_as_text(done: tuple[str, Any, str], room: Path) -> None:
+    page = Page(done[2])
+    assert str(room) in page.text
+    assert "<b>room" not in done[2]
+
+
+def test_the_page_shows_the_figures(done: tuple[str, Any, str]) -> None:
+    _, figures, text = done
+    shown = Page(text).text
+    for kind in ("unscaled", "median_scaled"):
+        assert f"{figures['depth'][kind]['abs_rel']:.3f}" in shown
+    assert f"{figures['pose']['rotation_degrees']['median']:.3f}" in shown
+    assert "by_class" in figures["depth"]
+    assert "class, labels: the method's own" in shown
+
+
+def test_a_zero_is_shown_as_one(tmp_path: Path) -> None:
+    """The truth as a run: every error is 0, and none of them may look like a missing figure."""
+    room = write_recording(tmp_path / "room", frames=3)
+    out = tmp_path / "out"
+    assert main(["run", str(room), "--out", str(out), "--device", "cpu"]) == 0
+    for i in range(3):
+        millimetres = cv2.imread(f"{room}/frame-{i:06d}.depth.png", cv2.IMREAD_UNCHANGED)
+        # Whole metres are the same in both formats.
+        metres = np.rint(millimetres / 1000)
+        cv2.imwrite(f"{room}/frame-{i:06d}.depth.png", (metres * 1000).astype(np.uint16))
+        cv2.imwrite(f"{out}/depth/frame-{i:06d}.png", (metres * 256).astype(np.uint16))
+    report = tmp_path / "f.json", tmp_path / "f.html"
+    assert main(["evaluate", str(out), "--json", str(report[0]), "--html", str(report[1])]) == 0
+    depth = json.loads(report[0].read_text())["depth"]
+    for kind in ("unscaled", "median_scaled"):
+        assert [depth[kind][m] for m in ("abs_rel", "rmse", "a1")] == [0, 0, 1]
+    assert depth["scale"]["spread"] == 0
+    assert "0.000" in Page(report[1].read_text()).text
+
+
+def strip(room: Path, *patterns: str) -> Path:
+    """The recording without some of its files."""
+    for pattern in patterns:
+        for file in room.glob(pattern):
+            file.unlink()
+    return room
+
+
+@pytest.mark.parametrize(
+    ("without", "kept"),
+    [("*.pose.txt", {"depth", "flicker"}), ("*.depth.png", {"pose"})],
+)
+def test_with_depth_or_poses_alone(tmp_path: Path, without: str, kept: set[str]) -> None:
+    room = strip(write_recording(tmp_path / "room", frames=4), without)
+    files = tmp_path / "f.json", tmp_path / "f.html"
+    assert main(["evaluate", str(room), "--json", str(files[0]), "--html", str(files[1])]) == 0
+    figures = json.loads(files[0].read_text())
+    assert kept <= figures.keys()
+    assert ("depth" in figures) == ("depth" in kept)
+    assert ("pose" in figures) == ("pose" in kept)
+    page = Page(files[1].read_text(encoding="utf-8"))
+    assert "Depth" in page.text or "depth" not in kept
+    assert page.tags.count("html") == 1
+
+
+def test_the_gates_figures_are_shown() -> None:
+    """In the table and on the page; a track's name is text, and a 0 is not a missing figure."""
+    splits: dict[str, Any] = {"train": 0, "validation": 0, "test": 0, "trained_on": {"w": None}}
+    frames = {"answered": 8, "asked": 8, "first": 0, "last": 7, "splits": splits}
+
+    def boxes(frame: int) -> list[Box]:
+        return [at(box, track=f"<i>{box.track}</i>") for box in scene()]
+
+    figures = {
+        "about": {"source": "x"},
+        "frames": frames,
+        "gate": judged(right, boxes),
+    }
+    text = table(figures)
+    assert re.search(r"auc +1.00 +1.00 to 1.00", text)
+    assert re.search(r"false positive rate +0.00 +0.00 to 0.00", text)
+    assert "2 moving tracks, 2 parked" in text
+    page = Page(write_html(Evaluation(figures, [], [], [], None, None, None)))
+    assert "<i>m0</i> (moving)" in page.text
+    assert "i" not in page.tags
+    assert re.search(r"false positive rate\s*0.000\s*0.000 to 0.000", page.text)
+    assert "w: it cannot be said whether it was trained on these frames" in page.text
+
+
+# What is refused.
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """Ends with 1 and one line, or with 2 and the usage; returns the line."""
+    try:
+        status = main(["evaluate", *map(str, arguments)])
+    except SystemExit as error:
+        status = int(error.code or 0)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    lines = captured.err.splitlines()
+    assert status in (1, 2)
+    assert len(lines) == 1 or status == 2
+    return lines[-1]
+
+
+def test_a_source_without_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    room = strip(write_recording(tmp_path / "room", 2), "*.pose.txt", "*.depth.png")
+    assert "no truth to judge by (no depth, no poses, no boxes)" in fails(capsys, room)
+
+
+def test_truth_of_which_nothing_can_be_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One pose alone is no motion; a cap may leave no depth."""
+    room = write_recording(tmp_path / "room", 2)
+    assert "can be judged" in fails(capsys, strip(room, "*.depth.png"), "--frames", "0:1")
+    near = strip(write_recording(tmp_path / "near", 2), "*.pose.txt")
+    assert "can be judged" in fails(capsys, near, "--cap", "0.5")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--frames", "4:5"], "frames 4:5 are asked for, but it has 4"),
+        (["--frames", "4:"], "frames 4: are asked for, but it has 4"),
+        (["--frames", "0:5"], "frames 0:5 are asked for, but it has 4: name frames within 0:4"),
+        (["--frames", "3:3"], "A below B"),
+        (["--frames", "x"], "A below B"),
+        (["--frames", "0:2", "--split", "test"], "not allowed with"),
+        (["--split", "test"], "none of its files is in split test"),
+        (["--split", "holdout"], "invalid choice"),
+        (["--cap", "nan"], "a number above 0"),
+        (["--cap", "-3"], "a number above 0"),
+        (["--cap", "0"], "a number above 0"),
+        (["--cap", "inf"], "a number above 0"),
+        (["--cap", "far"], "a number above 0"),
+        (["--camera-height", "-1.65"], "a number above 0"),
+        (["--camera-height", "nan"], "a number above 0"),
+        (["--crop", "eigen"], "invalid choice"),
+        (["--json", "/nowhere/at/all.json"], "/nowhere/at/all.json"),
+        (["--html", "/nowhere/at/all.html"], "/nowhere/at/all.html"),
+        (["--json", "/tmp"], "/tmp"),
+        (["--weights", "mine"], "mine: no such weights file"),
+        (["--fit", "/nowhere"], "/nowhere does not exist"),
+        (["--fit", "synthetic@7:3"], "A below B"),
+        (["--fit", "synthetic:street?frames=3@2:9"], "but it has 3"),
+    ],
+)
+def test_bad_options(
+    room: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert words in fails(capsys, room, *arguments)
+
+
+def test_a_fit_without_depth(
+    room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = strip(write_recording(tmp_path / "room", 2), "*.depth.png")
+    assert "no true depth there to fit on" in fails(capsys, room, "--fit", other)
+
+
+@pytest.mark.parametrize("source", ["/nowhere", "", "v4l2:/dev/video97", "x" * 300, "a\0b"])
+def test_bad_sources(source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fails(capsys, source)
+
+
+def test_a_live_source(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A camera that opens: it has no length."""
+    from depth_recog.datasets import sources
+
+    class Camera:
+        kind, name, rate_hz, live = "v4l2", "camera", 30.0, True
+
+        def __iter__(self) -> Any:
+            raise AssertionError("nobody should look")
+
+    monkeypatch.setitem(sources.READERS, "v4l2", lambda path: Camera())
+    assert "a live source has no truth" in fails(capsys, "v4l2:/dev/video0")
+
+
+def test_a_damaged_image_names_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    room = write_recording(tmp_path / "room", 3)
+    file = room / "frame-000002.depth.png"
+    file.write_bytes(file.read_bytes()[:200])
+    assert str(file) in fails(capsys, room)
+
+
+def test_the_row_mean_is_fitted_where_it_is_told(room: Path, tmp_path: Path) -> None:
+    out = tmp_path / "f.json"
+    for part, about in (
+        ([], "mean of each row, fitted on the judged frames themselves"),
+        (["--fit", f"{room}@0:2"], f"mean of each row, fitted on frames 0 to 1 of {room}"),
+        (["--fit", str(room)], f"mean of each row, fitted on {room}"),
+    ):
+        arguments = [str(room), "--frames", "2:4", "--json", str(out), *part]
+        assert main(["evaluate", *arguments]) == 0
+        assert json.loads(out.read_text())["baselines"]["row_mean"]["about"] == about

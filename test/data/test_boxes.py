@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Boxes: what they hold and where they are seen, against slow references."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from depth_recog.datasets.boxes import Box
+from depth_recog.method.geometry.camera import Camera
+
+CAMERA = Camera(width=120, height=80, fx=90.0, fy=95.0, cx=57.0, cy=41.0)
+ANGLES = st.floats(-math.pi, math.pi)
+SIZES = st.tuples(*[st.floats(0.2, 6.0)] * 3)
+
+
+def turned(x: float, y: float, z: float) -> NDArray[np.float64]:
+    """A rotation (3, 3), one axis after the other."""
+    out = np.eye(3)
+    for axis, angle in enumerate((x, y, z)):
+        step = np.eye(3)
+        a, b = [i for i in range(3) if i != axis]
+        step[a, a] = step[b, b] = math.cos(angle)
+        step[a, b], step[b, a] = -math.sin(angle), math.sin(angle)
+        out = out @ step
+    return out
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> Box:
+    """Any size, turned by anything, before or beside the camera."""
+    transform = np.eye(4)
+    transform[:3, :3] = turned(draw(ANGLES), draw(ANGLES), draw(ANGLES))
+    transform[:3, 3] = draw(st.floats(-15, 15)), draw(st.floats(-8, 8)), draw(st.floats(-5, 40))
+    return Box("1", "car", transform, draw(SIZES), 0.0)
+
+
+def within(box: Box, point: NDArray[np.float64], margin: float) -> bool:
+    """One point, axis by axis: its distance from the centre along each, against half the size."""
+    for axis in range(3):
+        along = sum(
+            (point[i] - box.T_camera_from_box[i, 3]) * box.T_camera_from_box[i, axis]
+            for i in range(3)
+        )
+        if abs(along) > box.size[axis] / 2 + margin:
+            return False
+    return True
+
+
+def surface(box: Box, steps: int = 24) -> NDArray[np.float64]:
+    """(N, 3) points all over the box's six faces, edges and corners too."""
+    grid = np.linspace(-0.5, 0.5, steps)
+    points = [
+        (a, b, c) for a in grid for b in grid for c in grid if 0.5 in (abs(a), abs(b), abs(c))
+    ]
+    local = np.array(points) * box.size
+    return local @ box.T_camera_from_box[:3, :3].T + box.T_camera_from_box[:3, 3]
+
+
+@given(boxes(), st.integers(0, 2**32 - 1))
+def test_contains_is_what_each_axis_says(box: Box, seed: int) -> None:
+    """Points around the box and far from it, near its faces on both sides."""
+    rng = np.random.default_rng(seed)
+    local = rng.uniform(-0.75, 0.75, (40, 3)) * box.size
+    points = local @ box.T_camera_from_box[:3, :3].T + box.T_camera_from_box[:3, 3]
+    answer = box.contains(points)
+    assert answer.shape == (40,)
+    for point, inside in zip(points, answer, strict=True):
+        # Rounding may go either way within a nanometre of a face.
+        if within(box, point, -1e-9) == within(box, point, 1e-9):
+            assert inside == within(box, point, 0.0)
+    assert answer[(np.abs(local) < 0.499 * np.array(box.size)).all(1)].all()
+
+
+@given(boxes())
+def test_corners_are_eight_and_a_size_apart(box: Box) -> None:
+    """Three lengths of edge from each, the diagonal to the opposite one, the centre in between."""
+    corners = box.corners()
+    assert corners.shape == (8, 3)
+    np.testing.assert_allclose(corners.mean(0), box.T_camera_from_box[:3, 3], atol=1e-9)
+    length, width, height = box.size
+    expected = sorted(
+        math.hypot(a * length, b * width, c * height)
+        for a in (0, 1)
+        for b in (0, 1)
+        for c in (0, 1)
+    )
+    for corner in corners:
+        distances = sorted(np.linalg.norm(corners - corner, axis=1))
+        np.testing.assert_allclose(distances, expected, atol=1e-9)
+    slightly = 0.999 * (corners - corners.mean(0)) + corners.mean(0)
+    assert box.contains(slightly).all()
+    assert not box.contains(corners.mean(0) + 1.001 * (corners - corners.mean(0))).any()
+
+
+def test_axes_belong_to_length_width_height() -> None:
+    """Unturned: x the length, y the width, z the height."""
+    transform = np.eye(4)
+    transform[:3, 3] = (0, 0, 10)
+    box = Box("1", "car", transform, (4.0, 2.0, 1.0), 0.0)
+    for axis, half in enumerate((2.0, 1.0, 0.5)):
+        for sign in (-1, 1):
+            point = np.array([0, 0, 10.0])
+            point[axis] += sign * (half - 0.01)
+            assert box.contains(point)
+            point[axis] += sign * 0.02
+            assert not box.contains(point)
+
+
+def test_points_that_are_not_finite_are_outside() -> None:
+    """Unknown depth and the sky; the shape of what is asked is kept."""
+    box = Box("1", "car", np.eye(4), (4.0, 2.0, 1.0), 0.0)
+    points = np.zeros((2, 4, 3), np.float32)
+    points[0, :3, 2] = (np.nan, np.inf, -np.inf)
+    points[1, 3] = np.nan
+    answer = box.contains(points)
+    np.testing.assert_array_equal(answer, [[False, False, False, True], [True, True, True, False]])
+
+
+@given(boxes())
+def test_outline_is_around_all_that_is_seen(box: Box) -> None:
+    """The projected surface's least and largest pixels, clipped to the image."""
+    points = surface(box)
+    assume(points[:, 2].min() > 0.1)
+    u = CAMERA.fx * points[:, 0] / points[:, 2] + CAMERA.cx
+    v = CAMERA.fy * points[:, 1] / points[:, 2] + CAMERA.cy
+    expected = (
+        min(max(u.min(), -0.5), 119.5),
+        min(max(v.min(), -0.5), 79.5),
+        min(max(u.max(), -0.5), 119.5),
+        min(max(v.max(), -0.5), 79.5),
+    )
+    answer = box.outline(CAMERA)
+    if answer is None:
+        assert expected[2] - expected[0] < 1 or expected[3] - expected[1] < 1
+    else:
+        np.testing.assert_allclose(answer, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("centre", "seen"),
+    [
+        ((0, 0, 10), True),
+        ((0, 0, -10), False),  # behind: its image would be upside down, not absent
+        ((0, 0, 1.0), False),  # a corner is behind the camera
+        ((0, 0, 2.2), True),
+        ((40, 0, 10), False),  # beside the image
+        ((0, -40, 10), False),
+        ((0, 0, 4000), False),  # less than a pixel
+    ],
+)
+def test_outline_of_what_cannot_be_seen(centre: tuple[float, float, float], seen: bool) -> None:
+    """None, rather than a rectangle that means nothing."""
+    transform = np.eye(4)
+    transform[:3, 3] = centre
+    assert (Box("1", "car", transform, (4.0, 2.0, 4.0), 0.0).outline(CAMERA) is not None) == seen
+
+
+def test_outline_by_hand() -> None:
+    """A cube of 2 m in front of the camera; pixels count from their centres."""
+    transform = np.eye(4)
+    transform[:3, 3] = (0, 0, 11)
+    left, top, right, bottom = Box("1", "car", transform, (2.0, 2.0, 2.0), 0.0).outline(CAMERA)
+    assert (left, right) == pytest.approx((57 - 9, 57 + 9))
+    assert (top, bottom) == pytest.approx((41 - 9.5, 41 + 9.5))
+    transform[:3, 3] = (-7, 0, 11)
+    assert Box("1", "car", transform, (2.0, 2.0, 2.0), 0.0).outline(CAMERA)[0] == -0.5

@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bags and ROS: what ROS serialised is read, and what we write others read."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import bags
+import numpy as np
+import pytest
+import yaml
+from mcap.reader import make_reader
+from mcap.writer import CompressionType
+from mcap.writer import Writer as McapWriter
+
+from depth_recog.datasets.bags import messages
+from depth_recog.datasets.bags.recording import Rosbag
+from depth_recog.datasets.bags.writer import BagWriter
+
+DRIVE = bags.Drive()
+TYPES = (
+    messages.IMAGE,
+    messages.COMPRESSED_IMAGE,
+    messages.CAMERA_INFO,
+    messages.POSE,
+    messages.MARKERS,
+)
+
+# As rosbag2_storage_sqlite3 of Jazzy creates its tables (schema 4).
+SQLITE_SCHEMA = """
+CREATE TABLE schema(schema_version INTEGER PRIMARY KEY,ros_distro TEXT NOT NULL);
+CREATE TABLE metadata(id INTEGER PRIMARY KEY,metadata_version INTEGER NOT NULL,
+    metadata TEXT NOT NULL);
+CREATE TABLE topics(id INTEGER PRIMARY KEY,name TEXT NOT NULL,type TEXT NOT NULL,
+    serialization_format TEXT NOT NULL,offered_qos_profiles TEXT NOT NULL,
+    type_description_hash TEXT NOT NULL);
+CREATE TABLE message_definitions(id INTEGER PRIMARY KEY,topic_type TEXT NOT NULL,
+    encoding TEXT NOT NULL,encoded_message_definition TEXT NOT NULL,
+    type_description_hash TEXT NOT NULL);
+CREATE TABLE messages(id INTEGER PRIMARY KEY,topic_id INTEGER NOT NULL,timestamp INTEGER NOT NULL,
+    data BLOB NOT NULL);
+CREATE INDEX timestamp_idx ON messages (timestamp ASC);
+INSERT INTO schema(schema_version, ros_distro) VALUES (4, 'jazzy');
+"""
+
+
+@pytest.fixture
+def serialised() -> list[tuple[str, str, int, bytes]]:
+    """A drive by rclpy's own classes and serialiser: topic, type, time of receipt, bytes."""
+    pytest.importorskip("rclpy", reason="serialises as ROS does")
+    from rclpy.serialization import serialize_message
+    from std_msgs.msg import Header
+
+    from depth_recog.nodes.io import camera_info
+    from depth_recog.nodes.io import messages as ros
+
+    found = []
+    for frame in DRIVE:
+        header = Header(frame_id="camera_optical_frame")
+        header.stamp.sec, header.stamp.nanosec = divmod(frame.stamp_ns, 10**9)
+        for topic, kind, message in (
+            (
+                "/cam/camera_info",
+                messages.CAMERA_INFO,
+                camera_info.to_message(frame.camera, header),
+            ),
+            ("/cam/image_raw", messages.IMAGE, ros.image(frame.image, "rgb8", header)),
+        ):
+            found.append((topic, kind, frame.stamp_ns + 5_000_000, serialize_message(message)))
+    return found
+
+
+def definition(kind: str) -> str:
+    """A message's definition as ROS installs it, followed by those that it uses."""
+    text, _ = bags.TYPES.generate_msgdef(kind, ros_version=2)
+    return text
+
+
+def check(bag: Rosbag) -> None:
+    for frame, found in zip(DRIVE, bag, strict=True):
+        np.testing.assert_array_equal(found.image, frame.image)
+        assert (found.stamp_ns, found.camera) == (frame.stamp_ns, frame.camera)
+
+
+@pytest.mark.parametrize("schema", [1, 2, 3, 4])
+def test_sqlite_from_ros(
+    serialised: list[tuple[str, str, int, bytes]], tmp_path: Path, schema: int
+) -> None:
+    """Of every version of rosbag2's tables."""
+    file = tmp_path / "bag_0.db3"
+    database = sqlite3.connect(file)
+    database.executescript(SQLITE_SCHEMA)
+    drop = {
+        1: ("offered_qos_profiles", "type_description_hash"),
+        2: ("type_description_hash",),
+        3: ("type_description_hash",),
+        4: (),
+    }[schema]
+    for column in drop:
+        database.execute(f"ALTER TABLE topics DROP COLUMN {column}")
+    if schema < 4:
+        database.execute("DROP TABLE message_definitions")
+        database.execute("UPDATE schema SET schema_version = 3")
+    if schema < 3:
+        database.execute("DROP TABLE schema")
+        database.execute("DROP TABLE metadata")
+    rest = ", ''" * (2 - len(drop))
+    topics: dict[str, int] = {}
+    for topic, kind, time, data in serialised:
+        if topic not in topics:
+            topics[topic] = len(topics) + 1
+            row = (topics[topic], topic, kind)
+            database.execute(f"INSERT INTO topics VALUES (?, ?, ?, 'cdr'{rest})", row)
+            if schema == 4:
+                row = (topics[topic], kind, definition(kind))
+                database.execute(
+                    "INSERT INTO message_definitions VALUES (?, ?, 'ros2msg', ?, '')", row
+                )
+        values = (topics[topic], time, data)
+        database.execute(
+            "INSERT INTO messages (topic_id, timestamp, data) VALUES (?, ?, ?)", values
+        )
+    database.commit()
+    database.close()
+    check(Rosbag(file))
+
+
+def test_sqlite_with_a_log_that_was_left_behind(
+    serialised: list[tuple[str, str, int, bytes]], tmp_path: Path
+) -> None:
+    """A recorder that was killed leaves rows in FILE-wal."""
+    database = sqlite3.connect(tmp_path / "live.db3")
+    database.execute("PRAGMA journal_mode=WAL")
+    database.executescript(SQLITE_SCHEMA)
+    ids = {"/cam/camera_info": 1, "/cam/image_raw": 2}
+    kinds = {topic: kind for topic, kind, _, _ in serialised}
+    for topic, number in ids.items():
+        row = (number, topic, kinds[topic])
+        database.execute("INSERT INTO topics VALUES (?, ?, ?, 'cdr', '', '')", row)
+    for topic, _, time, data in serialised:
+        values = (ids[topic], time, data)
+        database.execute(
+            "INSERT INTO messages (topic_id, timestamp, data) VALUES (?, ?, ?)", values
+        )
+    database.commit()
+    # As the files lie there while the recorder still has them open.
+    for suffix in ("", "-wal"):
+        content = (tmp_path / f"live.db3{suffix}").read_bytes()
+        (tmp_path / f"bag.db3{suffix}").write_bytes(content)
+    assert (tmp_path / "bag.db3-wal").stat().st_size > 0
+    database.close()
+    check(Rosbag(tmp_path / "bag.db3"))
+
+
+@pytest.mark.parametrize("compression", CompressionType)
+def test_mcap_from_ros(
+    serialised: list[tuple[str, str, int, bytes]], tmp_path: Path, compression: CompressionType
+) -> None:
+    """By mcap's own writer, with schemas as rosbag2 writes them."""
+    with (tmp_path / "bag_0.mcap").open("wb") as file:
+        writer = McapWriter(file, chunk_size=8192, compression=compression)
+        writer.start("ros2", "rosbag2_storage_mcap")
+        channels: dict[str, int] = {}
+        for topic, kind, time, data in serialised:
+            if topic not in channels:
+                schema = writer.register_schema(kind, "ros2msg", definition(kind).encode())
+                qos = {"offered_qos_profiles": ""}
+                channels[topic] = writer.register_channel(topic, "cdr", schema, qos)
+            writer.add_message(channels[topic], time, data, time)
+        writer.finish()
+    check(Rosbag(tmp_path / "bag_0.mcap"))
+
+
+def test_a_type_that_was_otherwise_then(tmp_path: Path) -> None:
+    """The bag's own definition counts: a Foxy marker has fewer fields than Jazzy's."""
+    with (tmp_path / "bag.mcap").open("wb") as file:
+        writer = McapWriter(file)
+        writer.start("ros2", "old")
+        old = bags.get_typestore(bags.Stores.ROS2_FOXY)
+        add_drive_with_old_boxes(writer, old)
+        writer.finish()
+    boxes = Rosbag(tmp_path / "bag.mcap").truth(0).boxes
+    assert boxes is not None
+    assert [box.track for box in boxes] == ["x"]
+
+
+def add_drive_with_old_boxes(writer: McapWriter, old: Any) -> None:
+    channels: dict[str, int] = {}
+    frame = DRIVE[0]
+    make = lambda kind, **fields: old.types[kind](**fields)  # noqa: E731
+    zero = {"x": 0.0, "y": 0.0, "z": 0.0}
+    pose = make(
+        "geometry_msgs/msg/Pose",
+        position=make("geometry_msgs/msg/Point", **zero),
+        orientation=make("geometry_msgs/msg/Quaternion", **zero, w=1.0),
+    )
+    sec, nanosec = divmod(frame.stamp_ns, 10**9)
+    stamp = make("builtin_interfaces/msg/Time", sec=sec, nanosec=nanosec)
+    marker = make(
+        "visualization_msgs/msg/Marker",
+        header=make("std_msgs/msg/Header", stamp=stamp, frame_id="c"),
+        ns="car",
+        id=0,
+        type=1,
+        action=0,
+        pose=pose,
+        scale=make("geometry_msgs/msg/Vector3", x=4.0, y=2.0, z=1.5),
+        color=make("std_msgs/msg/ColorRGBA", r=1.0, g=1.0, b=1.0, a=1.0),
+        lifetime=make("builtin_interfaces/msg/Duration", sec=0, nanosec=0),
+        frame_locked=False,
+        points=[],
+        colors=[],
+        text=json.dumps({"track": "x", "kind": "car", "speed": None, "truncated": False}),
+        mesh_resource="",
+        mesh_use_embedded_materials=False,
+    )
+    found = [
+        ("/cam/camera_info", bags.TYPES, bags.info(frame.stamp_ns)),
+        ("/cam/image_raw", bags.TYPES, bags.image(frame.stamp_ns, frame.image)),
+        (
+            "/cam/ground_truth/boxes",
+            old,
+            make("visualization_msgs/msg/MarkerArray", markers=[marker]),
+        ),
+    ]
+    for topic, types, message in found:
+        kind = message.__msgtype__
+        text, _ = types.generate_msgdef(kind, ros_version=2)
+        schema = writer.register_schema(kind, "ros2msg", text.encode())
+        channels[topic] = writer.register_channel(topic, "cdr", schema)
+        data = bytes(types.serialize_cdr(message, kind))
+        writer.add_message(channels[topic], frame.stamp_ns, data, frame.stamp_ns)
+
+
+# What we write
+
+
+def record(path: Path, storage: str) -> Path:
+    with BagWriter(path, storage) as writer:
+        for index, frame in enumerate(DRIVE):
+            writer.add(frame, DRIVE.truth(index))
+    return path
+
+
+def test_rclpy_reads_what_we_write(tmp_path: Path) -> None:
+    """ROS's own deserialiser, message by message, and its classes' fields."""
+    pytest.importorskip("rclpy", reason="reads as ROS does")
+    from geometry_msgs.msg import PoseStamped
+    from rclpy.serialization import deserialize_message
+    from sensor_msgs.msg import CameraInfo, Image
+
+    from depth_recog.nodes.io.seam import image_to_rgb
+
+    path = record(tmp_path / "bag", "sqlite3") / "bag.db3"
+    rows = sqlite3.connect(path).execute(
+        "SELECT name, data FROM messages JOIN topics ON topics.id = topic_id ORDER BY messages.id"
+    )
+    found: dict[str, list[bytes]] = {}
+    for name, data in rows:
+        found.setdefault(name, []).append(data)
+    pictures = [deserialize_message(d, Image) for d in found["/camera/image_raw"]]
+    for frame, picture in zip(DRIVE, pictures, strict=True):
+        np.testing.assert_array_equal(image_to_rgb(picture), frame.image)
+        assert picture.header.frame_id == "camera_optical_frame"
+    info = deserialize_message(found["/camera/camera_info"][0], CameraInfo)
+    assert info.k[0] == bags.CAMERA.fx
+    depth = deserialize_message(found["/camera/ground_truth/depth"][1], Image)
+    assert depth.encoding == "32FC1"
+    truth = DRIVE.truth(2)
+    assert truth.depth is not None
+    assert bytes(depth.data) == truth.depth.tobytes()
+    pose = deserialize_message(found["/camera/ground_truth/pose"][0], PoseStamped)
+    assert pose.header.frame_id == "world"
+    assert pose.pose.position.x == bags.turned(0)[0, 3]
+
+
+def test_mcap_reads_what_we_write(tmp_path: Path) -> None:
+    """The library of the format's authors, with their decoder of ROS 2 messages."""
+    decoder = pytest.importorskip("mcap_ros2.decoder")
+    path = record(tmp_path / "bag", "mcap") / "bag.mcap"
+    counts: dict[str, int] = {}
+    with path.open("rb") as file:
+        reader = make_reader(file, validate_crcs=True, decoder_factories=[decoder.DecoderFactory()])
+        assert reader.get_header().profile == "ros2"
+        for schema, channel, message, decoded in reader.iter_decoded_messages():
+            assert schema is not None
+            counts[channel.topic] = counts.get(channel.topic, 0) + 1
+            assert message.log_time in {f.stamp_ns for f in DRIVE}
+            if channel.topic == "/camera/image_raw":
+                frame = DRIVE[(message.log_time - bags.START) // bags.PERIOD]
+                assert bytes(decoded.data) == frame.image.tobytes()
+            if channel.topic == "/camera/ground_truth/boxes" and decoded.markers:
+                assert json.loads(decoded.markers[0].text)["track"] == "a"
+                assert decoded.markers[0].type == 1
+        metadata = {record.name: record.metadata for record in reader.iter_metadata()}
+    assert counts == {
+        "/camera/image_raw": 6,
+        "/camera/camera_info": 6,
+        **{f"/camera/ground_truth/{n}": 5 for n in ("depth", "pose", "labels", "moving")},
+        "/camera/ground_truth/boxes": 6,
+    }
+    inside = yaml.safe_load(metadata["rosbag2"]["serialized_metadata"])
+    assert inside["message_count"] == sum(counts.values())
+
+
+def test_metadata_is_what_rosbag2_expects(tmp_path: Path) -> None:
+    """Version 9, QoS in words, every file and topic with its counts."""
+    path = record(tmp_path / "bag", "sqlite3")
+    content = yaml.safe_load((path / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+    assert content["version"] == 9
+    assert content["storage_identifier"] == "sqlite3"
+    assert content["relative_file_paths"] == ["bag.db3"]
+    assert content["starting_time"]["nanoseconds_since_epoch"] == bags.START
+    assert content["duration"]["nanoseconds"] == 5 * bags.PERIOD
+    for topic in content["topics_with_message_count"]:
+        (qos,) = topic["topic_metadata"]["offered_qos_profiles"]
+        assert (qos["reliability"], qos["durability"]) == ("reliable", "volatile")
+        assert (qos["history"], qos["depth"]) == ("keep_last", 10)
+    database = sqlite3.connect(path / "bag.db3")
+    ours = {
+        table: [row[1:3] for row in database.execute(f"PRAGMA table_info({table})")]
+        for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    }
+    reference = sqlite3.connect(":memory:")
+    reference.executescript(SQLITE_SCHEMA)
+    for (table,) in reference.execute("SELECT name FROM sqlite_master WHERE type = 'table'"):
+        expected = [row[1:3] for row in reference.execute(f"PRAGMA table_info({table})")]
+        assert ours[table] == expected
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_type_hashes_are_those_that_ros_installs(kind: str) -> None:
+    package, _, name = kind.split("/")
+    module = pytest.importorskip(package, reason="ROS's messages are not here")
+    places = [Path(module.__file__ or "/").parents[n] / "share" for n in range(1, 6)]
+    files = [p / package / "msg" / f"{name}.json" for p in places]
+    file = next((f for f in files if f.is_file()), None)
+    if file is None:
+        pytest.skip(f"this ROS has no {name}.json")
+    hashes = {h["type_name"]: h["hash_string"] for h in json.loads(file.read_text())["type_hashes"]}
+    assert bags.TYPES.hash_rihs01(kind) == hashes[kind]

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""replay.launch.py with /clock: recorded stamps, and nodes that live in the recording's time.
+
+Run by launch_test FILE, and by pytest and colcon test through test_ros2_launch.py.
+How a replay ends is tested there too.
+"""
+
+import sys
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
+
+import launch_testing
+import ros_processes as rp
+from launch import LaunchDescription
+from launch.actions import IncludeLaunchDescription
+from launch_testing.actions import ReadyToTest
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image
+
+from depth_recog.datasets.sources import open_source
+
+SOURCE = "synthetic:street?width=160&height=64&rate=10&frames=8"
+
+
+def generate_test_description():
+    arguments = {"source": SOURCE, "clock": "true", "loop": "true", "rate": "5"}
+    source = Path(__file__).parents[3] / "launch" / "replay.launch.py"
+    replay = IncludeLaunchDescription(str(source), launch_arguments=arguments.items())
+    return LaunchDescription([replay, ReadyToTest()])
+
+
+class TestWhileItRuns(unittest.TestCase):
+    """With a peer."""
+
+    def test_the_recorded_time(self):
+        peer = rp.Peer("")
+        try:
+            peer.listen({"depth/image_rect": Image, "image": Image, "/clock": Clock})
+            recorded = [frame.stamp_ns for frame in open_source(SOURCE)]
+            depth, clock = peer.heard["depth/image_rect"], peer.heard["/clock"]
+            peer.wait(lambda: len(depth) >= 4 and len(clock) >= 4, "depth images and times")
+            images = peer.heard["image"]
+            self.assertTrue({rp.stamp_ns(m) for m in [*images, *depth]} <= set(recorded))
+            clocks = {m.clock.sec * 10**9 + m.clock.nanosec for m in clock}
+            self.assertTrue(clocks <= set(recorded))
+        finally:
+            peer.close()
+
+
+@launch_testing.post_shutdown_test()
+class TestAfterwards(unittest.TestCase):
+    """What SIGINT left behind."""
+
+    def test_both_nodes_ended_in_order(self, proc_info):
+        launch_testing.asserts.assertExitCodes(proc_info)
+        self.assertEqual(len(proc_info.process_names()), 2)

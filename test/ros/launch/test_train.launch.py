@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""train.launch.py: trains, and Ctrl-C leaves a run that can go on.
+
+Run by launch_test FILE, and by pytest and colcon test through test_ros2_launch.py.
+What it says of mistakes is tested there too.
+"""
+
+import shutil
+import tempfile
+import unittest
+from pathlib import Path
+
+import launch_testing
+from launch import LaunchDescription
+from launch.actions import IncludeLaunchDescription
+from launch_testing.actions import ReadyToTest
+
+OUT = Path(tempfile.mkdtemp(prefix="depth_recog_train_")) / "run"
+
+
+def generate_test_description():
+    arguments = {
+        "source": "'synthetic:street?width=128&height=64&frames=16'",
+        "out": str(OUT),
+        "set": "steps=100000 validation.every=2 validation.patience=100000 batch=2 workers=0",
+    }
+    source = Path(__file__).parents[3] / "launch" / "train.launch.py"
+    train = IncludeLaunchDescription(str(source), launch_arguments=arguments.items())
+    return LaunchDescription([train, ReadyToTest()])
+
+
+class TestWhileItRuns(unittest.TestCase):
+    """What it says."""
+
+    def test_it_trains(self, proc_output):
+        proc_output.assertWaitFor("step 2, held-out frames: abs_rel", timeout=60, stream="stdout")
+
+
+@launch_testing.post_shutdown_test()
+class TestAfterwards(unittest.TestCase):
+    """What SIGINT left behind."""
+
+    def test_it_ended_in_order(self, proc_info):
+        launch_testing.asserts.assertExitCodes(proc_info)
+
+    def test_it_can_go_on(self, proc_output):
+        launch_testing.asserts.assertInStderr(proc_output, "go on with --resume", None)
+        self.assertTrue(any((OUT / "checkpoints").iterdir()))
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(OUT.parent, ignore_errors=True)

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The camera node as a process: every frame once, with the stamps that were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+import ros_processes as rp
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from depth_recog.datasets.camera_yaml import write_camera_yaml
+from depth_recog.method.geometry.camera import Camera
+
+pytestmark = pytest.mark.ros
+
+CAMERA = Camera(64, 48, 60.0, 61.0, 31.5, 23.5, (-0.1, 0.02, 0.001, 0.0, 0.0))
+STREET = "synthetic:street?frames=6&width=96&height=32&rate=20"
+TOPICS: dict[str, type] = {"image": Image, "camera_info": CameraInfo}
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Five PNGs of one colour each, 0.1 s apart, and the camera's YAML."""
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for i in range(5):
+        pixels = np.full((48, 64, 3), (10 * i, 100, 200), np.uint8)  # B, G, R
+        cv2.imwrite(str(folder / f"frame{i}.png"), pixels)
+    write_camera_yaml(folder / "camera.yaml", CAMERA)
+    return folder
+
+
+@pytest.fixture
+def camera() -> Iterator[Any]:
+    """Starts camera nodes with a peer that listens."""
+    running: list[Any] = []
+
+    def start(
+        namespace: str,
+        parameters: dict[str, Any],
+        ros_args: tuple[str, ...] = (),
+        listen: bool = True,
+    ) -> tuple[rp.Process, rp.Peer]:
+        peer = rp.Peer(namespace)
+        running.append(peer)
+        if listen:
+            peer.listen(TOPICS)
+        process = rp.start_node("camera_node", namespace, parameters, ros_args)
+        peer.process = process
+        running.append(process)
+        return process, peer
+
+    yield start
+    for thing in reversed(running):
+        thing.kill() if isinstance(thing, rp.Process) else thing.close()
+
+
+def hear_all(process: rp.Process, peer: rp.Peer) -> None:
+    """Until the node has ended and nothing more comes."""
+    peer.process = None
+    peer.wait(lambda: process.popen.poll() is not None, f"the end of: {process.story()}")
+    peer.drain()
+    assert process.wait() == 0, process.story()
+    assert "Traceback" not in process.stderr, process.story()
+    assert all(peer.heard[topic] for topic in TOPICS), process.story()
+
+
+def stamps(peer: rp.Peer, topic: str = "image") -> list[int]:
+    return [rp.stamp_ns(m) for m in peer.heard[topic]]
+
+
+def test_a_folder_is_played_once(camera: Any, clip: Path) -> None:
+    process, peer = camera(
+        "folder",
+        {"source": clip, "rate": 50.0, "wait_for_subscribers": 1, "frame_id": "left_optical"},
+    )
+    hear_all(process, peer)
+    images, infos = peer.heard["image"], peer.heard["camera_info"]
+    assert len(images) == len(infos) == 5
+    for i, (image, info) in enumerate(zip(images, infos, strict=True)):
+        assert image.header == info.header
+        assert image.header.frame_id == "left_optical"
+        assert image.encoding == "rgb8"
+        assert np.array_equal(rp.array_of(image)[0, 0], (200, 100, 10 * i))
+        assert (info.width, info.height) == (image.width, image.height) == (64, 48)
+        assert (info.k[0], info.k[4], info.k[2], info.k[5]) == (60.0, 61.0, 31.5, 23.5)
+        assert list(info.d) == list(CAMERA.distortion)
+        assert info.distortion_model == "plumb_bob"
+    assert stamps(peer) == sorted(set(stamps(peer)))
+    assert "played 5 frames" in process.stderr
+
+
+def test_compressed_images_where_somebody_listens(camera: Any, clip: Path) -> None:
+    """Nobody listens to the raw image; names follow image_transport: `image` is remapped first."""
+    process, peer = camera(
+        "packed",
+        {"source": clip, "rate": 50.0, "wait_for_subscribers": 1},
+        ("-r", "image:=left/image_raw"),
+        listen=False,
+    )
+    peer.listen({"left/image_raw/compressed": CompressedImage, "camera_info": CameraInfo})
+    process.wait_for_line("played 5 frames")
+    peer.process = None
+    peer.drain()
+    assert process.wait() == 0, process.story()
+    messages, infos = peer.heard["left/image_raw/compressed"], peer.heard["camera_info"]
+    assert [m.header for m in messages] == [m.header for m in infos]
+    assert len(messages) == 5
+    for i, message in enumerate(messages):
+        assert message.format == "rgb8; jpeg compressed bgr8"
+        bgr = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
+        assert bgr.shape == (48, 64, 3)
+        assert np.abs(bgr.astype(int) - (10 * i, 100, 200)).max() <= 3
+
+
+def test_a_bag_is_played_with_its_stamps(camera: Any, tmp_path: Path) -> None:
+    bags = pytest.importorskip("bags")
+    bag = bags.write(tmp_path / "bag", bags.calibrated(4) + bags.calibrated(4, "/other/image"))
+    source = f"{bag}?image=/cam/image_raw"
+    process, peer = camera(
+        "bag", {"source": source, "stamps": "recorded", "wait_for_subscribers": 1}
+    )
+    hear_all(process, peer)
+    assert process.wait(5) == 0, process.story()
+    assert stamps(peer) == [frame.stamp_ns for frame in bags.Drive(4)]
+    info = peer.heard["camera_info"][0]
+    assert (info.k[0], list(info.d)) == (bags.CAMERA.fx, list(bags.CAMERA.distortion))
+
+
+def test_limit_ends_a_loop(camera: Any) -> None:
+    process, peer = camera(
+        "loop",
+        {"source": STREET, "loop": True, "limit": 15, "rate": 200.0, "wait_for_subscribers": 1},
+    )
+    hear_all(process, peer)
+    assert len(peer.heard["image"]) == len(peer.heard["camera_info"]) == 15
+    pixels = [rp.array_of(m) for m in peer.heard["image"]]
+    assert np.array_equal(pixels[0], pixels[6])
+    assert not np.array_equal(pixels[0], pixels[1])
+
+
+def test_recorded_stamps_and_clock(camera: Any) -> None:
+    """The recording's own time, on /clock before the image that it belongs to."""
+    process, peer = camera(
+        "recorded",
+        {
+            "source": STREET,
+            "stamps": "recorded",
+            "publish_clock": True,
+            "use_sim_time": True,
+            "rate": 100.0,
+            "wait_for_subscribers": 1,
+        },
+        listen=False,
+    )
+    ticks: list[int] = []
+    peer.node.create_subscription(
+        Clock, "/clock", lambda m: ticks.append(m.clock.sec * 10**9 + m.clock.nanosec), 50
+    )
+    peer.wait(lambda: peer.node.count_publishers("/clock"), "/clock")
+    peer.listen(TOPICS)
+    hear_all(process, peer)
+    expected = [i * 50_000_000 for i in range(6)]
+    assert stamps(peer) == stamps(peer, "camera_info") == expected
+    # /clock is joined separately: its first ticks may have come before we were known to it.
+    assert ticks
+    assert ticks == expected[-len(ticks) :]
+
+
+def test_stamps_of_now(camera: Any) -> None:
+    process, peer = camera("now", {"source": STREET, "rate": 20.0, "wait_for_subscribers": 1})
+    start = peer.node.get_clock().now().nanoseconds
+    hear_all(process, peer)
+    end = peer.node.get_clock().now().nanoseconds
+    got = stamps(peer)
+    assert len(got) == 6
+    assert start < got[0]
+    assert got[-1] < end
+    # Paced at 20 Hz on average; single frames may be late on a busy machine.
+    assert (got[-1] - got[0]) / 5 > 0.8 * 50e6
+
+
+def test_waits_for_subscribers(camera: Any, clip: Path) -> None:
+    process, peer = camera(
+        "patient", {"source": clip, "rate": 100.0, "wait_for_subscribers": 2}, listen=False
+    )
+    peer.listen(TOPICS)
+    process.wait_for_line("folder: clip")
+    peer.wait(lambda: peer.node.count_publishers("image"), "the publisher")
+    peer.drain()
+    assert not peer.heard["image"]
+    assert process.popen.poll() is None
+    second: list[Any] = []
+    peer.node.create_subscription(Image, "image", second.append, 50)
+    hear_all(process, peer)
+    assert len(peer.heard["image"]) == len(second) == 5
+
+
+def test_waits_for_a_node(camera: Any, clip: Path) -> None:
+    """Not for whoever comes first: a recorder, RViz."""
+    second = rp.Peer("particular")
+    try:
+        name = second.node.get_name()
+        parameters = {"source": clip, "rate": 100.0, "wait_for_node": name}
+        process, peer = camera("particular", parameters)
+        process.wait_for_line("folder: clip")
+        peer.wait(lambda: peer.node.count_publishers("image"), "the publisher")
+        peer.drain()
+        assert not peer.heard["image"]
+        second.listen(TOPICS)
+        hear_all(process, peer)
+        assert len(peer.heard["image"]) == 5
+        second.drain()
+        assert len(second.heard["image"]) == 5
+    finally:
+        second.close()
+
+
+def test_a_damaged_frame_ends_the_play_with_the_reason(camera: Any, clip: Path) -> None:
+    bad = clip / "frame3.png"
+    bad.write_bytes(bad.read_bytes()[:40])
+    process, peer = camera("damaged", {"source": clip, "rate": 50.0, "wait_for_subscribers": 1})
+    peer.process = None
+    peer.wait(lambda: process.popen.poll() is not None, "the end")
+    process.assert_failed("frame3.png")
+    peer.drain()
+    assert len(peer.heard["image"]) == 3
+
+
+def test_life_cycle(camera: Any) -> None:
+    process, peer = camera(
+        "managed",
+        {"source": STREET, "autostart": False, "loop": True, "rate": 50.0},
+        listen=False,
+    )
+    node = "camera_node"
+    assert peer.set_parameters(node, source="/nowhere") == (True, "")
+    assert not peer.change_state(node, "configure")
+    process.wait_for_line("/nowhere does not exist")
+    assert peer.set_parameters(node, source=STREET) == (True, "")
+    assert peer.change_state(node, "configure")
+    peer.listen(TOPICS)
+    for _ in range(2):
+        assert peer.change_state(node, "activate")
+        assert peer.state(node) == "active"
+        peer.heard["image"].clear()
+        peer.wait(lambda: len(peer.heard["image"]) >= 3, "images")
+        taken, reason = peer.set_parameters(node, source="synthetic")
+        assert not taken
+        assert "deactivate" in reason
+        assert peer.change_state(node, "deactivate")
+    assert peer.change_state(node, "cleanup")
+    assert peer.state(node) == "unconfigured"
+    assert process.interrupt() == 0, process.story()
+
+
+def bad_sources(folder: Path) -> dict[str, tuple[dict[str, Any], tuple[str, ...]]]:
+    (folder / "empty").mkdir()
+    (folder / "film.mp4").write_bytes(b"no film at all" * 100)
+    write_camera_yaml(folder / "film.yaml", CAMERA)
+    (folder / "uncalibrated").mkdir()
+    cv2.imwrite(str(folder / "uncalibrated/a.png"), np.zeros((48, 64, 3), np.uint8))
+    return {
+        "missing": ({"source": folder / "nothing"}, ("nothing does not exist",)),
+        "empty folder": ({"source": folder / "empty"}, ("empty", "image")),
+        "no video": ({"source": folder / "film.mp4"}, ("film.mp4",)),
+        "no calibration": ({"source": folder / "uncalibrated"}, ("uncalibrated", "yaml")),
+        "unknown kind": ({"source": "piano:/tmp"}, ("'piano'", "folder")),
+        "no device": ({"source": "/dev/video77"}, ("/dev/video77",)),
+        "empty": ({"source": ""}, ("source is empty",)),
+        "rate": ({"rate": -1.0}, ("rate", "-1.0")),
+        "stamps": ({"stamps": "yesterday"}, ("stamps", "'yesterday'", "now, recorded")),
+    }
+
+
+def test_bad_starts_end_with_one_and_the_reason(tmp_path: Path) -> None:
+    cases = list(bad_sources(tmp_path).values())
+    for some in (cases[:3], cases[3:6], cases[6:]):
+        processes = [(rp.start_node("camera_node", "bad", p), words) for p, words in some]
+        try:
+            for process, words in processes:
+                process.assert_failed(*words)
+        finally:
+            for process, _ in processes:
+                process.kill()

@@ -1,0 +1,394 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Points, odometry and compressed topics of the depth node as a process, over DDS."""
+
+from __future__ import annotations
+
+import array
+import math
+import os
+import struct
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("rclpy")
+
+import ros_processes as rp
+from compressed_depth_reader import decoded
+from geometry_msgs.msg import TransformStamped
+from nav_msgs.msg import Odometry
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+
+pytestmark = pytest.mark.ros
+
+DEPTH, INFO = "depth/image_rect", "depth/camera_info"
+COMPRESSED, POINTS, ODOM = f"{DEPTH}/compressedDepth", "depth/points", "odom"
+WIDTH, HEIGHT = 416, 128
+PARAMETERS: dict[str, Any] = {"threads": 1, "device": "cpu"}
+TF = Path(__file__).parent / "foreign" / "tf2"
+
+
+@cache
+def street(index: int) -> NDArray[np.uint8]:
+    from depth_recog.datasets.street import SyntheticStreet
+
+    return SyntheticStreet(seed=0)[index].image
+
+
+class Robot(rp.Peer):
+    """A peer that waits for topics by stamp."""
+
+    def of(self, topic: str, stamp: int) -> Any:
+        return self.wait(lambda: self.of_stamp(topic, stamp), f"{topic} of {stamp}")
+
+    def first(self, ready: Any) -> int:
+        """The same image again and again until the node has it; returns the stamp.
+
+        The subscription that is seen here may not know of the publisher yet.
+        """
+        stamp = self.new_stamp(10**10)
+
+        def sent() -> Any:
+            self.send(street(0), stamp=stamp)
+            for _ in range(8):
+                self.executor.spin_once(timeout_sec=0.05)
+            return ready(stamp)
+
+        self.wait(sent, "the first image's outcome")
+        return stamp
+
+    def restart(self, **values: Any) -> None:
+        """Change what takes effect at configure."""
+        for label in ("deactivate", "cleanup"):
+            assert self.change_state("depth_node", label)
+        assert self.set_parameters("depth_node", **values) == (True, "")
+        for label in ("configure", "activate"):
+            assert self.change_state("depth_node", label)
+
+    def compressed(self, pixels: NDArray[Any], form: str, damage: bool = False) -> int:
+        """Publish an RGB image's CompressedImage as image_transport does; returns the stamp."""
+        stamp = self.new_stamp()
+        bgr = np.ascontiguousarray(pixels[..., ::-1])
+        data = bytes(cv2.imencode(".png" if "png" in form else ".jpg", bgr)[1])
+        message = CompressedImage(format=form)
+        message.header.frame_id, message.header.stamp = "cam", rp.stamp_of(stamp)
+        message.data = array.array("B", data[: len(data) // 2] if damage else data)
+        self.infos.publish(rp.info_message((WIDTH, HEIGHT), stamp))
+        self.images.publish(message)
+        return stamp
+
+    def advertise_compressed(self, topic: str) -> None:
+        self.withdraw()
+        self.images = self.node.create_publisher(CompressedImage, topic, QoSProfile(depth=50))
+        self.infos = self.node.create_publisher(CameraInfo, "camera_info", QoSProfile(depth=50))
+
+    def compressed_until_heard(self, topic: str) -> None:
+        def sent() -> bool:
+            self.compressed(street(0), "png")
+            for _ in range(6):
+                self.executor.spin_once(timeout_sec=0.05)
+            return bool(self.heard[topic])
+
+        self.heard[topic].clear()
+        self.wait(sent, f"something on {topic}")
+
+
+@pytest.fixture
+def start() -> Iterator[Any]:
+    """Starts nodes; they are killed at the end."""
+    running: list[Any] = []
+
+    def run(
+        namespace: str,
+        parameters: dict[str, Any] | None = None,
+        ros_args: tuple[str, ...] = (),
+        **changes: str,
+    ) -> Robot:
+        values = PARAMETERS | (parameters or {})
+        process = rp.start_node("depth_node", namespace, values, ros_args, **changes)
+        running.append(process)
+        peer = Robot(namespace, process)
+        running.append(peer)
+        return peer
+
+    yield run
+    for thing in reversed(running):
+        thing.kill() if isinstance(thing, rp.Process) else thing.close()
+
+
+def end(robot: Robot) -> None:
+    assert robot.process.interrupt() == 0, robot.process.story()
+    assert "Traceback" not in robot.process.stderr, robot.process.story()
+
+
+def points_of(message: PointCloud2) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """(H, W, 3) metres and (H, W, 3) RGB, by the fields' offsets."""
+    offsets = {field.name: field.offset for field in message.fields}
+    rows = np.frombuffer(bytes(message.data), np.uint8).reshape(message.height, message.row_step)
+    raw = rows.reshape(message.height, message.width, message.point_step)
+    xyz = [raw[..., offsets[a] : offsets[a] + 4].copy().view("<f4")[..., 0] for a in "xyz"]
+    at = offsets["rgb"]
+    return np.stack(xyz, 2), raw[..., [at + 2, at + 1, at]]
+
+
+def test_points_and_compressed_depth_are_those_of_the_depth_image(start: Any) -> None:
+    robot = start("cloud")
+    robot.advertise()
+    kinds = {DEPTH: Image, INFO: CameraInfo, COMPRESSED: CompressedImage, POINTS: PointCloud2}
+    robot.listen(kinds)
+    robot.send_until_heard(street(0), list(kinds))
+    for every in (4, 3):
+        assert robot.set_parameters("depth_node", points_step=every) == (True, "")
+        stamp = robot.send(street(1))
+        depth, info = rp.array_of(robot.of(DEPTH, stamp)), robot.of(INFO, stamp)
+        message = robot.of(POINTS, stamp)
+        assert message.header.frame_id == "cam"
+        assert (message.width, message.height) == (-(-WIDTH // every), -(-HEIGHT // every))
+        xyz, rgb = points_of(message)
+        expected = depth[::every, ::every]
+        known = np.isfinite(expected)
+        assert 0.25 < known.mean() < 1
+        assert not message.is_dense
+        assert np.array_equal(xyz[known, 2], expected[known])
+        assert np.isnan(xyz[~known]).all()
+        # The images are not distorted: a point's pixel is that of the image that was sent.
+        assert np.array_equal(rgb, street(1)[::every, ::every])
+        v, u = np.nonzero(known)
+        x, y, z = xyz[known].T.astype(float)
+        assert np.allclose(info.k[0] * x / z + info.k[2], u * every, atol=1e-3)
+        assert np.allclose(info.k[4] * y / z + info.k[5], v * every, atol=1e-3)
+        # The same depth once more, in steps of inverse depth.
+        got = decoded(robot.of(COMPRESSED, stamp))
+        known = np.isfinite(depth)
+        assert np.array_equal(np.isfinite(got), known)
+        a = struct.unpack_from("<iff", bytes(robot.of(COMPRESSED, stamp).data))[1]
+        assert (np.abs(got - depth)[known] <= 0.52 * depth[known] ** 2 / a).all()
+    changes = {"output_size": "network", "depth_encoding": "16UC1", "points_step": 2}
+    assert robot.set_parameters("depth_node", **changes) == (True, "")
+    big = np.repeat(np.repeat(street(1), 2, axis=0), 2, axis=1)
+    stamp = robot.send(big)
+    millimetres = rp.array_of(robot.of(DEPTH, stamp))
+    assert np.array_equal(decoded(robot.of(COMPRESSED, stamp)), millimetres)
+    message = robot.of(POINTS, stamp)
+    assert (message.width, message.height) == (WIDTH // 2, HEIGHT // 2)
+    xyz, rgb = points_of(message)
+    # Halving the doubled image by its mean gives it back.
+    assert np.array_equal(rgb, street(1)[::2, ::2])
+    known = np.isfinite(xyz[..., 2]) & (xyz[..., 2] < 65)
+    assert np.allclose(xyz[known, 2] * 1000, millimetres[::2, ::2][known], atol=0.51)
+    for name, value in (("points_step", 0), ("points_step", 65), ("points_step", -4)):
+        taken, reason = robot.set_parameters("depth_node", **{name: value})
+        assert not taken
+        assert name in reason
+    end(robot)
+
+
+# Odometry, and one scale for everything
+
+
+def position(message: Odometry) -> NDArray[np.float64]:
+    p = message.pose.pose.position
+    return np.array((p.x, p.y, p.z))
+
+
+def drive(robot: Robot, count: int = 6) -> tuple[list[Odometry], NDArray[Any], list[Any]]:
+    """Frames of the street: odometry of each, the last one's depth, all static translations."""
+    for topic in robot.heard:
+        robot.heard[topic].clear()
+    path, statics = [], []
+    for index in range(count):
+        if index:
+            stamp = robot.send(street(index))
+        else:
+            stamp = robot.first(lambda s: robot.of_stamp(ODOM, s) and robot.of_stamp(DEPTH, s))
+        path.append(robot.of(ODOM, stamp))
+        depth = rp.array_of(robot.of(DEPTH, stamp))
+        if index:
+            t = robot.of("pose/static", stamp).transform.translation
+            statics.append((t.x, t.y, t.z))
+    return path, depth, statics
+
+
+def test_odometry_and_the_declared_scale(start: Any) -> None:
+    robot = start(
+        "odometry", {"publish_odom": True, "depth_scale": 1.0, "odom_frame": "fleet/odom"}
+    )
+    robot.advertise()
+    robot.listen({DEPTH: Image, ODOM: Odometry, "pose/static": TransformStamped})
+    robot.send_until_heard(street(0), [DEPTH, ODOM])
+    first = None
+    for scale in (1.0, 2.0):
+        # From the origin: the images before only made the two sides known to each other.
+        robot.restart(depth_scale=scale)
+        path, depth, statics = drive(robot)
+        message = path[-1]
+        assert message.header.frame_id == "fleet/odom"
+        assert message.child_frame_id == "camera_link"
+        positions = np.array([position(m) for m in path])
+        # The street's camera drives straight ahead, along x of the first camera_link.
+        assert not positions[0].any()
+        assert (np.diff(positions[:, 0]) > 0.1).all()
+        assert (np.abs(positions[:, 1:]) < 0.3 * positions[-1, 0] + 0.1).all()
+        assert message.twist.twist.linear.x > 1
+        covariances = np.array([np.reshape(m.pose.covariance, (6, 6)) for m in path])
+        assert np.isfinite(covariances).all()
+        # Doubt grows along a path; not with every frame, since a far partner skips some.
+        grown = np.trace(covariances[:, :3, :3], axis1=1, axis2=2)
+        assert grown[-1] > grown[1] > grown[0] == 0
+        robot.settled()
+        assert robot.diagnostics["depth scale"] == f"{scale:g}, declared"
+        if first is None:
+            first = positions, depth, statics, covariances
+            continue
+        # Metres are metres on every topic.
+        known = np.isfinite(depth) & np.isfinite(first[1])
+        assert known.any()
+        assert np.allclose(depth[known], 2 * first[1][known], rtol=1e-5)
+        assert np.allclose(statics, 2 * np.array(first[2]), atol=0.02)
+        assert np.allclose(positions, 2 * first[0], rtol=0.02, atol=0.02)
+        assert grown[-1] == pytest.approx(4 * np.trace(first[3][-1][:3, :3]), rel=0.2)
+    end(robot)
+
+
+def test_odometry_goes_on_where_nobody_listens_and_starts_anew_when_time_does(start: Any) -> None:
+    """It would be wrong for whoever comes later; a recording that is played again begins at 0."""
+    robot = start("alone", {"publish_odom": True, "depth_scale": 1.0})
+    robot.advertise()
+    begin = robot.first(lambda _: robot.counts()["published"] > 0)
+    for index in range(1, 4):
+        before = robot.settled()["published"]
+        robot.send(street(index), stamp=begin + index * 10**8)
+        robot.wait(lambda n=before: robot.counts()["published"] > n, "the image's outcome")
+    robot.listen({ODOM: Odometry})
+    robot.wait(lambda: robot.node.count_publishers("/alone/odom"), "the odometry's publisher")
+    robot.drain(1.0)
+    stamp = robot.send(street(4), stamp=begin + 4 * 10**8)
+    assert position(robot.of(ODOM, stamp))[0] > 0.5
+    # A gap without images: no jump, but doubt.
+    stamp = robot.send(street(5), stamp=begin + 10 * 10**9)
+    late = robot.of(ODOM, stamp)
+    assert position(late)[0] > 0.5
+    assert late.pose.covariance[0] > 100
+    stamp = robot.send(street(0), stamp=begin - 10**9)
+    again = robot.of(ODOM, stamp)
+    assert not position(again).any()
+    assert not any(again.pose.covariance)
+    robot.new_stamp(2 * 10**10)
+    end(robot)
+
+
+def test_tf_is_what_the_odometry_says(start: Any) -> None:
+    """By a stand-in for tf2_ros: what the node hands to its broadcaster, heard over DDS."""
+    path = os.pathsep.join(filter(None, (str(TF), os.environ.get("PYTHONPATH", ""))))
+    values = {"publish_odom": True, "publish_tf": True, "depth_scale": 1.0}
+    robot = start("tf", values, PYTHONPATH=path)
+    robot.advertise()
+    robot.listen({ODOM: Odometry, "/tf_stand_in": TransformStamped})
+    robot.send_until_heard(street(0), [ODOM, "/tf_stand_in"])
+    for index in (1, 2):
+        stamp = robot.send(street(index))
+        odometry, tf = robot.of(ODOM, stamp), robot.of("/tf_stand_in", stamp)
+        assert tf.header == odometry.header
+        assert tf.child_frame_id == odometry.child_frame_id == "camera_link"
+        t, q = tf.transform.translation, tf.transform.rotation
+        assert np.array_equal((t.x, t.y, t.z), position(odometry))
+        assert q == odometry.pose.pose.orientation
+        assert math.hypot(q.x, q.y, q.z, q.w) == pytest.approx(1)
+    end(robot)
+
+
+BAD_STARTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "no scale": ({"publish_odom": True}, ("publish_odom", "depth_scale")),
+    "scale": ({"depth_scale": -2.0}, ("depth_scale", "-2.0")),
+    "huge scale": ({"depth_scale": 1e9}, ("depth_scale", "1000")),
+    "estimator": (
+        {"publish_odom": True, "depth_scale": 1.0, "pose_estimator": "epipolar"},
+        ("publish_odom", "pnp", "epipolar"),
+    ),
+    "tf alone": ({"publish_tf": True}, ("publish_tf", "publish_odom")),
+    "frames": (
+        {"publish_odom": True, "depth_scale": 1.0, "odom_child_frame": "odom"},
+        ("odom_frame", "odom_child_frame"),
+    ),
+    "transport": ({"image_transport": "theora"}, ("image_transport", "theora", "compressed")),
+    "points": ({"points_step": 0}, ("points_step", "1")),
+}
+
+
+def test_bad_starts_end_with_one_and_the_reason() -> None:
+    cases = list(BAD_STARTS.values())
+    for some in (cases[:4], cases[4:]):
+        processes = [(rp.start_node("depth_node", "bad", p), words) for p, words in some]
+        try:
+            for process, words in processes:
+                process.assert_failed(*words)
+        finally:
+            for process, _ in processes:
+                process.kill()
+
+
+def test_tf_without_tf2_ros_is_a_configure_that_fails() -> None:
+    try:
+        import tf2_ros  # noqa: F401
+
+        pytest.skip("tf2_ros is here")
+    except ImportError:
+        pass
+    values = {"publish_odom": True, "publish_tf": True, "depth_scale": 1.0}
+    process = rp.start_node("depth_node", "no_tf", PARAMETERS | values)
+    try:
+        process.assert_failed("publish_tf needs tf2_ros", "workspace")
+    finally:
+        process.kill()
+
+
+# Compressed images in
+
+
+def test_compressed_images(start: Any) -> None:
+    robot = start("packed", {"image_transport": "compressed"})
+    robot.listen({DEPTH: Image})
+    robot.advertise()
+    robot.advertise_compressed("image/compressed")
+    robot.compressed_until_heard(DEPTH)
+    png = rp.array_of(robot.of(DEPTH, robot.compressed(street(0), "rgb8; png compressed bgr8")))
+    for form in ("jpeg", "rgb8; jpeg compressed bgr8", "bgr8; jpeg compressed bgr8"):
+        depth = rp.array_of(robot.of(DEPTH, robot.compressed(street(0), form)))
+        known = np.isfinite(depth) & np.isfinite(png)
+        assert known.mean() > 0.25
+        assert np.median(np.abs(depth[known] / png[known] - 1)) < 0.02
+    # A damaged image is one that is rejected, with the reason; the next one is answered.
+    before = robot.settled()
+    robot.compressed(street(0), "jpeg", damage=True)
+    after = robot.settled(before["received"] + 1)
+    assert after["rejected"] == before["rejected"] + 1
+    assert "truncated" in robot.diagnostics["last rejection"]
+    robot.process.wait_for_line("ERROR.*truncated")
+    robot.of(DEPTH, robot.compressed(street(0), "png"))
+    # The same pixels uncompressed give the same depth: PNG loses nothing.
+    robot.restart(image_transport="raw")
+    robot.withdraw()
+    robot.advertise()
+    robot.send_until_heard(street(0), [DEPTH])
+    raw = rp.array_of(robot.of(DEPTH, robot.send(street(0))))
+    assert np.array_equal(raw, png, equal_nan=True)
+    end(robot)
+
+
+def test_a_remapped_image_is_followed_as_image_transport_does(start: Any) -> None:
+    """`image` is remapped first, and the transport's name appended: nobody names it."""
+    arguments = ("-r", "image:=front/image_raw", "-r", f"{DEPTH}:=/shared/depth")
+    robot = start("renamed", {"image_transport": "compressed"}, arguments)
+    robot.listen({"/shared/depth/compressedDepth": CompressedImage})
+    robot.advertise()
+    robot.advertise_compressed("front/image_raw/compressed")
+    robot.compressed_until_heard("/shared/depth/compressedDepth")
+    assert not robot.node.get_subscriptions_info_by_topic("/renamed/front/image_raw")
+    end(robot)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which level is reached when, without a node; test_node_health.py does it over DDS."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from depth_recog.nodes.diagnostics import health
+from depth_recog.nodes.diagnostics.health import ERROR, OK, STALE, WARN, Input, Recent
+
+FINE = Input(
+    topic="/cam/image",
+    info_topic="/cam/camera_info",
+    publishers=1,
+    listening=True,
+    heard=True,
+    silence=0.1,
+    timeout=2.0,
+    mismatches=[],
+    why="too dark",
+)
+
+
+def recent(**grown: int) -> Recent:
+    """What happened since the first of two reports."""
+    found = Recent()
+    found.add(dict.fromkeys(grown, 7))
+    found.add({key: 7 + value for key, value in grown.items()})
+    return found
+
+
+INPUTS = {
+    "fine": (FINE, {"received": 9, "published": 9}, OK, "images a second"),
+    "idle": (replace(FINE, listening=False, heard=False), {}, OK, "nobody listens"),
+    "just begun": (replace(FINE, heard=False, silence=0.3), {}, OK, "waiting"),
+    "none yet": (replace(FINE, heard=False, silence=1.1), {}, WARN, "no image yet on /cam/image"),
+    "no camera": (
+        replace(FINE, heard=False, silence=9.0, publishers=0),
+        {},
+        WARN,
+        "nobody publishes /cam/image",
+    ),
+    "silent": (replace(FINE, silence=2.1), {"received": 1}, STALE, "no image for 2.1 s"),
+    "not yet silent": (replace(FINE, silence=1.9), {"received": 1, "published": 1}, OK, ""),
+    "some rejected": (FINE, {"rejected": 1, "published": 3}, WARN, "1 images were rejected"),
+    "all rejected": (FINE, {"rejected": 4}, ERROR, "every image is rejected: too dark"),
+    "no info": (FINE, {"unmatched": 4}, WARN, "no camera_info for the images: publish it on /cam"),
+    "info late": (FINE, {"unmatched": 1, "published": 3}, OK, ""),
+    "other qos": (replace(FINE, mismatches=["asks for more"]), {"rejected": 3}, WARN, "asks for"),
+}
+
+
+@pytest.mark.parametrize("case", INPUTS)
+def test_input(case: str) -> None:
+    known, grown, level, words = INPUTS[case]
+    verdict = health.input_verdict(known, recent(**grown))
+    assert (verdict.level, words in verdict.message) == (level, True), verdict
+
+
+@pytest.mark.parametrize(
+    ("alive", "mismatches", "grown", "level", "words"),
+    [
+        (True, [], {"published": 5, "dropped": 5}, OK, "a second"),
+        (True, [], {"published": 5, "dropped": 6}, WARN, "6 of 11 images"),
+        (True, ["a listener"], {"published": 5}, WARN, "a listener"),
+        (False, ["a listener"], {"published": 5}, ERROR, "thread has ended"),
+    ],
+)
+def test_depth(
+    alive: bool, mismatches: list[str], grown: dict[str, int], level: bytes, words: str
+) -> None:
+    verdict = health.depth_verdict(alive, True, mismatches, recent(**grown))
+    assert (verdict.level, words in verdict.message) == (level, True), verdict
+
+
+def test_depth_for_nobody() -> None:
+    assert health.depth_verdict(True, False, [], recent()).message == "nobody listens"
+
+
+@pytest.mark.parametrize(
+    ("state", "why", "level", "message"),
+    [
+        ("active", "", OK, "active"),
+        ("loading", "x.safetensors", OK, "loading x.safetensors"),
+        ("failed", "no tensor", WARN, "the networks before it stay: no tensor"),
+        ("", "", OK, "not configured"),
+    ],
+)
+def test_weights(state: str, why: str, level: bytes, message: str) -> None:
+    verdict = health.weights_verdict(state, why)
+    assert (verdict.level, verdict.message) == (level, message)
+
+
+def test_gate() -> None:
+    assert health.gate_verdict("image", {}) == health.Verdict(health.OK, "image")
+    found = health.gate_verdict("object", {"moving": 1.0, "still": 4.25}).message
+    assert found == "object: 1.0 moving, 4.2 still regions a frame"
+
+
+def test_what_is_long_ago_is_forgotten() -> None:
+    found = Recent()
+    for rejected in (0, 3, 3, 3, 3, 3):
+        found.add({"rejected": rejected})
+        last = found.grown["rejected"]
+    assert last == 3
+    found.add({"rejected": 3})
+    assert found.grown["rejected"] == 0

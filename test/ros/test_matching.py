@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which CameraInfo an image gets, and the slot in which the newest pair waits."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from depth_recog.nodes.io.matching import CameraMatcher, LatestSlot
+
+Matcher = CameraMatcher[str, str]
+
+
+def test_info_first() -> None:
+    matcher: Matcher = CameraMatcher()
+    assert matcher.info(1, "i1") == []
+    assert matcher.image(1, "a1") == ([("a1", "i1")], 0)
+    assert matcher.waiting == 0
+
+
+def test_image_first() -> None:
+    matcher: Matcher = CameraMatcher()
+    assert matcher.image(1, "a1") == ([], 0)
+    assert matcher.waiting == 1
+    assert matcher.info(1, "i1") == [("a1", "i1")]
+    assert matcher.waiting == 0
+
+
+@pytest.mark.parametrize("info_first", [True, False])
+def test_every_image_gets_the_info_of_its_own_stamp(info_first: bool) -> None:
+    matcher: Matcher = CameraMatcher()
+    pairs = []
+    for i in range(100):
+        calls = [lambda i=i: matcher.info(i, f"i{i}"), lambda i=i: matcher.image(i, f"a{i}")[0]]
+        for call in calls if info_first else reversed(calls):
+            pairs += call()
+    assert pairs == [(f"a{i}", f"i{i}") for i in range(100)]
+    assert not matcher.loose
+
+
+def test_infos_a_few_images_ahead() -> None:
+    """camera_info is small and overtakes images on the way."""
+    matcher: Matcher = CameraMatcher()
+    for i in range(5):
+        matcher.info(i, f"i{i}")
+    got = [matcher.image(i, f"a{i}") for i in range(5)]
+    assert got == [([(f"a{i}", f"i{i}")], 0) for i in range(5)]
+
+
+def test_an_image_without_info_is_given_up_when_the_next_one_comes() -> None:
+    matcher: Matcher = CameraMatcher()
+    assert matcher.image(1, "a1") == ([], 0)
+    assert matcher.image(2, "a2") == ([], 1)
+    assert matcher.info(2, "i2") == [("a2", "i2")]
+    assert not matcher.loose
+
+
+def test_without_any_info_nothing_is_paired() -> None:
+    matcher: Matcher = CameraMatcher()
+    lost = 0
+    for i in range(50):
+        pairs, given_up = matcher.image(i, f"a{i}")
+        assert pairs == []
+        lost += given_up
+    assert lost == 49
+    assert matcher.waiting == 1
+    assert not matcher.loose
+
+
+def test_one_info_for_all_images() -> None:
+    """A driver that sends camera_info once, latched: after three images it is taken."""
+    matcher: Matcher = CameraMatcher()
+    matcher.info(0, "only")
+    pairs, lost = [], 0
+    for i in range(1, 11):
+        new, given_up = matcher.image(i, f"a{i}")
+        pairs += new
+        lost += given_up
+    assert matcher.loose
+    assert lost == 2
+    assert pairs == [(f"a{i}", "only") for i in range(3, 11)]
+
+
+def test_loose_takes_the_newest_info() -> None:
+    matcher: Matcher = CameraMatcher()
+    matcher.info(1, "old")
+    for i in range(10, 15):
+        matcher.image(i, f"a{i}")
+    matcher.info(2, "new")
+    assert matcher.image(15, "a15") == ([("a15", "new")], 0)
+
+
+def test_equal_stamps_end_looseness() -> None:
+    matcher: Matcher = CameraMatcher()
+    matcher.info(1, "i1")
+    for i in range(10, 15):
+        matcher.image(i, f"a{i}")
+    assert matcher.loose
+    matcher.info(20, "i20")
+    assert matcher.image(20, "a20") == ([("a20", "i20")], 0)
+    assert not matcher.loose
+
+
+def test_old_infos_are_forgotten() -> None:
+    """A camera without images (nobody asked for them) must not fill the memory."""
+    matcher: Matcher = CameraMatcher()
+    for i in range(10_000):
+        matcher.info(i, f"i{i}")
+    assert len(matcher._infos) < 100
+    assert matcher.image(0, "a0") == ([], 0)
+    assert matcher.image(9_999, "a") == ([("a", "i9999")], 1)
+
+
+EVENTS = st.lists(st.tuples(st.sampled_from(("image", "info")), st.integers(0, 12)), max_size=80)
+
+
+@settings(max_examples=300, deadline=None)
+@given(EVENTS)
+def test_every_image_is_paired_lost_or_waiting(events: list[tuple[str, int]]) -> None:
+    """In whichever order and with whichever stamps: counts add up, and order is kept."""
+    matcher: CameraMatcher[int, int] = CameraMatcher()
+    stamps: list[int] = []
+    paired: list[int] = []
+    infos: list[int] = []
+    lost = 0
+    for kind, stamp in events:
+        if kind == "image":
+            stamps.append(stamp)
+            pairs, given_up = matcher.image(stamp, len(stamps) - 1)
+            lost += given_up
+        else:
+            infos.append(stamp)
+            pairs = matcher.info(stamp, stamp)
+        for image, info in pairs:
+            assert info == stamps[image] or info == infos[-1]
+            paired.append(image)
+        assert paired == sorted(set(paired)), "an image came twice, or late"
+        assert len(paired) + lost + matcher.waiting == len(stamps)
+    if not infos:
+        assert not paired
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 30), st.randoms(use_true_random=False))
+def test_neighbours_may_swap(count: int, random: object) -> None:
+    """Each image and its info arrive next to each other, in any order: none is lost."""
+    matcher: Matcher = CameraMatcher()
+    pairs = []
+    for i in range(count):
+        if random.random() < 0.5:  # type: ignore[attr-defined]
+            pairs += matcher.info(i, f"i{i}") + matcher.image(i, f"a{i}")[0]
+        else:
+            pairs += matcher.image(i, f"a{i}")[0] + matcher.info(i, f"i{i}")
+    assert pairs == [(f"a{i}", f"i{i}") for i in range(count)]
+
+
+# LatestSlot
+
+
+def test_slot_hands_over_one_item() -> None:
+    slot: LatestSlot[int] = LatestSlot()
+    assert not slot.put(1)
+    assert slot.take() == 1
+
+
+def test_slot_keeps_the_newest() -> None:
+    slot: LatestSlot[int] = LatestSlot()
+    assert [slot.put(i) for i in range(4)] == [False, True, True, True]
+    assert slot.take() == 3
+    assert not slot.put(4)
+
+
+def test_closed_slot_gives_nothing_and_tells_what_was_left() -> None:
+    slot: LatestSlot[int] = LatestSlot()
+    slot.put(1)
+    assert slot.close() == 1
+    assert slot.take() is None
+    assert slot.close() == 0
+
+
+def test_close_wakes_a_taker() -> None:
+    slot: LatestSlot[int] = LatestSlot()
+    got: list[int | None] = []
+    taker = threading.Thread(target=lambda: got.append(slot.take()), daemon=True)
+    taker.start()
+    slot.close()
+    taker.join(10)
+    assert got == [None]
+
+
+def test_slot_adds_up_between_threads() -> None:
+    """Every item is taken, displaced or left behind; taken ones rise."""
+    slot: LatestSlot[int] = LatestSlot()
+    taken: list[int] = []
+
+    def take_all() -> None:
+        while (item := slot.take()) is not None:
+            taken.append(item)
+
+    taker = threading.Thread(target=take_all, daemon=True)
+    taker.start()
+    displaced = sum(slot.put(i) for i in range(5000))
+    left = slot.close()
+    taker.join(10)
+    assert not taker.is_alive()
+    assert taken == sorted(set(taken))
+    assert len(taken) + displaced + left == 5000

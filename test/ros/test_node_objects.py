@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`objects` of the depth node as a process: parked cars, an oncoming one and one ahead."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("rclpy")
+
+import ros_processes as rp
+from robot import DEPTH, Robot, fleet, other_weights
+from sensor_msgs.msg import Image
+from visualization_msgs.msg import Marker, MarkerArray
+
+from depth_recog.datasets.boxes import Box
+from depth_recog.datasets.street import SyntheticStreet
+from depth_recog.networks.weights import DEFAULT, SHIPPED, file_sha256
+
+pytestmark = pytest.mark.ros
+
+NODE, OBJECTS, OVERLAY = "depth_node", "objects", "debug/objects"
+GREEN, YELLOW, RED = "still", "undecided", "moving"
+STREET = SyntheticStreet("exposure", seed=1, frames=20)
+LEAD, PARKED = "lead-0", "parked-1-right-0"
+SHIPPED_DEPTH = SHIPPED / f"{DEFAULT['depth']}.safetensors"
+
+
+@cache
+def frame(index: int) -> tuple[NDArray[np.uint8], tuple[Box, ...]]:
+    boxes = STREET.truth(index).boxes
+    assert boxes is not None
+    return STREET[index].image, boxes
+
+
+class Driver(Robot):
+    """Drives down the street, with the street's own calibration."""
+
+    def send_frame(self, index: int, stamp: int | None = None) -> int:
+        stamp = self.new_stamp() if stamp is None else stamp
+        camera = STREET.camera
+        info = rp.info_message(camera.size, stamp)
+        info.k[0], info.k[4], info.k[2], info.k[5] = camera.fx, camera.fy, camera.cx, camera.cy
+        info.p[0], info.p[5], info.p[2], info.p[6] = camera.fx, camera.fy, camera.cx, camera.cy
+        self.infos.publish(info)
+        self.images.publish(rp.image_message(frame(index)[0], "rgb8", stamp))
+        return stamp
+
+    def array(self, stamp: int) -> Any:
+        """The array of this image, which has no stamp but its markers'."""
+        found = [a for a in self.heard[OBJECTS] if rp.stamp_ns(a.markers[0]) == stamp]
+        return found[0] if found else None
+
+    def drive(self, count: int, first: int = 0) -> list[Any]:
+        """Frames from the first on, after a gap: nothing is known of those before."""
+        arrays = []
+        for index in range(first, first + count):
+            stamp = self.send_frame(index, self.new_stamp(10**9) if index == first else None)
+            arrays.append(
+                self.wait(lambda s=stamp: self.array(s), f"objects of frame {index}, {stamp}")
+            )
+        return arrays
+
+
+@pytest.fixture(scope="module")
+def robot() -> Iterator[Driver]:
+    with fleet(Driver) as start:
+        process, peer = start("objects", {"depth_scale": 1.0})
+        peer.advertise()
+        peer.listen({OBJECTS: MarkerArray, DEPTH: Image})
+
+        def heard() -> bool:
+            peer.send_frame(0)
+            peer.executor.spin_once(timeout_sec=0.3)
+            return bool(peer.heard[OBJECTS] and peer.heard[DEPTH])
+
+        peer.wait(heard, "objects")
+        yield peer
+        assert process.interrupt() == 0, process.story()
+        assert "Traceback" not in process.stderr, process.story()
+
+
+@pytest.fixture(autouse=True)
+def quiet(robot: Driver) -> None:
+    robot.settled()
+    for heard in robot.heard.values():
+        heard.clear()
+
+
+def added(array: MarkerArray, ns: str) -> dict[int, Marker]:
+    return {m.id: m for m in array.markers if m.ns == ns and m.action == Marker.ADD}
+
+
+def decision(box: Marker) -> str:
+    """By its colour, as people see it."""
+    assert box.color.b < 0.3
+    if box.color.r > 0.9:
+        return YELLOW if box.color.g > 0.6 else RED
+    assert box.color.g > 0.6
+    return GREEN
+
+
+def on(array: MarkerArray, boxes: tuple[Box, ...], track: str) -> Marker | None:
+    """The largest marker whose middle is seen within a thing's outline."""
+    (thing,) = [box for box in boxes if box.track == track]
+    camera = STREET.camera
+    outline = thing.outline(camera)
+    assert outline is not None
+    left, top, right, bottom = outline
+    found = []
+    for marker in added(array, "box").values():
+        x, y, z = (getattr(marker.pose.position, axis) for axis in "xyz")
+        u, v = camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy
+        if left < u < right and top < v < bottom:
+            found.append((json.loads(marker.text)["pixels"], marker.id, marker))
+    return max(found)[2] if found else None
+
+
+def test_a_drive_among_parked_cars(robot: Driver) -> None:
+    arrays = robot.drive(20)
+    shown: set[tuple[str, int]] = set()
+    seen: dict[str, list[tuple[int, str, float]]] = {LEAD: [], PARKED: []}
+    # The first frame has no partner.
+    (marker,) = arrays[0].markers
+    assert marker.action == Marker.DELETEALL
+    for index, array in enumerate(arrays[1:], 1):
+        assert {m.header.frame_id for m in array.markers} == {"cam"}
+        assert len({rp.stamp_ns(m) for m in array.markers}) == 1
+        boxes, texts, arrows = (added(array, ns) for ns in ("box", "text", "velocity"))
+        assert boxes.keys() == texts.keys()
+        assert arrows.keys() <= {n for n, box in boxes.items() if decision(box) == RED}
+        for box in boxes.values():
+            said = json.loads(box.text)
+            assert said["decision"] == decision(box)
+            assert (said["number"], box.lifetime.nanosec) == (box.id, 500_000_000)
+        for marker in array.markers:
+            key = marker.ns, marker.id
+            if marker.action == Marker.DELETE:
+                assert key in shown
+                shown.remove(key)
+            else:
+                shown.add(key)
+        assert {n for ns, n in shown if ns == "box"} == boxes.keys()
+        for track, found in seen.items():
+            if index >= 4 and (box := on(array, frame(index)[1], track)) is not None:
+                v = arrows[box.id].points if box.id in arrows else None
+                speed = 0.0
+                if v is not None:
+                    start, end = v
+                    way = (end.x - start.x, end.y - start.y, end.z - start.z)
+                    speed = float(np.linalg.norm(way))
+                    assert f": {speed:.1f} ± " in texts[box.id].text
+                    assert texts[box.id].text.endswith(" m/s")
+                found.append((box.id, decision(box), speed))
+    lead, parked = seen[LEAD], seen[PARKED]
+    assert len(lead) >= 12
+    assert len(parked) >= 12
+    # It keeps its number, and so does the parked one.
+    assert len({number for number, *_ in lead[-10:]}) == 1
+    assert len({number for number, *_ in parked[-10:]}) == 1
+    assert {color for _, color, _ in lead} == {RED}
+    assert {color for _, color, _ in parked} == {GREEN}
+    true = next(box.speed for box in frame(10)[1] if box.track == LEAD)
+    assert np.median([speed for *_, speed in lead]) == pytest.approx(true, rel=0.4)
+    robot.settled()
+    rows = robot.diagnostics
+    assert float(rows["regions moving"]) > 0
+    assert float(rows["regions still"]) > 0
+    assert "moving" in robot.statuses["gate"].message
+
+
+def test_the_unit_of_speeds(robot: Driver) -> None:
+    assert robot.set_parameters(NODE, depth_scale=0.0) == (True, "")
+    texts = [m.text for m in added(robot.drive(4)[-1], "text").values() if ":" in m.text]
+    assert robot.set_parameters(NODE, depth_scale=1.0) == (True, "")
+    assert texts
+    assert all(text.endswith(" units/s") for text in texts)
+
+
+@pytest.mark.parametrize("gate", ["image", "off", "all"])
+def test_other_gates_know_no_objects(robot: Driver, gate: str) -> None:
+    assert added(robot.drive(4)[-1], "box")
+    assert robot.set_parameters(NODE, gate=gate) == (True, "")
+    stamp = robot.send_frame(4)
+    (marker,) = robot.wait(lambda: robot.array(stamp), "objects").markers
+    assert robot.set_parameters(NODE, gate="object") == (True, "")
+    assert (marker.action, marker.header.frame_id) == (Marker.DELETEALL, "cam")
+    stamp = robot.send_frame(5)
+    assert added(robot.wait(lambda: robot.array(stamp), "objects"), "box")
+
+
+def test_the_threshold_changes_while_images_stream(robot: Driver) -> None:
+    assert robot.set_parameters(NODE, gate_threshold=1000.0) == (True, "")
+    strict = robot.drive(6)
+    assert {decision(b) for array in strict for b in added(array, "box").values()} == {YELLOW}
+    assert robot.set_parameters(NODE, gate_threshold=3.0) == (True, "")
+    found = []
+    for index in range(6, 14):
+        stamp = robot.send_frame(index)
+        array = robot.wait(lambda s=stamp: robot.array(s), "objects")
+        found.append({decision(box) for box in added(array, "box").values()})
+    assert {RED, GREEN} <= found[-1]
+
+
+def lead_at(robot: Driver) -> tuple[str, float, float]:
+    """After some frames: decision on the car ahead, its distance, and the depth image's median."""
+    array = robot.drive(7)[-1]
+    box = on(array, frame(6)[1], LEAD)
+    assert box is not None
+    depth = rp.array_of(robot.depth_of(rp.stamp_ns(box)))
+    return decision(box), box.pose.position.z, float(np.nanmedian(depth[100:]))
+
+
+def test_the_gates_own_weights(robot: Driver, tmp_path: Path) -> None:
+    """A network that learns meanwhile says another depth, and the gate does not see it."""
+    nearer = other_weights(tmp_path / "nearer.safetensors")
+    sha, shipped = file_sha256(nearer), file_sha256(SHIPPED_DEPTH)
+    color, place, road = lead_at(robot)
+    assert color == RED
+    # The partner that a frame is compared with may be another one the next time.
+    place = pytest.approx(place, rel=0.03)
+    assert robot.set_parameters(NODE, gate_weights=DEFAULT["depth"]) == (True, "")
+    robot.row("gate weights sha256", shipped)
+    assert lead_at(robot) == (RED, place, road)
+    assert robot.set_parameters(NODE, weights=str(nearer)) == (True, "")
+    robot.row("weights sha256", sha)
+    assert robot.diagnostics["gate weights sha256"] == shipped
+    color, same, changed = lead_at(robot)
+    assert (color, same) == (RED, place)
+    assert changed < 0.9 * road
+    # And the other way round.
+    assert robot.set_parameters(NODE, weights="", gate_weights=str(nearer)) == (True, "")
+    robot.row("gate weights sha256", sha)
+    assert robot.diagnostics["weights sha256"] == shipped
+    _, changed, same = lead_at(robot)
+    assert changed < 0.9 * place.expected
+    assert same == road
+    assert robot.set_parameters(NODE, gate_weights="") == (True, "")
+    robot.wait(lambda: "gate weights" not in robot.diagnostics, "a report without gate weights")
+    assert lead_at(robot) == (RED, place, road)
+
+
+REFUSED = {
+    "missing": ({}, "no such weights file"),
+    "another network": ({"kind": "masks"}, "a depth network is needed"),
+    "another unit": ({"unit": "relative"}, "relative"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_weights_that_the_gate_cannot_take(robot: Driver, tmp_path: Path, case: str) -> None:
+    changes, words = REFUSED[case]
+    file = tmp_path / "other.safetensors"
+    if changes:
+        other_weights(file, **changes)
+    taken, reason = robot.set_parameters(NODE, gate_weights=str(file))
+    assert not taken
+    assert words in reason
+    assert "other.safetensors" in reason
+    robot.settled()
+    assert "gate weights" not in robot.diagnostics
+
+
+def test_nobody_listens_no_pair_is_made(robot: Driver) -> None:
+    robot.stop_listening()
+    robot.listen({DEPTH: Image})
+    rows = f"gate {RED}", "gate alone"
+    robot.wait(lambda: not robot.node.count_subscribers("/objects/objects"), "the end of listening")
+    before = robot.settled() and [int(robot.diagnostics[row]) for row in rows]
+    for index in range(4):
+        stamp = robot.send_frame(index)
+        robot.depth_of(stamp)
+    after = robot.settled() and [int(robot.diagnostics[row]) for row in rows]
+    robot.listen({OBJECTS: MarkerArray})
+    assert [b - a for a, b in zip(before, after, strict=True)] == [0, 4]
+    topic = "/objects/objects"
+    robot.wait(lambda: robot.node.count_publishers(topic), "the publisher of objects")
+
+    def heard() -> bool:
+        robot.send_frame(0)
+        robot.executor.spin_once(timeout_sec=0.3)
+        return bool(robot.heard[OBJECTS])
+
+    robot.wait(heard, "objects")
+
+
+def test_the_overlay_shows_who_moves(robot: Driver) -> None:
+    robot.listen({OVERLAY: Image})
+    robot.drain()
+    robot.drive(8)
+    stamp = robot.send_frame(8)
+    message = robot.wait(lambda: robot.of_stamp(OVERLAY, stamp), OVERLAY)
+    picture, (image, boxes) = rp.array_of(message), frame(8)
+    assert picture.shape == image.shape
+    (lead,) = [box.outline(STREET.camera) for box in boxes if box.track == LEAD]
+    left, top, right, bottom = (round(v) for v in lead)
+    window = picture[top - 4 : bottom + 4, left - 4 : right + 4].reshape(-1, 3)
+    assert (window == (255, 40, 40)).all(1).sum() > 20
+    # Outlines and letters; most of the picture is the camera's.
+    assert (picture == image).all(2).mean() > 0.8

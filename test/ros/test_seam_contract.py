@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One contract for whatever reads images and joins them with their CameraInfo.
+
+Images: numpy and OpenCV everywhere, cv_bridge where it is installed. Joining: our CameraMatcher,
+which the node uses everywhere, and message_filters' TimeSynchronizer where it is installed
+(docs/design.md says why ours).
+"""
+
+from __future__ import annotations
+
+import array
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from image_references import (
+    BAYER,
+    CASES,
+    HEIGHT,
+    WIDTH,
+    WRONG,
+    difference,
+    mono16,
+    mosaic,
+    padded,
+    picture,
+)
+
+pytest.importorskip("sensor_msgs", reason="image messages are ROS's")
+
+from sensor_msgs.msg import Image
+
+from depth_recog.errors import EncodingError
+from depth_recog.nodes.io import seam
+from depth_recog.nodes.io.matching import CameraMatcher
+
+# Reading images
+
+
+@pytest.fixture(params=["numpy", "cv_bridge"])
+def to_rgb(request: pytest.FixtureRequest) -> seam.ImageToRgb:
+    """Each side of the seam."""
+    if request.param not in seam.CHOICES:
+        pytest.skip(f"no working {request.param} here")
+    return seam.CHOICES[request.param]
+
+
+def message_of(
+    encoding: str, height: int, width: int, step: int, data: bytes, big_endian: bool = False
+) -> Image:
+    message = Image(encoding=encoding, height=height, width=width, step=step)
+    message.is_bigendian = int(big_endian)
+    message.data = array.array("B", data)
+    return message
+
+
+@pytest.mark.parametrize("encoding", CASES)
+@pytest.mark.parametrize("padding", [0, 1, 4, 6])
+def test_every_encoding(to_rgb: seam.ImageToRgb, encoding: str, padding: int) -> None:
+    """With rows that end in rubbish, which are seldom a whole number of pixels longer."""
+    encode, tolerance = CASES[encoding]
+    data, row, expected = encode(picture(3))
+    step = row + (2 * padding if encoding == "mono16" else padding)
+    got = to_rgb(message_of(encoding, HEIGHT, WIDTH, step, padded(data, HEIGHT, row, step)))
+    assert got.dtype == np.uint8
+    assert got.shape == (HEIGHT, WIDTH, 3)
+    assert got.flags.c_contiguous
+    assert difference(got, expected) <= tolerance
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    encoding=st.sampled_from(sorted(CASES)),
+    half=st.integers(1, 9),
+    odd=st.booleans(),
+    height=st.integers(1, 9),
+    padding=st.integers(0, 5),
+    surplus=st.integers(0, 7),
+    seed=st.integers(0, 99),
+)
+def test_any_size(
+    to_rgb: seam.ImageToRgb,
+    encoding: str,
+    half: int,
+    odd: bool,
+    height: int,
+    padding: int,
+    surplus: int,
+    seed: int,
+) -> None:
+    """Odd widths where the encoding has them, single rows and columns, bytes behind the end."""
+    width = 2 * half - int(odd and "yu" not in encoding and "uy" not in encoding)
+    encode, tolerance = CASES[encoding]
+    data, row, expected = encode(picture(seed, width, height))
+    step = row + (2 * padding if encoding == "mono16" else padding)
+    rows = padded(data, height, row, step) + bytes(surplus)
+    got = to_rgb(message_of(encoding, height, width, step, rows))
+    assert difference(got, expected) <= tolerance
+
+
+@pytest.mark.parametrize("pattern", BAYER)
+@pytest.mark.parametrize("padding", [0, 5])
+def test_bayer(to_rgb: seam.ImageToRgb, pattern: str, padding: int) -> None:
+    rgb = np.full((12, 16, 3), (200, 90, 20), np.uint8)
+    step = 16 + padding
+    raw = padded(mosaic(rgb, pattern).tobytes(), 12, 16, step)
+    got = to_rgb(message_of(f"bayer_{pattern}8", 12, 16, step, raw))
+    assert np.array_equal(got[2:-2, 2:-2], rgb[2:-2, 2:-2])
+
+
+@pytest.mark.parametrize("big_endian", [False, True])
+def test_byte_order_of_16_bits(to_rgb: seam.ImageToRgb, big_endian: bool) -> None:
+    data, row, expected = mono16(big_endian)(picture())
+    message = message_of("mono16", HEIGHT, WIDTH, row, data, big_endian)
+    assert np.array_equal(to_rgb(message), expected)
+
+
+@pytest.mark.parametrize("encoding", [e for e in CASES if e != "mono16"])
+def test_byte_order_means_nothing_to_bytes(to_rgb: seam.ImageToRgb, encoding: str) -> None:
+    """Some drivers set the flag for 8-bit images."""
+    encode, tolerance = CASES[encoding]
+    data, row, expected = encode(picture(4))
+    got = to_rgb(message_of(encoding, HEIGHT, WIDTH, row, data, big_endian=True))
+    assert difference(got, expected) <= tolerance
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_cannot_be_read_is_refused_with_the_reason(to_rgb: seam.ImageToRgb, case: str) -> None:
+    (encoding, height, width, step, size), words = WRONG[case]
+    with pytest.raises(EncodingError) as caught:
+        to_rgb(message_of(encoding, height, width, step, bytes(size)))
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_the_node_uses_cv_bridge_where_it_works() -> None:
+    assert ("cv_bridge" if "cv_bridge" in seam.CHOICES else "numpy") == seam.CHOSEN
+
+
+# Joining an image with its CameraInfo
+
+
+class Ours:
+    """CameraMatcher, with the pairs collected."""
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[str, str]] = []
+        self._matcher: CameraMatcher[str, str] = CameraMatcher()
+
+    def image(self, stamp: int, name: str) -> None:
+        self.pairs += self._matcher.image(stamp, name)[0]
+
+    def info(self, stamp: int, name: str) -> None:
+        self.pairs += self._matcher.info(stamp, name)
+
+
+class Filters:
+    """message_filters' TimeSynchronizer, fed by hand."""
+
+    def __init__(self) -> None:
+        import message_filters
+
+        self.pairs: list[tuple[str, str]] = []
+        self._inputs = [message_filters.SimpleFilter(), message_filters.SimpleFilter()]
+        self._join = message_filters.TimeSynchronizer(self._inputs, 10)
+        self._join.registerCallback(lambda a, b: self.pairs.append((a.name, b.name)))
+
+    def _feed(self, number: int, stamp: int, name: str) -> None:
+        from builtin_interfaces.msg import Time
+
+        header = SimpleNamespace(stamp=Time(sec=stamp // 10, nanosec=stamp % 10 * 10**8))
+        self._inputs[number].signalMessage(SimpleNamespace(header=header, name=name))
+
+    def image(self, stamp: int, name: str) -> None:
+        self._feed(0, stamp, name)
+
+    def info(self, stamp: int, name: str) -> None:
+        self._feed(1, stamp, name)
+
+
+@pytest.fixture(params=["ours", "message_filters"])
+def join(request: pytest.FixtureRequest) -> Any:
+    """Each joiner, new."""
+    if request.param == "message_filters":
+        pytest.importorskip("message_filters", reason="no message_filters here (it is not on PyPI)")
+    return Ours() if request.param == "ours" else Filters()
+
+
+ORDERS = {
+    "info first": "i0 a0 i1 a1 i2 a2 i3 a3",
+    "image first": "a0 i0 a1 i1 a2 i2 a3 i3",
+    "mixed": "a0 i0 i1 a1 i2 a2 a3 i3",
+    "infos ahead": "i0 i1 i2 a0 a1 i3 a2 a3",
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_image_gets_its_own(join: Any, order: str) -> None:
+    for word in ORDERS[order].split():
+        stamp = int(word[1:])
+        (join.info if word[0] == "i" else join.image)(stamp, word)
+    assert join.pairs == [(f"a{n}", f"i{n}") for n in range(4)]
+
+
+def test_a_missing_info_costs_its_own_image_alone(join: Any) -> None:
+    for word in ["a0", "i0", "a1", "a2", "i2", "a3", "i3"]:
+        (join.info if word[0] == "i" else join.image)(int(word[1:]), word)
+    assert join.pairs == [("a0", "i0"), ("a2", "i2"), ("a3", "i3")]
+
+
+def test_a_missing_image_costs_nothing(join: Any) -> None:
+    for word in ["i0", "a0", "i1", "i2", "a2", "i3", "a3"]:
+        (join.info if word[0] == "i" else join.image)(int(word[1:]), word)
+    assert join.pairs == [("a0", "i0"), ("a2", "i2"), ("a3", "i3")]
+
+
+def test_time_may_jump_back(join: Any) -> None:
+    """A bag that starts anew."""
+    for stamp in (50, 51, 52, 1, 2, 3):
+        join.info(stamp, f"i{stamp}")
+        join.image(stamp, f"a{stamp}")
+    assert join.pairs == [(f"a{n}", f"i{n}") for n in (50, 51, 52, 1, 2, 3)]
+
+
+def test_a_stamp_that_comes_twice(join: Any) -> None:
+    """A driver that repeats itself: both pairs, each image once."""
+    for number in (1, 2):
+        join.info(7, f"i{number}")
+        join.image(7, f"a{number}")
+    assert join.pairs == [("a1", "i1"), ("a2", "i2")]
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(swaps=st.lists(st.booleans(), min_size=1, max_size=30))
+def test_neighbours_in_any_order(join: Any, swaps: list[bool]) -> None:
+    fresh = type(join)()
+    for n, swap in enumerate(swaps):
+        calls = [(fresh.info, f"i{n}"), (fresh.image, f"a{n}")]
+        for call, name in reversed(calls) if swap else calls:
+            call(n, name)
+    assert fresh.pairs == [(f"a{n}", f"i{n}") for n in range(len(swaps))]

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small recordings, and bags made of them message by message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rosbags", reason="rosbags is not here, and in no ROS distribution")
+
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+
+from depth_recog.datasets.boxes import Box
+from depth_recog.datasets.sequence import Frame, Truth
+from depth_recog.method.geometry.camera import Camera
+
+TYPES = get_typestore(Stores.ROS2_JAZZY)
+IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED = "sensor_msgs/msg/CompressedImage"
+INFO = "sensor_msgs/msg/CameraInfo"
+STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
+SIZE = (32, 24)
+CAMERA = Camera(*SIZE, 30.0, 31.0, 15.25, 11.75, (-0.3, 0.1, 0.001, -0.002, 0.01))
+START = 1_700_000_000_123_456_789
+PERIOD = 100_000_000
+
+
+def turned(seed: int) -> np.ndarray:
+    """A (4, 4) motion whose rotation is one to the last digit."""
+    chance = np.random.default_rng(seed)
+    q, r = np.linalg.qr(chance.normal(size=(3, 3)))
+    q *= np.sign(np.diag(r))
+    matrix = np.eye(4)
+    matrix[:3, :3] = q * np.linalg.det(q)
+    matrix[:3, 3] = chance.normal(size=3) * 100
+    return matrix
+
+
+class Drive:
+    """A recording with every truth that a bag carries; frame 1 has but boxes, and those empty."""
+
+    kind = "drive"
+    name = "drive"
+    rate_hz = 10.0
+    live = False
+
+    def __init__(self, frames: int = 6, camera: Camera = CAMERA) -> None:
+        self.frames, self.camera = frames, camera
+
+    def __len__(self) -> int:
+        return self.frames
+
+    def __iter__(self) -> Iterator[Frame]:
+        return (self[i] for i in range(self.frames))
+
+    def __getitem__(self, index: int) -> Frame:
+        # Coarse noise, upsampled: no two frames are alike, and JPEG keeps it.
+        coarse = np.random.default_rng(index).integers(0, 256, (3, 4, 3), dtype=np.uint8)
+        image = np.asarray(cv2.resize(coarse, self.camera.size), np.uint8)
+        return Frame(f"{index:010d}", START + index * PERIOD, image, self.camera)
+
+    def truth(self, index: int) -> Truth:
+        if index == 1:
+            return Truth(boxes=())
+        width, height = self.camera.size
+        chance = np.random.default_rng(100 + index)
+        depth = chance.uniform(1, 80, (height, width)).astype(np.float32)
+        depth[chance.random(depth.shape) < 0.5] = np.nan
+        depth[0] = np.inf
+        names = ("a", "b \u00fc\"'")
+        return Truth(
+            depth=depth,
+            world_from_camera=turned(index),
+            labels=chance.integers(0, 19, depth.shape, dtype=np.uint8),
+            moving=chance.random(depth.shape) < 0.3,
+            boxes=tuple(
+                Box(n, "car", turned(index + 7 * k), (4.1, 1.7, 1 / 3), speed, k == 1)
+                for k, (n, speed) in enumerate(zip(names, (0.1 + 0.2, np.nan), strict=True))
+            ),
+        )
+
+    def file(self, index: int) -> None:
+        return None
+
+
+def same_truth(one: Truth, two: Truth, digits: float = 1e-12) -> None:
+    """All that a bag carries is equal, depth and what is said of boxes to the last bit."""
+    for name in ("depth", "labels", "moving"):
+        a, b = getattr(one, name), getattr(two, name)
+        assert (a is None) == (b is None), name
+        if a is not None:
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)
+    assert (one.world_from_camera is None) == (two.world_from_camera is None)
+    if one.world_from_camera is not None:
+        np.testing.assert_allclose(one.world_from_camera, two.world_from_camera, 0, digits)
+    assert (one.boxes is None) == (two.boxes is None)
+    for a, b in zip(one.boxes or (), two.boxes or (), strict=True):
+        assert (a.track, a.kind, a.size, a.truncated) == (b.track, b.kind, b.size, b.truncated)
+        np.testing.assert_equal(a.speed, b.speed)
+        np.testing.assert_allclose(a.T_camera_from_box, b.T_camera_from_box, 0, digits)
+
+
+def make(msgtype: str, **fields: Any) -> Any:
+    return TYPES.types[msgtype](**fields)
+
+
+def header(stamp_ns: int, frame: str = "camera") -> Any:
+    sec, nanosec = divmod(stamp_ns, 10**9)
+    stamp = make("builtin_interfaces/msg/Time", sec=sec, nanosec=nanosec)
+    return make("std_msgs/msg/Header", stamp=stamp, frame_id=frame)
+
+
+def image(stamp_ns: int, pixels: np.ndarray, encoding: str = "rgb8", **changes: Any) -> Any:
+    fields = {
+        "height": pixels.shape[0],
+        "width": pixels.shape[1],
+        "encoding": encoding,
+        "is_bigendian": 0,
+        "step": pixels.strides[0],
+        "data": np.ascontiguousarray(pixels).reshape(-1).view(np.uint8),
+    }
+    return make(IMAGE, header=header(stamp_ns), **{**fields, **changes})
+
+
+def compressed(stamp_ns: int, data: bytes, text: str = "jpeg") -> Any:
+    array = np.frombuffer(data, np.uint8)
+    return make(COMPRESSED, header=header(stamp_ns), format=text, data=array)
+
+
+def info(stamp_ns: int, camera: Camera = CAMERA, roi: Any = None, **changes: Any) -> Any:
+    from depth_recog.interfaces.camera_info import fields
+
+    known = fields(camera)
+    arrays = {k: np.array(known.pop(k), np.float64) for k in ("d", "k", "r", "p")}
+    window = {"x_offset": 0, "y_offset": 0, "height": 0, "width": 0, "do_rectify": False}
+    roi = make("sensor_msgs/msg/RegionOfInterest", **{**window, **(roi or {})})
+    rest = {"binning_x": 0, "binning_y": 0, "roi": roi, **changes}
+    return make(INFO, header=header(stamp_ns), **known, **arrays, **rest)
+
+
+Messages = list[tuple[str, int, Any]]
+"""Topic, time of receipt, message."""
+
+
+def calibrated(count: int = 6, topic: str = "/cam/image_raw") -> Messages:
+    """Images of a `Drive`, each after its CameraInfo."""
+    space = topic.rpartition("/")[0]
+    found: Messages = []
+    for frame in Drive(count):
+        stamp = frame.stamp_ns
+        found.append((f"{space}/camera_info", stamp + 1000, info(stamp)))
+        found.append((topic, stamp + 2000, image(stamp, frame.image)))
+    return found
+
+
+def write(
+    path: Path,
+    messages: Messages,
+    storage: str = "mcap",
+    mode: CompressionMode = CompressionMode.NONE,
+) -> Path:
+    """A bag with these messages, serialised by rosbags."""
+    writer = Writer(path, version=9, storage_plugin=STORAGES[storage])
+    writer.set_compression(mode, CompressionFormat.ZSTD)
+    connections: dict[str, Any] = {}
+    with writer:
+        for topic, time, message in messages:
+            kind = message.__msgtype__
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, kind, typestore=TYPES)
+            writer.write(connections[topic], time, TYPES.serialize_cdr(message, kind))
+    return path

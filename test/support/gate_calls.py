@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the gate by object says of each thing of a made stream, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from gate_streams import Shot, called
+
+from depth_recog.datasets.boxes import Box
+from depth_recog.method.gate.by_image import Motion
+from depth_recog.method.observation import Step
+
+LEAST_PIXELS = 150
+Calls = dict[str, list[Motion | None]]
+
+
+def calls_of(
+    given: Sequence[Shot], steps: Sequence[Step], truth: Sequence[Shot] | None = None
+) -> Calls:
+    """By thing and frame, what most of its pixels are called; None where it is hardly seen."""
+    answer: Calls = {}
+    for i, (shot, step) in enumerate(zip(truth or given, steps, strict=True)):
+        for box in shot.boxes:
+            pixels = shot.pixels_of(box) & step.frame.dynamic
+            if pixels.sum() >= LEAST_PIXELS:
+                answer.setdefault(box.track, [None] * len(steps))[i] = called(step, pixels)
+    return answer
+
+
+def numbers_of(given: Sequence[Shot], steps: Sequence[Step], track: str) -> list[int]:
+    """Number of the region that covers most of a thing, frame by frame."""
+    answer = []
+    for shot, step in zip(given, steps, strict=True):
+        box: Box | None = next((b for b in shot.boxes if b.track == track), None)
+        if box is None or step.pair is None or step.pair.verdict is None:
+            continue
+        pixels = shot.pixels_of(box) & step.frame.dynamic
+        if pixels.sum() >= LEAST_PIXELS:
+            answer.append(int(np.bincount(step.pair.verdict.numbers[pixels]).argmax()))
+    return answer
+
+
+def changes(calls: Sequence[Motion | None]) -> int:
+    """How often a decision changes, from the first one that is any."""
+    seen = [c for c in calls if c is not None]
+    decided = seen[next((i for i, c in enumerate(seen) if c != Motion.UNDECIDED), len(seen)) :]
+    return sum(a != b for a, b in pairwise(decided))
+
+
+def share_of(calls: Calls, motion: Motion) -> float:
+    """Every frame of every thing weighs the same."""
+    every = [c for row in calls.values() for c in row if c is not None]
+    return sum(c == motion for c in every) / len(every)

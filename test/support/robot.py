@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A running depth node and the robot around it, for the tests of that node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ros_processes as rp
+from geometry_msgs.msg import TransformStamped
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Float64MultiArray
+
+DEPTH, INFO = "depth/image_rect", "depth/camera_info"
+MASKS = ("mask/labels", "mask/dynamic", "mask/moving")
+TRANSFORMS = ("pose/target", "pose/static")
+MATRICES = (
+    "pose/target_matrix",
+    "pose/static_matrix",
+    "pose/dynamic_matrix",
+    "pose/absolute_difference",
+)
+TOPICS: dict[str, type] = {
+    DEPTH: Image,
+    INFO: CameraInfo,
+    **dict.fromkeys(MASKS, Image),
+    **dict.fromkeys(TRANSFORMS, TransformStamped),
+    **dict.fromkeys(MATRICES, Float64MultiArray),
+}
+PARAMETERS: dict[str, Any] = {"threads": 1, "device": "cpu"}
+WIDTH, HEIGHT = 416, 128
+
+
+@cache
+def street(index: int) -> NDArray[np.uint8]:
+    """Frame of a drive in which cars are in sight."""
+    from depth_recog.datasets.street import SyntheticStreet
+
+    return SyntheticStreet(seed=0)[index].image
+
+
+class Robot(rp.Peer):
+    """A peer that listens to everything of a running depth node."""
+
+    def image(self, index: int = 0, **arguments: Any) -> int:
+        return self.send(street(index), **arguments)
+
+    def depth_of(self, stamp: int) -> Any:
+        return self.wait(lambda: self.of_stamp(DEPTH, stamp), f"depth of {stamp}")
+
+    def all_of(self, stamp: int, topics: tuple[str, ...] = (DEPTH, INFO, *MASKS)) -> dict[str, Any]:
+        return {
+            topic: self.wait(lambda t=topic: self.of_stamp(t, stamp), f"{topic} of {stamp}")
+            for topic in topics
+        }
+
+    def status(self, part: str, level: bytes, words: str = "", limit: float = rp.LIMIT_S) -> Any:
+        """Wait for a status with this level and these words."""
+
+        def there() -> bool:
+            entry = self.statuses.get(part)
+            return entry is not None and entry.level == level and words in entry.message
+
+        self.wait(there, f"{part}: level {level!r}, {words!r}; {self.statuses.get(part)}", limit)
+        return self.statuses[part]
+
+    def row(self, key: str, value: str) -> None:
+        """Wait for a line of the diagnostics."""
+        self.wait(lambda: self.diagnostics.get(key) == value, f"{key} = {value}")
+
+
+@contextmanager
+def fleet(kind: type[Robot] = Robot) -> Iterator[Any]:
+    """Starts depth nodes with their peers of a kind; all are gone at the end."""
+    running: list[Any] = []
+
+    def start(
+        namespace: str, parameters: dict[str, Any] | None = None, ros_args: tuple[str, ...] = ()
+    ) -> tuple[rp.Process, Robot]:
+        values = PARAMETERS | (parameters or {})
+        process = rp.start_node("depth_node", namespace, values, ros_args)
+        running.append(process)
+        peer = kind(namespace, process)
+        running.append(peer)
+        return process, peer
+
+    try:
+        yield start
+    finally:
+        for thing in reversed(running):
+            thing.kill() if isinstance(thing, rp.Process) else thing.close()
+
+
+def other_weights(path: Path, kind: str = "depth", **metadata: str) -> Path:
+    """The shipped weights of a kind with a changed last layer, as a file of another name."""
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    from depth_recog.networks.weights import resolve
+
+    with safe_open(resolve("", kind), framework="pt") as file:
+        header = dict(file.metadata())
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    bias = [key for key in tensors if key.endswith("bias")][-1]
+    for key in [key for key in tensors if "head" in key and key.endswith("bias")] or [bias]:
+        tensors[key] = tensors[key] + 0.7
+    save_file(tensors, path, header | metadata)
+    return path

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of the readers need of the synthetic street: a car's box, damage to files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.datasets.street import SyntheticStreet
+from depth_recog.datasets.street.actors import Part, Traffic
+from depth_recog.datasets.street.mesh import Mesh
+from depth_recog.datasets.street.scene import scene
+from depth_recog.datasets.street.view import REACH
+from depth_recog.errors import DepthRecogError
+from depth_recog.method.geometry.camera import Camera
+
+
+def lead_car(street: SyntheticStreet, index: int) -> Part:
+    """The only vehicle of the scene lead_car."""
+    traffic = Traffic(scene("lead_car"), street._seed, street._drive, REACH)
+    time, then = index / street.rate_hz, (index + 1) / street.rate_hz
+    pose = street._drive.world_from_camera(time)
+    (actor,) = traffic.cast(time, then, np.linalg.inv(pose))
+    (part,) = actor.parts
+    return part
+
+
+def extent(mesh: Mesh) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The least and the largest coordinates of a mesh in its own frame."""
+    reach = np.linalg.norm(np.linalg.inv(mesh.axes), axis=2)
+    points = np.concatenate((mesh.corners.reshape(-1, 3), mesh.centre - reach, mesh.centre + reach))
+    return points.min(0), points.max(0)
+
+
+def write_png(path: Path, image: NDArray[np.generic]) -> None:
+    """Writes an image whose channels are in the order R, G, B."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), image if image.ndim == 2 else image[..., ::-1])
+
+
+def unproject(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float64]:
+    """(H, W, 3) points of the camera's frame, metres."""
+    v, u = np.mgrid[: camera.height, : camera.width].astype(np.float64)
+    rays = np.stack(((u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones_like(u)), -1)
+    return rays * depth[..., None]
+
+
+def damaged(root: Path, spare: Path, read: Callable[[], None]) -> Iterator[str]:
+    """Reads with each file below `root` removed, emptied, cut off and scrambled in turn.
+
+    Yields:
+        The message of each reading that is refused. Other exceptions than the project's own pass.
+    """
+    for file in sorted(path for path in root.rglob("*") if path.is_file()):
+        shutil.copy(file, spare)
+        data = file.read_bytes()
+        half = data[: len(data) // 2]
+        for content in (None, b"", half, data[::-1], b"\xff\xfe\x00" + data[3:]):
+            if content is None:
+                file.unlink()
+            else:
+                file.write_bytes(content)
+            try:
+                read()
+            except DepthRecogError as error:
+                yield str(error)
+        shutil.copy(spare, file)
+    read()

@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gate's figures, on maps of which every pixel was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from constructed import FIRST_NS, STEP_NS, at, thing
+from gate_maps import CAMERA, FIGURES, MOVING, STILL, UNDECIDED, judged, right, scene, values
+
+from depth_recog.datasets.boxes import Box
+from depth_recog.evaluation.gate import PROMPT_S, GateTally, visible_regions
+
+
+def test_a_perfect_gate() -> None:
+    got = judged(right)
+    assert values(got) == {
+        "auc": 1,
+        "recall": 1,
+        "recall_prompt": 1,
+        "false_positive_rate": 0,
+        "undecided": 0,
+    }
+    assert got["seconds_to_detect"]["value"] == 0
+    assert (got["moving_tracks"], got["parked_tracks"]) == (2, 2)
+    assert got["tracks"]["m0 (moving)"] == {
+        "frames": 8,
+        "called_moving": 1,
+        "undecided": 0,
+        "in_the_masks": 1,
+        "seconds_to_detect": 0,
+    }
+    assert got["tracks"]["p2 (parked)"]["seconds_to_detect"] is None
+
+
+def test_an_inverted_gate() -> None:
+    got = judged(lambda box, frame: MOVING - right(box, frame))
+    assert values(got) == {
+        "auc": 0,
+        "recall": 0,
+        "recall_prompt": 0,
+        "false_positive_rate": 1,
+        "undecided": 0,
+    }
+    assert "seconds_to_detect" not in got
+
+
+@pytest.mark.parametrize("code", [STILL, UNDECIDED])
+def test_a_silent_gate(code: int) -> None:
+    got = judged(lambda box, frame: code)
+    assert values(got) == {
+        "auc": 0.5,
+        "recall": 0,
+        "recall_prompt": 0,
+        "false_positive_rate": 0,
+        "undecided": float(code == UNDECIDED),
+    }
+
+
+def test_a_gate_that_shouts() -> None:
+    got = values(judged(lambda box, frame: MOVING))
+    assert (got["auc"], got["recall"], got["false_positive_rate"]) == (0.5, 1, 1)
+
+
+def test_a_gate_that_guesses() -> None:
+    rng = np.random.default_rng(0)
+    got = judged(
+        lambda box, frame: int(rng.choice((STILL, UNDECIDED, MOVING), p=(0.4, 0.2, 0.4))),
+        lambda frame: scene(3, 3),
+        frames=120,
+    )
+    assert got["auc"]["value"] == pytest.approx(0.5, abs=0.06)
+    assert got["recall"]["value"] == pytest.approx(0.4, abs=0.08)
+    assert got["false_positive_rate"]["value"] == pytest.approx(0.4, abs=0.08)
+    assert got["undecided"]["value"] == pytest.approx(0.2, abs=0.06)
+
+
+def test_undecided_is_between_still_and_moving() -> None:
+    """The order of scores counts, not a threshold."""
+
+    def say(box: Box, frame: int) -> int:
+        return UNDECIDED if box.speed > 1 else STILL
+
+    assert values(judged(say))["auc"] == 1
+    assert values(judged(lambda b, f: MOVING if b.speed > 1 else UNDECIDED))["auc"] == 1
+
+
+@pytest.mark.parametrize(("late", "prompt"), [(0, 1), (3, 1), (4, 0), (7, 0)])
+def test_time_to_detect(late: int, prompt: int) -> None:
+    """From the first frame that shows a mover; three frames of a tenth of a second are prompt."""
+    assert PROMPT_S == 0.3
+
+    def say(box: Box, frame: int) -> int:
+        return MOVING if box.speed > 1 and frame >= late else STILL
+
+    got = judged(say)
+    assert got["seconds_to_detect"]["value"] == late / 10
+    assert got["recall_prompt"]["value"] == prompt
+    assert got["recall"]["value"] == (8 - late) / 8
+
+
+def test_a_mover_that_is_never_found_has_no_time() -> None:
+    """It is missing from the median, and counts in the recall."""
+
+    def say(box: Box, frame: int) -> int:
+        return MOVING if box.track == "m0" and frame >= 2 else STILL
+
+    got = judged(say)
+    assert got["seconds_to_detect"]["value"] == 0.2
+    assert got["recall_prompt"]["value"] == 0.5
+    assert got["tracks"]["m1 (moving)"]["seconds_to_detect"] is None
+
+
+def test_most_pixels_decide_and_the_share_is_the_score() -> None:
+    box = thing("m", 3.0, (0.0, 0.0, 11.0), (3.0, 2.0, 2.0))
+    ((_, (rows, columns)),) = visible_regions((box,), CAMERA)
+    for share, called in ((0.45, 0.0), (0.55, 1.0)):
+        image = np.zeros((96, 320), np.uint8)
+        chosen = columns < np.quantile(columns, share)
+        image[rows[chosen], columns[chosen]] = MOVING
+        tally = GateTally()
+        for i in range(3):
+            tally.add(i * STEP_NS, image, np.ones((96, 320), np.bool_), (box,), CAMERA)
+        assert tally.result()["recall"]["value"] == called
+
+
+def test_only_what_the_masks_show_is_asked() -> None:
+    """Half of the box is road: what the map says there is nobody's."""
+    box = thing("m", 3.0, (0.0, 0.0, 11.0), (3.0, 2.0, 2.0))
+    ((_, (rows, columns)),) = visible_regions((box,), CAMERA)
+    dynamic = np.zeros((96, 320), np.bool_)
+    left = columns < np.quantile(columns, 0.3)
+    dynamic[rows[left], columns[left]] = True
+    tally = GateTally()
+    for i in range(3):
+        tally.add(i, np.where(dynamic, MOVING, STILL).astype(np.uint8), dynamic, (box,), CAMERA)
+    assert tally.result()["recall"]["value"] == 1
+
+
+def test_a_thing_that_the_masks_miss_is_called_still() -> None:
+    got = judged(right, dynamic=False)
+    assert values(got)["recall"] == 0
+    assert values(got)["auc"] == 0.5
+    assert got["tracks"]["m0 (moving)"]["in_the_masks"] == 0
+
+
+def test_a_track_counts_once_however_long_it_is() -> None:
+    """One mover is seen in 30 frames and found, one in 3 and not."""
+
+    def boxes(frame: int) -> list[Box]:
+        long, short, parked = scene(1, 2)
+        return [long, parked] + ([short] if frame < 3 else [])
+
+    got = judged(lambda b, f: MOVING if b.track == "m0" else STILL, boxes, frames=30)
+    assert got["recall"]["value"] == 0.5
+    assert got["auc"]["value"] == 0.75
+
+
+def test_a_thing_that_starts_counts_as_two_tracks() -> None:
+    def boxes(frame: int) -> list[Box]:
+        (box,) = scene(1, 0)
+        return [at(box, speed=0.0 if frame < 4 else 0.6 if frame < 6 else 2.0)]
+
+    got = judged(lambda b, f: MOVING if f >= 7 else STILL, boxes, frames=12)
+    assert (got["moving_tracks"], got["parked_tracks"]) == (1, 1)
+    # From where it moves, not from where it was first seen; the frames between are not judged.
+    assert got["seconds_to_detect"]["value"] == pytest.approx(0.1)
+    assert got["tracks"]["p0 (parked)"]["frames"] == 4
+    assert got["tracks"]["p0 (moving)"]["frames"] == 6
+    assert got["recall"]["value"] == pytest.approx(5 / 6)
+    assert got["false_positive_rate"]["value"] == 0
+
+
+@pytest.mark.parametrize("changes", [{"speed": np.nan}, {"speed": 0.6}, {"truncated": True}])
+def test_what_is_not_known_or_cut_is_not_judged(changes: dict[str, object]) -> None:
+    got = judged(right, lambda frame: [at(b, **changes) for b in scene()])
+    assert got == {"moving_tracks": 0, "parked_tracks": 0, "tracks": {}}
+
+
+def test_two_frames_are_too_few() -> None:
+    assert judged(right, frames=2)["moving_tracks"] == 0
+    assert judged(right, frames=3)["moving_tracks"] == 2
+
+
+def test_hidden_things() -> None:
+    """What a nearer thing covers is not the farther one's; hidden by half, it is not judged."""
+    mover = thing("m", 3.0, (0.0, 0.0, 15.0), (6.0, 2.0, 2.0))
+    for shift, seen in ((-2.2, True), (-0.8, False)):
+        van = thing("p", 0.0, (shift, 0.0, 8.0), (3.0, 1.0, 2.5))
+        regions = {b.track: place for b, place in visible_regions((mover, van), CAMERA)}
+        assert "p" in regions
+        assert ("m" in regions) == seen
+        if not seen:
+            continue
+        rows, columns = regions["m"]
+        assert columns.min() == regions["p"][1].max() + 1
+        outline = mover.outline(CAMERA)
+        assert outline is not None
+        assert len(rows) < 0.8 * (outline[2] - outline[0]) * (outline[3] - outline[1])
+
+
+def test_things_that_are_not_judged_hide_too() -> None:
+    mover = thing("m", 3.0, (0.0, 0.0, 15.0), (6.0, 2.0, 2.0))
+    hiding = thing("x", np.nan, (0.0, 0.0, 8.0), (6.0, 1.0, 2.5))
+    assert [b.track for b, _ in visible_regions((mover, hiding), CAMERA)] == ["x"]
+
+
+def test_small_things_are_not_judged() -> None:
+    sizes = {8.0: 1, 30.0: 0}
+    for z, count in sizes.items():
+        box = thing("m", 3.0, (0.0, 0.0, z), (1.0, 0.5, 1.0))
+        assert len(visible_regions((box,), CAMERA)) == count
+
+
+def test_intervals_hold_the_value_and_are_the_same_again() -> None:
+    def say(box: Box, frame: int) -> int:
+        return (frame * 7 + int(box.track[1:]) * 3) % 5 // 2
+
+    got = judged(say, lambda frame: scene(3, 3))
+    for name in (*FIGURES, "seconds_to_detect"):
+        interval = got[name]
+        assert interval["low"] <= interval["value"] <= interval["high"], name
+    assert got["recall"]["low"] < got["recall"]["high"]
+    assert judged(say, lambda frame: scene(3, 3)) == got
+
+
+def test_intervals_are_over_tracks_not_over_frames() -> None:
+    """Of four movers one is found: more frames of each do not make that surer."""
+
+    def say(box: Box, frame: int) -> int:
+        return MOVING if box.track == "m0" else STILL
+
+    short, long = (judged(say, lambda f: scene(1, 4), frames=n)["recall"] for n in (5, 50))
+    assert short == long
+    assert short == {"value": 0.25, "low": 0.0, "high": 0.75}
+
+
+def test_only_movers_or_only_parked() -> None:
+    movers = judged(right, lambda frame: scene(0, 2))
+    assert "auc" not in movers
+    assert "false_positive_rate" not in movers
+    assert movers["recall"]["value"] == 1
+    parked = judged(right, lambda frame: scene(2, 0))
+    assert "recall" not in parked
+    assert parked["false_positive_rate"]["value"] == 0
+
+
+def scored(score: Callable[[Box, int], float], masks: bool = True) -> dict[str, Any]:
+    """By scores alone: every pixel is called undecided."""
+    tally = GateTally()
+    for i in range(8):
+        now = scene()
+        scores = np.full((96, 320), np.nan, np.float32)
+        for box, (rows, columns) in visible_regions(tuple(now), CAMERA):
+            scores[rows, columns] = score(box, i)
+            scores[rows[::3], columns[::3]] = np.nan  # a third has no features
+        codes = np.full((96, 320), UNDECIDED, np.uint8)
+        shown = np.full((96, 320), masks)
+        tally.add(FIRST_NS + i * STEP_NS, codes, shown, tuple(now), CAMERA, scores)
+    return tally.result()
+
+
+def test_scores_rank_what_decisions_leave_open() -> None:
+    assert scored(lambda box, frame: box.speed)["auc"]["value"] == 1
+    assert scored(lambda box, frame: -box.speed)["auc"]["value"] == 0
+    assert scored(lambda box, frame: -7.0)["auc"]["value"] == 0.5
+    got = scored(lambda box, frame: 1e6 * box.speed)
+    assert got["undecided"]["value"] == 1, "the decisions are as before"
+    assert got["recall"]["value"] == 0
+
+
+def test_a_score_that_is_not_known_is_between_still_and_moving() -> None:
+    unknown = float("nan")
+    assert scored(lambda box, frame: 5.0 if box.speed > 1 else unknown)["auc"]["value"] == 1
+    assert scored(lambda box, frame: unknown if box.speed > 1 else -5.0)["auc"]["value"] == 1
+    assert scored(lambda box, frame: -5.0 if box.speed > 1 else unknown)["auc"]["value"] == 0
+
+
+def test_what_the_masks_miss_is_as_still_as_can_be() -> None:
+    assert scored(lambda box, frame: box.speed, masks=False)["auc"]["value"] == 0.5

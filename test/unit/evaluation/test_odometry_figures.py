@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors of the camera's motion: exact on trajectories whose error is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from constructed import Given, Says, ahead
+from numpy.typing import NDArray
+
+from depth_recog.datasets.sequence import Truth
+from depth_recog.evaluation.answer import Answer, PairMotion
+from depth_recog.evaluation.depth_errors import Protocol
+from depth_recog.evaluation.evaluate import evaluate
+from depth_recog.evaluation.odometry import PoseTally
+from depth_recog.method.geometry.se3 import exp_twist
+
+Matrix = NDArray[np.float64]
+NO_DEPTH = np.full((40, 64), np.nan, np.float32)
+
+
+def way(count: int, turn: float = 0.03, step: float = 1.0) -> list[Matrix]:
+    """A way with bends, up and down, that begins anywhere; world_from_camera."""
+    poses = [exp_twist(np.array((0.3, -0.8, 0.2, 5.0, -3.0, 40.0)))]
+    for i in range(count - 1):
+        twist = np.array((turn * math.sin(i), turn * math.cos(i / 9), 0.01, 0.05, 0.1, step))
+        poses.append(poses[-1] @ exp_twist(twist))
+    return poses
+
+
+def judged(
+    true: list[Matrix],
+    pair: Callable[[int], PairMotion | None] = lambda i: None,
+    estimated: list[Matrix | None] | None = None,
+) -> dict[str, Any]:
+    """The figures of the poses, through the whole evaluation."""
+    sequence = Given([Truth(world_from_camera=T) for T in true])
+
+    def answer(index: int) -> Answer:
+        pose = estimated[index] if estimated else None
+        return Answer(NO_DEPTH, motion=pair(index), world_from_camera=pose)
+
+    figures = evaluate(sequence, range(len(true)), Says(answer), Protocol(), {}).figures
+    pose: dict[str, Any] = figures["pose"]
+    return pose
+
+
+def pairs(
+    true: list[Matrix], gap: int, change: Callable[[Matrix], Matrix] = lambda T: T
+) -> Callable[[int], PairMotion | None]:
+    """Each frame's T_second_from_first against the frame `gap` before, changed."""
+
+    def pair(index: int) -> PairMotion | None:
+        if index < gap:
+            return None
+        T = np.linalg.inv(true[index]) @ true[index - gap]
+        return PairMotion(f"{index - gap:06d}", change(T))
+
+    return pair
+
+
+@pytest.mark.parametrize("gap", [1, 3])
+def test_the_true_motion_has_no_error(gap: int) -> None:
+    true = way(20)
+    got = judged(true, pairs(true, gap), list(true))
+    assert got["pairs"] == 20 - gap
+    assert got["unanswered"] == 0
+    assert got["frames_apart"] == gap
+    for name in ("rotation_degrees", "translation_percent", "direction_degrees"):
+        assert all(v == pytest.approx(0, abs=1e-4) for v in got[name].values()), name
+    assert got["scale"]["median"] == pytest.approx(1)
+    assert got["scale"]["spread"] == pytest.approx(0, abs=1e-9)
+    assert got["scale"]["drift_percent_per_100m"] == pytest.approx(0, abs=1e-6)
+    for kind in ("unscaled", "median_scaled"):
+        part = got["trajectory"][kind]
+        assert part["translation_percent"] == pytest.approx(0, abs=1e-6)
+        assert part["rotation_degrees_per_100m"] == pytest.approx(0, abs=1e-4)
+
+
+def test_a_known_rotation_and_a_known_length() -> None:
+    true = way(12)
+    extra = exp_twist(np.array((0.0, math.radians(0.5), 0.0, 0.0, 0.0, 0.0)))
+
+    def wrong(T: Matrix) -> Matrix:
+        changed = T.copy()
+        changed[:3, :3] = extra[:3, :3] @ T[:3, :3]
+        changed[:3, 3] *= 0.8
+        return changed
+
+    got = judged(true, pairs(true, 1, wrong))
+    for name, value in (
+        ("rotation_degrees", 0.5),
+        ("translation_percent", 20.0),
+        ("direction_degrees", 0.0),
+    ):
+        assert got[name]["median"] == pytest.approx(value, abs=1e-5), name
+        assert got[name]["mean"] == pytest.approx(value, abs=1e-5), name
+    assert got["scale"]["median"] == pytest.approx(0.8)
+
+
+def test_a_pair_of_frames_further_apart_turns_less_a_frame() -> None:
+    true = [ahead(float(i)) for i in range(9)]
+    turned = exp_twist(np.array((0.0, math.radians(0.6), 0.0, 0.0, 0.0, 0.0)))[:3, :3]
+
+    def wrong(T: Matrix) -> Matrix:
+        changed = T.copy()
+        changed[:3, :3] = turned @ T[:3, :3]
+        return changed
+
+    for apart in (1, 3):
+        got = judged(true, pairs(true, apart, wrong))
+        assert got["rotation_degrees"]["median"] == pytest.approx(0.6, abs=1e-5)
+        assert got["rotation_degrees_per_frame"]["p90"] == pytest.approx(0.6 / apart, abs=1e-5)
+
+
+def test_the_direction() -> None:
+    true = [ahead(float(i)) for i in range(5)]
+    turned = exp_twist(np.array((0.0, math.radians(7), 0.0, 0.0, 0.0, 0.0)))[:3, :3]
+
+    def wrong(T: Matrix) -> Matrix:
+        changed = T.copy()
+        changed[:3, 3] = 3 * turned @ T[:3, 3]
+        return changed
+
+    got = judged(true, pairs(true, 1, wrong))
+    assert got["direction_degrees"]["median"] == pytest.approx(7)
+    assert got["rotation_degrees"]["median"] == pytest.approx(0)
+    assert got["scale"]["median"] == pytest.approx(3)
+
+
+def test_wrong_directions_of_a_pose_show() -> None:
+    true = way(12, turn=0.1)
+
+    def transposed(T: Matrix) -> Matrix:
+        changed = T.copy()
+        changed[:3, :3] = T[:3, :3].T
+        return changed
+
+    inverse = judged(true, pairs(true, 1, np.linalg.inv))
+    assert inverse["translation_percent"]["median"] > 150
+    assert inverse["rotation_degrees"]["median"] > 5
+    assert inverse["direction_degrees"]["median"] > 150
+    assert judged(true, pairs(true, 1, transposed))["rotation_degrees"]["median"] > 5
+
+    def of_others(index: int) -> PairMotion | None:
+        return pairs(true[::-1], 1)(index)
+
+    assert judged(true, of_others)["translation_percent"]["median"] > 150
+
+
+def test_median_mean_and_p90() -> None:
+    tally = PoseTally()
+    true = ahead(0.0)
+    true[2, 3] = -1.0
+    for i, degrees in enumerate((0.0, 1.0, 2.0, 3.0, 14.0)):
+        tally.frame(None, ahead(float(i)))
+        found = exp_twist(np.array((0.0, 0.0, math.radians(degrees), 0, 0, 0)))
+        found[:3, 3] = true[:3, 3]
+        tally.pair(found, true, 1)
+    got = tally.result()["rotation_degrees"]
+    assert got == pytest.approx({"median": 2, "mean": 4, "p90": 3 + 0.6 * 11})
+
+
+@pytest.mark.parametrize("percent", [-31.8, 5.0, 60.0])
+def test_a_known_drift_of_the_scale(percent: float) -> None:
+    """The length grows by so many percent each 100 m of the way."""
+    true = [ahead(1.5 * i) for i in range(60)]
+
+    def pair(index: int) -> PairMotion | None:
+        if index == 0:
+            return None
+        T = ahead(-1.5 * (1 + percent / 100) ** (1.5 * index / 100))
+        return PairMotion(f"{index - 1:06d}", T)
+
+    got = judged(true, pair)["scale"]
+    assert got["drift_percent_per_100m"] == pytest.approx(percent, rel=1e-6)
+
+
+def test_no_drift_is_said_of_a_short_way() -> None:
+    true = [ahead(0.5 * i) for i in range(10)]
+    assert judged(true, pairs(true, 1))["scale"]["drift_percent_per_100m"] is None
+
+
+def test_standing_still_counts_for_the_rotation_only() -> None:
+    true = [ahead(0.01 * i) for i in range(4)]
+    got = judged(true, pairs(true, 1))
+    assert got["pairs"] == 3
+    assert got["rotation_degrees"]["median"] == 0
+    assert "translation_percent" not in got
+    assert "scale" not in got
+
+
+def test_unanswered_pairs_are_counted() -> None:
+    true = way(6)
+    some = pairs(true, 1)
+
+    def pair(index: int) -> PairMotion | None:
+        found = some(index)
+        return PairMotion(found.first, None) if found and index % 2 else found
+
+    got = judged(true, pair)
+    assert (got["pairs"], got["unanswered"]) == (5, 3)
+    assert got["rotation_degrees"]["mean"] == pytest.approx(0, abs=1e-4)
+
+
+def test_a_pair_with_a_frame_that_is_not_judged_is_no_pair() -> None:
+    true = way(4)
+    got = judged(true, lambda i: PairMotion("elsewhere", np.eye(4)), list(true))
+    assert got["pairs"] == 0
+
+
+def kitti_devkit(estimated: list[Matrix], true: list[Matrix], metres: float) -> tuple[float, float]:
+    """Slow reference: calcSequenceErrors as KITTI's page describes it, in other words."""
+    way = [0.0]
+    for a, b in pairwise(true):
+        way.append(way[-1] + math.dist(a[:3, 3], b[:3, 3]))
+    translations, rotations = [], []
+    for first in range(len(true)):
+        last = next((j for j in range(len(true)) if way[j] >= way[first] + metres), None)
+        if last is None:
+            continue
+        of_truth = np.linalg.inv(true[first]) @ true[last]
+        of_result = np.linalg.inv(estimated[first]) @ estimated[last]
+        error = np.linalg.inv(of_result) @ of_truth
+        angle = math.acos(max(-1, min(1, (np.trace(error[:3, :3]) - 1) / 2)))
+        length = way[last] - way[first]
+        translations.append(100 * math.hypot(*error[:3, 3]) / length)
+        rotations.append(math.degrees(angle) / length * 100)
+    return float(np.mean(translations)), float(np.mean(rotations))
+
+
+@pytest.mark.parametrize("count", [40, 260])
+def test_segments_are_those_of_kittis_benchmark(count: int) -> None:
+    """Over 100 m, or over half of a way that is shorter than 200 m; in any world."""
+    true = way(count)
+    rng = np.random.default_rng(0)
+    estimated = [exp_twist(np.array((0.1, 0.2, 0.3, 1, 2, 3)))]
+    for a, b in pairwise(true):
+        noise = exp_twist(np.concatenate((rng.normal(0, 0.01, 3), rng.normal(0, 0.1, 3))))
+        estimated.append(estimated[-1] @ np.linalg.inv(a) @ b @ noise)
+    got = judged(true, estimated=list(estimated))["trajectory"]
+    metres = got["segment_m"]
+    assert metres == pytest.approx(100 if count > 200 else got["length_m"] / 2)
+    translation, rotation = kitti_devkit(estimated, true, metres)
+    assert got["unscaled"]["translation_percent"] == pytest.approx(translation, rel=1e-6)
+    assert got["unscaled"]["rotation_degrees_per_100m"] == pytest.approx(rotation, rel=1e-4)
+
+
+def test_a_heading_that_is_wrong_at_the_end_only_moves_no_camera() -> None:
+    true = [ahead(float(i)) for i in range(3)]
+    estimated = list(true)
+    estimated[2] = true[2] @ exp_twist(np.array((0, 0.2, 0, 0, 0, 0.0)))
+    got = judged(true, estimated=list(estimated))["trajectory"]
+    assert got["unscaled"]["translation_percent"] == pytest.approx(0, abs=1e-9)
+    assert got["unscaled"]["rotation_degrees_per_100m"] > 1
+
+
+def test_a_trajectory_of_another_scale_is_right_when_scaled() -> None:
+    true = way(60)
+    estimated: list[Matrix | None] = []
+    for pose in true:
+        smaller = pose.copy()
+        smaller[:3, 3] *= 0.5
+        estimated.append(smaller)
+
+    def half(T: Matrix) -> Matrix:
+        changed = T.copy()
+        changed[:3, 3] *= 0.5
+        return changed
+
+    got = judged(true, pairs(true, 1, half), estimated)["trajectory"]
+    assert got["unscaled"]["translation_percent"] > 20
+    assert got["median_scaled"]["translation_percent"] == pytest.approx(0, abs=1e-6)
+
+
+def test_pairs_without_a_trajectory_and_a_trajectory_with_holes() -> None:
+    """Poses and pairs come from two files of a run: either may be missing."""
+    true = way(30)
+    alone = judged(true, pairs(true, 1))
+    assert "trajectory" not in alone
+    assert alone["scale"]["drift_percent_per_100m"] == pytest.approx(0, abs=1e-6)
+    holes: list[Matrix | None] = [T if i % 3 else None for i, T in enumerate(true)]
+    got = judged(true, estimated=holes)["trajectory"]
+    assert got["unscaled"]["translation_percent"] == pytest.approx(0, abs=1e-6)

@@ -1,0 +1,424 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The score against the two hypotheses' densities, written out; velocity, memory, pools."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from depth_recog.method.gate import evidence
+from depth_recog.method.gate.evidence import Evidence
+from depth_recog.method.gate.residual import Residual
+from depth_recog.method.settings import Settings
+
+PROPERTY = settings(deadline=None, max_examples=30, derandomize=True, database=None)
+Float = NDArray[np.float64]
+FOCAL = 241.7
+AHEAD = np.array((0.0, 0.0, 1.0))
+SIDEWAYS = np.array((1.0, 0.0, 0.0))
+CERTAIN = np.zeros((6, 6))
+
+
+def by_motion(u: float, v: float, depth: float) -> Float:
+    """(2, 3) B of a point that is seen at (u, v) pixels off the centre."""
+    f = FOCAL / depth
+    return np.array([[f, 0, -u / depth], [0, f, -v / depth]])
+
+
+def views(rng: np.random.Generator, count: int, seconds: float = 0.1) -> tuple[Float, Float, Float]:
+    """J (count, 2), B (count, 2, 3), A (count, 2, 6) of one thing, as a camera drives past it."""
+    J, B, A = [], [], []
+    for i in range(count):
+        depth = 20 - 8 * seconds * i
+        u, v = 1200 / depth, 300 / depth
+        b = by_motion(u, v, depth)
+        J.append(b @ (np.array((u, v, FOCAL)) / FOCAL * (depth + 8 * seconds)))
+        B.append(b)
+        A.append(rng.normal(0, 50, (2, 6)))
+    return np.array(J), np.array(B), np.array(A)
+
+
+def seen(e: Float, J: Float, B: Float, A: Float) -> Residual:
+    return Residual(e, J, B, A)
+
+
+def gathered(
+    e: Float, J: Float, B: Float, A: Float, seconds: float = 0.1, pose: Float = CERTAIN
+) -> tuple[Float, Float]:
+    """The summed information (1, 4, 4), (1, 4) of one feature's displacements, one at a time."""
+    information, vector = np.zeros((1, 4, 4)), np.zeros((1, 4))
+    for i in range(len(e)):
+        one = seen(e[i : i + 1], J[i : i + 1], B[i : i + 1], A[i : i + 1])
+        more = evidence.displaced(one, seconds, pose, np.ones((1, 1)))
+        information += more[0]
+        vector += more[1]
+    return information, vector
+
+
+def direction(rng: np.random.Generator) -> Float:
+    """(3,) any unit vector."""
+    along = rng.normal(size=3)
+    return along / np.linalg.norm(along)
+
+
+def log_density(x: Float, covariance: Float) -> float:
+    """Of a Gaussian of mean 0 in place x, written out."""
+    sign, size = np.linalg.slogdet(2 * np.pi * covariance)
+    assert sign > 0
+    return float(-0.5 * (size + x @ np.linalg.inv(covariance) @ x))
+
+
+def slow_score(
+    e: Float,
+    J: Float,
+    B: Float,
+    A: Float,
+    seconds: float,
+    pose: Float,
+    along: Float,
+    depth_deviation: float,
+) -> float:
+    """Twice the log Bayes factor: all displacements as one Gaussian vector, each hypothesis."""
+    count = len(e)
+    noise = np.zeros((2 * count, 2 * count))
+    for i in range(count):
+        own = evidence.PIXEL_DEVIATION**2 * np.eye(2) + A[i] @ pose @ A[i].T
+        noise[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] = own * seconds / evidence.STANDARD_GAP_S
+    by_depth = J.reshape(-1, 1)
+    by_speed = (B * seconds).reshape(-1, 3)
+    still = noise + depth_deviation**2 * by_depth @ by_depth.T
+    x = e.reshape(-1)
+    covariances = [
+        evidence.SPEED_DEVIATION**2 * np.eye(3),
+        evidence.ALONG_DEVIATION**2 * np.outer(along, along)
+        + evidence.SIDEWAYS_DEVIATION**2 * (np.eye(3) - np.outer(along, along)),
+    ]
+    densities = [log_density(x, still + by_speed @ V @ by_speed.T) for V in covariances]
+    moving = np.log(np.mean(np.exp(np.array(densities) - max(densities)))) + max(densities)
+    return float(2 * (moving - log_density(x, still)))
+
+
+# --- the score ------------------------------------------------------------------------------------
+
+
+@PROPERTY
+@given(
+    st.integers(0, 10_000),
+    st.integers(1, 6),
+    st.sampled_from([0.05, 0.1, 0.2, 0.4]),
+    st.sampled_from([0.05, 0.15, 0.3]),
+)
+def test_the_score_is_the_bayes_factor(
+    seed: int, count: int, seconds: float, depth_deviation: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    J, B, A = views(rng, count, seconds)
+    J, B = J + rng.normal(0, 3, J.shape), B + rng.normal(0, 3, B.shape)
+    e = rng.normal(0, 2, (count, 2))
+    root = rng.normal(0, 0.003, (6, 6))
+    pose = root @ root.T
+    along = direction(rng)
+    information, vector = gathered(e, J, B, A, seconds, pose)
+    got = evidence.score(information, vector, along, depth_deviation)
+    expected = slow_score(e, J, B, A, seconds, pose, along, depth_deviation)
+    assert got.shape == (1,)
+    assert got[0] == pytest.approx(expected, rel=1e-8, abs=1e-8)
+    several = evidence.score(
+        np.repeat(information, 3, 0),
+        np.repeat(vector, 3, 0),
+        along,
+        np.array((0.01, depth_deviation, 1.0)),
+    )
+    assert several[1] == pytest.approx(got[0]), "each with its own deviation"
+    assert len(set(several)) == 3
+
+
+def scored(
+    motion: Float,
+    along: Float = AHEAD,
+    wrong_depth: float = 0.0,
+    count: int = 5,
+    seconds: float = 0.1,
+) -> float:
+    """Of one thing that moves so, in units a second, seen without noise."""
+    J, B, A = views(np.random.default_rng(0), count, seconds)
+    e = B @ (motion * seconds) + J * wrong_depth
+    return float(evidence.score(*gathered(e, J, B, A, seconds), along)[0])
+
+
+@pytest.mark.parametrize("along", [SIDEWAYS, AHEAD])
+def test_nothing_known_is_neither_here_nor_there(along: Float) -> None:
+    nothing = evidence.nothing(np.arange(3))
+    assert evidence.score(nothing.information, nothing.vector, along) == pytest.approx(np.zeros(3))
+
+
+@pytest.mark.parametrize("along", [SIDEWAYS, AHEAD])
+@pytest.mark.parametrize("wrong_depth", [0.0, 0.1, -0.15])
+def test_well_measured_rest_is_evidence_of_rest(along: Float, wrong_depth: float) -> None:
+    """Occam's factor; and a depth that is 15 % wrong is no motion."""
+    assert scored(np.zeros(3), along, wrong_depth) < -3
+    assert scored(np.zeros(3), along, wrong_depth, count=2) > scored(
+        np.zeros(3), along, wrong_depth, count=8
+    )
+
+
+@pytest.mark.parametrize("along", [SIDEWAYS, AHEAD])
+def test_what_goes_across_moves(along: Float) -> None:
+    assert scored(np.array((3.0, 0, 0)), along) > 30
+    assert scored(np.array((-3.0, 0, 0)), along) > 30
+    assert scored(np.array((6.0, 0, 0)), along) > scored(np.array((3.0, 0, 0)), along)
+
+
+def test_fast_things_that_come_towards_the_camera_move() -> None:
+    """12 m/s are far more than a depth that is 15 % wrong explains."""
+    assert scored(np.array((0, 0, -12.0)), AHEAD, count=8) > 30
+
+
+def ahead_of_a_camera_that_drives(speed: float, count: int = 8) -> tuple[Float, Float, Float]:
+    """A thing straight ahead: the camera's way and its own are one, so J and B along are alike."""
+    J, B = [], []
+    for i in range(count):
+        depth = 20 - speed * 0.1 * i
+        b = by_motion(60 * 20 / depth, 30 * 20 / depth, depth)
+        B.append(b)
+        J.append(-b @ (AHEAD * -speed * 0.1))
+    return np.array(J), np.array(B), np.zeros((count, 2, 6))
+
+
+def test_rest_is_not_claimed_where_it_cannot_be_told() -> None:
+    """A depth that is 15 % wrong and a motion with the camera at 15 % of its speed look the same.
+
+    Of what goes nowhere across, the first way alone would say still; with the second it is less
+    sure, since most things on a road go that way.
+    """
+    J, B, A = ahead_of_a_camera_that_drives(8.0)
+    # What is left of a thing that goes with the camera, at three quarters of its speed.
+    e = B @ (AHEAD * 6.0 * 0.1)
+    information, vector = gathered(e, J, B, A)
+    with_way = evidence.score(information, vector, AHEAD)[0]
+    other_way = evidence.score(information, vector, SIDEWAYS)[0]
+    assert other_way < with_way
+    assert with_way > 0
+    # At half its speed a depth known to 20 % leaves it open; it is not called still.
+    slower = evidence.score(*gathered(B @ (AHEAD * 4.0 * 0.1), J, B, A), AHEAD)[0]
+    assert -Settings().score_threshold < slower < with_way
+    # J is B along the way, up to the sign and the speed: nothing tells them apart.
+    assert np.linalg.matrix_rank(np.concatenate((J[:, :, None], B[:, :, 2:]), 2)[0]) == 1
+    rest = evidence.score(*gathered(0 * e, J, B, A), AHEAD)[0]
+    assert rest < with_way
+
+
+def test_an_unobservable_direction_says_next_to_nothing() -> None:
+    """Only along B's third column, and that is J: a speed there has an alibi in the depth."""
+    J = np.array([[3.0, 1.5]])
+    B = np.zeros((1, 2, 3))
+    B[0, :, 2] = J[0] / 5
+    e = 0.1 * J
+    information, vector = gathered(e, J, B, np.zeros((1, 2, 6)))
+    for along in (SIDEWAYS, AHEAD):
+        assert abs(evidence.score(information, vector, along)[0]) < 0.3
+
+
+def test_a_pose_that_is_not_known_proves_nothing() -> None:
+    J, B, A = views(np.random.default_rng(0), 5)
+    e = B @ np.array((0.3, 0, 0))
+    known = evidence.score(*gathered(e, J, B, A), AHEAD)[0]
+    vague = evidence.score(*gathered(e, J, B, A, pose=np.eye(6)), AHEAD)[0]
+    assert known > 30
+    assert abs(vague) < 3
+
+
+def test_neighbours_that_disagree_are_believed_less() -> None:
+    """Their spread is noise: two features of one thing that go opposite ways."""
+    J, B, A = views(np.random.default_rng(0), 2)
+    B[1], J[1] = B[0], J[0]
+    e = np.array([[3.0, 0], [-3.0, 0]])
+    information, _ = evidence.displaced(seen(e, J, B, A), 0.1, CERTAIN, np.ones((2, 2)))
+    alone, _ = evidence.displaced(seen(e, J, B, A), 0.1, CERTAIN, np.eye(2))
+    alike, _ = evidence.displaced(seen(e[:1].repeat(2, 0), J, B, A), 0.1, CERTAIN, np.ones((2, 2)))
+    np.testing.assert_allclose(alike, alone)
+    spread = evidence.PIXEL_DEVIATION**2 / (evidence.PIXEL_DEVIATION**2 + 9)
+    assert information[0, 1, 1] == pytest.approx(alone[0, 1, 1] * spread, rel=1e-6)
+
+
+@pytest.mark.parametrize("rate", [10, 20, 30])
+def test_the_sum_is_the_same_at_any_frame_rate(rate: int) -> None:
+    """A second of displacements over 0.1, 0.2, 0.4 s, with a step's share of each frame."""
+    J, B, A = ahead_of_a_camera_that_drives(8.0, 1)
+    v = np.array((1.0, 0, 0))
+    total = np.zeros((4, 4))
+    for _ in range(rate):
+        for gap in (1, 2, 4):
+            seconds = gap * 0.1
+            # J grows with the time like B dt: the camera's way is longer.
+            e, j = B @ (v * seconds), J * gap
+            total += gathered(e, j, B, A, seconds)[0][0] / (rate / 10)
+    expected = sum(10 * gathered(B @ (v * g), J * g * 10, B, A, g)[0][0] for g in (0.1, 0.2, 0.4))
+    np.testing.assert_allclose(total, expected)
+
+
+# --- velocity -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("motion", [(2.0, 0.0, 0.0), (-1.0, 0.3, 0.0), (0.0, 0.0, -12.0)])
+@pytest.mark.parametrize("wrong_depth", [0.0, 0.1])
+def test_velocity_is_the_things_own(motion: tuple[float, ...], wrong_depth: float) -> None:
+    J, B, A = views(np.random.default_rng(0), 12)
+    e = B @ (np.array(motion) * 0.1) + J * wrong_depth
+    information, vector = gathered(e, J, B, A)
+    got, covariance = evidence.velocity(information[0], vector[0], AHEAD)
+    assert (np.abs(got - motion) <= 2.5 * np.sqrt(np.diag(covariance)) + 0.05).all()
+    assert np.abs(got - motion)[:2].max() < 0.4
+    np.testing.assert_allclose(covariance, covariance.T)
+    assert (np.linalg.eigvalsh(covariance) > 0).all()
+
+
+@PROPERTY
+@given(st.integers(0, 10_000))
+def test_velocity_is_the_posterior_of_least_squares(seed: int) -> None:
+    """Against the stacked problem with the priors as rows, solved by lstsq."""
+    rng = np.random.default_rng(seed)
+    J, B, A = views(rng, 4)
+    e = B @ (rng.normal(0, 2, 3) * 0.1) + rng.normal(0, 0.3, (4, 2))
+    information, vector = gathered(e, J, B, A)
+    H = np.concatenate((J[:, :, None], B * 0.1), 2).reshape(-1, 4) / evidence.PIXEL_DEVIATION
+    along = direction(rng)
+    prior = np.diag([1 / 0.2] + [1 / evidence.SPEED_DEVIATION] * 3)
+    # As fast as anything across the camera's way, and as what goes with it besides along it.
+    fast = np.hypot(evidence.SPEED_DEVIATION, evidence.ALONG_DEVIATION)
+    prior[1:, 1:] += np.outer(along, along) * (1 / fast - 1 / evidence.SPEED_DEVIATION)
+    rows = np.concatenate((H, prior))
+    right = np.concatenate((e.reshape(-1) / evidence.PIXEL_DEVIATION, np.zeros(4)))
+    got, covariance = evidence.velocity(information[0], vector[0], along, 0.2)
+    np.testing.assert_allclose(got, np.linalg.lstsq(rows, right)[0][1:], atol=1e-7)
+    np.testing.assert_allclose(covariance, np.linalg.inv(rows.T @ rows)[1:, 1:], atol=1e-7)
+
+
+def test_a_speed_the_camera_s_way_is_not_pulled_to_rest() -> None:
+    J, B, A = ahead_of_a_camera_that_drives(8.0)
+    information, vector = gathered(B @ (AHEAD * 0.8), J, B, A)
+    narrow, _ = evidence.velocity(information[0], vector[0], SIDEWAYS)
+    wide, covariance = evidence.velocity(information[0], vector[0], AHEAD)
+    assert narrow[2] < wide[2] == pytest.approx(8.0, abs=3.0)
+    assert np.sqrt(covariance[2, 2]) > 0.5, "a wrong depth explains some of it"
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def some(ids: list[int], seed: int = 0) -> Evidence:
+    rng = np.random.default_rng(seed)
+    root = rng.normal(size=(len(ids), 4, 4))
+    vectors = rng.normal(size=(len(ids), 4))
+    return Evidence(np.array(ids), root @ np.swapaxes(root, 1, 2), vectors)
+
+
+def test_evidence_fades_and_follows_its_feature() -> None:
+    old = some([2, 3, 5, 9])
+    got = evidence.remembered(old, np.array([3, 4, 9, 11]), evidence.MEMORY_S)
+    assert got.ids.tolist() == [3, 4, 9, 11]
+    np.testing.assert_allclose(got.information[[0, 2]], old.information[[1, 3]] / np.e)
+    np.testing.assert_allclose(got.vector[[0, 2]], old.vector[[1, 3]] / np.e)
+    assert not got.information[[1, 3]].any()
+    assert not got.vector[[1, 3]].any()
+
+
+@PROPERTY
+@given(st.floats(0, 2), st.floats(0, 2))
+def test_two_short_times_are_one_long_one(one: float, two: float) -> None:
+    old, ids = some([0, 1]), np.array([0, 1])
+    twice = evidence.remembered(evidence.remembered(old, ids, one), ids, two)
+    once = evidence.remembered(old, ids, one + two)
+    np.testing.assert_allclose(twice.information, once.information)
+    np.testing.assert_allclose(twice.vector, once.vector)
+
+
+def test_what_is_remembered_is_a_copy() -> None:
+    old = some([0])
+    evidence.remembered(old, np.array([0]), 0.0).information[:] = 7
+    assert not (old.information == 7).any()
+
+
+# --- pools ----------------------------------------------------------------------------------------
+
+
+def crowd(seed: int, count: int = 25) -> tuple[Float, Float, NDArray[np.uint8]]:
+    rng = np.random.default_rng(seed)
+    pixels = rng.uniform(0, 60, (count, 2)).astype(np.float32)
+    depth = rng.uniform(3, 40, count).astype(np.float32)
+    return pixels, depth, rng.integers(1, 3, count).astype(np.uint8)
+
+
+@PROPERTY
+@given(st.integers(0, 10_000))
+def test_neighbourhood_is_what_a_loop_says(seed: int) -> None:
+    pixels, depth, groups = crowd(seed)
+    got = evidence.neighbourhood(pixels, depth, groups, FOCAL)
+    assert got.dtype == np.float64
+    assert (np.diag(got) == 1).all()
+    for i in range(len(depth)):
+        reach = max(evidence.LEAST_REACH, FOCAL * evidence.REACH / depth[i])
+        for j in range(len(depth)):
+            apart = np.hypot(*(pixels[i] - pixels[j])) / reach
+            logs = np.log(depth[i] / depth[j]) / evidence.DEPTH_REACH
+            square = apart**2 + logs**2
+            if groups[i] != groups[j] or square > 16.01:
+                assert got[i, j] == 0, "exactly"
+            elif square < 15.99:
+                assert got[i, j] == pytest.approx(np.exp(-0.5 * square), rel=1e-3)
+
+
+def test_neighbours_of_one_depth_count_alike_in_both_pools() -> None:
+    pixels, _, groups = crowd(2)
+    pools = evidence.neighbourhood(pixels, np.full(25, 8, np.float32), groups, FOCAL)
+    np.testing.assert_allclose(pools, pools.T, rtol=1e-5)
+    assert 0.1 < (pools > 0).mean() < 1
+
+
+@PROPERTY
+@given(st.integers(0, 10_000))
+def test_pools_are_bounded_sums(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pixels, depth, groups = crowd(seed)
+    pools = evidence.neighbourhood(pixels, depth, groups, FOCAL)
+    own = some(list(range(25)), seed)
+    blank = rng.random(25) < 0.4
+    own.information[blank] = 0
+    own.vector[blank] = 0
+    together, enough = evidence.pooled(own, pools)
+    for i in range(25):
+        weights = np.where(blank, 0.0, pools[i])
+        count = weights.sum()
+        weights *= min(count, evidence.MOST_WEIGHT) / max(count, 1e-9)
+        assert weights.sum() <= evidence.MOST_WEIGHT + 1e-9
+        expected = sum(w * m for w, m in zip(weights, own.information, strict=True))
+        np.testing.assert_allclose(together.information[i], expected, atol=1e-9)
+        expected = sum(w * v for w, v in zip(weights, own.vector, strict=True))
+        np.testing.assert_allclose(together.vector[i], expected, atol=1e-9)
+        assert enough[i] == (not blank[i] and count >= 1.5)
+
+
+def test_a_feature_by_itself_is_not_enough() -> None:
+    """Slips happen to single features."""
+    together, enough = evidence.pooled(some([0, 1]), np.eye(2))
+    assert enough.tolist() == [False, False]
+    assert together.ids.tolist() == [0, 1]
+    _, enough = evidence.pooled(evidence.nothing(np.arange(4)), np.ones((4, 4)))
+    assert not enough.any()
+
+
+def test_nobody_is_no_error() -> None:
+    none = np.zeros(0, np.int64)
+    blank = evidence.nothing(none)
+    assert len(evidence.remembered(blank, none, 0.1).ids) == 0
+    assert len(evidence.remembered(some([1]), none, 0.1).ids) == 0
+    zero = np.zeros(0, np.float32)
+    pools = evidence.neighbourhood(np.zeros((0, 2), np.float32), zero, none.astype(np.uint8), FOCAL)
+    assert pools.shape == (0, 0)
+    together, enough = evidence.pooled(blank, pools)
+    assert together.information.shape == (0, 4, 4)
+    assert enough.shape == (0,)
+    assert evidence.score(together.information, together.vector, AHEAD, np.zeros(0)).shape == (0,)

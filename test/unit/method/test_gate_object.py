@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gate by object on the synthetic street, through `Recognizer.step`, with exact masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from gate_calls import calls_of, changes, numbers_of, share_of
+from gate_streams import CAR, Shot, Stream, check, play, retimed, shots
+
+from depth_recog.errors import ConfigurationError
+from depth_recog.method.gate.by_image import Motion
+from depth_recog.method.gate.by_object import ObjectGate, Past
+from depth_recog.method.gate.evidence import SPEED_DEVIATION
+from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.masking import PresetRules
+from depth_recog.method.observation import Observation
+from depth_recog.method.pose.estimator import PoseEstimate
+from depth_recog.method.settings import Settings
+from depth_recog.method.tracking.tracks import Tracks
+
+# --- what moves -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_car_ahead_moves_within_half_a_second(seed: int) -> None:
+    """Measured: in the third or fourth frame, and from then on."""
+    given = shots("lead_car", 20, 12, seed)
+    (calls,) = calls_of(given, play(given)).values()
+    assert calls[0] == Motion.UNDECIDED, "one frame says nothing of motion"
+    assert Motion.STILL not in calls
+    assert all(c == Motion.MOVING for c in calls[5:])
+    assert changes(calls) == 0
+
+
+@pytest.mark.parametrize(("scene", "seed"), [("parked", 1), ("parked", 2), ("textureless", 1)])
+def test_parked_rows_never_move(scene: str, seed: int) -> None:
+    given = shots(scene, 20, 12, seed)
+    calls = calls_of(given, play(given))
+    assert len(calls) >= 6
+    assert share_of(calls, Motion.MOVING) == 0
+    # Measured: 63 to 72 % of all frames, the first three of each car among them.
+    assert share_of(calls, Motion.STILL) > 0.5
+    assert max(changes(row) for row in calls.values()) <= 2
+
+
+def test_an_oncoming_car_beside_parked_ones_is_a_region_of_its_own() -> None:
+    """One patch of the masks at times: it is split by depth and by motion."""
+    given = shots("oncoming", 20, 12)
+    steps = play(given)
+    calls = calls_of(given, steps)
+    mover = calls.pop("oncoming-2")
+    assert all(c == Motion.MOVING for c in mover[6:])
+    assert share_of(calls, Motion.MOVING) == 0
+    assert changes(mover) <= 2
+    verdict = steps[-1].pair.verdict
+    motions = {region.motion for region in verdict.regions}
+    assert {Motion.MOVING, Motion.STILL} <= motions
+    likeliest = verdict.likeliest_mover
+    (box,) = (b for b in given[-1].boxes if b.track == "oncoming-2")
+    own = given[-1].pixels_of(box)
+    assert own[verdict.numbers == likeliest.number].mean() > 0.9, "the mover itself"
+    assert likeliest.name == "car"
+    assert likeliest.velocity[2] < -4, "it comes towards the camera"
+    assert steps[-1].pair.decision.motion is Motion.MOVING
+    assert f"car {likeliest.number}" in steps[-1].pair.decision.why
+
+
+def test_a_car_that_starts_is_still_and_then_moves() -> None:
+    """Along the camera's own way: measured still up to 2.8 m/s, from 3.0 on moving for good."""
+    given = shots("start_stop", 0, 30)
+    steps = play(given)
+    row = calls_of(given, steps)["departure-0"]
+    speeds = [next((b.speed for b in s.boxes if b.track == "departure-0"), 0.0) for s in given]
+    slow = [c for c, v in zip(row, speeds, strict=True) if v < 1.0 and c is not None]
+    fast = [c for c, v in zip(row, speeds, strict=True) if v > 3.5 and c is not None]
+    assert len(fast) > 8
+    assert Motion.MOVING not in slow
+    assert all(c == Motion.MOVING for c in fast)
+    assert Motion.STILL in row, "it was called still before"
+    assert changes(row) <= 2
+
+
+def test_a_camera_at_rest_sees_what_passes() -> None:
+    given = shots("still", 30, 25)
+    steps = play(given)
+    (row,) = calls_of(given, steps).values()
+    seen = [c for c in row if c is not None]
+    assert len(seen) > 10
+    assert all(c == Motion.MOVING for c in seen[4:])
+    assert np.linalg.norm(steps[-1].pair.static.T_second_from_first[:3, 3]) < 0.05
+
+
+def test_things_keep_their_numbers() -> None:
+    """Measured: parked cars 86 % of their frames on average, the car ahead all of them."""
+    ahead = shots("lead_car", 20, 12)
+    assert len(set(numbers_of(ahead, play(ahead), "lead-0"))) == 1
+    given = shots("parked", 20, 12)
+    steps = play(given)
+    shares = []
+    for track in calls_of(given, steps):
+        numbers = numbers_of(given, steps, track)
+        if len(numbers) >= 4:
+            shares.append(np.bincount(numbers).max() / len(numbers))
+    assert len(shares) >= 5
+    assert np.mean(shares) > 0.7
+
+
+def test_the_published_matrices_are_those_of_the_likeliest_mover() -> None:
+    """[R | t + tau] and the thresholds: the text's form of the decision."""
+    given = shots("lead_car", 20, 8)
+    step = play(given)[-1]
+    pair = step.pair
+    likeliest = pair.verdict.likeliest_mover
+    difference = pair.absolute_difference
+    np.testing.assert_allclose(difference[:3, 3], np.abs(likeliest.velocity) * pair.seconds)
+    assert not difference[:3, :3].any()
+    assert (difference > pair.thresholds).any(), "some element is above its threshold"
+    limits = (3 * likeliest.deviation + 0.3) * pair.seconds
+    np.testing.assert_allclose(pair.thresholds[:3, 3], limits)
+
+
+def test_region_of_the_car_ahead_is_where_and_as_large_as_it_is() -> None:
+    given = shots("lead_car", 20, 8)
+    step = play(given)[-1]
+    (region,) = (r for r in step.pair.verdict.regions if r.pixels > 500)
+    (box,) = given[-1].boxes
+    assert region.pixels == pytest.approx(given[-1].pixels_of(box).sum(), rel=0.05)
+    # The visible surface is the back: half a length before the middle.
+    back = box.T_camera_from_box[2, 3] - box.size[0] / 2
+    assert region.centre[2] == pytest.approx(back, abs=0.8)
+    assert region.centre[0] == pytest.approx(box.T_camera_from_box[0, 3], abs=0.3)
+    assert region.size[0] == pytest.approx(box.size[1], abs=0.4)
+    assert region.size[1] == pytest.approx(box.size[2], abs=0.4)
+
+
+# --- depth that is wrong --------------------------------------------------------------------------
+
+
+def wrong_by_thing(given: Sequence[Shot], deviation: float, seed: int) -> list[Shot]:
+    """Each thing's depth off by a factor of its own, the same in every frame."""
+    rng, factors = np.random.default_rng(seed), dict[str, float]()
+    answer = []
+    for shot in given:
+        depth = shot.depth.copy()
+        for box in shot.boxes:
+            factor = factors.setdefault(box.track, float(np.exp(rng.normal(0, deviation))))
+            depth[shot.pixels_of(box)] *= np.float32(factor)
+        answer.append(replace(shot, depth=depth))
+    return answer
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_parked_cars_at_wrong_depths_do_not_move(seed: int) -> None:
+    """15 % by car: their contacts with the ground say where they stand."""
+    truth = shots("parked", 20, 12, seed)
+    given = wrong_by_thing(truth, 0.15, seed)
+    calls = calls_of(given, play(given), truth)
+    assert share_of(calls, Motion.MOVING) == 0
+    assert share_of(calls, Motion.STILL) > 0.5
+
+
+def lead_at(given: Sequence[Shot], i: int) -> float:
+    (box,) = (b for b in given[i].boxes if b.track == "lead-0")
+    return float(box.T_camera_from_box[2, 3] - box.size[0] / 2)
+
+
+def fooled(given: Sequence[Shot]) -> list[Shot]:
+    """A network that has learnt to explain the car ahead's motion by a wrong depth.
+
+    A thing that stands where the gap shrinks by the same share as the car's does has the car's
+    own displacements: Z = way Z_car / (shrinkage of Z_car), the residual vanishes.
+    """
+    answer = []
+    for i, shot in enumerate(given):
+        j = min(i, len(given) - 2)
+        way = np.linalg.norm(
+            given[j + 1].world_from_camera[:3, 3] - given[j].world_from_camera[:3, 3]
+        )
+        here, then = lead_at(given, j), lead_at(given, j + 1)
+        assert here > then
+        depth = np.float32(way * here / (here - then))
+        answer.append(replace(shot, depth=np.where(shot.labels == CAR, depth, shot.depth)))
+    return answer
+
+
+def without_ground(given: Sequence[Shot]) -> list[Shot]:
+    """No road, no pavement: nothing witnesses a depth."""
+    return [replace(s, labels=np.where(s.labels < 2, np.uint8(2), s.labels)) for s in given]
+
+
+@pytest.fixture(scope="module")
+def closing_in() -> tuple[Shot, ...]:
+    return shots("lead_car", 46, 12)
+
+
+def test_a_network_that_is_fooled_is_contradicted_by_the_ground(
+    closing_in: tuple[Shot, ...],
+) -> None:
+    given = fooled(closing_in)
+    assert min(shot.depth[shot.labels == CAR].min() for shot in given) > 60
+    (calls,) = calls_of(given, play(given), closing_in).values()
+    assert all(c == Motion.MOVING for c in calls[6:])
+
+
+def test_a_steady_network_sees_through_it_where_no_ground_is_seen(
+    closing_in: tuple[Shot, ...],
+) -> None:
+    """The published depth is that of the network which learns; the gate's is the other's."""
+    right = {shot.stamp_ns: shot.depth for shot in closing_in}
+    given = without_ground(fooled(closing_in))
+    (alone,) = calls_of(given, play(given), closing_in).values()
+    assert Motion.MOVING not in alone, "without a witness it is fooled"
+    steps = play(given, steady=lambda shot: right[shot.stamp_ns])
+    (calls,) = calls_of(given, steps, closing_in).values()
+    assert all(c == Motion.MOVING for c in calls[6:])
+    np.testing.assert_array_equal(steps[-1].frame.depth, given[-1].depth)
+
+
+def test_what_the_gate_measures_is_in_the_steady_networks_unit() -> None:
+    """Poses as well as depths: where the network that learns takes all for twice as far."""
+    given = shots("lead_car", 46, 8)
+    right = {shot.stamp_ns: shot.depth for shot in given}
+    far = [replace(shot, depth=2 * shot.depth) for shot in given]
+    as_it_is, learning = (
+        play(stream, steady=lambda shot: right[shot.stamp_ns])[-1] for stream in (given, far)
+    )
+    for one, other in zip(
+        as_it_is.pair.verdict.regions, learning.pair.verdict.regions, strict=True
+    ):
+        np.testing.assert_allclose(other.velocity, one.velocity, rtol=0.05, atol=0.1)
+        assert other.score == pytest.approx(one.score, rel=0.05)
+
+
+@pytest.mark.parametrize(("way", "beyond"), [((0.8, 0, 0), False), ((0, 0, 0.8), True)])
+def test_things_are_expected_to_go_the_cameras_way(way: tuple[float, ...], beyond: bool) -> None:
+    """A camera may look out of a side window: it is not the way ahead then that is much used.
+
+    One displacement of a small still thing hardly shows its speed in depth, so what is expected of
+    that is what is left as its doubt.
+    """
+    camera = Camera(64, 48, 60.0, 60.0, 31.5, 23.5)
+    motion = np.eye(4)
+    motion[:3, 3] = np.negative(way)
+    x, y = (grid.ravel() for grid in np.meshgrid(np.linspace(-0.5, 0.5, 5), [-0.3, 0.0, 0.3]))
+    points = np.stack((x, y, np.full_like(x, 10.0)), 1)
+    labels = np.full((48, 64), CAR, np.uint8)
+    frames = []
+    for stamp_ns, seen in ((0, points), (100_000_000, points + motion[:3, 3])):
+        pixels = (seen @ camera.matrix.T / seen[:, 2:])[:, :2].astype(np.float32)
+        ids = np.arange(len(x))
+        tracks = Tracks(ids, pixels, np.ones(len(x), np.uint8), len(x))
+        depth = np.full(labels.shape, seen[0, 2], np.float32)
+        image, groups = np.zeros((48, 64, 3), np.uint8), np.ones_like(labels)
+        frames.append(
+            Observation("", stamp_ns, image, camera, depth, labels, groups, tracks=tracks)
+        )
+    gate = ObjectGate(PresetRules())
+    gate.update(frames[0], ())
+    pose = PoseEstimate(motion, True, covariance=1e-8 * np.eye(6))
+    (region,) = gate.update(frames[1], [Past(frames[0], pose)]).regions
+    assert (region.deviation[2] > SPEED_DEVIATION) == beyond
+
+
+# --- time -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scene", ["lead_car", "parked"])
+def test_a_film_that_runs_backwards(scene: str) -> None:
+    """The camera reverses; what moves still does."""
+    given = shots(scene, 20, 12)
+    backward = retimed(given[::-1], [shot.stamp_ns for shot in given])
+    calls = calls_of(backward, play(backward))
+    if scene == "lead_car":
+        assert all(c == Motion.MOVING for c in calls["lead-0"][5:])
+    else:
+        assert share_of(calls, Motion.MOVING) == 0
+
+
+def test_two_frames_by_themselves() -> None:
+    """`compare` says the same however often it is asked, and leaves the stream alone."""
+    given = shots("lead_car", 20, 12)
+    stream = Stream()
+    frames = []
+    for shot in (given[2], given[6]):
+        stream.networks.look(shot)
+        frames.append(
+            stream.recognizer.observe(str(shot.stamp_ns), shot.stamp_ns, shot.image, shot.camera)
+        )
+    pairs = [stream.recognizer.compare(*frames) for _ in range(2)]
+    np.testing.assert_array_equal(pairs[0].moving, pairs[1].moving)
+    np.testing.assert_array_equal(pairs[0].scores, pairs[1].scores)
+    (box,) = (b for b in given[6].boxes if b.track == "lead-0")
+    own = given[6].pixels_of(box)
+    assert not (pairs[0].moving[own] == Motion.STILL).any()
+    assert np.isfinite(pairs[0].scores[own]).mean() > 0.9, "measured, with one displacement"
+    assert pairs[0].seconds == pytest.approx(0.4)
+    for i, shot in enumerate(given[:4]):
+        step = stream.step(shot)
+        assert (step.pair is None) == (i == 0), "compare's frames are not in the stream"
+
+
+def test_a_reset_forgets() -> None:
+    given = shots("lead_car", 20, 12)
+    stream = Stream()
+    before = [stream.step(shot) for shot in given[:8]][-1]
+    assert before.pair is not None
+    assert before.pair.decision.motion is Motion.MOVING
+    stream.recognizer.reset()
+    step = stream.step(given[8])
+    assert step.why_alone == "first frame"
+    step = stream.step(given[9])
+    assert step.pair is not None
+    assert step.pair.decision.motion is Motion.UNDECIDED
+
+
+def test_changed_settings_keep_what_is_known_where_they_can() -> None:
+    given = shots("lead_car", 20, 12)
+    stream = Stream()
+    for shot in given[:8]:
+        stream.step(shot)
+    stream.recognizer = stream.recognizer.changed(Settings(mask_margin=3))
+    step = stream.step(given[8])
+    assert step.pair is not None
+    assert step.pair.decision.motion is Motion.MOVING
+    stream.recognizer = stream.recognizer.changed(Settings(score_threshold=1e6))
+    step = stream.step(given[9])
+    assert step.pair is not None
+    assert step.pair.decision.motion is Motion.MOVING, "between the thresholds it stays"
+    assert "stays moving" in step.pair.decision.why
+
+
+def test_the_threshold_is_between_still_and_moving() -> None:
+    given = shots("parked", 20, 8)
+    eager = play(given, score_threshold=0.01)[-1]
+    shy = play(given, score_threshold=1e6)[-1]
+    assert {r.motion for r in shy.pair.verdict.regions} == {Motion.UNDECIDED}
+    decided = [r for r in eager.pair.verdict.regions if np.isfinite(r.score)]
+    assert sum(r.motion is Motion.UNDECIDED for r in decided) == 0
+    for region in shy.pair.verdict.regions:
+        if np.isfinite(region.score):
+            assert "between -1e+06 and 1e+06" in region.why
+
+
+def test_what_was_decided_stays_until_there_is_evidence_against_it() -> None:
+    """Nothing new is measured and the old fades: the score falls to none, the decision stays."""
+    stream = Stream()
+    step = [stream.step(shot) for shot in shots("lead_car", 20, 8)][-1]
+    moved = {r.number for r in step.pair.verdict.regions if r.motion is Motion.MOVING}
+    later = replace(step.frame, stamp_ns=step.frame.stamp_ns + 4 * 10**9)
+    regions = [r for r in stream.recognizer._gate.update(later, ()).regions if r.number in moved]
+    assert regions
+    for region in regions:
+        assert region.motion is Motion.MOVING
+        assert abs(region.score) < 3
+        assert region.why.endswith(": stays moving")
+
+
+@pytest.mark.parametrize("threshold", [0.0, -1.0, float("nan")])
+def test_a_threshold_that_is_none_is_refused(threshold: float) -> None:
+    with pytest.raises(ConfigurationError, match=r"gate threshold .* must be positive"):
+        ObjectGate(PresetRules(), threshold)
+
+
+def test_every_step_is_whole() -> None:
+    """`check` runs in every step of every stream here; it must be able to fail."""
+    step = play(shots("lead_car", 20, 6))[-1]
+    verdict = step.pair.verdict
+    spoilt = verdict.moving.copy()
+    spoilt[0, 0] = Motion.MOVING
+    with pytest.raises(AssertionError, match="what cannot move does not"):
+        check(replace(step, pair=replace(step.pair, verdict=replace(verdict, moving=spoilt))))

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Linking, spreading, numbers and the verdict, each against a slow way to say the same."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from depth_recog.method.gate import regions
+from depth_recog.method.gate.by_image import Motion
+from depth_recog.method.gate.regions import Region, Verdict
+from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.pose.estimator import PoseEstimate
+
+PROPERTY = settings(deadline=None, max_examples=40, derandomize=True, database=None)
+CAMERA = Camera(width=416, height=128, fx=241.7, fy=246.3, cx=204.0, cy=58.8)
+Float = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Whole = NDArray[np.int64]
+
+
+# --- linking --------------------------------------------------------------------------------------
+
+
+@PROPERTY
+@given(st.integers(0, 10_000), st.integers(0, 40), st.floats(0, 0.2))
+def test_linked_is_a_walk_from_neighbour_to_neighbour(seed: int, count: int, dense: float) -> None:
+    rng = np.random.default_rng(seed)
+    pools = np.where(rng.random((count, count)) < dense, rng.uniform(0.05, 1, (count, count)), 0)
+    pools = np.maximum(pools, np.eye(count))
+    half = rng.random((count, count)) < 0.7
+    pools = np.where(half, np.maximum(pools, pools.T), pools)
+    states = rng.integers(0, 3, count).astype(np.uint8)
+    patches = rng.integers(1, 3, count).astype(np.int32)
+    got = regions.linked(pools, states, patches)
+    expected = np.full(count, -1)
+    for start in range(count):
+        if expected[start] >= 0:
+            continue
+        queue = [start]
+        while queue:
+            here = queue.pop()
+            expected[here] = start
+            for other in range(count):
+                alike = states[other] == states[here] and patches[other] == patches[here]
+                both = min(pools[here, other], pools[other, here]) >= regions.LINKED
+                if alike and both and expected[other] < 0:
+                    queue.append(other)
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_a_long_chain_is_one() -> None:
+    """Neighbours in turn, in an order that needs many rounds."""
+    count = 200
+    order = np.random.default_rng(0).permutation(count)
+    pools = np.eye(count)
+    pools[order[:-1], order[1:]] = pools[order[1:], order[:-1]] = regions.LINKED
+    same = np.ones(count, np.uint8)
+    assert not regions.linked(pools, same, same.astype(np.int32)).any()
+
+
+# --- spreading ------------------------------------------------------------------------------------
+
+
+def patches_of(seed: int) -> NDArray[np.int32]:
+    mask = np.zeros((40, 60), np.uint8)
+    rng = np.random.default_rng(seed)
+    for _ in range(4):
+        top, left = rng.integers(0, 32), rng.integers(0, 50)
+        mask[top : top + rng.integers(3, 16), left : left + rng.integers(3, 20)] = 1
+    return np.asarray(cv2.connectedComponents(mask, connectivity=8)[1], np.int32)
+
+
+@PROPERTY
+@given(st.integers(0, 10_000), st.integers(0, 25))
+def test_each_pixel_takes_a_nearest_feature_of_its_patch(seed: int, count: int) -> None:
+    """OpenCV's 3x3 distances are right to 5 %; nothing nearer than that is passed over."""
+    patches = patches_of(seed)
+    rng = np.random.default_rng(seed)
+    pixels = rng.uniform((-0.4, -0.4), (59.4, 39.4), (count, 2)).astype(np.float32)
+    got = regions.spread_over(patches, pixels)
+    assert got.shape == patches.shape
+    assert got.dtype == np.int32
+    places = np.clip(np.rint(pixels).astype(int), 0, (59, 39))
+    owners = patches[places[:, 1], places[:, 0]]
+    for v, u in np.ndindex(40, 60):
+        own = np.flatnonzero((owners == patches[v, u]) & (patches[v, u] > 0))
+        if not len(own):
+            assert got[v, u] == -1
+            continue
+        assert got[v, u] in own, "of its own patch"
+        away = np.hypot(*(places[own] - (u, v)).T)
+        chosen = np.hypot(*(places[got[v, u]] - (u, v)))
+        assert chosen <= away.min() * 1.1 + 1e-9
+
+
+def test_a_feature_speaks_for_its_own_pixel() -> None:
+    patches = patches_of(3)
+    v, u = (axis[::17] for axis in np.nonzero(patches))
+    got = regions.spread_over(patches, np.stack((u, v), 1).astype(np.float32))
+    np.testing.assert_array_equal(got[v, u], np.arange(len(u)))
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+def numbers_of(roots: list[int], before: list[int], following: int) -> tuple[list[int], int]:
+    numbers, after = regions.numbered(np.array(roots, np.intp), np.array(before), following)
+    return numbers.tolist(), after
+
+
+def test_groups_keep_their_numbers() -> None:
+    assert numbers_of([0, 0, 2, 2], [7, 7, 4, 4], 9) == ([7, 7, 4, 4], 9)
+    assert numbers_of([0, 0, 0], [7, 4, 4], 9) == ([4, 4, 4], 9), "what most had"
+    assert numbers_of([0, 0, 2], [0, 7, 0], 9) == ([7, 7, 9], 10), "new features have no vote"
+    assert numbers_of([], [], 5) == ([], 5)
+
+
+def test_of_a_group_that_splits_the_largest_keeps_the_number() -> None:
+    assert numbers_of([0, 1, 1, 1, 0], [3, 3, 3, 3, 3], 4) == ([4, 3, 3, 3, 4], 5)
+
+
+def test_of_groups_that_merge_the_number_of_most_is_kept() -> None:
+    assert numbers_of([0, 0, 0, 0, 0], [1, 1, 2, 2, 2], 3) == ([2, 2, 2, 2, 2], 3)
+
+
+def test_a_second_choice_is_better_than_a_new_number() -> None:
+    """Most of the small group came from 3, which the large one keeps; some of it were 5 before."""
+    assert numbers_of([0] * 4 + [4] * 3, [3, 3, 3, 3, 3, 3, 5], 9) == ([3] * 4 + [5] * 3, 9)
+
+
+@PROPERTY
+@given(st.integers(0, 10_000), st.integers(0, 30))
+def test_numbers_and_groups_are_one_to_one(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    roots = rng.integers(0, 6, count)
+    before = rng.integers(0, 8, count)
+    numbers, after = regions.numbered(roots, before, 8)
+    pairs = set(zip(roots.tolist(), numbers.tolist(), strict=True))
+    assert len(pairs) == len({r for r, _ in pairs}) == len({n for _, n in pairs})
+    assert (numbers > 0).all()
+    fresh = sorted({n for _, n in pairs if n >= 8})
+    assert fresh == list(range(8, after)), "one after the other, from the first free one"
+    for root, number in pairs:
+        past = before[roots == root]
+        assert number >= 8 or number in past
+        if number >= 8:
+            taken = {n for r, n in pairs if r != root}
+            assert set(past[past > 0].tolist()) <= taken
+
+
+# --- extent ---------------------------------------------------------------------------------------
+
+
+def test_extent_of_a_board() -> None:
+    """2 m wide, 1 m high, 10 m away, its middle where it stands."""
+    depth = np.full((128, 416), 10.0, np.float32)
+    columns, rows = (a.ravel() for a in np.meshgrid(np.arange(250, 300), np.arange(40, 60)))
+    centre, size = regions.extent(depth, rows, columns, CAMERA)
+    np.testing.assert_allclose(size, (50 / 24.17, 20 / 24.63, 0), rtol=1e-12)
+    middle = (274.5 - CAMERA.cx) / 24.17, (49.5 - CAMERA.cy) / 24.63, 10
+    np.testing.assert_allclose(centre, middle)
+
+
+def test_extent_in_depth_leaves_a_tenth_out_at_each_end() -> None:
+    depth = np.full((128, 416), np.nan, np.float32)
+    rows, columns = np.full(100, 60), np.arange(100, 200)
+    depth[60, 100:200] = np.random.default_rng(0).permutation(np.linspace(8, 17.9, 100))
+    depth[60, 100] = 500
+    centre, size = regions.extent(depth, rows, columns, CAMERA)
+    assert size[2] == pytest.approx(8.0, abs=0.3)
+    assert centre[2] == pytest.approx(13, abs=0.2)
+
+
+def test_extent_of_what_has_no_depth_is_unknown() -> None:
+    depth = np.full((128, 416), np.nan, np.float32)
+    centre, size = regions.extent(depth, np.array([3]), np.array([4]), CAMERA)
+    assert np.isnan(centre).all()
+    assert np.isnan(size).all()
+    depth[3, 4] = 2
+    centre, size = regions.extent(depth, np.array([3]), np.array([4]), CAMERA)
+    assert centre[2] == 2
+    assert size[2] == 0
+
+
+# --- the verdict ----------------------------------------------------------------------------------
+
+
+def region(
+    number: int,
+    motion: Motion,
+    score: float,
+    velocity: tuple[float, ...] = (0.0, 0.0, 0.0),
+    deviation: tuple[float, ...] = (0.1, 0.2, 0.3),
+) -> Region:
+    none = np.full(3, np.nan)
+    return Region(
+        number, "car", 50, 9, motion, score, f"because {number}", np.array(velocity),
+        np.array(deviation), none, none,
+    )  # fmt: skip
+
+
+def verdict(*found: Region, blank: Motion = Motion.STILL) -> Verdict:
+    moving = np.full((2, 5), blank, np.uint8)
+    for i, one in enumerate(found):
+        moving[0, i] = one.motion
+    return Verdict(found, np.zeros((2, 5), np.int32), moving, np.zeros((2, 5), np.float32))
+
+
+def test_the_frame_moves_where_one_region_does() -> None:
+    still, maybe = region(1, Motion.STILL, -9), region(2, Motion.UNDECIDED, 1)
+    moves, more = region(3, Motion.MOVING, 8), region(4, Motion.MOVING, 20)
+    assert verdict(still, still).decision.motion is Motion.STILL
+    assert verdict(still, maybe).decision.motion is Motion.UNDECIDED
+    assert verdict(still, maybe).decision.why == "car 2: because 2"
+    got = verdict(still, moves, maybe, more).decision
+    assert got.motion is Motion.MOVING
+    assert got.why == "car 4: because 4", "the one with the highest score speaks"
+
+
+def test_without_regions_there_is_a_reason_too() -> None:
+    assert verdict().decision.motion is Motion.STILL
+    assert verdict().decision.why == "no pixel of a dynamic category"
+    got = verdict(blank=Motion.UNDECIDED).decision
+    assert got.motion is Motion.UNDECIDED
+    assert got.why == "what could move has no features"
+
+
+def test_the_likeliest_mover_is_the_one_with_the_highest_score() -> None:
+    unknown = region(5, Motion.UNDECIDED, np.nan)
+    assert verdict().likeliest_mover is None
+    assert verdict(unknown).likeliest_mover is None
+    found = verdict(region(1, Motion.STILL, -9), unknown, region(2, Motion.STILL, -4))
+    assert found.likeliest_mover is not None
+    assert found.likeliest_mover.number == 2
+
+
+def test_the_dynamic_pose_is_the_static_one_and_tau() -> None:
+    T = np.eye(4)
+    T[:3, :3] = cv2.Rodrigues(np.array([0.1, -0.2, 0.05]))[0]
+    T[:3, 3] = 0.3, 0.1, -1
+    static = PoseEstimate(T, True, "", 100, 90, np.eye(6))
+    found = verdict(region(1, Motion.MOVING, 9, (1.0, -2.0, 3.0)), region(2, Motion.STILL, -9))
+    pose = found.dynamic_pose(static, 0.2)
+    assert pose.ok
+    np.testing.assert_array_equal(pose.T_second_from_first[:3, :3], T[:3, :3])
+    np.testing.assert_allclose(pose.T_second_from_first[:3, 3], T[:3, 3] + (0.2, -0.4, 0.6))
+    assert pose.T_second_from_first[3].tolist() == [0, 0, 0, 1]
+    assert pose.points == pose.inliers == 9
+    np.testing.assert_array_equal(T[:3, 3], (0.3, 0.1, -1)), "the static one is left as it was"
+
+
+def test_without_a_mover_or_a_static_pose_there_is_no_dynamic_one() -> None:
+    static = PoseEstimate(np.eye(4), True)
+    assert verdict().dynamic_pose(static, 0.1).why == "nothing that could move was measured"
+    lost = verdict(region(1, Motion.MOVING, 9)).dynamic_pose(PoseEstimate(why="dark"), 0.1)
+    assert not lost.ok
+    assert lost.why == "no static pose: dark"
+
+
+def test_thresholds_are_deviations_of_tau_and_a_least_speed() -> None:
+    found = verdict(region(1, Motion.MOVING, 9)).thresholds(0.2)
+    expected = np.full((4, 4), np.inf)
+    expected[:3, 3] = (0.2 * (3 * 0.1 + 0.3), 0.2 * (3 * 0.2 + 0.3), 0.2 * (3 * 0.3 + 0.3))
+    np.testing.assert_allclose(found, expected)
+    assert np.isinf(verdict().thresholds(0.2)).all()

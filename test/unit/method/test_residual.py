@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The residual and its derivatives, against numeric differentiation and exact scenes."""
+
+from __future__ import annotations
+
+import warnings
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from depth_recog.method.gate.residual import Residual, residual
+from depth_recog.method.geometry.camera import Camera
+
+PROPERTY = settings(deadline=None, max_examples=30, derandomize=True, database=None)
+CAMERA = Camera(width=416, height=128, fx=241.7, fy=290.3, cx=204.0, cy=58.8)
+Float = NDArray[np.float64]
+
+
+def rigid(rotation: object, translation: object) -> Float:
+    T = np.eye(4)
+    T[:3, :3] = cv2.Rodrigues(np.asarray(rotation, np.float64))[0]
+    T[:3, 3] = translation
+    return T
+
+
+def seen(points: Float) -> Float:
+    """Pixels of points (..., 3) of the camera's frame, in float64."""
+    x, y, z = np.moveaxis(points, -1, 0)
+    return np.stack((CAMERA.fx * x / z + CAMERA.cx, CAMERA.fy * y / z + CAMERA.cy), -1)
+
+
+def lifted(pixels: Float, depth: Float) -> Float:
+    x = (pixels[:, 0] - CAMERA.cx) / CAMERA.fx
+    y = (pixels[:, 1] - CAMERA.cy) / CAMERA.fy
+    return np.stack((x, y, np.ones_like(x)), 1) * depth[:, None]
+
+
+def some(seed: int, count: int = 20) -> tuple[Float, NDArray[np.float32], NDArray[np.float32]]:
+    """A pose, pixels and depths that numbers of 32 bits hold exactly."""
+    rng = np.random.default_rng(seed)
+    T = rigid(rng.normal(0, 0.2, 3), rng.normal(0, 0.8, 3))
+    pixels = rng.integers(0, (4 * 416, 4 * 128), (count, 2)).astype(np.float32) / 4
+    return T, pixels, rng.integers(16, 320, count).astype(np.float32) / 4
+
+
+def of(T: Float, first: object, second: object, depth: object) -> Residual:
+    return residual(
+        T,
+        np.asarray(first, np.float32),
+        np.asarray(second, np.float32),
+        np.asarray(depth, np.float32),
+        CAMERA,
+    )
+
+
+@PROPERTY
+@given(st.integers(0, 10_000))
+def test_derivatives_are_numeric_ones(seed: int) -> None:
+    """Central differences of e itself; e falls where the projection rises."""
+    T, pixels, depth = some(seed)
+    points = lifted(pixels.astype(np.float64), depth.astype(np.float64))
+    turned = points @ T[:3, :3].T
+    got = of(T, pixels, pixels, depth)
+    h = 1e-6
+
+    def by(change: object) -> Float:
+        up, down = (seen(change(sign * h)) for sign in (1, -1))  # type: ignore[operator]
+        return np.asarray((up - down) / (2 * h))
+
+    def close(left: Float, right: Float) -> None:
+        np.testing.assert_allclose(left, right, atol=1e-5 * max(1.0, np.abs(right).max()))
+
+    close(got.by_depth, by(lambda s: turned * np.exp(s) + T[:3, 3]))
+    for axis, unit in enumerate(np.eye(3)):
+        # `unit` is bound in time: each is used within its own turn of the loop.
+        moved = by(lambda s, unit=unit: turned + T[:3, 3] + s * unit)
+        close(got.by_motion[:, :, axis], moved)
+        close(got.by_pose[:, :, 3 + axis], moved)
+        turning = by(lambda s, unit=unit: turned @ rigid(s * unit, 0)[:3, :3].T + T[:3, 3])
+        close(got.by_pose[:, :, axis], turning)
+
+
+@PROPERTY
+@given(st.integers(0, 10_000))
+def test_what_stands_has_none(seed: int) -> None:
+    T, pixels, depth = some(seed)
+    points = lifted(pixels.astype(np.float64), depth.astype(np.float64))
+    ends = seen(points @ T[:3, :3].T + T[:3, 3])
+    got = of(T, pixels, ends, depth)
+    # What float32 pixels allow.
+    np.testing.assert_allclose(got.pixels, 0, atol=1e-6 * (1 + np.abs(ends).max()))
+
+
+def test_exactly_none_without_motion() -> None:
+    _, pixels, depth = some(1)
+    got = of(np.eye(4), pixels, pixels, depth)
+    np.testing.assert_allclose(got.pixels, 0, atol=1e-12)
+    np.testing.assert_allclose(got.by_depth, 0, atol=1e-12)
+
+
+@PROPERTY
+@given(st.integers(0, 10_000))
+def test_a_motion_of_its_own_shows_along_b(seed: int) -> None:
+    """e = B tau to first order: halving tau quarters what is left."""
+    T, pixels, depth = some(seed)
+    T[2, 3] = np.abs(T[2, 3])
+    tau = np.random.default_rng(seed).normal(0, 0.02, 3)
+    points = lifted(pixels.astype(np.float64), depth.astype(np.float64)) @ T[:3, :3].T + T[:3, 3]
+    errors = []
+    for scale in (1.0, 0.5):
+        got = of(T, pixels, seen(points + scale * tau), depth)
+        errors.append(np.abs(got.pixels - got.by_motion @ (scale * tau)).max())
+    size = np.abs(got.by_motion @ tau).max()
+    assert errors[0] < 0.05 * size
+    assert errors[1] < 0.3 * errors[0] + 1e-4
+
+
+def test_signs_in_words() -> None:
+    """A thing that goes right is seen further right; one that comes nearer leaves the centre."""
+    T = rigid((0, 0, 0), (0, 0, -1))
+    pixel, depth = np.array([[304.0, 98.8]]), np.array([11.0])
+    place = lifted(pixel, depth) @ T[:3, :3].T + T[:3, 3]
+    right = of(T, pixel, seen(place + (0.5, 0, 0)), depth).pixels[0]
+    down = of(T, pixel, seen(place + (0, 0.5, 0)), depth).pixels[0]
+    nearer = of(T, pixel, seen(place - (0, 0, 0.5)), depth).pixels[0]
+    assert right == pytest.approx((0.5 * CAMERA.fx / 10, 0), abs=1e-4)
+    assert down == pytest.approx((0, 0.5 * CAMERA.fy / 10), abs=1e-4)
+    assert (nearer > 1).all()
+
+
+def test_a_wrong_depth_shows_along_j() -> None:
+    """What is nearer than the network says moves further."""
+    T, pixels, depth = some(3)
+    points = lifted(pixels.astype(np.float64), depth.astype(np.float64))
+    delta = 0.01
+    ends = seen((points * np.exp(delta)) @ T[:3, :3].T + T[:3, 3])
+    got = of(T, pixels, ends, depth)
+    np.testing.assert_allclose(got.pixels, got.by_depth * delta, atol=0.03 * np.abs(ends).max() / 9)
+    assert np.sign(got.pixels[np.abs(got.by_depth) > 5]).tolist() == (
+        np.sign(got.by_depth[np.abs(got.by_depth) > 5]).tolist()
+    )
+
+
+@pytest.mark.parametrize("length", [10.0, 10.001, 12.0, 1e6])
+def test_what_ends_behind_the_camera_proves_nothing(length: float) -> None:
+    """The camera drives through it: no number, no warning, no evidence."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        got = of(rigid((0, 0, 0), (0, 0, -length)), [[250, 70], [3, 4]], [[9, 9], [3, 4]], [10, 10])
+    for part in got:
+        assert np.isfinite(part).all()
+        assert not part.any()
+
+
+def test_nobody_is_no_error() -> None:
+    none = np.zeros((0, 2))
+    got = of(np.eye(4), none, none, np.zeros(0))
+    assert [part.shape for part in got] == [(0, 2), (0, 2), (0, 2, 3), (0, 2, 6)]

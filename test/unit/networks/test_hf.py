@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A depth network of transformers from a directory: what it says, how it is refused, in use."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("transformers", reason="pip install '.[hf]'")
+
+from commands import fails
+from hf_models import MEAN, STD, depth_anything, glpn
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForDepthEstimation
+
+from depth_recog.cli.main import main
+from depth_recog.errors import WeightsError
+from depth_recog.networks.factory import check_weights
+from depth_recog.networks.models import header_of, load_model
+from depth_recog.networks.precision import in_precision
+
+STREET = "synthetic:street?frames=3&width=160&height=64"
+FOCAL = torch.tensor([300.0])
+SIZE = (224, 448)
+"""(height, width): multiples of the patches' 14 and of our 32, so that nothing is resized."""
+
+
+@pytest.fixture(scope="module")
+def relative(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return depth_anything(tmp_path_factory.mktemp("hf") / "Depth-Anything-V2-Tiny-hf")
+
+
+@pytest.fixture
+def copy(relative: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(relative, tmp_path / "mine"))
+
+
+def picture(height: int = SIZE[0], width: int = SIZE[1]) -> torch.Tensor:
+    coarse = torch.rand(1, 3, 8, 16, generator=torch.Generator().manual_seed(3))
+    return torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")
+
+
+def by_transformers(folder: Path, image: torch.Tensor) -> torch.Tensor:
+    """(1, 1, H, W): what the model itself says of the picture as it is."""
+    model = AutoModelForDepthEstimation.from_pretrained(folder, local_files_only=True).eval()
+    with torch.no_grad():
+        return model(pixel_values=image).predicted_depth[:, None]
+
+
+def normalised(image: torch.Tensor) -> torch.Tensor:
+    return (image - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
+
+
+# What it says
+
+
+def test_disparity_becomes_depth_in_no_unit(relative: Path) -> None:
+    network, header = load_model(str(relative), "depth")
+    assert (header.unit, header.size) == ("relative", (112, 56))
+    assert header.path.stem == "Depth-Anything-V2-Tiny-hf"
+    image = picture()
+    disparity = by_transformers(relative, normalised(image))
+    assert disparity.max() > 2 * disparity.min()
+    with torch.no_grad():
+        depth = network(image, FOCAL)
+    torch.testing.assert_close(depth, 1 / (disparity + 0.01), rtol=1e-4, atol=1e-5)
+    assert not network.training
+    assert not any(p.requires_grad for p in network.parameters())
+
+
+def test_a_metric_model_says_metres(tmp_path: Path) -> None:
+    folder = depth_anything(tmp_path / "m", depth_estimation_type="metric", max_depth=20)
+    network, header = load_model(str(folder), "depth")
+    assert header.unit == "metres"
+    image = picture()
+    with torch.no_grad():
+        depth = network(image, FOCAL)
+    torch.testing.assert_close(depth, by_transformers(folder, normalised(image)))
+    assert depth.max() <= 20
+
+
+def test_a_model_without_normalisation(tmp_path: Path) -> None:
+    folder = glpn(tmp_path / "g")
+    network, header = load_model(str(folder), "depth")
+    assert header.unit == "metres"
+    image = picture()
+    with torch.no_grad():
+        torch.testing.assert_close(network(image, FOCAL), by_transformers(folder, image))
+
+
+def test_without_a_preprocessor_it_is_imagenets(copy: Path) -> None:
+    from depth_recog.networks.own.encoders import IMAGENET_MEAN, IMAGENET_STD
+
+    (copy / "preprocessor_config.json").unlink()
+    network, header = load_model(str(copy), "depth")
+    assert header.size == (56, 56)
+    assert network.mean.flatten().tolist() == pytest.approx(IMAGENET_MEAN)
+    assert network.std.flatten().tolist() == pytest.approx(IMAGENET_STD)
+
+
+def test_it_computes_in_its_own_precision(relative: Path) -> None:
+    network, _ = load_model(str(relative), "depth")
+    assert in_precision(network, "bfloat16", torch.device("cpu")) is network
+
+
+@pytest.mark.parametrize("size", [(64, 64), (128, 416), (96, 320), (192, 640)])
+def test_any_size_of_ours(relative: Path, size: tuple[int, int]) -> None:
+    """Rounded to whole patches, and back: the picture is smooth, so little changes."""
+    network, _ = load_model(str(relative), "depth")
+    with torch.no_grad():
+        depth = network(picture(*size), FOCAL)
+    assert depth.shape == (1, 1, *size)
+    assert torch.isfinite(depth).all()
+    assert (depth > 0).all()
+
+
+def test_the_three_scales_of_training_are_means_of_one(relative: Path) -> None:
+    network, _ = load_model(str(relative), "depth")
+    image = picture(64, 128)
+    with torch.no_grad():
+        fine, middle, coarse = network.inverse_depths(image, FOCAL)
+        torch.testing.assert_close(1 / fine, network(image, FOCAL))
+    assert middle.shape == (1, 1, 32, 64)
+    for y, x in ((0, 0), (3, 7), (15, 31)):
+        block = fine[0, 0, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4]
+        assert coarse[0, 0, y, x] == pytest.approx(float(block.mean()), rel=1e-5)
+
+
+def test_what_has_no_part_in_the_depth_does_not_learn(relative: Path) -> None:
+    """Several processes wait for the gradient of every parameter that learns."""
+    from depth_recog.training.learner import Learner, start_network
+
+    learner = Learner(start_network(str(relative), "depth").network, None)
+    predicted = learner(picture(64, 128), FOCAL, None)
+    sum(one.sum() for one in predicted.inverses).backward()
+    learning = {k: p for k, p in learner.named_parameters() if p.requires_grad}
+    assert all(p.grad is not None for p in learning.values())
+    assert not any("mask_token" in k for k in learning)
+    groups = len(learner.encoders()), len(learner.others())
+    assert sum(groups) == len(learning)
+    assert all(groups)
+
+
+# What is refused
+
+
+def refused(folder: Path, *words: str) -> None:
+    with pytest.raises(WeightsError) as caught:
+        load_model(str(folder), "depth")
+    text = str(caught.value)
+    assert str(folder) in text
+    assert "\n" not in text
+    for word in words:
+        assert word in text, f"{word!r} is not in {text!r}"
+
+
+def test_an_empty_directory(tmp_path: Path) -> None:
+    refused(tmp_path, "without config.json")
+
+
+def test_config_that_is_no_json(copy: Path) -> None:
+    (copy / "config.json").write_text("{")
+    refused(copy, "config.json", "JSON")
+
+
+@pytest.mark.parametrize("kind", ["dpt", "bert", None])
+def test_a_model_that_is_not_known(copy: Path, kind: str | None) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"model_type": kind}))
+    refused(copy, repr(kind), "depth_anything, glpn")
+
+
+@pytest.mark.parametrize("change", [{"image_mean": "grey"}, {"image_mean": [0.5] * 3, "size": {}}])
+def test_a_preprocessor_that_says_half(copy: Path, change: dict) -> None:
+    (copy / "preprocessor_config.json").write_text(json.dumps(change))
+    refused(copy, "incomplete")
+
+
+def test_a_pickle_is_not_run(copy: Path, tmp_path: Path) -> None:
+    trap = tmp_path / "trap"
+
+    class Bomb:
+        def __reduce__(self) -> object:
+            return Path.touch, (trap,)
+
+    torch.save(Bomb(), copy / "pytorch_model.bin")
+    load_model(str(copy), "depth")  # the safetensors beside it are read
+    (copy / "model.safetensors").unlink()
+    refused(copy, "no .safetensors", "unpickling")
+    assert not trap.exists()
+
+
+def test_code_in_the_directory_is_not_run(copy: Path, tmp_path: Path) -> None:
+    trap = tmp_path / "trap"
+    (copy / "mine.py").write_text(f"open({str(trap)!r}, 'w')\n")
+    config = json.loads((copy / "config.json").read_text())
+    config["auto_map"] = {"AutoModelForDepthEstimation": "mine.Model", "AutoConfig": "mine.Config"}
+    (copy / "config.json").write_text(json.dumps(config))
+    load_model(str(copy), "depth")
+    assert not trap.exists()
+
+
+def test_a_missing_tensor(copy: Path) -> None:
+    tensors = load_file(copy / "model.safetensors")
+    del tensors["head.conv2.weight"]
+    save_file(tensors, copy / "model.safetensors", {"format": "pt"})
+    refused(copy, "head.conv2.weight is missing")
+
+
+def test_a_tensor_of_another_shape(copy: Path) -> None:
+    tensors = load_file(copy / "model.safetensors")
+    tensors["head.conv2.weight"] = torch.zeros(2, 2)
+    save_file(tensors, copy / "model.safetensors", {"format": "pt"})
+    refused(copy, "cannot load it")
+
+
+def test_a_file_cut_off(copy: Path) -> None:
+    data = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(data[:1000])
+    refused(copy, "cannot load it")
+
+
+@pytest.mark.parametrize("network", ["masks", "pose"])
+def test_only_depth_can_be_a_directory(relative: Path, network: str) -> None:
+    with pytest.raises(WeightsError, match="no such weights file"):
+        load_model(str(relative), network)
+
+
+def test_a_changed_file_is_another_network(copy: Path) -> None:
+    before = header_of(str(copy), "depth")
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config, indent=1))
+    assert header_of(str(copy), "depth").sha256 != before.sha256
+    (copy / "README.md").write_text("# a card of people's own\n")
+    check_weights(str(copy), "", "", "pnp")
+
+
+# In use
+
+
+def test_run_without_a_network(relative: Path, tmp_path: Path) -> None:
+    """The hub must not be asked, not even whether there is something newer."""
+    code = (
+        "import socket, sys\n"
+        "def connect(*a): print('CONNECT', a, file=sys.stderr); raise OSError('no network')\n"
+        "socket.socket.connect = connect; socket.getaddrinfo = connect\n"
+        "from depth_recog.cli.main import main\n"
+        f"sys.exit(main(['run', {STREET!r}, '--weights', {str(relative)!r}, '--out', 'out']))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == ""
+    assert result.stderr == ""
+    report = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert report["unit"] == "relative"
+    assert report["weights"]["path"] == str(relative)
+    assert report["weights"]["sha256"] == header_of(str(relative), "depth").sha256
+    depth = cv2.imread(str(tmp_path / "out" / "depth" / "0000000001.png"), cv2.IMREAD_UNCHANGED)
+    assert depth.shape == (64, 160)
+    assert (depth > 0).any()
+
+
+def test_without_transformers(relative: Path, tmp_path: Path) -> None:
+    arguments = STREET, "--weights", relative, "--out", tmp_path
+    line = fails("run", *arguments, without="transformers")
+    assert "pip install 'depth-recog[hf]'" in line
+
+
+def test_what_run_wrote_is_evaluated(relative: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ["run", STREET, "--weights", str(relative), "--device", "cpu", "--out", str(out)]
+    assert main(arguments) == 0
+    report = tmp_path / "r.json"
+    assert main(["evaluate", str(out), "--json", str(report)]) == 0
+    assert np.isfinite(json.loads(report.read_text())["depth"]["median_scaled"]["abs_rel"])

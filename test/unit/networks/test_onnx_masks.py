@@ -1,0 +1,431 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An ONNX segmentation model in the place of the mask network: fed right, tiled right, refused."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+
+pytest.importorskip("onnxruntime", reason="pip install '.[onnx]'")
+pytest.importorskip("onnx", reason="pip install '.[test]'")
+
+from commands import fails
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto
+from onnx_graphs import COLOURS, colours, describe, flat, places, two_inputs
+
+from depth_recog.cli.main import main
+from depth_recog.datasets.street import SyntheticStreet
+from depth_recog.errors import ConfigurationError, DeviceError, WeightsError
+from depth_recog.method.masking import CITYSCAPES, DYNAMIC, PresetRules
+from depth_recog.method.settings import Settings
+from depth_recog.networks import factory
+from depth_recog.networks.models import header_of, load_model, preset_rules
+from depth_recog.networks.onnx.session import choose_providers
+
+STREET = "synthetic:street?frames=3&width=160&height=64"
+CPU, CUDA, RT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+
+
+def scores_of(path: Path, image: torch.Tensor) -> torch.Tensor:
+    return load_model(str(path), "masks")[0](image)
+
+
+def noise(width: int, height: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+# What it is fed with
+
+
+def test_scores_of_a_graph_of_any_size_are_the_graphs(tmp_path: Path) -> None:
+    image = noise(96, 32)
+    model, header = load_model(str(colours(tmp_path / "c.onnx")), "masks")
+    assert header.classes == COLOURS
+    assert torch.equal(model(image), image)
+
+
+def test_what_is_fed_in_is_scaled_and_normalised(tmp_path: Path) -> None:
+    mean, std = [10.0, 20.0, 30.0], [2.0, 4.0, 8.0]
+    path = colours(tmp_path / "c.onnx", mean=mean, std=std, scale=255)
+    image = noise(64, 32)
+    fed = scores_of(path, image)
+    for channel in range(3):
+        expected = (image[:, channel] * 255 - mean[channel]) / std[channel]
+        torch.testing.assert_close(fed[:, channel], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_graph_of_bytes_gets_0_to_255(tmp_path: Path) -> None:
+    path = colours(tmp_path / "c.onnx", kind=TensorProto.UINT8)
+    image = noise(64, 32)
+    assert torch.equal(scores_of(path, image), (image * 255).round())
+
+
+@pytest.mark.parametrize("output", ["scores", "labels"])
+def test_channels_last(tmp_path: Path, output: str) -> None:
+    image = noise(64, 32)
+    path = colours(tmp_path / "c.onnx", layout="NHWC", output=output)
+    assert torch.equal(scores_of(path, image).argmax(1), image.argmax(1))
+
+
+def test_labels_become_scores(tmp_path: Path) -> None:
+    image = noise(64, 32)
+    scores = scores_of(colours(tmp_path / "c.onnx", output="labels"), image)
+    assert scores.shape == (1, 3, 32, 64)
+    assert torch.equal(scores.sum(1), torch.ones(1, 32, 64))
+    assert torch.equal(scores.argmax(1), image.argmax(1))
+
+
+@pytest.mark.parametrize("output", ["scores", "labels"])
+def test_a_coarse_answer_is_enlarged_to_the_frame(tmp_path: Path, output: str) -> None:
+    """A frame of two halves: the answer at stride 4 knows where they meet."""
+    image = torch.zeros(1, 3, 32, 64)
+    image[:, 0, :, :32] = 1
+    image[:, 2, :, 32:] = 1
+    scores = scores_of(colours(tmp_path / "c.onnx", stride=4, output=output), image)
+    assert scores.shape == (1, 3, 32, 64)
+    assert torch.equal(scores.argmax(1), image.argmax(1))
+
+
+# Tiles
+
+
+@settings(deadline=None, max_examples=25)
+@given(width=st.integers(33, 200), seed=st.integers(0, 99), tall=st.booleans())
+def test_a_long_frame_is_seen_whole_and_not_squashed(
+    tmp_path_factory: pytest.TempPathFactory, width: int, seed: int, tall: bool
+) -> None:
+    """Tiles of the square's own size change no pixel: a squashed frame would lose its noise."""
+    image = noise(width, 32, seed)
+    if width / 32 <= 1.1:
+        return
+    if tall:
+        image = image.transpose(2, 3).contiguous()
+    path = colours(tmp_path_factory.mktemp("t") / "c.onnx", size=(32, 32))
+    assert torch.equal(scores_of(path, image), image)
+
+
+@settings(deadline=None, max_examples=25)
+@given(width=st.integers(36, 150), tall=st.booleans())
+def test_every_pixel_is_answered_from_the_middle_of_a_tile(
+    tmp_path_factory: pytest.TempPathFactory, width: int, tall: bool
+) -> None:
+    """The graph says where in its tile a pixel lies."""
+    side = 32
+    path = places(tmp_path_factory.mktemp("t") / "p.onnx", side, across=not tall)
+    image = noise(width, side)
+    labels = scores_of(path, image.transpose(2, 3) if tall else image).argmax(1)[0]
+    place = (labels.T if tall else labels).numpy()
+    assert place.shape == (side, width)
+    start = np.arange(width) - place
+    assert (start == start[:1]).all()
+    starts = sorted(set(start[0].tolist()))
+    assert starts[0] == 0
+    assert starts[-1] == width - side
+    for before, after in pairwise(starts):
+        assert after - before <= 0.6 * side + 1
+    for pixel in range(width):
+        distances = [abs(pixel + 0.5 - (s + side / 2)) for s in starts]
+        own = abs(pixel + 0.5 - (start[0, pixel] + side / 2))
+        assert own == min(distances)
+
+
+def test_a_graph_of_another_scale_sees_the_same_picture(tmp_path: Path) -> None:
+    """A smooth picture, so that resizing there and back changes little."""
+    x, y = torch.meshgrid(torch.linspace(0, 6, 160), torch.linspace(0, 2, 64), indexing="xy")
+    image = torch.stack((x.sin(), (x + y).cos(), (y - x).sin()))[None] * 0.5 + 0.5
+    for size in ((48, 48), (100, 100), (128, 64), (64, 128)):
+        seen = scores_of(colours(tmp_path / "c.onnx", size=size), image)
+        assert (seen - image).abs().max() < 0.03, size
+
+
+def test_size_in_the_yaml_makes_tiles_of_a_graph_of_any_size(tmp_path: Path) -> None:
+    image = noise(96, 32)
+    path = colours(tmp_path / "c.onnx")
+    assert torch.equal(scores_of(describe(path, size=[32, 32]), image), image)
+    assert not torch.equal(scores_of(describe(path, size=[16, 16]), image), image)
+
+
+# What its classes mean
+
+
+def test_of_the_usual_dynamic_classes_those_that_it_knows(tmp_path: Path) -> None:
+    path = str(colours(tmp_path / "c.onnx", classes=["road", "car", "person"]))
+    rules = preset_rules(list(DYNAMIC), path)
+    assert rules == PresetRules(("road", "car", "person"), ("person", "car"))
+    assert preset_rules(["road"], path).dynamic == ("road",)
+    with pytest.raises(ConfigurationError, match=r"'bus'.*road, car, person"):
+        preset_rules(["car", "bus"], path)
+
+
+def test_the_yaml_names_what_can_move_unless_the_user_does(tmp_path: Path) -> None:
+    path = str(colours(tmp_path / "c.onnx", classes=["floor", "dog", "car"], dynamic=["dog"]))
+    assert preset_rules(list(DYNAMIC), path).dynamic == ("dog",)
+    assert preset_rules(["car"], path).dynamic == ("car",)
+
+
+def test_other_weights_know_cityscapes() -> None:
+    assert preset_rules(list(DYNAMIC), "") == PresetRules()
+    assert header_of("", "masks").classes == CITYSCAPES
+
+
+def test_ids_become_train_ids_by_name() -> None:
+    rules = PresetRules(("car", "dog", "road"), ("dog",))
+    ids = np.array([[0, 1, 2, 255]], np.uint8)
+    assert rules.train_ids(ids).tolist() == [[13, 255, 0, 255]]
+    assert rules.dynamic_pixels(ids).tolist() == [[False, True, False, False]]
+    assert not rules.sky_pixels(ids).any()
+    usual = np.arange(19, dtype=np.uint8)[None]
+    assert PresetRules().train_ids(usual).tolist() == usual.tolist()
+    assert PresetRules().sky_pixels(usual).nonzero()[1].tolist() == [CITYSCAPES.index("sky")]
+
+
+def test_an_assembly_keeps_its_own_rules_until_its_networks_are_others(tmp_path: Path) -> None:
+    path = str(colours(tmp_path / "c.onnx", classes=["road", "sky", "car"]))
+    rules = preset_rules(list(DYNAMIC), path)
+    ours = factory.assemble("cpu", mask_weights=path, settings=Settings(rules))
+    assert ours.recognizer.settings.rules == rules
+    assert ours.mask_model is ours.mask_network  # in its own precision, whatever ours is
+    changed = ours.with_settings(Settings(gate="off"))
+    assert changed.recognizer.settings == Settings(rules, "off")
+    again = factory.assemble("cpu", mask_weights=path, settings=Settings(rules), previous=ours)
+    assert again.mask_network is ours.mask_network
+    describe(Path(path), classes=["road", "sky", "car"], mean=[0.5, 0.5, 0.5])
+    other = factory.assemble("cpu", mask_weights=path, settings=Settings(rules), previous=ours)
+    assert other.mask_network is not ours.mask_network
+
+
+# The device
+
+
+def test_the_provider_is_the_devices() -> None:
+    cpu, second = torch.device("cpu"), torch.device("cuda:1")
+    everything = [RT, CUDA, CPU]
+    assert choose_providers(cpu, None, everything) == [(CPU, {})]
+    on_second = [(CUDA, {"device_id": 1}), (CPU, {})]
+    assert choose_providers(second, None, everything) == on_second
+    assert choose_providers(second, "tensorrt", everything) == [(RT, {"device_id": 1}), *on_second]
+    assert choose_providers(second, "cpu", everything) == [(CPU, {})]
+
+
+def test_a_missing_provider_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    gpu = torch.device("cuda")
+    with pytest.raises(DeviceError, match=r"'tensorrt'.*\(CPU.*onnxruntime-gpu"):
+        choose_providers(gpu, "tensorrt", [CPU])
+    with pytest.raises(DeviceError, match=r"'cuda'.*onnxruntime-gpu"):
+        choose_providers(gpu, "cuda", [CPU])
+    with pytest.raises(DeviceError, match="needs a GPU"):
+        choose_providers(torch.device("cpu"), "cuda", [CUDA, CPU])
+    assert not caplog.records
+    assert choose_providers(gpu, None, [CPU]) == [(CPU, {})]
+    assert "onnxruntime-gpu" in caplog.text
+
+
+def test_an_asked_provider_that_is_not_here(tmp_path: Path) -> None:
+    path = colours(tmp_path / "c.onnx", provider="cuda")
+    with pytest.raises(DeviceError, match="'cuda'"):
+        load_model(str(path), "masks")
+
+
+# What cannot be used
+
+
+def refused(path: Path, *words: str) -> None:
+    with pytest.raises(WeightsError) as caught:
+        load_model(str(path), "masks")
+    text = str(caught.value)
+    assert path.stem in text
+    assert "\n" not in text
+    for word in words:
+        assert word in text, f"{word!r} is not in {text!r}"
+
+
+def test_without_its_yaml(tmp_path: Path) -> None:
+    path = colours(tmp_path / "c.onnx")
+    path.with_suffix(".yaml").unlink()
+    refused(path, "c.yaml", "no such file", "classes: [")
+
+
+def test_without_the_graph(tmp_path: Path) -> None:
+    refused(tmp_path / "c.onnx", "no such file")
+
+
+@pytest.mark.parametrize("content", [b"", b"no graph", bytes(100)])
+def test_no_graph(tmp_path: Path, content: bytes) -> None:
+    path = colours(tmp_path / "c.onnx")
+    path.write_bytes(content)
+    refused(path, "onnxruntime cannot read it", "export it again")
+
+
+def test_a_graph_cut_off(tmp_path: Path) -> None:
+    path = places(tmp_path / "c.onnx", 32)
+    path.write_bytes(path.read_bytes()[:500])
+    refused(path, "cannot read it")
+
+
+@pytest.mark.parametrize("output", ["scores", "labels"])
+def test_other_classes_than_named(tmp_path: Path, output: str) -> None:
+    path = colours(tmp_path / "c.onnx", output=output, classes=["road", "car"])
+    if output == "scores":
+        refused(path, "1x3x64x128", "2 classes", "c.yaml")
+        return
+    model, _ = load_model(str(path), "masks")  # the grey picture of the trial is all of class 0
+    with pytest.raises(WeightsError, match=r"label 2.*names 2 classes"):
+        model(torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1).expand(1, 3, 32, 32))
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_answers_of_another_rank(tmp_path: Path, rank: int) -> None:
+    refused(flat(tmp_path / "f.onnx", rank), "scores of rank 4", "f.yaml")
+
+
+def test_scores_called_labels_and_labels_called_scores(tmp_path: Path) -> None:
+    path = colours(tmp_path / "c.onnx")
+    refused(describe(path, output="labels"), "labels of shape 1xHxW", "output: scores")
+    path = colours(tmp_path / "c.onnx", output="labels")
+    refused(describe(path, output="scores"), "scores of rank 4", "output: labels")
+
+
+def test_another_layout_than_named(tmp_path: Path) -> None:
+    path = colours(tmp_path / "c.onnx", size=(64, 32))
+    refused(describe(path, layout="NHWC"), "64 channels as NHWC", "layout")
+
+
+def test_two_inputs(tmp_path: Path) -> None:
+    refused(two_inputs(tmp_path / "c.onnx"), "2 inputs (a, b)")
+
+
+def test_another_size_than_the_graphs(tmp_path: Path) -> None:
+    path = colours(tmp_path / "c.onnx", size=(64, 32))
+    refused(describe(path, size=[32, 32]), "64x32", "size: [32, 32]")
+
+
+def test_half_of_a_size(tmp_path: Path) -> None:
+    refused(colours(tmp_path / "c.onnx", size=("width", 32)), "one side", "size")
+
+
+@pytest.mark.parametrize("network", ["depth", "pose"])
+def test_only_masks_can_be_onnx(tmp_path: Path, network: str) -> None:
+    path = colours(tmp_path / "c.onnx")
+    with pytest.raises(WeightsError, match=f"mask network only; a {network} network"):
+        load_model(str(path), network)
+
+
+BAD_YAML = {
+    "no mapping": ("[road]", "keys with values"),
+    "no YAML": ("classes: [", "no readable YAML"),
+    "no classes": ("output: labels", "classes is missing"),
+    "classes is a word": ("classes: road", "classes: a list"),
+    "yes is no name": ("classes: [road, yes]", "classes: True"),
+    "none at all": ("classes: []", "classes: 0 names"),
+    "twice": ("classes: [car, car]", "'car' is there twice"),
+    "unknown key": ("classes: [car]\nmeen: 3", "'meen'"),
+    "mean": ("classes: [car]\nmean: 3", "mean: three numbers"),
+    "std": ("classes: [car]\nstd: [1, 0, 1]", "std: 0"),
+    "scale": ("classes: [car]\nscale: big", "scale: 'big'"),
+    "layout": ("classes: [car]\nlayout: HWC", "'HWC' is not one of NCHW, NHWC"),
+    "output": ("classes: [car]\noutput: masks", "not one of scores, labels"),
+    "size": ("classes: [car]\nsize: [3]", "[width, height]"),
+    "dynamic": ("classes: [car]\ndynamic: [bus]", "'bus' is not one of the classes"),
+    "provider": ("classes: [car]\nprovider: npu", "not one of cpu, cuda, tensorrt"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_YAML)
+def test_a_yaml_that_cannot_be_used(tmp_path: Path, case: str) -> None:
+    text, words = BAD_YAML[case]
+    path = colours(tmp_path / "c.onnx")
+    path.with_suffix(".yaml").write_text(text)
+    refused(path, "c.yaml", words)
+
+
+def test_without_onnxruntime(tmp_path: Path) -> None:
+    path = colours(tmp_path / "c.onnx")
+    arguments = STREET, "--mask-weights", path, "--out", tmp_path / "out"
+    line = fails("run", *arguments, without="onnxruntime")
+    assert "c.onnx" in line
+    assert "pip install 'depth-recog[onnx]'" in line
+
+
+# Through the front door
+
+
+def images() -> list[np.ndarray]:
+    street = SyntheticStreet(frames=3, width=160, height=64)
+    return [frame.image for frame in street]
+
+
+@pytest.mark.parametrize("size", [("width", "height"), (64, 64)])
+@pytest.mark.parametrize("output", ["scores", "labels"])
+def test_run_with_an_onnx_model(tmp_path: Path, size: tuple, output: str) -> None:
+    classes = ["road", "car", "sky"]
+    path = colours(tmp_path / "c.onnx", size=size, output=output, classes=classes)
+    out = tmp_path / "out"
+    arguments = ["run", STREET, "--mask-weights", str(path), "--gate", "all", "--out", str(out)]
+    assert main([*arguments, "--device", "cpu"]) == 0
+    report = json.loads((out / "run.json").read_text())
+    assert report["classes"] == classes
+    assert report["dynamic_classes"] == ["car"]
+    assert report["mask_weights"]["path"] == str(path)
+    agree = []
+    for index, image in enumerate(images()):
+        labels = cv2.imread(str(out / "mask" / f"{index:010d}.png"), cv2.IMREAD_UNCHANGED)
+        moving = cv2.imread(str(out / "moving" / f"{index:010d}.png"), cv2.IMREAD_UNCHANGED)
+        depth = cv2.imread(str(out / "depth" / f"{index:010d}.png"), cv2.IMREAD_UNCHANGED)
+        assert set(np.unique(labels)) <= {0, 1, 2}
+        assert np.array_equal(moving == 2, labels == 1)
+        sky = (labels == 2) & (depth > 0)
+        assert depth[sky].size == 0 or depth[sky].max() <= 40 * 256
+        agree.append((labels == image.argmax(-1)).mean())
+    # The networks see the frame enlarged, and a grey pixel may be of any class.
+    assert min(agree) > 0.8
+
+
+def test_what_run_wrote_is_evaluated_by_its_own_classes(tmp_path: Path) -> None:
+    path = colours(tmp_path / "c.onnx", classes=["road", "car", "dog"], dynamic=["dog"])
+    out, report = tmp_path / "out", tmp_path / "report.json"
+    arguments = ["--mask-weights", str(path), "--device", "cpu"]
+    assert main(["run", STREET, *arguments, "--out", str(out)]) == 0
+    assert main(["evaluate", str(out), "--json", str(report)]) == 0
+    assert main(["evaluate", STREET, *arguments, "--json", str(tmp_path / "live.json")]) == 0
+    written, live = (json.loads(p.read_text()) for p in (report, tmp_path / "live.json"))
+    assert written["gate"] == live["gate"]
+
+
+def test_run_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = colours(tmp_path / "c.onnx")
+    path.with_suffix(".yaml").write_text(yaml.safe_dump({"classes": ["a"]}))
+    out = str(tmp_path / "out")
+    assert main(["run", STREET, "--mask-weights", str(path), "--out", out]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "c.onnx" in line
+    assert "c.yaml" in line
+    assert not Path(out).exists()
+
+
+def test_training_takes_its_labels_by_name(tmp_path: Path) -> None:
+    """A folder of images has no labels of its own."""
+    pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
+    from training_runs import eyes, part, quick
+
+    from depth_recog.datasets.camera_yaml import write_camera_yaml
+    from depth_recog.training.cache import prepare
+
+    clip = tmp_path / "clip"
+    clip.mkdir()
+    street = SyntheticStreet(frames=3, width=160, height=64)
+    for frame in street:
+        cv2.imwrite(str(clip / f"{frame.name}.png"), frame.image[..., ::-1])
+    write_camera_yaml(clip / "camera.yaml", street.camera)
+    path = colours(tmp_path / "c.onnx", classes=["sky", "dog", "car"])
+    config = quick(Path("depth-street"), masks=str(path))
+    frames = prepare(part(str(clip)), (160, 64), eyes(config), tmp_path / "cache")
+    ids = np.array([CITYSCAPES.index("sky"), 255, CITYSCAPES.index("car")])
+    expected = ids[np.stack(images()).argmax(-1)]
+    assert np.array_equal(np.asarray(frames.labels), expected)

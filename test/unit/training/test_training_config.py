@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration: what is printed can be read, and what cannot be used is named."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
+
+from depth_recog.cli.main import main
+from depth_recog.errors import ConfigurationError
+from depth_recog.training.config import (
+    Config,
+    Group,
+    make_config,
+    read_config,
+    set_value,
+    write_config,
+)
+
+
+def test_what_is_printed_is_the_default_configuration_and_every_key_has_its_comment(capsys) -> None:
+    assert main(["train", "--print-config"]) == 0
+    text = capsys.readouterr().out
+    assert make_config(yaml.safe_load(text), "printed") == Config()
+    lines = text.splitlines()
+    keys = [n for n, line in enumerate(lines) if not line.lstrip().startswith("#")]
+    assert all(lines[n - 1].lstrip().startswith("# ") for n in keys)
+
+
+def test_the_command_line_stands_over_the_file(tmp_path: Path, capsys) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("steps: 7\nloss: {sky: 0.1, exact: 0.2}\nsources: [there]\n")
+    arguments = ["here", "--config", str(file), "--set", "loss.sky=0", "--set", "gate=off"]
+    assert main(["train", *arguments, "--print-config", "--validate", "held@1:5"]) == 0
+    config = make_config(yaml.safe_load(capsys.readouterr().out), "printed")
+    assert (config.steps, config.loss.sky, config.loss.exact) == (7, 0, 0.2)
+    assert (config.sources, config.validate_on) == (("here",), ("held@1:5",))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"stepps": 3}, ("unknown key 'stepps'", "steps", "patience")),
+        ({"loss": {"alfa": 1}}, ("unknown key 'loss.alfa'", "alpha")),
+        ({"loss": {"alpha": 1.5}}, ("loss.alpha", "1.5", "less than or equal to 1")),
+        ({"gate": "pixel"}, ("gate", "'auto', 'off', 'all', 'image' or 'object'")),
+        ({"motion": "odometry"}, ("motion", "'auto', 'recorded' or 'network'")),
+        ({"size": [100, 64]}, ("size", "multiples of 32")),
+        ({"dynamic_classes": ["cars"]}, ("dynamic_classes", "'cars'", "bicycle")),
+        ({"steps": 0}, ("steps", "greater than or equal to 1")),
+        ({"rate": float("nan")}, ("rate", "nan")),
+        ({"name": "a/b"}, ("name", "a/b")),
+        ({"validation": 3}, ("validation", "3")),
+        ({"steps": 1.5, "batch": "x"}, ("steps", "batch")),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_allowed(values: dict, words: tuple[str, ...]) -> None:
+    if "stepps" in values:
+        words = words[:2]
+    with pytest.raises(ConfigurationError) as caught:
+        make_config(values, "c.yaml")
+    for word in ("c.yaml", *words):
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["steps", "=3", "loss.=1", "steps=[", "steps.more=1"])
+def test_an_assignment_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError):
+        set_value({"steps": 3}, text)
+
+
+@pytest.mark.parametrize("content", ["- a\n", "a: [", "\x00", b"\xff\xfe"])
+def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, content: str | bytes) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ConfigurationError, match=r"c\.yaml"):
+        read_config(file)
+
+
+def test_texts_that_yaml_would_read_as_something_else_come_back() -> None:
+    config = make_config({"licence": "no", "sources": ["1:2", "a: b", "#x"], "name": "0"}, "test")
+    assert make_config(yaml.safe_load(write_config(config)), "written") == config
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["synthetic"],
+        ["--out", "OUT"],
+        ["synthetic@5:2", "--out", "OUT"],
+        ["synthetic@900:", "--out", "OUT"],
+        ["nowhere", "--out", "OUT"],
+        ["synthetic", "--out", "OUT", "--set", "start.depth=nowhere"],
+        ["synthetic", "--out", "OUT", "--set", "batch=3", "--set", "devices=2"],
+        ["--out", "OUT", "--resume"],
+        ["synthetic", "--out", "OUT", "--resume"],
+    ],
+)
+def test_a_mistake_ends_with_one_line_and_1(arguments: list[str], tmp_path: Path, capsys) -> None:
+    arguments = [str(tmp_path / "run") if a == "OUT" else a for a in arguments]
+    assert main(["train", *arguments]) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("depth-recog train: ")
+    assert not any("Traceback" in line for line in lines)
+
+
+def leaves(group: Group, prefix: str = "") -> dict[str, str]:
+    """Every key with its default, as YAML writes it."""
+    found = {}
+    for name, value in group:
+        if isinstance(value, Group):
+            found |= leaves(value, f"{prefix}{name}.")
+            continue
+        plain = list(value) if isinstance(value, tuple) else value
+        text = yaml.safe_dump(plain, default_flow_style=True, width=10**6)
+        found[prefix + name] = text.removesuffix("\n").removesuffix("...").rstrip()
+    return found
+
+
+def test_every_default_is_given_its_reason() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "training.md").read_text(encoding="utf-8")
+    section = page.split("\n## Configuration\n")[1].split("\n## ")[0]
+    rows = dict(re.findall(r"^\| `([\w.]+)` \| (.*?) \| .+ \|$", section, flags=re.M))
+    assert rows == leaves(Config())

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`depth-recog train` on from a directory of transformers, and what comes out."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+pytest.importorskip("transformers", reason="pip install '.[hf]'")
+pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
+
+from hf_models import depth_anything
+from training_runs import SIZE, STREET, eyes, part, quick
+
+from depth_recog.cli.main import main
+from depth_recog.evaluation.splits import trained_on
+from depth_recog.method.loss.photometric import masked_mean
+from depth_recog.networks.models import load_model
+from depth_recog.networks.weights import read_card
+from depth_recog.training import checkpoint
+from depth_recog.training.align import MEDIANS, align
+from depth_recog.training.data import read_data, read_samples
+from depth_recog.training.learner import Prediction
+from depth_recog.training.objective import compare_batch
+
+STEPS = 12
+
+
+@pytest.fixture(scope="module")
+def relative(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return depth_anything(tmp_path_factory.mktemp("hf") / "theirs")
+
+
+def trained(folder: Path, start: Path, name: str) -> Path:
+    values = {
+        "start": {"depth": str(start)},
+        "size": list(SIZE),
+        "steps": STEPS,
+        "batch": 2,
+        "rate": 1e-3,
+        "average": 0.5,
+        "workers": 0,
+        "device": "cpu",
+        "loss": {"exact": 0},
+        "validation": {"every": 6, "frames": 2},
+        "licence": "none: drawn by computation",
+    }
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(values))
+    out = folder / name
+    arguments = ["train", STREET, "--config", str(folder / f"{name}.yaml"), "--out", str(out)]
+    assert main(arguments) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def run(relative: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(tmp_path_factory.mktemp("run"), relative, "mine")
+
+
+def test_the_result_is_a_directory_that_weights_takes_again(run: Path, tmp_path: Path) -> None:
+    made = run / "mine"
+    network, header = load_model(str(made), "depth")
+    assert (header.unit, header.size) == ("metres", SIZE)
+    best = checkpoint.load(run / "checkpoints" / "best.pt")["average"]
+    for key, value in network.state_dict().items():
+        torch.testing.assert_close(value, best[f"depth.{key}"], rtol=1e-6, atol=0)
+    assert not list(run.glob("*.partial"))
+    assert not list(run.glob("*.safetensors"))
+    out = tmp_path / "out"
+    arguments = ["run", STREET, "--weights", str(made), "--limit", "1", "--out", str(out)]
+    assert main([*arguments, "--device", "cpu"]) == 0
+    assert json.loads((out / "run.json").read_text())["unit"] == "metres"
+
+
+def test_it_has_a_card(run: Path) -> None:
+    made = run / "mine"
+    header = load_model(str(made), "depth")[1]
+    card = read_card(made / "README.md")
+    assert card["sha256"] == header.sha256
+    assert card["licence"] == "none: drawn by computation"
+    assert card["origin"].startswith("started from theirs")
+    assert card["unit"].startswith("metres: by the recorded motion")
+    # The start does not say what it saw: nobody can take the result for innocent.
+    assert card["train_files"].startswith("not known")
+    assert trained_on(header) is None
+
+
+def test_a_damaged_result_is_found_out(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(run / "mine", tmp_path / "copy"))
+    data = bytearray((copy / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (copy / "model.safetensors").write_bytes(data)
+    assert main(["weights", "verify", str(run / "mine")]) == 0
+    assert "ok     mine: sha256 " in capsys.readouterr().out
+    for command in (
+        ["run", STREET, "--out", str(tmp_path / "out"), "--weights"],
+        ["weights", "verify"],
+    ):
+        assert main([*command, str(copy)]) == 1
+        assert "README.md" in capsys.readouterr().err
+
+
+def test_it_learnt(relative: Path, run: Path) -> None:
+    """Its own steps, and not only a new scale."""
+    before = load_model(str(relative), "depth")[0].model.state_dict()
+    last = checkpoint.load(run / "checkpoints" / "last.pt")["learner"]
+    changed = [k for k, v in before.items() if not torch.equal(v, last[f"depth.model.{k}"])]
+    assert len(changed) > len(before) / 2
+
+
+def test_training_goes_on_from_the_result(run: Path, tmp_path: Path) -> None:
+    """Its files are listed from now on, and its scale is kept."""
+    made = run / "mine"
+    (made / "train.sha256").write_text(f"{'a' * 64}  drive/0000000001.jpg\n")
+    again = trained(tmp_path, made, "again")
+    network, header = load_model(str(again / "again"), "depth")
+    assert trained_on(header) == {"a" * 64: "drive/0000000001.jpg"}
+    first = load_model(str(made), "depth")[0]
+    assert float(network.log_scale) == pytest.approx(float(first.log_scale), abs=0.1)
+    assert abs(float(first.log_scale)) > 0.5
+    assert read_card(again / "again" / "README.md")["train_files"] == "train.sha256"
+
+
+def test_the_scale_is_where_the_images_fit_best(relative: Path, tmp_path: Path) -> None:
+    config = quick(relative, gate="all")
+    seen = eyes(config)
+    data = read_data(config, [part(STREET)], [], SIZE, seen, tmp_path, print, lambda: False)
+    samples = read_samples(config, data.lessons, False)
+    network, _ = load_model(str(relative), "depth")
+    assert not network.scaled
+    unscaled = network.inverse_depths
+    batches = [samples.still(i) for i in (0, len(samples) - 1)]
+
+    def error(factor: float) -> float:
+        total = 0.0
+        for batch in batches:
+            image = batch.frames[:, 0].float() / 255
+            inverse = unscaled(image, batch.intrinsics[:, 1, 1])[0] * factor
+            compared = compare_batch(batch, Prediction([inverse], None), config.loss)
+            total += float(masked_mean(compared.error[0], compared.seen[0])[0].sum())
+        return total
+
+    with torch.no_grad():
+        before = error(1.0)
+        median = align(network, samples, config.loss, torch.device("cpu"))
+        assert median in MEDIANS
+        image = samples.still(0).frames[:, 0].float() / 255
+        depth = network(image, torch.tensor([100.0]))
+        # The street is some metres to some tens of metres away; the start said centimetres.
+        assert 2 < float(depth.median()) < 60
+        after = error(1.0)
+        assert after < before
+        assert all(after <= error(f) * 1.05 for f in np.geomspace(0.01, 100, 9))

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training computes what the method says, only faster; and what is masked teaches nothing."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import interpolate
+
+pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
+
+from depth_recog.method.geometry.se3 import from_vector
+from depth_recog.method.loss import photometric
+from depth_recog.method.loss.fused import Reference, box, box_adjoint, photometric_errors
+from depth_recog.method.loss.pair import minimum_over_neighbours, pair_error, still_pixels
+from depth_recog.method.loss.photometric import masked_mean
+from depth_recog.method.loss.smoothness import gradient_error
+from depth_recog.training.batches import Batch
+from depth_recog.training.config import Loss
+from depth_recog.training.learner import Prediction
+from depth_recog.training.objective import compare, objective
+
+B, N, H, W = 2, 2, 20, 28
+ROAD, BUILDING, SKY = 0, 2, 10
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def smooth(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Images with structure wider than a pixel: bilinear samples of noise say little."""
+    *lead, height, width = shape
+    coarse = random(*lead, height // 4, width // 4, seed=seed)
+    flat = coarse.reshape(-1, 1, height // 4, width // 4)
+    return interpolate(flat, size=(height, width), mode="bicubic").clamp(0, 1).reshape(shape)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(3, 9), st.integers(3, 9), st.integers(0, 99))
+def test_the_box_filter_and_its_adjoint_belong_together(height: int, width: int, seed: int) -> None:
+    a, b = random(2, height, width, seed=seed), random(2, height, width, seed=seed + 1)
+    padded = torch.nn.functional.pad(a[:, None], (1, 1, 1, 1), mode="reflect")
+    torch.testing.assert_close(box(a), torch.nn.functional.avg_pool2d(padded, 3, 1)[:, 0])
+    torch.testing.assert_close((box(a) * b).sum(), (a * box_adjoint(b)).sum())
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.85, 1.0])
+def test_the_written_out_gradient_is_that_of_the_plain_error(alpha: float) -> None:
+    first, images = random(B, 3, 8, 9), random(3, B, 3, 8, 9, seed=1).requires_grad_()
+    plain = torch.stack([photometric.photometric_error(first, i, alpha)[:, 0] for i in images])
+    fused = photometric_errors(Reference.of(first), images, alpha)
+    torch.testing.assert_close(fused, plain)
+    upstream = random(*plain.shape, seed=2)
+    expected = torch.autograd.grad(plain, images, upstream)[0]
+    torch.testing.assert_close(torch.autograd.grad(fused, images, upstream)[0], expected)
+
+
+class Scene:
+    """Two frames' comparison with two neighbours each, in float64."""
+
+    def __init__(self, masks: bool) -> None:
+        self.first = smooth(B, 3, H, W)
+        self.seconds = smooth(N, B, 3, H, W, seed=1) * 0.3 + self.first * 0.7
+        self.intrinsics = torch.tensor(
+            [[25.0, 0, 13.2], [0, 24, 9.7], [0, 0, 1]], dtype=torch.float64
+        ).expand(B, 3, 3)
+        vectors = (random(N, B, 6, seed=3) - 0.5) * torch.tensor([0.05] * 3 + [0.4] * 3)
+        self.motions = from_vector(vectors)
+        self.masked = torch.zeros(N, B, 2, H, W, dtype=torch.bool)
+        if masks:
+            self.masked[0, :, 0, 3:9, 4:12] = True
+            self.masked[1, 0, 1, 8:15, 10:20] = True
+        self.inverses = [
+            (0.1 + 0.3 * smooth(B, 1, H // s, W // s, seed=5 + s)).requires_grad_() for s in (1, 4)
+        ]
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_all_scales_and_neighbours_at_once_are_the_method_pair_by_pair(masks: bool) -> None:
+    scene = Scene(masks)
+    found = compare(
+        scene.first,
+        scene.seconds,
+        scene.inverses,
+        scene.intrinsics,
+        scene.motions,
+        scene.masked,
+        0.85,
+    )
+    assert found.valid.any()
+    assert (found.seen & ~found.valid).any(), "auto-masking left nothing out: nothing is tested"
+    for scale, inverse in enumerate(scene.inverses):
+        enlarged = interpolate(inverse, size=(H, W), mode="bilinear", align_corners=False)
+        pairs = [
+            pair_error(
+                scene.first,
+                scene.seconds[n],
+                1 / enlarged,
+                scene.intrinsics,
+                scene.motions[n],
+                scene.masked[n, :, :1],
+                scene.masked[n, :, 1:],
+            )
+            for n in range(N)
+        ]
+        errors = [p.error for p in pairs], [p.valid for p in pairs]
+        error, seen = minimum_over_neighbours(*errors)
+        valid = seen & ~still_pixels(error, scene.first, list(scene.seconds))
+        assert torch.equal(found.seen[scale], seen)
+        assert torch.equal(found.valid[scale], valid)
+        torch.testing.assert_close(found.error[scale][seen], error[seen])
+        expected = torch.autograd.grad(masked_mean(error, valid)[0].sum(), inverse)[0]
+        mean = masked_mean(found.error[scale], found.valid[scale])[0].sum()
+        got = torch.autograd.grad(mean, inverse, retain_graph=True)[0]
+        torch.testing.assert_close(got, expected)
+
+
+def batch_of(scene: Scene, **changes: torch.Tensor) -> Batch:
+    frames = torch.cat((scene.first[:, None], scene.seconds.transpose(0, 1)), 1)
+    values = {
+        "frames": (frames * 255).round().to(torch.uint8),
+        "masked": scene.masked.transpose(0, 1),
+        "labels": torch.zeros(B, 1, H, W, dtype=torch.uint8),
+        "intrinsics": scene.intrinsics.float(),
+        "motions": scene.motions.transpose(0, 1).float(),
+        "truth": torch.full((B, 1, H, W), torch.nan),
+        "anchor": torch.full((B, 1, H, W), 0.2),
+        "colours": torch.ones(B, 4),
+        "plain": torch.zeros(B, 0, dtype=torch.uint8),
+        "mirror": torch.eye(4).expand(B, 4, 4),
+    }
+    return Batch(**(values | changes))
+
+
+def predicted(scene: Scene, motions: torch.Tensor | None = None) -> Prediction:
+    return Prediction([i.detach().float().requires_grad_() for i in scene.inverses], motions)
+
+
+def itself(count: torch.Tensor) -> torch.Tensor:
+    return count
+
+
+def test_a_mover_in_a_masked_region_does_not_change_the_gradient() -> None:
+    """Whatever is painted where it is masked, in the frame or in a neighbour."""
+    scene = Scene(True)
+    region = torch.zeros(H, W, dtype=torch.bool)
+    region[5:12, 6:18] = True
+    scene.masked = region.expand(N, B, 2, H, W).clone()
+    gradients = []
+    for paint in (None, 0, 1):
+        batch = batch_of(scene)
+        if paint is not None:
+            batch.frames[:, paint, :, 5:12, 6:18] = 255
+        answer = predicted(scene)
+        # The edges of the smoothness are the image's, masked or not: it is left out here.
+        terms, _ = objective(batch, answer, Loss(smoothness=0, sky=0), itself)
+        gradients.append(torch.autograd.grad(terms.total, answer.inverses))
+    for painted in gradients[1:]:
+        for a, b in zip(gradients[0], painted, strict=True):
+            assert torch.equal(a, b)
+    assert all((g != 0).any() for g in gradients[0]), "nothing is compared outside either"
+
+
+def test_the_parts_add_up_and_each_is_what_the_method_says() -> None:
+    scene = Scene(False)
+    labels = torch.zeros(B, 1, H, W, dtype=torch.uint8)
+    labels[0, :, :4] = SKY
+    truth = torch.full((B, 1, H, W), 5.0)
+    truth[:, :, :4] = torch.inf
+    answer = predicted(scene)
+    weights = Loss(smoothness=0.1, exact=0.2, sky=0.3, contact=0.4)
+    terms, compared = objective(
+        batch_of(scene, labels=labels, truth=truth), answer, weights, itself
+    )
+    torch.testing.assert_close(terms.total, sum(terms[1:]))
+    means = [
+        masked_mean(e, v)[0].mean() for e, v in zip(compared.error, compared.valid, strict=True)
+    ]
+    torch.testing.assert_close(terms.photometric, means[0] + 0.5 * means[1])
+    first = scene.first.mul(255).round().div(255).float()
+    gradients = [
+        gradient_error(i, interpolate(first, size=i.shape[2:], mode="area"))
+        for i in answer.inverses
+    ]
+    torch.testing.assert_close(terms.smoothness, 0.1 * (gradients[0] + 0.5 * gradients[1]))
+    fine = answer.inverses[0]
+    log_error = ((1 / fine).log() - torch.tensor(5.0).log()).abs()[:, :, 4:].mean()
+    torch.testing.assert_close(terms.exact, 0.2 * log_error)
+    torch.testing.assert_close(terms.sky, 0.3 * fine[0, :, :4].mean())
+    assert terms.scale == 0, "recorded motion keeps the scale by itself"
+
+
+def test_only_the_scale_term_sees_the_scale_of_a_depth_without_recorded_motion() -> None:
+    scene = Scene(False)
+    unknown = torch.full((B, 2, 4, 4), torch.nan)
+    motions = scene.motions.transpose(0, 1).float()
+    anchor = scene.inverses[0].detach().float()
+    labels = torch.full((B, 1, H, W), BUILDING, dtype=torch.uint8)
+    labels[:, :, H // 2 :] = ROAD
+    anchor[labels != ROAD] *= 3  # what the start says elsewhere is not asked
+    batch = batch_of(scene, motions=unknown, anchor=anchor, labels=labels)
+    weights = Loss(exact=0, sky=0)
+    found = []
+    for factor in (1.0, 1.5):
+        inverses = [(i.detach().float() / factor).requires_grad_() for i in scene.inverses]
+        terms, _ = objective(batch, Prediction(inverses, motions), weights, itself)
+        slopes = torch.autograd.grad(terms.photometric, inverses)
+        along = sum((i * g).sum() for i, g in zip(inverses, slopes, strict=True))
+        across = sum((i * g).abs().sum() for i, g in zip(inverses, slopes, strict=True))
+        assert abs(along) < 1e-4 * across, "the photometric error pulls at the scale"
+        found.append(terms)
+    torch.testing.assert_close(found[0].photometric, found[1].photometric, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found[0].smoothness, found[1].smoothness)
+    assert found[0].scale < 1e-9
+    torch.testing.assert_close(found[1].scale, torch.tensor(1.5).log() ** 2)
+    free, _ = objective(batch, Prediction(inverses, motions), Loss(scale=0), itself)
+    assert not torch.isclose(free.photometric, found[0].photometric, rtol=1e-3)
+
+
+def test_a_mirrored_sample_has_the_loss_of_the_original_with_the_network_s_motion() -> None:
+    scene = Scene(False)
+    unknown = torch.full((B, 2, 4, 4), torch.nan)
+    motions = scene.motions.transpose(0, 1).float()
+    batch = batch_of(scene, motions=unknown)
+    terms, _ = objective(batch, predicted(scene, motions), Loss(), itself)
+    k = scene.intrinsics.float().clone()
+    k[:, 0, 2] = W - 1 - k[:, 0, 2]
+    turned = batch_of(
+        scene,
+        motions=unknown,
+        frames=batch.frames.flip(-1),
+        intrinsics=k,
+        mirror=torch.diag(torch.tensor([-1.0, 1, 1, 1])).expand(B, 4, 4),
+    )
+    answer = Prediction([i.detach().float().flip(-1) for i in scene.inverses], motions)
+    mirrored, _ = objective(turned, answer, Loss(), itself)
+    torch.testing.assert_close(mirrored.total, terms.total, atol=1e-5, rtol=1e-4)
+
+
+def test_a_batch_without_a_comparable_pixel_is_zero_and_not_nan() -> None:
+    scene = Scene(False)
+    scene.masked[:] = True
+    answer = predicted(scene)
+    terms, _ = objective(batch_of(scene), answer, Loss(smoothness=0), itself)
+    assert terms.total == 0
+    for gradient in torch.autograd.grad(terms.total, answer.inverses):
+        assert (gradient == 0).all()
