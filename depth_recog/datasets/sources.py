@@ -15,10 +15,10 @@ from depth_recog.datasets.kitti.raw import KittiRaw
 from depth_recog.datasets.media.folder import Folder
 from depth_recog.datasets.media.v4l2 import V4l2
 from depth_recog.datasets.media.video import VIDEO_SUFFIXES, Video
-from depth_recog.datasets.research.cityscapes import Cityscapes
+from depth_recog.datasets.research.cityscapes.reader import Cityscapes
 from depth_recog.datasets.research.seven_scenes import SevenScenes
 from depth_recog.datasets.research.tum_rgbd import TumRgbd
-from depth_recog.datasets.research.vkitti2 import VKitti2
+from depth_recog.datasets.research.vkitti2.reader import VKitti2
 from depth_recog.datasets.sequence import Sequence
 from depth_recog.errors import SourceError
 

@@ -14,7 +14,7 @@ from depth_recog.method.geometry.camera import Camera
 
 
 @dataclass(frozen=True)
-class Calibration:
+class CameraCalibration:
     """What a CameraInfo says of the image that comes with it.
 
     Attributes:
@@ -45,7 +45,7 @@ def identity(info: Any) -> tuple[object, ...]:
     )
 
 
-def from_message(info: Any, image_is_rectified: bool = False) -> Calibration:
+def from_message(info: Any, image_is_rectified: bool = False) -> CameraCalibration:
     """Read a CameraInfo: region of interest and binning applied.
 
     Args:
@@ -61,7 +61,7 @@ def from_message(info: Any, image_is_rectified: bool = False) -> Calibration:
     rectified = Camera.from_matrix(new, info.width, info.height)
     if image_is_rectified:
         window = _window(rectified, info)
-        return Calibration(window, window, np.eye(3))
+        return CameraCalibration(window, window, np.eye(3))
     distortion = tuple(float(d) for d in info.d)
     model = info.distortion_model or "plumb_bob"
     # A fisheye lens with zeros is not a pinhole; zeros of the other models mean no distortion.
@@ -80,7 +80,7 @@ def from_message(info: Any, image_is_rectified: bool = False) -> Calibration:
     rotation = r if r.any() else np.eye(3)
     if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3):
         raise CalibrationError("the rectification matrix R is no rotation: calibrate again")
-    return Calibration(_window(raw, info), _window(rectified, info), rotation)
+    return CameraCalibration(_window(raw, info), _window(rectified, info), rotation)
 
 
 def _window(camera: Camera, info: Any) -> Camera:

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from street_files import damaged, write_png
 
-from depth_recog.datasets.research.cityscapes import Cityscapes
+from depth_recog.datasets.research.cityscapes.reader import Cityscapes
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import open_source
 from depth_recog.datasets.street import SyntheticStreet

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.street import SCENES, SyntheticStreet, parse_spec
-from depth_recog.datasets.street.view import View
+from depth_recog.datasets.street.view import StreetView
 from depth_recog.errors import SourceError
 
 Float = NDArray[np.float64]
@@ -26,7 +26,7 @@ def ray(street: SyntheticStreet, x: float, y: float) -> Float:
     return np.array([(x - camera.cx) / camera.fx, (y - camera.cy) / camera.fy, 1.0])
 
 
-def cast(view: View, direction: Float) -> tuple[float, int]:
+def cast(view: StreetView, direction: Float) -> tuple[float, int]:
     """Slow reference: depth along one ray and the row of `view.part`; nothing of it is clever."""
     best, part = np.inf, -1
     mesh = view.mesh

@@ -58,7 +58,7 @@ def test_boxes_hold_the_pixels_of_cars_and_people_and_each_has_some(scene: str) 
             held = inside(box, cloud) & (truth.labels == KINDS[box.kind])
             assert held.any(), f"{track} has no pixel in frame {i}"
             rest &= ~held
-            # A thing keeps its size, and stands upright on the ground.
+            # An object keeps its size, and stands upright on the ground.
             assert sizes.setdefault(track, box.size) == box.size
             pose = world(truth, box)
             np.testing.assert_allclose(pose[:3, 2], (0, -1, 0), atol=1e-9)
@@ -74,11 +74,11 @@ def test_a_box_is_as_large_as_what_it_holds() -> None:
     for i in range(0, 40, 3):
         view, truth = street.view(i), street.truth(i)
         boxes = by_track(truth)
-        for k, thing in enumerate(view.things, start=1):
-            if thing.track not in boxes:
+        for k, item in enumerate(view.objects, start=1):
+            if item.track not in boxes:
                 continue
-            box = boxes[thing.track]
-            mesh = only(view.mesh, view.thing[1:] == k)
+            box = boxes[item.track]
+            mesh = only(view.mesh, view.object_ids[1:] == k)
             # Points on an ellipsoid: its axes map them to the unit sphere.
             sphere = np.random.default_rng(0).normal(size=(2000, 3))
             sphere /= np.linalg.norm(sphere, axis=1, keepdims=True)
@@ -92,7 +92,7 @@ def test_a_box_is_as_large_as_what_it_holds() -> None:
             assert room.min() > -1e-6
             if box.kind == "car":
                 assert room.max() < 1e-6
-            reach[thing.track] = np.minimum(reach.get(thing.track, room), room)
+            reach[item.track] = np.minimum(reach.get(item.track, room), room)
     loosest = [room.max() for track, room in reach.items() if track.startswith("walker")]
     assert np.median(loosest) < 0.02
 
@@ -223,14 +223,14 @@ def visible_shares(street: SyntheticStreet, index: int) -> dict[str, float]:
     surfaces = project(camera, view.mesh, view.plane)
     ids = visible(camera, surfaces)[1]
     row = np.concatenate(([0], surfaces.face + 1, surfaces.round + 1 + len(view.mesh.corners)))
-    thing = np.where(ids < 0, 0, view.thing[row][ids])
+    object_ids = np.where(ids < 0, 0, view.object_ids[row][ids])
     shares = {}
-    for k, mover in enumerate(view.things, start=1):
+    for k, mover in enumerate(view.objects, start=1):
         if not mover.track.startswith("parked"):
-            alone = project(camera, only(view.mesh, view.thing[1:] == k), view.plane)
+            alone = project(camera, only(view.mesh, view.object_ids[1:] == k), view.plane)
             pixels = int((visible(camera, alone)[1] > 0).sum())
             if pixels >= 15:
-                shares[mover.track] = float((thing == k).sum()) / pixels
+                shares[mover.track] = float((object_ids == k).sum()) / pixels
     return shares
 
 

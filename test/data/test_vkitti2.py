@@ -14,7 +14,7 @@ from PIL import Image
 from street_files import damaged, extent, lead_car, unproject, write_png
 
 from depth_recog.datasets.boxes import Box
-from depth_recog.datasets.research.vkitti2 import VKitti2
+from depth_recog.datasets.research.vkitti2.reader import VKitti2
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import open_source
 from depth_recog.datasets.street import SyntheticStreet

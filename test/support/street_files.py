@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.datasets.street import SyntheticStreet
-from depth_recog.datasets.street.actors import Part, Traffic
+from depth_recog.datasets.street.actors import RigidPart, Traffic
 from depth_recog.datasets.street.mesh import Mesh
 from depth_recog.datasets.street.scene import scene
 from depth_recog.datasets.street.view import REACH
@@ -20,7 +20,7 @@ from depth_recog.errors import DepthRecogError
 from depth_recog.method.geometry.camera import Camera
 
 
-def lead_car(street: SyntheticStreet, index: int) -> Part:
+def lead_car(street: SyntheticStreet, index: int) -> RigidPart:
     """The only vehicle of the scene lead_car."""
     traffic = Traffic(scene("lead_car"), street._seed, street._drive, REACH)
     time, then = index / street.rate_hz, (index + 1) / street.rate_hz

@@ -32,7 +32,7 @@ STAMP_BYTES = 16
 """Enough for `stamp`."""
 
 
-class Decoder:
+class MessageDecoder:
     """Messages of one topic, by the definition that the bag has of them, else by Jazzy's."""
 
     def __init__(self, topic: Topic) -> None:

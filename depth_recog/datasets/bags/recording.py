@@ -10,11 +10,11 @@ from pathlib import Path
 
 from depth_recog.datasets.bags import messages
 from depth_recog.datasets.bags.bag import Bag
-from depth_recog.datasets.bags.calibration import Cameras
-from depth_recog.datasets.bags.choice import KEYS, choose
+from depth_recog.datasets.bags.cameras import BagCameras
 from depth_recog.datasets.bags.images import decode, index_images
-from depth_recog.datasets.bags.messages import Decoder
+from depth_recog.datasets.bags.messages import MessageDecoder
 from depth_recog.datasets.bags.storage import DamagedError
+from depth_recog.datasets.bags.topics import KEYS, choose_topics
 from depth_recog.datasets.bags.truth import TruthReader
 from depth_recog.datasets.image_files import fit_camera
 from depth_recog.datasets.options import split_options
@@ -68,24 +68,24 @@ class Rosbag:
             raise SourceError(f"{path} does not exist: check the spelling; expected {LAYOUT}")
         self._bag = Bag(path)
         self.name = path.name
-        choice = choose(self._bag, options)
-        self._topic = choice.image
-        self._compressed = self._bag.topics[choice.image].msgtype == messages.COMPRESSED_IMAGE
-        self._images = index_images(self._bag, choice.image)
+        topics = choose_topics(self._bag, options)
+        self._topic = topics.image
+        self._compressed = self._bag.topics[topics.image].msgtype == messages.COMPRESSED_IMAGE
+        self._images = index_images(self._bag, topics.image)
         found = len(self._images.entries) + self._images.damaged + self._images.late
-        lost = self._bag.missing(choice.image, found)
+        lost = self._bag.missing(topics.image, found)
         self.left_out = self._images.damaged + self._images.late + lost
         if not self._images.entries:
             raise SourceError(
-                f"{path}: {choice.image} has no image that can be read "
+                f"{path}: {topics.image} has no image that can be read "
                 f"({'; '.join(self._bag.damage) or f'{self.left_out} damaged'}): copy or record "
                 "the bag again"
             )
         self._report(lost)
         self.rate_hz = self._images.rate_hz
-        self._decoder = Decoder(self._bag.topics[choice.image])
-        self._cameras = Cameras(self._bag, choice, self._images, options.get("camera"))
-        self._truth = TruthReader(self._bag, choice, self._images)
+        self._decoder = MessageDecoder(self._bag.topics[topics.image])
+        self._cameras = BagCameras(self._bag, topics, self._images, options.get("camera"))
+        self._truth = TruthReader(self._bag, topics, self._images)
         self._cameras[0]  # an uncalibrated camera should be known before the first frame
 
     def __len__(self) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a bag knows to be true of its images: topics under ground_truth/, or others by choice."""
+"""What a bag knows to be true of its images: topics under ground_truth/, or others by topics."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from depth_recog.datasets.bags import boxes, messages
 from depth_recog.datasets.bags.bag import Bag
-from depth_recog.datasets.bags.choice import Choice
 from depth_recog.datasets.bags.images import ImageIndex
-from depth_recog.datasets.bags.messages import Decoder
+from depth_recog.datasets.bags.messages import MessageDecoder
 from depth_recog.datasets.bags.storage import DamagedError, Entry
+from depth_recog.datasets.bags.topics import CameraTopics
 from depth_recog.datasets.boxes import Box
 from depth_recog.errors import EncodingError, SourceError
 from depth_recog.interfaces import pose
@@ -37,7 +37,7 @@ class Join:
         self._within = within_ns
         self._images = images
         self.topic = topic
-        self._decoder = Decoder(bag.topics[topic])
+        self._decoder = MessageDecoder(bag.topics[topic])
 
     @cached_property
     def _stamped(self) -> list[tuple[int, Entry]]:
@@ -88,18 +88,18 @@ class TruthReader:
     other topics are joined with the nearest image too, up to half the time between two images.
     """
 
-    def __init__(self, bag: Bag, choice: Choice, images: ImageIndex) -> None:
+    def __init__(self, bag: Bag, topics: CameraTopics, images: ImageIndex) -> None:
         """Opens the topics; their messages are looked up when the first truth is asked for."""
         half = int(0.5e9 / images.rate_hz)
 
         def join(topic: str | None, own: bool = True) -> Join | None:
             return Join(bag, topic, images, 0 if own else half) if topic else None
 
-        self._depth = join(choice.depth, choice.own_depth)
-        self._pose = join(choice.pose, choice.own_pose)
-        self._labels = join(choice.labels)
-        self._moving = join(choice.moving)
-        self._boxes = join(choice.boxes)
+        self._depth = join(topics.depth, topics.own_depth)
+        self._pose = join(topics.pose, topics.own_pose)
+        self._labels = join(topics.labels)
+        self._moving = join(topics.moving)
+        self._boxes = join(topics.boxes)
 
     @property
     def has_pixels(self) -> bool:

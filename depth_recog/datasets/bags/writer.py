@@ -27,7 +27,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from depth_recog.datasets.bags import boxes as box_markers
 from depth_recog.datasets.bags import messages
-from depth_recog.datasets.bags.choice import TRUTH
+from depth_recog.datasets.bags.topics import TRUTH
 from depth_recog.datasets.boxes import Box
 from depth_recog.datasets.sequence import Frame, Truth
 from depth_recog.errors import OutputError

@@ -18,7 +18,7 @@ Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Trajectory:
+class StampedPoses:
     """Where a camera was, at times that rise or stand still.
 
     Attributes:
@@ -52,7 +52,7 @@ class Trajectory:
         return _matrix(place, _slerp(self.quaternions[after - 1], self.quaternions[after], way))
 
 
-def read_trajectory(path: Path) -> Trajectory:
+def read_stamped_poses(path: Path) -> StampedPoses:
     """Reads `timestamp tx ty tz qx qy qz qw` a line, seconds and metres; # begins a comment.
 
     Raises:
@@ -82,7 +82,7 @@ def read_trajectory(path: Path) -> Trajectory:
             f"{path} holds a pose that is not finite or whose quaternion has not length 1: "
             "restore it"
         )
-    return Trajectory(tuple(stamps), table[:, :3], table[:, 3:] / lengths[:, None])
+    return StampedPoses(tuple(stamps), table[:, :3], table[:, 3:] / lengths[:, None])
 
 
 def read_lines(path: Path) -> list[tuple[int, list[str]]]:

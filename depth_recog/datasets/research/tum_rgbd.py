@@ -18,9 +18,9 @@ from depth_recog.datasets.image_files import (
     read_rgb,
 )
 from depth_recog.datasets.research.stamped_poses import (
-    Trajectory,
+    StampedPoses,
     read_lines,
-    read_trajectory,
+    read_stamped_poses,
     seconds_to_ns,
 )
 from depth_recog.datasets.sequence import Frame, Truth
@@ -148,9 +148,9 @@ class TumRgbd:
         return _read_listing(listing) if listing.is_file() else ([], [])
 
     @cached_property
-    def _trajectory(self) -> Trajectory | None:
+    def _trajectory(self) -> StampedPoses | None:
         file = self._folder / "groundtruth.txt"
-        return read_trajectory(file) if file.is_file() else None
+        return read_stamped_poses(file) if file.is_file() else None
 
     def _depth_file(self, stamp: int) -> Path | None:
         """The depth image nearest in time, if it is near enough."""

@@ -15,15 +15,15 @@ from depth_recog.datasets.street import cars, models, people
 from depth_recog.datasets.street.cars import Cars
 from depth_recog.datasets.street.layout import Shadow, car_shadow
 from depth_recog.datasets.street.mesh import Float, Mesh
+from depth_recog.datasets.street.objects import Place, StreetObject, car_bounds, person_bounds
 from depth_recog.datasets.street.path import Drive, State, generator
 from depth_recog.datasets.street.people import People
 from depth_recog.datasets.street.scene import Scene
 from depth_recog.datasets.street.schedule import Schedule
-from depth_recog.datasets.street.things import Place, Thing, car_bounds, person_bounds
 
 
 @dataclass(frozen=True)
-class Part:
+class RigidPart:
     """A rigid body at two times.
 
     Attributes:
@@ -42,14 +42,14 @@ class Actor:
     """A thing that moves, or does at times.
 
     Attributes:
-        thing: what its box is made of.
+        street_object: what its box is made of.
         parts: the rigid bodies it consists of.
         moving: whether it has a speed above zero at the frame.
         shadow: below it.
     """
 
-    thing: Thing
-    parts: tuple[Part, ...]
+    street_object: StreetObject
+    parts: tuple[RigidPart, ...]
     moving: bool
     shadow: Shadow
 
@@ -61,7 +61,7 @@ class Traffic:
         scene: what there is.
         seed: of the recording.
         drive: the camera's motion, which decides when something crosses ahead of it.
-        reach: how far ahead things are in sight, metres.
+        reach: how far ahead objects are in sight, metres.
     """
 
     def __init__(self, scene: Scene, seed: int, drive: Drive, reach: float) -> None:
@@ -94,14 +94,14 @@ class Traffic:
         shape, paint = int(rng.integers(4)), int(rng.integers(len(models.PAINTS)))
         later = self._cars.state(key, number, then)
         return Actor(
-            Thing(
+            StreetObject(
                 f"{cars.NAMES[key]}-{number}",
                 "car",
                 *car_bounds(shape),
                 state.pose,
                 partial(_place, self._cars, key, number),
             ),
-            (Part(models.car(shape, paint), state.pose, later.pose),),
+            (RigidPart(models.car(shape, paint), state.pose, later.pose),),
             state.speed > 0.0,
             car_shadow(state),
         )
@@ -116,14 +116,14 @@ class Traffic:
         row, kind = divmod(key, 100)
         name = f"{people.NAMES[kind]}-{f'{row}-' if kind == people.WALKER else ''}{number}"
         return Actor(
-            Thing(
+            StreetObject(
                 name,
                 "person",
                 *person_bounds(),
                 state.pose,
                 partial(_place, self._people, key, number),
             ),
-            tuple(Part(*part) for part in zip(limbs, now, after, strict=True)),
+            tuple(RigidPart(*part) for part in zip(limbs, now, after, strict=True)),
             state.speed > 0.0,
             Shadow(state.x, state.z, state.yaw, (0.25, 0.25), 0.55),
         )

@@ -38,7 +38,7 @@ class Cars:
         seed: of the recording.
         drive: the camera's motion, which decides when a car crosses ahead of it.
         schedule: of what crosses the street.
-        reach: how far ahead things are in sight, metres.
+        reach: how far ahead objects are in sight, metres.
     """
 
     def __init__(

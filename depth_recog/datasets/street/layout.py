@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from depth_recog.datasets.street import ground, models
 from depth_recog.datasets.street import textures as tx
 from depth_recog.datasets.street.mesh import Builder, Float, Mesh, joined
+from depth_recog.datasets.street.objects import StreetObject
 from depth_recog.datasets.street.parked import ParkedCar
 from depth_recog.datasets.street.path import Bend, State, generator
-from depth_recog.datasets.street.things import Thing
 
 BUILDING, POLE, SIGN, VEGETATION = 2, 5, 7, 8
 
@@ -46,14 +46,14 @@ class Block:
     Attributes:
         mesh: all surfaces.
         shadows: dark spots on the ground.
-        things: the parked cars.
-        thing: (F,) int, by polygon: 0, or which of `things` it belongs to, counted from 1.
+        objects: the parked cars.
+        object_ids: (F,) int, by polygon: 0, or which of `objects` it belongs to, counted from 1.
     """
 
     mesh: Mesh
     shadows: tuple[Shadow, ...]
-    things: tuple[Thing, ...]
-    thing: NDArray[np.int64]
+    objects: tuple[StreetObject, ...]
+    object_ids: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -119,14 +119,14 @@ def block_of(seed: int, bend: Bend, block: int, parked: list[ParkedCar]) -> Bloc
             _add_house(build, bend, house, side, facade_key(block, side, index))
         _add_furniture(build, shadows, seed, bend, block, side)
     standing = build.build()
-    meshes, things = [standing], []
+    meshes, objects = [standing], []
     for place in parked:
         meshes.append(place.mesh)
-        things.append(place.thing)
+        objects.append(place.street_object)
         shadows.append(car_shadow(place.state))
     sizes = [len(mesh.corners) for mesh in meshes]
     return Block(
-        joined(meshes), tuple(shadows), tuple(things), np.repeat(np.arange(len(meshes)), sizes)
+        joined(meshes), tuple(shadows), tuple(objects), np.repeat(np.arange(len(meshes)), sizes)
     )
 
 

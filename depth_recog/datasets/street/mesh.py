@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 CORNERS = 8
 TEXELS_PER_METRE = 40.0
-"""Scale of the materials that many things share."""
+"""Scale of the materials that many objects share."""
 
 Float = NDArray[np.float64]
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from depth_recog.datasets.street import ground, models
 from depth_recog.datasets.street.mesh import Mesh
+from depth_recog.datasets.street.objects import StreetObject, car_bounds
 from depth_recog.datasets.street.path import Bend, State, generator
-from depth_recog.datasets.street.things import Thing, car_bounds
 
 SPACES = 3
 """Parking spaces of a block on either side."""
@@ -27,7 +27,7 @@ class ParkedCar:
     """A car in a parking space: its surfaces in the world, its name and its place."""
 
     mesh: Mesh
-    thing: Thing
+    street_object: StreetObject
     state: State
 
 
@@ -72,11 +72,11 @@ def _car(seed: int, bend: Bend, block: int, side: int, space: int, vans: bool) -
     if vans:
         shape = _VAN
     state = State(x, z, yaw, 0.0)
-    thing = Thing(
+    street_object = StreetObject(
         f"parked-{block}-{'right' if side > 0 else 'left'}-{space}",
         "car",
         *car_bounds(shape),
         state.pose,
         lambda time: (x, z),
     )
-    return ParkedCar(models.car(shape, paint).moved(state.pose), thing, state)
+    return ParkedCar(models.car(shape, paint).moved(state.pose), street_object, state)

@@ -29,8 +29,8 @@ class Schedule:
     Args:
         scene: what there is.
         seed: of the recording.
-        drive: the camera's motion: things happen while it comes near.
-        reach: how far ahead things are in sight, metres.
+        drive: the camera's motion: events happen while it comes near.
+        reach: how far ahead objects are in sight, metres.
     """
 
     def __init__(self, scene: Scene, seed: int, drive: Drive, reach: float) -> None:

@@ -20,7 +20,7 @@ from depth_recog.datasets.street.atlas import Atlas
 from depth_recog.datasets.street.mesh import TEXELS_PER_METRE, Float
 from depth_recog.datasets.street.path import Bend, generator
 from depth_recog.datasets.street.raster import GROUND, SKY, project, ray_matrix, visible
-from depth_recog.datasets.street.view import AHEAD, REACH, View
+from depth_recog.datasets.street.view import AHEAD, REACH, StreetView
 from depth_recog.method.geometry.camera import Camera
 
 Values = NDArray[np.float32]
@@ -90,7 +90,7 @@ class Painter:
         rng = generator(self._seed, _TEXTURE, block, side, index)
         return tx.facade(rng, house.wall, house.end - house.start, house.height)
 
-    def paint(self, camera: Camera, view: View) -> NDArray[np.uint8]:
+    def paint(self, camera: Camera, view: StreetView) -> NDArray[np.uint8]:
         """The image (H, W, 3) uint8 RGB of a view."""
         width, height = camera.size
         double = camera.resized(2 * width, 2 * height)
@@ -131,7 +131,7 @@ class Painter:
         image[mixed] = colours[len(whole) :].reshape(4, -1, 3).mean(axis=0)
         return tx.finish(image).reshape(height, width, 3)
 
-    def _ground(self, s: _Samples, view: View, to_world: Float, plane: Float) -> Values:
+    def _ground(self, s: _Samples, view: StreetView, to_world: Float, plane: Float) -> Values:
         pose = view.world_from_camera
         origin = float(pose[2, 3])
         ray = to_world.astype(np.float32)
@@ -184,7 +184,7 @@ class Painter:
         return lit
 
     def _ellipsoids(
-        self, s: _Samples, view: View, shape: NDArray[np.int64], faces: int, rays: Float
+        self, s: _Samples, view: StreetView, shape: NDArray[np.int64], faces: int, rays: Float
     ) -> Values:
         mesh = view.mesh
         row = shape[s.surface - faces - 1]
@@ -250,7 +250,7 @@ def _unit(vector: Float) -> Float:
     return np.asarray(vector / np.linalg.norm(vector))
 
 
-def _light(corners: Float, view: View) -> Float:
+def _light(corners: Float, view: StreetView) -> Float:
     """Light on polygons, by their normals in the world."""
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 1])
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
@@ -279,7 +279,7 @@ def _add_haze(colours: Values, s: _Samples) -> None:
     colours += _HORIZON * (1.0 - clear)[:, None]
 
 
-def _shadow_map(view: View, pose: Float) -> tuple[NDArray[np.uint8], float, float]:
+def _shadow_map(view: StreetView, pose: Float) -> tuple[NDArray[np.uint8], float, float]:
     """Light that reaches the ground, in cells of `_CELL`, and the world position of cell (0, 0).
 
     The grid is fixed to the world, so that a shadow's edge does not crawl as the camera moves.

@@ -19,7 +19,7 @@ from depth_recog.datasets.street.scene import scene as scene_of
 from depth_recog.datasets.street.shade import Painter
 from depth_recog.datasets.street.textures import finish
 from depth_recog.datasets.street.truth import truth_of
-from depth_recog.datasets.street.view import Surroundings, View
+from depth_recog.datasets.street.view import StreetView, Surroundings
 from depth_recog.errors import SourceError
 from depth_recog.method.geometry.camera import Camera
 
@@ -42,18 +42,19 @@ class SyntheticStreet:
     on what was asked for before. The world frame lies on the ground at the street's beginning: x
     right, y down, z forward; `world_from_camera` is therefore 1.65 m above y = 0.
 
-    The truth is that of pixel centres. `flow` follows the surface point seen at a pixel with the
-    rigid part it belongs to (a limb of a person is a part), whether or not something hides it in
-    the next frame and whether or not it is still within the image; for the sky it is that of points
-    at infinity (the camera's rotation alone). It is NaN where the point comes to lie behind the
-    camera, and everywhere in the last frame. `moving` marks the pixels of things whose speed in the
-    world is above zero at the frame's time. The labels are those of road, sidewalk, building, pole,
-    traffic sign, vegetation, terrain, sky, person and car; no pixel is unlabelled.
+    The truth is sampled at pixel centres:
 
-    `boxes` has one for each car and person of which the image shows a pixel or more, parked cars
-    too. A box is exact: nothing above the ground is outside it, in any phase of a walker's steps.
-    Its speed is that over the second around the frame: a car that starts in less than half a second
-    has one, and is not moving.
+    - `flow` follows the surface point seen at a pixel with the rigid part that it belongs to (a
+      person's limb is a part), also where that point is hidden or outside the image in the next
+      frame. For the sky it is the flow of points at infinity, which depends on the camera's
+      rotation only. NaN where the point comes to lie behind the camera, and in the last frame.
+    - `moving` marks the pixels of objects whose speed in the world is above zero.
+    - `labels` are road, sidewalk, building, pole, traffic sign, vegetation, terrain, sky, person
+      and car; every pixel has one.
+    - `boxes` holds each car and person, parked cars included, of which at least one pixel is
+      visible. A box encloses the object exactly in every phase of a person's steps, except for
+      parts below the ground. Its speed is the displacement over one second around the frame, so
+      a car that starts within the next half second has a speed but is not yet moving.
 
     Args:
         scene: a name in `SCENES`.
@@ -96,7 +97,7 @@ class SyntheticStreet:
         self._drive = Drive(bend, self._scene.speed, tuple(float(p) for p in phases[:8]))
         self._surroundings = Surroundings(self._scene, seed, self._drive)
         self._painter = Painter(seed, bend, self._scene.texture)
-        self._latest: tuple[int, View] | None = None
+        self._latest: tuple[int, StreetView] | None = None
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -126,7 +127,7 @@ class SyntheticStreet:
         self._check(index)
         return None
 
-    def view(self, index: int) -> View:
+    def view(self, index: int) -> StreetView:
         """The surfaces and the rigid motions behind a frame. Raises IndexError beyond the end.
 
         The latest is kept: an image and its truth share it.

@@ -11,13 +11,13 @@ from depth_recog.datasets.street import ground
 from depth_recog.datasets.street.mesh import Float
 from depth_recog.datasets.street.path import Bend
 from depth_recog.datasets.street.raster import GROUND, SKY, project, ray_matrix, visible
-from depth_recog.datasets.street.view import View
+from depth_recog.datasets.street.view import StreetView
 from depth_recog.method.geometry.camera import Camera
 
 _SKY_LABEL = 10
 
 
-def truth_of(camera: Camera, view: View, bend: Bend, following: Float | None) -> Truth:
+def truth_of(camera: Camera, view: StreetView, bend: Bend, following: Float | None) -> Truth:
     """Everything that is known of a view.
 
     Args:
@@ -54,9 +54,9 @@ def truth_of(camera: Camera, view: View, bend: Bend, following: Float | None) ->
     label[floor] = ground.labels(across - offset - bend(0.0), along)
 
     inverse_pose = np.asarray(np.linalg.inv(pose), dtype=np.float64)
-    found = np.bincount(np.where(sky, 0, view.thing[seen][ids]).reshape(-1))
+    found = np.bincount(np.where(sky, 0, view.object_ids[seen][ids]).reshape(-1))
     boxes = (
-        view.things[k - 1].box(camera, inverse_pose, view.time) for k in np.flatnonzero(found) if k
+        view.objects[k - 1].box(camera, inverse_pose, view.time) for k in np.flatnonzero(found) if k
     )
     return Truth(
         depth=depth.astype(np.float32),
@@ -70,7 +70,7 @@ def truth_of(camera: Camera, view: View, bend: Bend, following: Float | None) ->
 
 def _flow(
     camera: Camera,
-    view: View,
+    view: StreetView,
     following: Float | None,
     direction: Float,
     inverse: Float,

@@ -14,10 +14,10 @@ from depth_recog.datasets.street import ground
 from depth_recog.datasets.street.actors import Traffic
 from depth_recog.datasets.street.layout import Block, Shadow, block_of
 from depth_recog.datasets.street.mesh import Float, Mesh, joined
+from depth_recog.datasets.street.objects import StreetObject
 from depth_recog.datasets.street.parked import parked_cars
 from depth_recog.datasets.street.path import Drive
 from depth_recog.datasets.street.scene import Scene
-from depth_recog.datasets.street.things import Thing
 
 REACH = 200.0
 """How far ahead there is anything but ground, metres."""
@@ -27,7 +27,7 @@ AHEAD = math.ceil(REACH / ground.BLOCK)
 
 
 @dataclass(frozen=True)
-class View:
+class StreetView:
     """The world around the camera at one time.
 
     Attributes:
@@ -39,8 +39,8 @@ class View:
         motions: (P, 4, 4), where each rigid part goes until the next frame, in the world:
             p(next) = motion p(now). Part 0 is what stands still.
         moving: (P,), whether the part belongs to something with a speed above zero.
-        things: cars and people.
-        thing: as `part`: 0, or which of `things` the surface belongs to, counted from 1.
+        objects: cars and people.
+        object_ids: as `part`: 0, or which of `objects` the surface belongs to, counted from 1.
         shadows: dark spots on the ground.
     """
 
@@ -50,8 +50,8 @@ class View:
     part: NDArray[np.int64]
     motions: Float
     moving: NDArray[np.bool_]
-    things: tuple[Thing, ...]
-    thing: NDArray[np.int64]
+    objects: tuple[StreetObject, ...]
+    object_ids: NDArray[np.int64]
     shadows: tuple[Shadow, ...]
 
     @property
@@ -77,7 +77,7 @@ class Surroundings:
         self._traffic = Traffic(scene, seed, drive, REACH)
         self._blocks: OrderedDict[int, Block] = OrderedDict()
 
-    def view(self, time: float, then: float) -> View:
+    def view(self, time: float, then: float) -> StreetView:
         """The view at `time`, with the motion of everything until `then`, in seconds."""
         pose = self._drive.world_from_camera(time)
         inverse = np.asarray(np.linalg.inv(pose), dtype=np.float64)
@@ -92,26 +92,26 @@ class Surroundings:
         faces = np.repeat(number, [len(m.corners) for m in meshes])
         rounds = np.repeat(number, [len(m.centre) for m in meshes])
         part = np.concatenate(([0], faces, rounds))
-        things = [thing for b in blocks for thing in b.things]
+        objects = [item for b in blocks for item in b.objects]
         # By part, then the parked cars' own surfaces, which are all of part 0.
-        thing = np.concatenate(([0], owner + len(things) + 1))[part]
+        object_ids = np.concatenate(([0], owner + len(objects) + 1))[part]
         offset = 0
         start = 1
         for b in blocks:
-            here = thing[start : start + len(b.thing)]
-            here[:] = np.where(b.thing > 0, b.thing + offset, 0)
-            offset, start = offset + len(b.things), start + len(b.thing)
+            here = object_ids[start : start + len(b.object_ids)]
+            here[:] = np.where(b.object_ids > 0, b.object_ids + offset, 0)
+            offset, start = offset + len(b.objects), start + len(b.object_ids)
         motions = [np.eye(4)] + [p.then @ np.linalg.inv(p.now) for p in parts]
         moving = np.array([actor.moving for actor in actors], dtype=np.bool_)
-        return View(
+        return StreetView(
             time=time,
             world_from_camera=pose,
             mesh=joined(meshes),
             part=part,
             motions=np.stack(motions),
             moving=np.concatenate(([False], moving[owner])),
-            things=(*things, *(actor.thing for actor in actors)),
-            thing=thing,
+            objects=(*objects, *(actor.street_object for actor in actors)),
+            object_ids=object_ids,
             shadows=(*(s for b in blocks for s in b.shadows), *(a.shadow for a in actors)),
         )
 

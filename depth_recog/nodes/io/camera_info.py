@@ -6,10 +6,10 @@ from __future__ import annotations
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from depth_recog.interfaces.camera_info import Calibration, fields, from_message, identity
+from depth_recog.interfaces.camera_info import CameraCalibration, fields, from_message, identity
 from depth_recog.method.geometry.camera import Camera
 
-__all__ = ["Calibration", "from_message", "identity", "to_message"]
+__all__ = ["CameraCalibration", "from_message", "identity", "to_message"]
 
 
 def to_message(camera: Camera, header: Header) -> CameraInfo:

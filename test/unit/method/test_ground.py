@@ -179,7 +179,7 @@ def test_a_right_depth_is_confirmed(distance: float) -> None:
 def test_a_contact_is_believed_rather_than_the_network(wrong: float) -> None:
     """The network's is a bit wrong, or that of a car that goes with the camera."""
     street = Street()
-    street.depth[street.things] *= np.float32(wrong)
+    street.depth[street.objects] *= np.float32(wrong)
     depth, deviation = street.witness()
     contact = LEVEL.height * CAMERA.fy / (street.bottom - 0.5 - CAMERA.cy)
     np.testing.assert_allclose(depth, contact, rtol=1e-5)
@@ -217,18 +217,18 @@ def test_without_ground_below_there_is_no_witness() -> None:
 
 def test_what_the_image_cuts_off_has_no_contact() -> None:
     street = Street()
-    street.things[50:, 180:240] = True
+    street.objects[50:, 180:240] = True
     street.depth[50:, 180:240] = 10
-    street.ground &= ~street.things
+    street.ground &= ~street.objects
     unwitnessed(street)
 
 
 def test_what_stands_before_it_is_no_witness() -> None:
     """Another car hides its wheels: one patch of the masks, a jump in depth."""
     street = Street()
-    street.things[street.bottom : street.bottom + 14, 170:250] = True
+    street.objects[street.bottom : street.bottom + 14, 170:250] = True
     street.depth[64 : street.bottom + 14, 170:250] = 7
-    street.ground &= ~street.things
+    street.ground &= ~street.objects
     street.features = np.array([[190.0, 60.0]], np.float32)
     depth, deviation = street.witness()
     assert depth[0] == 10
@@ -241,8 +241,8 @@ def test_what_stands_before_it_is_no_witness() -> None:
 
 def test_a_contact_above_the_horizon_is_none() -> None:
     street = Street()
-    street.things[:] = False
-    street.things[20:40, 180:240] = True
+    street.objects[:] = False
+    street.objects[20:40, 180:240] = True
     street.depth[20:40, 180:240] = 10
     street.ground[40:60] = True
     street.features = np.array([[190.0, 30.0]], np.float32)
@@ -254,7 +254,7 @@ def test_a_contact_above_the_horizon_is_none() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, -1.0])
 def test_a_depth_that_is_none_stays_so(value: float) -> None:
     street = Street()
-    street.depth[street.things] = value
+    street.depth[street.objects] = value
     depth, deviation = street.witness()
     np.testing.assert_array_equal(depth, np.float32(value))
     np.testing.assert_array_equal(deviation, ground.NETWORK_DEVIATION)
@@ -270,7 +270,7 @@ def test_nobody_is_no_error() -> None:
 @pytest.mark.parametrize("pixel", [(-0.4, 60.0), (415.4, 60.0), (200.0, 127.4), (200.0, -0.4)])
 def test_features_at_the_border(pixel: tuple[float, float]) -> None:
     street = Street()
-    street.things[:] = True
+    street.objects[:] = True
     street.features = np.array([pixel], np.float32)
     depth, _ = street.witness()
     assert depth.shape == (1,)

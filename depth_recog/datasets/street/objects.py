@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can move, as things with a name: cars and people, each in a box."""
+"""What can move, as objects with a name: cars and people, each in a box."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BODY_FROM_BOX = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
 
 
 @dataclass(frozen=True)
-class Thing:
+class StreetObject:
     """A car or a person at the time of a frame.
 
     Attributes:

@@ -22,14 +22,14 @@ from depth_recog.datasets.image_files import (
     read_rgb,
 )
 from depth_recog.datasets.options import split_options
-from depth_recog.datasets.research.vkitti2_images import read_flow, read_labels
-from depth_recog.datasets.research.vkitti2_text import (
+from depth_recog.datasets.research.vkitti2.images import read_flow, read_labels
+from depth_recog.datasets.research.vkitti2.tables import (
     REMEDY,
     read_colours,
     read_extrinsics,
     read_intrinsics,
 )
-from depth_recog.datasets.research.vkitti2_tracks import Tracks, read_motion
+from depth_recog.datasets.research.vkitti2.vehicles import VehicleBoxes, read_motion
 from depth_recog.datasets.sequence import Frame, Truth
 from depth_recog.datasets.side_files import check_rising, frame_number
 from depth_recog.errors import CalibrationError, SourceError
@@ -209,11 +209,11 @@ class VKitti2:
         return read_motion(file, self._camera) if file.is_file() else None
 
     @cached_property
-    def _tracks(self) -> Tracks | None:
+    def _tracks(self) -> VehicleBoxes | None:
         pose, info = self._side("pose.txt"), self._side("info.txt")
         if self._motion is None or not (pose.is_file() and info.is_file()):
             return None
-        return Tracks(pose, info, self._motion, self._camera)
+        return VehicleBoxes(pose, info, self._motion, self._camera)
 
     @cached_property
     def _colours(self) -> dict[str, tuple[int, int, int]] | None:

@@ -20,7 +20,7 @@ _LISTED = 12
 
 
 @dataclass(frozen=True)
-class Image:
+class CityscapesImage:
     """One image of the left camera.
 
     Attributes:
@@ -53,7 +53,7 @@ def side_folders(images: Path, packages: tuple[str, ...]) -> list[Path]:
     return [*(root / package / inner for package in packages), images]
 
 
-def find_images(folder: Path, city: str | None) -> list[Image]:
+def find_images(folder: Path, city: str | None) -> list[CityscapesImage]:
     """The images of one city.
 
     Args:
@@ -87,7 +87,9 @@ def find_images(folder: Path, city: str | None) -> list[Image]:
     return found
 
 
-def one_snippet(images: list[Image], wanted: str | None, place: Path) -> list[Image]:
+def one_snippet(
+    images: list[CityscapesImage], wanted: str | None, place: Path
+) -> list[CityscapesImage]:
     """The images of one snippet: of one sequence, without a step of more than a second.
 
     Args:
@@ -99,8 +101,8 @@ def one_snippet(images: list[Image], wanted: str | None, place: Path) -> list[Im
     Raises:
         SourceError: none or several of them match.
     """
-    snippets: dict[str, list[Image]] = {}
-    previous: Image | None = None
+    snippets: dict[str, list[CityscapesImage]] = {}
+    previous: CityscapesImage | None = None
     for image in sorted(images, key=lambda i: (i.sequence, i.number)):
         goes_on = (
             previous is not None
@@ -118,9 +120,9 @@ def one_snippet(images: list[Image], wanted: str | None, place: Path) -> list[Im
     raise SourceError(f"{place} {problem}: add ?snippet= and {_any_of(matching or list(snippets))}")
 
 
-def _parsed(file: Path) -> Image | None:
+def _parsed(file: Path) -> CityscapesImage | None:
     match = _NAME.fullmatch(file.stem)
-    return match and Image(file, match["city"], match["sequence"], int(match["frame"]))
+    return match and CityscapesImage(file, match["city"], match["sequence"], int(match["frame"]))
 
 
 def _any_of(names: list[str]) -> str:

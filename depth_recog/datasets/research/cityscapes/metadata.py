@@ -32,7 +32,7 @@ _ISO_FROM_OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 
 
 @dataclass(frozen=True)
-class Calibration:
+class CityscapesCalibration:
     """What a camera.json says.
 
     Attributes:
@@ -46,7 +46,7 @@ class Calibration:
     T_vehicle_from_camera: Float
 
 
-def read_calibration(path: Path) -> Calibration:
+def read_calibration(path: Path) -> CityscapesCalibration:
     """Reads a camera.json. Raises CalibrationError: it is missing, damaged, or lacks a number."""
     fx, fy, u0, v0 = _numbers(path, "fx fy u0 v0", CalibrationError, "intrinsic")
     extrinsic = _numbers(path, "baseline x y z yaw pitch roll", CalibrationError, "extrinsic")
@@ -64,7 +64,7 @@ def read_calibration(path: Path) -> Calibration:
     transform = np.eye(4)
     transform[:3, :3] = rz @ ry @ rx @ _ISO_FROM_OPTICAL
     transform[:3, 3] = x, y, z
-    return Calibration(camera, baseline, transform)
+    return CityscapesCalibration(camera, baseline, transform)
 
 
 def read_motion(path: Path) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.datasets.boxes import Box
-from depth_recog.datasets.research.vkitti2_text import REMEDY, by_frame, read_kinds
+from depth_recog.datasets.research.vkitti2.tables import REMEDY, by_frame, read_kinds
 from depth_recog.errors import SourceError
 
 Float = NDArray[np.float64]
@@ -39,7 +39,7 @@ def read_motion(bbox: Path, camera: int) -> dict[int, dict[int, tuple[bool, bool
     }
 
 
-class Tracks:
+class VehicleBoxes:
     """The boxes of a recording.
 
     Args:

@@ -9,10 +9,10 @@ from typing import Any
 
 from depth_recog.datasets.bags import messages
 from depth_recog.datasets.bags.bag import Bag
-from depth_recog.datasets.bags.choice import Choice, beside_image, is_rectified
 from depth_recog.datasets.bags.images import ImageIndex
-from depth_recog.datasets.bags.messages import Decoder
+from depth_recog.datasets.bags.messages import MessageDecoder
 from depth_recog.datasets.bags.storage import DamagedError, Entry
+from depth_recog.datasets.bags.topics import CameraTopics, beside_image, is_rectified
 from depth_recog.datasets.camera_yaml import EXAMPLE, read_camera_yaml
 from depth_recog.errors import CalibrationError
 from depth_recog.interfaces.camera_info import from_message
@@ -21,19 +21,21 @@ from depth_recog.method.geometry.camera import Camera
 _HEADER_BYTES = 12
 
 
-class Cameras:
-    """Cameras of a topic's images.
+class BagCameras:
+    """BagCameras of a topic's images.
 
     An image's CameraInfo is the newest whose stamp is not later than the image's; images before the
     first one take the first.
     """
 
-    def __init__(self, bag: Bag, choice: Choice, images: ImageIndex, given: str | None) -> None:
+    def __init__(
+        self, bag: Bag, topics: CameraTopics, images: ImageIndex, given: str | None
+    ) -> None:
         """Finds the calibration.
 
         Args:
             bag: the bag.
-            choice: its topics.
+            topics: its topics.
             images: the images.
             given: a YAML that the user named: it goes before the bag's own.
 
@@ -44,15 +46,15 @@ class Cameras:
         self._images = images
         self._fixed: Camera | None = None
         self._last: tuple[bytes, Camera] | None = None
-        self._rectified = is_rectified(bag, choice.image)
-        self.place = Path(choice.camera_info or "")
-        found = bag.index(choice.camera_info) if choice.camera_info and not given else []
+        self._rectified = is_rectified(bag, topics.image)
+        self.place = Path(topics.camera_info or "")
+        found = bag.index(topics.camera_info) if topics.camera_info and not given else []
         if not found:
-            self.place = Path(given).expanduser() if given else _beside(bag, choice)
+            self.place = Path(given).expanduser() if given else _beside(bag, topics)
             self._fixed = read_camera_yaml(self.place)
             return
-        assert choice.camera_info is not None
-        self._decoder = Decoder(bag.topics[choice.camera_info])
+        assert topics.camera_info is not None
+        self._decoder = MessageDecoder(bag.topics[topics.camera_info])
         self._stamps, self._entries, self._by_header = _stamped(bag, found, images.by_header)
 
     def __getitem__(self, index: int) -> Camera:
@@ -105,7 +107,7 @@ def _stamped(
     return [stamp for stamp, _ in found], [entry for _, entry in found], by_header
 
 
-def _beside(bag: Bag, choice: Choice) -> Path:
+def _beside(bag: Bag, topics: CameraTopics) -> Path:
     """camera.yaml in the bag's folder or beside it. Raises CalibrationError."""
     places = [bag.path.parent / "camera.yaml"]
     if bag.path.is_dir():
@@ -113,9 +115,9 @@ def _beside(bag: Bag, choice: Choice) -> Path:
     for place in places:
         if place.is_file():
             return place
-    wanted = beside_image(bag, choice.image, "camera_info")
+    wanted = beside_image(bag, topics.image, "camera_info")
     raise CalibrationError(
-        f"{bag.path} has no {choice.camera_info or wanted} for {choice.image}: choose another with "
+        f"{bag.path} has no {topics.camera_info or wanted} for {topics.image}: choose another with "
         "?camera_info=/topic, give a ROS camera_info YAML as "
         f"rosbag:{bag.path}?camera=camera.yaml, or write {places[0]}: {EXAMPLE}"
     )

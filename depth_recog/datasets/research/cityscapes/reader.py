@@ -19,14 +19,14 @@ from depth_recog.datasets.image_files import (
     read_rgb,
 )
 from depth_recog.datasets.options import split_options
-from depth_recog.datasets.research.cityscapes_files import (
+from depth_recog.datasets.research.cityscapes.files import (
     LAYOUT,
-    Image,
+    CityscapesImage,
     find_images,
     one_snippet,
     side_folders,
 )
-from depth_recog.datasets.research.cityscapes_json import (
+from depth_recog.datasets.research.cityscapes.metadata import (
     dead_reckoning,
     read_calibration,
     read_motion,
@@ -170,7 +170,7 @@ class Cityscapes:
         return np.asarray(train_ids[read_ids(file, self._size, "labels")])
 
 
-def _stamps(images: list[Image], rate_hz: float) -> list[int]:
+def _stamps(images: list[CityscapesImage], rate_hz: float) -> list[int]:
     """Nanoseconds of each image, strictly rising. Raises SourceError."""
     packages = ("timestamp_sequence", "timestamp")
     files = [image.side_file(packages, "timestamp.txt") for image in images]
@@ -193,7 +193,7 @@ def _stamps(images: list[Image], rate_hz: float) -> list[int]:
     return stamps
 
 
-def _calibration_file(first: Image) -> Path:
+def _calibration_file(first: CityscapesImage) -> Path:
     """The camera.json of the sequence that is nearest to the snippet. Raises CalibrationError."""
     pattern = f"{first.city}_{first.sequence}_*_camera.json"
     folders = side_folders(first.file.parent, ("camera",))

@@ -18,7 +18,7 @@ POSES = (messages.POSE, messages.ODOMETRY, messages.TRANSFORM)
 
 
 @dataclass(frozen=True)
-class Choice:
+class CameraTopics:
     """The topics of one camera; None for what there is not.
 
     Attributes:
@@ -44,7 +44,7 @@ class Choice:
     own_pose: bool
 
 
-def choose(bag: Bag, options: dict[str, str]) -> Choice:
+def choose_topics(bag: Bag, options: dict[str, str]) -> CameraTopics:
     """The topics to be read.
 
     Raises:
@@ -64,7 +64,7 @@ def choose(bag: Bag, options: dict[str, str]) -> Choice:
     for name, types in (("depth", (messages.IMAGE,)), ("pose", POSES)):
         if name in options:
             _check(bag, options[name], types, name)
-    return Choice(
+    return CameraTopics(
         image=image,
         camera_info=info,
         depth=options.get("depth", own["depth"]),
