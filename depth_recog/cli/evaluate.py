@@ -43,7 +43,7 @@ from depth_recog.evaluation.baselines import (
 from depth_recog.evaluation.depth_errors import CROPS, Protocol
 from depth_recog.evaluation.evaluate import Evaluation, evaluate
 from depth_recog.evaluation.html import check_installed, write_html
-from depth_recog.evaluation.pipeline import Pipeline
+from depth_recog.evaluation.pipeline import PipelineAnswers
 from depth_recog.evaluation.run_folder import RunFolder, is_run_folder
 from depth_recog.evaluation.table import table
 from depth_recog.files import write_whole
@@ -177,7 +177,7 @@ def _answers(
             "flow": options.flow,
             "gate": gate_of(options),
         }
-        return Pipeline(assembly, about), headers, []
+        return PipelineAnswers(assembly, about), headers, []
     headers, gone = [], []
     for key, network in (
         ("weights", "depth"),

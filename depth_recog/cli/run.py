@@ -23,15 +23,15 @@ from depth_recog import __version__
 from depth_recog.cli.interrupt import Interrupt
 from depth_recog.cli.options import frame_count
 from depth_recog.cli.pipeline_options import add_pipeline_arguments, assembly_of
-from depth_recog.datasets.sequence import Frame, Recording, Sequence
+from depth_recog.datasets.sequence import Recording, Sequence
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import OutputError
 from depth_recog.interfaces.regions import record
-from depth_recog.method.geometry.viewport import FARTHEST, NEAREST, Viewport, limit_depth
-from depth_recog.method.observation import Pair, Step
+from depth_recog.method.observation import Pair
 from depth_recog.method.trajectory import Trajectory
 from depth_recog.networks.factory import Assembly
 from depth_recog.networks.weights import SHIPPED, Header
+from depth_recog.pipeline import Pipeline, ProcessedFrame
 
 # KITTI's depth format: 16 bits, 1/256 metre a step.
 _STEPS_PER_METRE = 256
@@ -116,18 +116,14 @@ def pair_record(pair: Pair) -> dict[str, Any]:
     }
 
 
-def write_frame(
-    files: _Files, trajectory: Trajectory, frame: Frame, step: Step, view: Viewport
-) -> None:
-    """Everything that is written of one frame."""
-    labels = view.enlarge_labels(step.frame.labels)
-    depth = view.enlarge_depth(step.frame.depth)
-    depth = limit_depth(depth, NEAREST, FARTHEST, step.frame.rules.sky_pixels(labels))
+def write_frame(files: _Files, trajectory: Trajectory, processed: ProcessedFrame) -> None:
+    """Write every file of one frame."""
+    maps, step = processed.at_input_size, processed.step
+    name, depth = step.frame.name, maps.depth()
     metres = np.where(np.isfinite(depth), depth, 0)
-    steps = np.rint(metres * _STEPS_PER_METRE).astype(np.uint16)
-    files.picture("depth", frame.name, steps)
-    files.picture("mask", frame.name, labels)
-    files.picture("moving", frame.name, view.enlarge_labels(step.moving))
+    files.picture("depth", name, np.rint(metres * _STEPS_PER_METRE).astype(np.uint16))
+    files.picture("mask", name, maps.labels)
+    files.picture("moving", name, maps.moving)
     pose = trajectory.add(step).T_first_from_frame
     files.line(files.poses, " ".join(f"{v:.9e}" for v in pose[:3].reshape(-1)))
     if step.pair is not None:
@@ -171,8 +167,7 @@ def _frames(
     counts: Counter[str],
     interrupt: Interrupt,
 ) -> None:
-    view: Viewport | None = None
-    trajectory = Trajectory()
+    pipeline, trajectory = Pipeline(assembly), Trajectory()
     total = len(sequence) if isinstance(sequence, Recording) else None
     if limit is not None:
         total = limit if total is None else min(limit, total)
@@ -183,11 +178,7 @@ def _frames(
             if interrupt.asked:
                 break
             counts["in"] += 1
-            if view is None or view.camera != frame.camera:
-                view = Viewport.of(frame.camera, assembly.network_size(frame.camera.rectified()))
-            image = view.shrink(view.rectify(frame.image))
-            step = assembly.recognizer.step(frame.name, frame.stamp_ns, image, view.network)
-            write_frame(files, trajectory, frame, step, view)
+            write_frame(files, trajectory, pipeline.process(frame))
             counts["out"] += 1
 
 

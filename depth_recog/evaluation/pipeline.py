@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers of the pipeline itself, frame after frame."""
+"""The pipeline's results, frame by frame, in the form that `evaluate` compares with the truth."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ import numpy as np
 
 from depth_recog.datasets.sequence import Frame
 from depth_recog.evaluation.answer import Answer, PairMotion
-from depth_recog.method.geometry.viewport import FARTHEST, NEAREST, Viewport, limit_depth
-from depth_recog.method.observation import Step
 from depth_recog.method.trajectory import Trajectory
 from depth_recog.networks.factory import Assembly
+from depth_recog.pipeline import Pipeline, ProcessedFrame
 
 
-class Pipeline:
-    """The recognizer, asked as the depth node asks it.
+class PipelineAnswers:
+    """The pipeline's results as `Answers`.
 
     Args:
-        assembly: networks, estimator and gate.
-        about: what people need to know of them.
+        assembly: networks, pose estimator and gate.
+        about: names of the weights and options, for the report.
     """
 
     def __init__(self, assembly: Assembly, about: dict[str, str]) -> None:
@@ -29,31 +28,24 @@ class Pipeline:
 
     def of(self, frames: Iterator[Frame]) -> Iterator[tuple[Frame, Answer]]:
         """Answers in order. Raises DepthRecogError."""
-        view: Viewport | None = None
-        trajectory = Trajectory()
+        pipeline, trajectory = Pipeline(self._assembly), Trajectory()
         for frame in frames:
-            if view is None or view.camera != frame.camera:
-                size = self._assembly.network_size(frame.camera.rectified())
-                view = Viewport.of(frame.camera, size)
-            image = view.shrink(view.rectify(frame.image))
-            step = self._assembly.recognizer.step(frame.name, frame.stamp_ns, image, view.network)
-            yield frame, self._answer(step, view, trajectory)
+            yield frame, _answer(pipeline.process(frame), trajectory)
 
-    def _answer(self, step: Step, view: Viewport, trajectory: Trajectory) -> Answer:
-        labels = view.enlarge_labels(step.frame.labels)
-        depth = view.enlarge_depth(step.frame.depth)
-        motion = None
-        if step.pair is not None:
-            static = step.pair.static
-            known = np.asarray(static.T_second_from_first) if static.ok else None
-            motion = PairMotion(step.pair.first.name, known)
-        rules = step.frame.rules
-        return Answer(
-            limit_depth(depth, NEAREST, FARTHEST, rules.sky_pixels(labels)),
-            rules.train_ids(labels),
-            rules.dynamic_pixels(labels),
-            view.enlarge_labels(step.moving),
-            view.enlarge_labels(step.scores),
-            motion,
-            trajectory.add(step).T_first_from_frame,
-        )
+
+def _answer(processed: ProcessedFrame, trajectory: Trajectory) -> Answer:
+    step, maps = processed.step, processed.at_input_size
+    motion = None
+    if step.pair is not None:
+        static = step.pair.static
+        known = np.asarray(static.T_second_from_first) if static.ok else None
+        motion = PairMotion(step.pair.first.name, known)
+    return Answer(
+        maps.depth(),
+        step.frame.rules.train_ids(maps.labels),
+        maps.dynamic,
+        maps.moving,
+        maps.scores,
+        motion,
+        trajectory.add(step).T_first_from_frame,
+    )

@@ -20,9 +20,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_recog.errors import DepthRecogError
 from depth_recog.interfaces import compressed_image
-from depth_recog.method.geometry.viewport import Viewport
 from depth_recog.method.observation import Step
-from depth_recog.networks.factory import Assembly
 from depth_recog.nodes.assembler import Assembler
 from depth_recog.nodes.depth_parameters import SPECS, check
 from depth_recog.nodes.diagnostics import ledger
@@ -35,6 +33,7 @@ from depth_recog.nodes.reporter import Reporter, Running
 from depth_recog.nodes.runtime.managed import LifecycleState, ManagedNode, TransitionCallbackReturn
 from depth_recog.nodes.runtime.parameters import Parameters
 from depth_recog.nodes.runtime.qos import QosWatch
+from depth_recog.pipeline import Pipeline
 
 
 class DepthNode(ManagedNode):
@@ -51,8 +50,8 @@ class DepthNode(ManagedNode):
         self._outputs: Outputs | None = None
         self._broadcaster: Any = None
         self._inputs: Inputs | None = None
-        self._view_key: tuple[Any, ...] | None = None
-        self._view: Viewport | None = None
+        self._camera_key: tuple[Any, ...] | None = None
+        self._pipeline: Pipeline | None = None
         self._reporter = Reporter(self, self._qos, self._ledger, self._assembler)
         self.every(1.0, self._report)
 
@@ -80,7 +79,8 @@ class DepthNode(ManagedNode):
     def _activate(self) -> None:
         p = self._params
         self._slot = LatestSlot()
-        self._view_key = self._view = None
+        assert self._assembler.current is not None
+        self._pipeline, self._camera_key = Pipeline(self._assembler.current), None
         broadcaster = self._broadcaster if p["publish_tf"] else None
         self._outputs = Outputs(self._qos, p.__getitem__, self._follow_listeners, broadcaster)
         reliability = ReliabilityPolicy[p["image_reliability"].upper()]
@@ -111,7 +111,7 @@ class DepthNode(ManagedNode):
         if self._outputs is not None:
             self._outputs.close()
             self._outputs = None
-        self._view_key = self._view = None
+        self._pipeline = None
         return True
 
     def release(self) -> None:
@@ -171,23 +171,23 @@ class DepthNode(ManagedNode):
         if not wanted:
             self._ledger.count("idle")
             return
-        # Once a frame: whatever changes meanwhile is for the next one.
-        assembly = self._assembler.current
+        # Read once a frame: a change from here on takes effect with the next frame.
+        pipeline, assembly = self._pipeline, self._assembler.current
+        assert pipeline is not None
         assert assembly is not None
+        pipeline.use(assembly)
         start = time.perf_counter()
-        view = self._viewport(job.info, assembly)
-        rectified = view.rectify(_pixels(job.image))
-        image = view.shrink(rectified)
-        prepared = time.perf_counter()
+        self._set_camera(pipeline, job.info)
         header = job.image.header
         stamp = messages.stamp_ns(header)
-        step = assembly.recognizer.step(
-            str(stamp), stamp, image, view.network, self._outputs.need_pair(wanted)
-        )
+        prepared = pipeline.prepare(str(stamp), stamp, _pixels(job.image))
+        resized = time.perf_counter()
+        processed = pipeline.recognize(prepared, self._outputs.need_pair(wanted))
+        step = processed.step
         recognized = time.perf_counter()
-        self._outputs.publish(wanted, step, view, header, rectified)
+        self._outputs.publish(wanted, processed, header)
         parts = {
-            "conversion and resizing": prepared - start,
+            "conversion and resizing": resized - start,
             **step.seconds,
             "messages": time.perf_counter() - recognized,
         }
@@ -196,19 +196,14 @@ class DepthNode(ManagedNode):
         latency = time.monotonic() - job.arrived
         self._ledger.finished(latency, parts, decision, masked, _regions(step))
 
-    def _viewport(self, info: CameraInfo, assembly: Assembly) -> Viewport:
+    def _set_camera(self, pipeline: Pipeline, info: CameraInfo) -> None:
+        """Give the pipeline the calibration where it is another one than the last image's."""
         rectified = self._params["input_rectified"]
-        width = assembly.recognizer.settings.width
-        key = (*camera_info.identity(info), rectified, assembly.depth.size, width)
-        if key != self._view_key or self._view is None:
+        key = (*camera_info.identity(info), rectified)
+        if key != self._camera_key:
             calibration = camera_info.from_message(info, rectified)
-            size = assembly.network_size(calibration.rectified)
-            self._view = Viewport.of(
-                calibration.camera, size, calibration.rectified, calibration.rotation
-            )
-            self._view_key = key
-            assembly.recognizer.reset()
-        return self._view
+            pipeline.set_camera(calibration.camera, calibration.rectified, calibration.rotation)
+            self._camera_key = key
 
 
 def _regions(step: Step) -> Counter[str] | None:

@@ -19,9 +19,7 @@ from std_msgs.msg import Float64MultiArray, Header
 from visualization_msgs.msg import MarkerArray
 
 from depth_recog.errors import ConfigurationError
-from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.geometry.se3 import Matrix
-from depth_recog.method.geometry.viewport import Viewport, limit_depth
 from depth_recog.method.masking import dynamic_image, static_image
 from depth_recog.method.observation import Pair, Step
 from depth_recog.method.pose.estimator import PoseEstimate
@@ -31,6 +29,7 @@ from depth_recog.nodes.io.objects import Objects
 from depth_recog.nodes.io.points import cloud
 from depth_recog.nodes.runtime.qos import QosWatch
 from depth_recog.pictures import depth_colors, outline, outlined_regions
+from depth_recog.pipeline import ImageMaps, ProcessedFrame
 
 DEPTH = "depth/image_rect"
 DEPTH_INFO = "depth/camera_info"
@@ -150,40 +149,31 @@ class Outputs:
         """Whether any of these topics needs blocks 104 to 107."""
         return bool(wanted & _NEED_PAIR)
 
-    def publish(
-        self,
-        wanted: set[str],
-        step: Step,
-        view: Viewport,
-        header: Header,
-        rectified: NDArray[np.uint8],
-    ) -> None:
-        """Everything that was made of one image, with that image's stamp and frame."""
+    def publish(self, wanted: set[str], processed: ProcessedFrame, header: Header) -> None:
+        """Publish what was computed from one image, with that image's stamp and frame."""
         full = self._parameter("output_size") == "input"
-        depth = cache(lambda: self.depth(step, view, full))
-        image, camera = (rectified, view.rectified) if full else (step.frame.image, view.network)
+        maps = processed.at_input_size if full else processed.at_network_size
+        step, depth = processed.step, cache(lambda: self._depth(maps))
         # In TOPICS' order: the depth first, and alike in every run.
         for topic in (t for t in TOPICS if t in wanted):
             if topic in (DEPTH, COMPRESSED, POINTS):
-                message = self._depth_message(topic, depth(), image, camera, header)
+                message = self._depth_message(topic, depth(), maps, header)
             elif topic == ODOM:
                 message = self._odometry_message(step, header)
             elif topic == OBJECTS:
                 message = self._objects_message(step, header)
+            elif topic == COLOR:
+                colors = depth_colors(self._depth(processed.at_network_size))
+                message = messages.image(colors, "rgb8", header)
             elif topic == OVERLAY:
-                message = messages.image(_overlay(image, step, view, full), "rgb8", header)
+                message = messages.image(_overlay(maps), "rgb8", header)
             else:
-                message = self._message(topic, step, view, header, full)
+                message = self._message(topic, maps, header)
             if message is not None:
                 self._publishers[topic].publish(message)
 
     def _depth_message(
-        self,
-        topic: str,
-        depth: NDArray[np.float32],
-        image: NDArray[np.uint8],
-        camera: Camera,
-        header: Header,
+        self, topic: str, depth: NDArray[np.float32], maps: ImageMaps, header: Header
     ) -> Any:
         p = self._parameter
         if topic == DEPTH:
@@ -192,7 +182,7 @@ class Outputs:
             return compressed_depth(
                 depth, p("depth_encoding"), p("min_depth"), p("max_depth"), header
             )
-        return cloud(depth, image, camera, p("points_step"), header)
+        return cloud(depth, maps.image, maps.camera, p("points_step"), header)
 
     def _odometry_message(self, step: Step, header: Header) -> OdometryMessage:
         assert self._odometry is not None
@@ -207,17 +197,17 @@ class Outputs:
         # After a longer gap there is no pair, and nothing can be said of them any more.
         return self._objects.message(verdict, header, unit, self._parameter("longest_gap"))
 
-    def _message(self, topic: str, step: Step, view: Viewport, header: Header, full: bool) -> Any:
+    def _message(self, topic: str, maps: ImageMaps, header: Header) -> Any:
+        step = maps.step
         frame = step.frame
         if topic == DEPTH_INFO:
-            return camera_info.to_message(view.rectified if full else view.network, header)
-        if topic in (LABELS, DYNAMIC, MOVING):
-            ids = {LABELS: frame.labels, MOVING: step.moving}.get(topic)
-            if ids is None:
-                ids = frame.dynamic.astype(np.uint8) * 255
-            return messages.image(view.enlarge_labels(ids) if full else ids, "mono8", header)
-        if topic == COLOR:
-            return messages.image(depth_colors(self.depth(step, view, False)), "rgb8", header)
+            return camera_info.to_message(maps.camera, header)
+        if topic == LABELS:
+            return messages.image(maps.labels, "mono8", header)
+        if topic == DYNAMIC:
+            return messages.image(maps.dynamic.astype(np.uint8) * 255, "mono8", header)
+        if topic == MOVING:
+            return messages.image(maps.moving, "mono8", header)
         if topic == STATIC_IMAGE:
             return messages.image(static_image(frame.image, frame.dynamic), "rgb8", header)
         if topic == DYNAMIC_IMAGE:
@@ -236,21 +226,13 @@ class Outputs:
         pixels = target.projection[0].permute(1, 2, 0).clamp(0, 1).mul(255)
         return messages.image(pixels.byte().numpy(), "rgb8", header)
 
-    def depth(self, step: Step, view: Viewport, full: bool) -> NDArray[np.float32]:
-        """(H, W) float32 metres with what is out of range marked."""
-        frame = step.frame
-        sky = frame.rules.sky_pixels(frame.labels)
-        depth = frame.depth
-        if full:
-            depth = view.enlarge_depth(depth)
-            sky = view.enlarge_labels(sky.astype(np.uint8)).astype(np.bool_)
-        return limit_depth(depth, self._parameter("min_depth"), self._parameter("max_depth"), sky)
+    def _depth(self, maps: ImageMaps) -> NDArray[np.float32]:
+        return maps.depth(self._parameter("min_depth"), self._parameter("max_depth"))
 
 
-def _overlay(image: NDArray[np.uint8], step: Step, view: Viewport, full: bool) -> NDArray[np.uint8]:
-    """The gate's decisions over an image of the depth's size."""
-    enlarge = view.enlarge_labels if full else (lambda values: values)
-    if step.pair is None or step.pair.verdict is None:
-        return outline(image, enlarge(step.moving))
-    verdict = step.pair.verdict
-    return outlined_regions(image, enlarge(verdict.numbers), verdict.regions)
+def _overlay(maps: ImageMaps) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8, the gate's decisions drawn over the image."""
+    pair = maps.step.pair
+    if pair is None or pair.verdict is None:
+        return outline(maps.image, maps.moving)
+    return outlined_regions(maps.image, maps.resized(pair.verdict.numbers), pair.verdict.regions)

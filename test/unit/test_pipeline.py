@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stages around `Recognizer.step`: which image goes in, and at which size results come out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from depth_recog.datasets.sequence import Frame
+from depth_recog.errors import CalibrationError
+from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.masking import PresetRules
+from depth_recog.method.observation import Observation, Step
+from depth_recog.networks.factory import Assembly
+from depth_recog.pipeline import Pipeline
+
+CAMERA = Camera(128, 64, 100.0, 100.0, 64.0, 32.0)
+SKY, CAR, ROAD = 10, 13, 0
+
+
+class Columns:
+    """A recognizer whose labels are sky, car and road from left to right, with depth in metres."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[NDArray[np.uint8], Camera, bool]] = []
+        self.resets = 0
+
+    def reset(self) -> None:
+        self.resets += 1
+
+    def step(
+        self, name: str, stamp_ns: int, image: NDArray[np.uint8], camera: Camera, pair: bool
+    ) -> Step:
+        self.seen.append((image, camera, pair))
+        rules = PresetRules()
+        labels = np.full(image.shape[:2], ROAD, np.uint8)
+        labels[:, : camera.width // 4] = SKY
+        labels[:, camera.width // 4 : camera.width // 2] = CAR
+        depth = np.select([labels == SKY, labels == CAR], [50.0, 90.0], 0.01).astype(np.float32)
+        groups = rules.group_pixels(labels)
+        return Step(Observation(name, stamp_ns, image, camera, depth, labels, groups, rules), None)
+
+
+class Networks:
+    """An assembly without networks, whose images have this size."""
+
+    def __init__(self, recognizer: Columns, size: tuple[int, int]) -> None:
+        self.recognizer, self.size = recognizer, size
+
+    def network_size(self, camera: Camera) -> tuple[int, int]:
+        return self.size
+
+
+def pipeline_of(recognizer: Columns, size: tuple[int, int] = (64, 32)) -> Pipeline:
+    return Pipeline(cast(Assembly, Networks(recognizer, size)))
+
+
+def frame(camera: Camera = CAMERA) -> Frame:
+    image = np.random.default_rng(1).integers(0, 255, (camera.height, camera.width, 3), np.uint8)
+    return Frame("0", 7, image, camera)
+
+
+def test_results_have_the_inputs_size_and_are_limited_there() -> None:
+    recognizer = Columns()
+    given = frame()
+    processed = pipeline_of(recognizer).process(given)
+    (image, camera, pair_wanted), small = recognizer.seen[0], processed.at_network_size
+    assert image.shape == (32, 64, 3)
+    assert camera == CAMERA.resized(64, 32)
+    assert pair_wanted
+    assert small.image is image
+    assert small.camera == camera
+    full = processed.at_input_size
+    np.testing.assert_array_equal(full.image, given.image)
+    assert full.camera == CAMERA
+    for maps, width in ((full, 128), (small, 64)):
+        quarter = width // 4
+        depth = maps.depth()
+        assert depth.shape == maps.labels.shape == maps.moving.shape == (width // 2, width)
+        assert np.isposinf(depth[:, : quarter - 2]).all()  # sky, beyond half of the range
+        assert np.isposinf(depth[:, quarter + 2 : 2 * quarter - 2]).all()  # beyond the range
+        assert np.isnan(depth[:, 2 * quarter + 2 :]).all()  # nearer than the range
+        assert np.isfinite(maps.depth(0.001, 200.0)).all()
+        np.testing.assert_array_equal(maps.dynamic, maps.labels == CAR)
+        np.testing.assert_array_equal(maps.moving, maps.dynamic.astype(np.uint8))  # undecided
+        assert np.isnan(maps.scores).all()  # without a pair nothing is known
+
+
+def test_a_distorted_image_is_rectified_first() -> None:
+    recognizer = Columns()
+    distorted = replace(CAMERA, distortion=(-0.3, 0.1, 0.0, 0.0, 0.0))
+    processed = pipeline_of(recognizer, CAMERA.size).process(frame(distorted))
+    assert processed.at_input_size.camera == CAMERA
+    assert (processed.at_input_size.image != frame(distorted).image).any()
+    np.testing.assert_array_equal(recognizer.seen[0][0], processed.at_input_size.image)
+
+
+@pytest.mark.parametrize("change", ["camera", "size"])
+def test_another_camera_or_network_size_starts_a_new_buffer(change: str) -> None:
+    recognizer = Columns()
+    pipeline = pipeline_of(recognizer)
+    for _ in range(2):
+        pipeline.process(frame())
+    assert recognizer.resets == 1
+    if change == "camera":
+        pipeline.process(frame(replace(CAMERA, fx=90.0, fy=90.0)))
+    else:
+        pipeline.use(cast(Assembly, Networks(recognizer, (96, 64))))
+        assert pipeline.process(frame()).at_network_size.camera.size == (96, 64)
+    assert recognizer.resets == 2
+
+
+def test_a_calibration_with_its_own_rectification_and_no_pair() -> None:
+    recognizer = Columns()
+    pipeline = pipeline_of(recognizer)
+    target = replace(CAMERA, fx=80.0, fy=80.0)
+    pipeline.set_camera(CAMERA, target, np.eye(3))
+    prepared = pipeline.prepare("0", 7, frame().image)
+    processed = pipeline.recognize(prepared, pair_wanted=False)
+    assert processed.at_input_size.camera == target
+    assert not recognizer.seen[0][2]
+
+
+def test_an_image_of_another_size_than_its_calibration_is_refused() -> None:
+    with pytest.raises(CalibrationError, match=r"100x64.*calibration is for 128x64"):
+        pipeline_of(Columns()).process(replace(frame(), image=np.zeros((64, 100, 3), np.uint8)))
