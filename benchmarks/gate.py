@@ -81,7 +81,7 @@ def nearest_point(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.floa
 def kinds(frame: Observation, boxes: tuple[Box, ...], lidar: NDArray[np.float32]) -> dict[str, Any]:
     """The frame as each kind of truth shows it."""
     labels = boxed(frame, boxes)
-    known = replace(frame, labels=labels, groups=frame.rules.group_pixels(labels))
+    known = replace(frame, labels=labels, categories=frame.rules.category_ids(labels))
     return {
         "network": frame,
         "boxes": known,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a frame's time goes: the pipeline without ROS, part by part.
 
-python benchmarks/parts.py [SOURCE] [--frames 100] [--threads 2] [--estimator pnp] [--flow sparse]
+python benchmarks/parts.py [SOURCE] [--frames 100] [--threads 2] [--estimator pnp]
                            [--gate object] [--width 640] [--precision float32]
 
 Threads wait as the commands have them wait (depth_recog/environment.py).
@@ -24,7 +24,6 @@ from depth_recog.datasets.sources import open_source
 from depth_recog.method.geometry.viewport import Viewport, limit_depth
 from depth_recog.method.masking import SKY
 from depth_recog.method.settings import GATES, Settings
-from depth_recog.method.tracking.flow import FLOWS
 from depth_recog.networks.factory import ESTIMATORS, assemble
 from depth_recog.networks.precision import PRECISIONS
 
@@ -38,7 +37,6 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--estimator", choices=ESTIMATORS, default="pnp")
-    parser.add_argument("--flow", choices=FLOWS, default="sparse")
     parser.add_argument("--gate", choices=GATES, default=Settings.gate)
     parser.add_argument("--width", type=int, default=0, help="see the parameter width")
     parser.add_argument("--device", default="auto")
@@ -47,7 +45,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     sequence = open_source(options.source)
     frames = [f for _, f in zip(range(options.frames + WARM_UP), sequence, strict=False)]
-    settings = Settings(gate=options.gate, flow=options.flow, width=options.width)
+    settings = Settings(gate=options.gate, width=options.width)
     assembly = assemble(
         options.device,
         estimator=options.estimator,

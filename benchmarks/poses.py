@@ -2,7 +2,7 @@
 """Static pose and the gate on recordings with true poses, by estimator.
 
 python benchmarks/poses.py SOURCE[@FIRST:LAST]... [--estimators pnp epipolar network]
-                           [--flow sparse] [--size 640x192]
+                           [--size 640x192]
 
 Rotation error in degrees, of a pair and divided by the frames that it spans; translation error in
 percent of the true translation's length, as it is and with the recording's median length put
@@ -28,7 +28,6 @@ from depth_recog.method.geometry.se3 import inverse_matrix, relative, rotation_a
 from depth_recog.method.geometry.viewport import Viewport
 from depth_recog.method.pose.estimator import PoseEstimate
 from depth_recog.method.settings import Settings
-from depth_recog.method.tracking.flow import FLOWS
 from depth_recog.networks.factory import ESTIMATORS, assemble
 
 LEAST_STEP = 0.1
@@ -76,7 +75,7 @@ def summary(found: Sequence[PoseEstimate], truths: Sequence[Float], frames: Sequ
 
 def judge(sequence: Recording, frames: range, estimator: str, options: argparse.Namespace) -> str:
     """One row of the table."""
-    assembly = assemble("cpu", estimator=estimator, settings=Settings(flow=options.flow))
+    assembly = assemble("cpu", estimator=estimator, settings=Settings())
     camera = sequence[frames.start].camera
     size = assembly.network_size(camera)
     if options.size:
@@ -113,7 +112,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sources", nargs="+")
     parser.add_argument("--estimators", nargs="+", choices=ESTIMATORS, default=list(ESTIMATORS))
-    parser.add_argument("--flow", choices=FLOWS, default="sparse")
     parser.add_argument("--size", default="", help="of the networks' input, WxH")
     options = parser.parse_args()
     for entry in options.sources:
@@ -123,7 +121,7 @@ def main() -> None:
             raise SourceError(f"{source}: a recording with poses is needed")
         first, last = (int(n) for n in (span or "0:200").split(":"))
         frames = range(first, min(last, len(sequence)))
-        print(f"\n{source}, frames {frames.start} to {frames.stop - 1}, flow {options.flow}\n")
+        print(f"\n{source}, frames {frames.start} to {frames.stop - 1}\n")
         print(
             "| estimator | rotation p50, p90, deg a pair | a frame | translation p50, % "
             "| length put right | length | NEES | gap, s | ms | gate |"

@@ -20,7 +20,7 @@ from gate import frames_of, observed, sparse_points
 from numpy.typing import NDArray
 
 from depth_recog.datasets.boxes import Box
-from depth_recog.method.gate.ground import NETWORK_DEVIATION, fit_plane, witnessed_depth
+from depth_recog.method.gate.ground import NETWORK_DEVIATION, contact_depth, fit_plane
 from depth_recog.method.masking import GROUND, ROAD
 from depth_recog.method.median import deviation
 from depth_recog.method.observation import Observation
@@ -47,7 +47,7 @@ def errors_in(
     plane = fit_plane(frame.depth, frame.rules.pixels_of(frame.labels, ROAD), frame.camera)
     ground = frame.rules.pixels_of(frame.labels, GROUND)
     pixels = np.stack((u, v), 1).astype(np.float32)
-    witnessed, deviations = witnessed_depth(
+    witnessed, deviations = contact_depth(
         pixels, frame.depth, frame.dynamic, ground, plane, frame.camera
     )
     seen = deviations != NETWORK_DEVIATION

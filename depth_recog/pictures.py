@@ -82,25 +82,25 @@ def outline(image: RGB, moving: NDArray[np.uint8]) -> RGB:
     return result
 
 
-def outlined_regions(image: RGB, numbers: NDArray[np.int32], regions: Iterable[Region]) -> RGB:
+def outlined_regions(image: RGB, region_ids: NDArray[np.int32], regions: Iterable[Region]) -> RGB:
     """Each region's outline in its decision's colour, with its number and, if it moves, its speed.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        numbers: (H, W) int32, the region's number by pixel.
-        regions: with these numbers; text is left out where it would hide the region.
+        region_ids: (H, W) int32, the region's number by pixel.
+        regions: with these region_ids; text is left out where it would hide the region.
     """
     result = image.copy()
     texts = []
-    windows = _windows(numbers)
+    windows = _windows(region_ids)
     for region in regions:
-        if region.number not in windows:
+        if region.region_id not in windows:
             continue
-        window = windows[region.number]
-        mask = numbers[window] == region.number
+        window = windows[region.region_id]
+        mask = region_ids[window] == region.region_id
         # A view: what is drawn in it is in the picture.
         _draw_contours(result[window], mask, _COLORS[region.motion])
-        text = str(region.number)
+        text = str(region.region_id)
         if region.motion is Motion.MOVING and np.isfinite(region.speed):
             text += f": {region.speed:.1f}"
         rows, columns = window
@@ -118,10 +118,10 @@ def outlined_regions(image: RGB, numbers: NDArray[np.int32], regions: Iterable[R
     return result
 
 
-def _windows(numbers: NDArray[np.int32]) -> dict[int, tuple[slice, slice]]:
+def _windows(region_ids: NDArray[np.int32]) -> dict[int, tuple[slice, slice]]:
     """Rows and columns of each number above 0."""
-    rows, columns = np.nonzero(numbers)
-    owners = numbers[rows, columns]
+    rows, columns = np.nonzero(region_ids)
+    owners = region_ids[rows, columns]
     order = np.argsort(owners, kind="stable")
     found, starts = np.unique(owners[order], return_index=True)
     if not len(found):

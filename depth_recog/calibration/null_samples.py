@@ -131,7 +131,7 @@ class NullRun:
         device: where the networks live.
         size: (width, height) at which a camera's images enter the networks.
         seed: of the placebos.
-        steady: a depth network for the gate by object alone, as of `Recognizer`.
+        frozen: a depth network for the gate by object alone, as of `Recognizer`.
     """
 
     def __init__(
@@ -143,11 +143,11 @@ class NullRun:
         device: torch.device,
         size: Callable[[Camera], tuple[int, int]],
         seed: int = 0,
-        steady: DepthModel | None = None,
+        frozen: DepthModel | None = None,
     ) -> None:
         self._placebos = Placebos(seed)
         self._painted = Painted(scores, self._placebos, settings.rules)
-        self._recognizer = Recognizer(depth, self._painted, estimator, settings, device, steady)
+        self._recognizer = Recognizer(depth, self._painted, estimator, settings, device, frozen)
         self._estimator = estimator
         self._settings = settings
         self._size = size
@@ -182,7 +182,7 @@ class NullRun:
             then: mask for then, mask in self._masks.items() if stamp_ns - then < _KEPT_NS
         }
         self._masks[stamp_ns] = np.any(masks, axis=0) if masks else np.zeros(shape, np.bool_)
-        still = pair.matches.within(~pair.first.dynamic, ~pair.second.dynamic)
+        still = pair.correspondences.within(~pair.first.dynamic, ~pair.second.dynamic)
         if still.median_motion < _REST * shape[1]:
             answer.at_rest += 1
             return
@@ -211,7 +211,7 @@ class NullRun:
         keep = self._masks[pair.first.stamp_ns], self._masks[pair.second.stamp_ns]
         scale = self._settings.depth_scale
         dynamic = self._estimator.estimate(
-            pose_pair(pair.first, pair.second, pair.matches, keep, scale)
+            pose_pair(pair.first, pair.second, pair.correspondences, keep, scale)
         )
         if not (dynamic.ok and pair.static.ok):
             return

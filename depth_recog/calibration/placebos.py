@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.method.geometry.camera import Camera
-from depth_recog.method.tracking.correspondences import Matches
-from depth_recog.method.tracking.flow import sparse
+from depth_recog.method.tracking.correspondences import Correspondences
+from depth_recog.method.tracking.flow import optical_flow
 
 Mask = NDArray[np.bool_]
 
@@ -110,7 +110,7 @@ class Placebo:
         y = np.abs((np.arange(shape[0]) - v) / b) ** power
         return np.asarray(x[None] + y[:, None] <= 1)
 
-    def followed(self, flow: Matches) -> Placebo | None:
+    def followed(self, flow: Correspondences) -> Placebo | None:
         """Where it is in the next frame.
 
         Args:
@@ -164,7 +164,7 @@ class Placebos:
         moved = []
         for placebo in self.alive:
             corners = _corners(before, placebo.mask(grey.shape))
-            after = placebo.followed(sparse(before, grey, corners))
+            after = placebo.followed(optical_flow(before, grey, corners))
             young = stamp_ns - placebo.born_ns <= SECONDS * 1e9
             if after is not None and young and after.inside(grey.shape[::-1]):
                 moved.append(after)

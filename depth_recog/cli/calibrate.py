@@ -114,7 +114,6 @@ def _calibrate(options: argparse.Namespace) -> int:
             "device": str(assembly.device),
             "precision": assembly.precision,
             "pose": options.pose,
-            "flow": options.flow,
         }
         _write(options.json, json.dumps(_figures(about, found), indent=2) + "\n")
     print(found.table())

@@ -95,7 +95,7 @@ def _judge(options: argparse.Namespace) -> int:
     if folder is not None and pipeline_options_given(options):
         raise ConfigurationError(
             f"{options.source} was run already: leave --weights, --gate-weights, --mask-weights, "
-            "--pose, --flow, --width, --gate and its thresholds, --device and --precision out, or "
+            "--pose, --width, --gate and its thresholds, --device and --precision out, or "
             "give its source"
         )
     source = folder.source if folder else options.source
@@ -174,7 +174,6 @@ def _answers(
             "mask weights": assembly.masks.path.stem,
             "precision": assembly.precision,
             "pose": options.pose,
-            "flow": options.flow,
             "gate": gate_of(options),
         }
         return PipelineAnswers(assembly, about), headers, []

@@ -9,7 +9,6 @@ from depth_recog.cli.options import threshold
 from depth_recog.method.gate.by_image import Thresholds
 from depth_recog.method.masking import DYNAMIC
 from depth_recog.method.settings import GATES, Settings
-from depth_recog.method.tracking.flow import FLOWS
 from depth_recog.networks.factory import ESTIMATORS, Assembly, assemble
 from depth_recog.networks.models import preset_rules
 from depth_recog.networks.precision import PRECISIONS
@@ -74,7 +73,6 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         help="segmentation weights, likewise; or NAME.onnx, with NAME.yaml beside it",
     )
     parser.add_argument("--pose", default="pnp", choices=ESTIMATORS, help="pose estimator")
-    parser.add_argument("--flow", default=Settings.flow, choices=FLOWS, help="optical flow")
     parser.add_argument(
         "--width",
         type=int,
@@ -102,7 +100,6 @@ def settings_of(options: argparse.Namespace, gate: str) -> Settings:
     return Settings(
         rules=preset_rules(list(DYNAMIC), options.mask_weights),
         gate=gate,
-        flow=options.flow,
         thresholds=Thresholds(options.gate_rotation, options.gate_translation),
         score_threshold=options.gate_threshold,
         width=options.width,

@@ -102,6 +102,7 @@ def pair_record(pair: Pair) -> dict[str, Any]:
     def rows(matrix: NDArray[np.float64], known: bool) -> list[list[float]] | None:
         return matrix.tolist() if known else None
 
+    result = pair.gate_result
     return {
         "first": pair.first.name,
         "second": pair.second.name,
@@ -112,7 +113,7 @@ def pair_record(pair: Pair) -> dict[str, Any]:
         "absolute_difference": rows(pair.absolute_difference, pair.static.ok and pair.dynamic.ok),
         "decision": pair.decision.motion.name.lower(),
         "why": pair.decision.why,
-        "regions": [record(region) for region in pair.verdict.regions] if pair.verdict else None,
+        "regions": result and [record(region) for region in result.regions],
     }
 
 
@@ -205,7 +206,6 @@ def _report(
         "dynamic_classes": list(assembly.recognizer.settings.rules.dynamic),
         "unit": assembly.depth.unit,
         "pose": options.pose,
-        "flow": options.flow,
         "gate": options.gate,
         "gate_threshold": options.gate_threshold,
         "gate_rotation": options.gate_rotation,

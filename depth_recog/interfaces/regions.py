@@ -13,7 +13,7 @@ from depth_recog.method.gate.regions import Region
 def record(region: Region) -> dict[str, Any]:
     """Everything that is known of a region; what is not (NaN) is None, for JSON has no NaN."""
     return {
-        "number": region.number,
+        "number": region.region_id,
         "class": region.name,
         "pixels": region.pixels,
         "features": region.features,

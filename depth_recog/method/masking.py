@@ -46,11 +46,11 @@ GROUND = ("road", "sidewalk", "terrain")
 SKY = CITYSCAPES.index("sky")
 
 
-ALIKE = (
+CATEGORIES = (
     ("car", "truck", "bus", "train"),
     ("person", "rider", "motorcycle", "bicycle"),
 )
-"""Classes that a network confuses, or that move as one: to the gate they are one group."""
+"""Classes that a network confuses, or that move together: one category to the gate."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ class PresetRules:
     Attributes:
         classes: names of the preset objects, by class id.
         dynamic: names of those that can move.
-        alike: names of dynamic classes that form one group; a class in none is a group of its own.
+        categories: names of dynamic classes that count as one category; a dynamic class that is
+            named in none is a category of its own.
 
     Raises:
         ConfigurationError: a dynamic name that is not a preset object.
@@ -68,7 +69,7 @@ class PresetRules:
 
     classes: tuple[str, ...] = CITYSCAPES
     dynamic: tuple[str, ...] = DYNAMIC
-    alike: tuple[tuple[str, ...], ...] = ALIKE
+    categories: tuple[tuple[str, ...], ...] = CATEGORIES
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.dynamic if name not in self.classes]
@@ -78,13 +79,13 @@ class PresetRules:
                 f"{', '.join(self.classes)}"
             )
 
-    def group_pixels(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(H, W) class ids to (H, W) uint8: 0 on static categories, else the group's number."""
+    def category_ids(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(H, W) class ids to (H, W) uint8: 0 on static classes, else the category id from 1."""
         table = np.zeros(256, np.uint8)
-        numbers: dict[tuple[str, ...], int] = {}
+        ids: dict[tuple[str, ...], int] = {}
         for name in self.dynamic:
-            group = next((group for group in self.alike if name in group), (name,))
-            table[self.classes.index(name)] = numbers.setdefault(group, len(numbers) + 1)
+            category = next((c for c in self.categories if name in c), (name,))
+            table[self.classes.index(name)] = ids.setdefault(category, len(ids) + 1)
         return np.asarray(cv2.LUT(labels, table), np.uint8)
 
     def pixels_of(self, labels: NDArray[np.uint8], names: tuple[str, ...]) -> NDArray[np.bool_]:
@@ -169,6 +170,6 @@ def dilated(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
     return np.asarray(cv2.dilate(mask.view(np.uint8), kernel), np.uint8).view(np.bool_)
 
 
-def patches_of(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Connected patches (8 neighbours) of a (H, W) mask: (H, W) their numbers, 0 outside."""
+def components_of(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Connected components (8 neighbours) of a (H, W) mask: (H, W) their numbers, 0 outside."""
     return np.asarray(cv2.connectedComponents(mask.view(np.uint8), connectivity=8)[1], np.int32)

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from depth_recog.method.gate import by_image
 from depth_recog.method.gate.by_image import Decision, Motion
-from depth_recog.method.gate.regions import Verdict
+from depth_recog.method.gate.regions import GateResult
 from depth_recog.method.geometry import projection
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.geometry.se3 import Matrix
-from depth_recog.method.masking import PresetRules, dilated, patches_of
+from depth_recog.method.masking import PresetRules, components_of, dilated
 from depth_recog.method.pose.estimator import PoseEstimate, Poses
 from depth_recog.method.target import Target, target_images
-from depth_recog.method.tracking.correspondences import Matches
+from depth_recog.method.tracking.correspondences import Correspondences
 from depth_recog.method.tracking.tracks import Tracks
 
 
@@ -37,9 +37,9 @@ class Observation:
         camera: intrinsics of `image`.
         depth: (h, w) float32, along the optical axis, in the depth network's unit.
         labels: (h, w) uint8 class ids.
-        groups: (h, w) uint8, 0 on static categories, else the group of dynamic ones.
+        categories: (h, w) uint8 category ids, 0 on static classes.
         rules: what the class ids mean.
-        steady: (h, w) float32, depth of a network that is not trained meanwhile; None without one.
+        frozen_depth: (h, w) float32, depth of the frozen network; None without one.
         tracks: features that are followed through the stream; None for a frame by itself.
     """
 
@@ -49,20 +49,20 @@ class Observation:
     camera: Camera
     depth: NDArray[np.float32]
     labels: NDArray[np.uint8]
-    groups: NDArray[np.uint8]
+    categories: NDArray[np.uint8]
     rules: PresetRules = field(default_factory=PresetRules)
-    steady: NDArray[np.float32] | None = None
+    frozen_depth: NDArray[np.float32] | None = None
     tracks: Tracks | None = None
 
     @cached_property
     def dynamic(self) -> NDArray[np.bool_]:
         """(h, w) bool, pixels of dynamic categories."""
-        return self.groups > 0
+        return self.categories > 0
 
     @cached_property
-    def patches(self) -> NDArray[np.int32]:
-        """(h, w) int32, the connected patches of `dynamic` by number, 0 outside."""
-        return patches_of(self.dynamic)
+    def components(self) -> NDArray[np.int32]:
+        """(h, w) int32, the connected components of `dynamic` by number, 0 outside."""
+        return components_of(self.dynamic)
 
     @cached_property
     def grey(self) -> NDArray[np.uint8]:
@@ -88,12 +88,14 @@ class Observation:
     @property
     def gate_unit(self) -> float:
         """The unit of what the gate by object measures, in that of `depth`."""
-        return 1.0 if self.steady is None else float(np.median(self.depth / self.steady))
+        return (
+            1.0 if self.frozen_depth is None else float(np.median(self.depth / self.frozen_depth))
+        )
 
     @property
     def gate_depth(self) -> NDArray[np.float32]:
         """(h, w) float32, what the gate by object takes for this frame's depth."""
-        return self.depth if self.steady is None else self.steady
+        return self.depth if self.frozen_depth is None else self.frozen_depth
 
 
 @dataclass(frozen=True)
@@ -103,20 +105,20 @@ class Pair:
     Attributes:
         first: I1.
         second: I2.
-        matches: correspondences over the whole images.
+        correspondences: correspondences over the whole images.
         poses: static, dynamic and target pose.
         thresholds: (4, 4), for this pair's time difference.
         decision: whether the dynamic objects move.
-        verdict: what the gate by object says of each; None with another gate.
+        gate_result: what the gate by object says of each; None with another gate.
     """
 
     first: Observation
     second: Observation
-    matches: Matches
+    correspondences: Correspondences
     poses: Poses
     thresholds: Matrix
     decision: Decision
-    verdict: Verdict | None = None
+    gate_result: GateResult | None = None
 
     @property
     def static(self) -> PoseEstimate:
@@ -126,9 +128,9 @@ class Pair:
     @property
     def dynamic(self) -> PoseEstimate:
         """Pose of the dynamic images; with the gate by object, of the likeliest mover."""
-        if self.verdict is not None:
+        if self.gate_result is not None:
             unit = self.second.gate_unit
-            return self.verdict.dynamic_pose(self.static, self.seconds * unit)
+            return self.gate_result.dynamic_pose(self.static, self.seconds * unit)
         return self.poses.dynamic
 
     @property
@@ -153,15 +155,15 @@ class Pair:
     @property
     def moving(self) -> NDArray[np.uint8]:
         """(h, w) uint8 of I2: 0 still, 1 undecided, 2 moving."""
-        if self.verdict is not None:
-            return self.verdict.moving
+        if self.gate_result is not None:
+            return self.gate_result.moving
         return moving_map(self.second.dynamic, self.decision.motion)
 
     @property
     def scores(self) -> NDArray[np.float32]:
         """(h, w) float32 of I2, see `Step.scores`."""
-        if self.verdict is not None:
-            return self.verdict.scores
+        if self.gate_result is not None:
+            return self.gate_result.scores
         excess = float(np.max(self.absolute_difference / self.thresholds))
         return np.where(self.second.dynamic, np.float32(excess), np.float32(np.nan))
 

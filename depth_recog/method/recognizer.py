@@ -28,7 +28,6 @@ from depth_recog.method.pose.pnp import PnpEstimator
 from depth_recog.method.settings import Settings
 from depth_recog.method.stopwatch import Stopwatch
 from depth_recog.method.tracking import tracks
-from depth_recog.method.tracking.flow import FLOWS
 from depth_recog.method.tracking.partner import PartnerBuffer
 from depth_recog.method.tracking.tracks import Tracks
 
@@ -59,7 +58,7 @@ class Recognizer:
         estimator: of static, dynamic and target pose.
         settings: what a user may decide.
         device: where the networks live.
-        steady: a depth network for the gate by object alone, one that is not trained meanwhile: a
+        frozen: a depth network for the gate by object alone, one that is not trained meanwhile: a
             network that learns on a lead car explains its motion by a wrong depth, and a gate that
             saw that depth would call it still. None: the gate sees what `depth` says.
     """
@@ -71,14 +70,14 @@ class Recognizer:
         estimator: PoseEstimator,
         settings: Settings,
         device: torch.device,
-        steady: DepthModel | None = None,
+        frozen: DepthModel | None = None,
     ) -> None:
         self._depth = depth
         self._scores = scores
         self._estimator = estimator
         self._settings = settings
         self._device = device
-        self._steady = steady
+        self._frozen = frozen
         self._buffer: PartnerBuffer[Observation] = PartnerBuffer(settings.longest_gap_s)
         self._gate = self._new_gate()
 
@@ -101,7 +100,7 @@ class Recognizer:
             estimator or self._estimator,
             settings,
             self._device,
-            self._steady,
+            self._frozen,
         )
         if self._settings.seen_by == settings.seen_by:
             other._buffer = self._buffer
@@ -166,7 +165,7 @@ class Recognizer:
             why = "no pair was asked for"
         else:
             pair = self._compared(partner, frame, watch, self._gate)
-            static = pair.matches.within(~partner.dynamic, ~frame.dynamic)
+            static = pair.correspondences.within(~partner.dynamic, ~frame.dynamic)
             # Too few say nothing of the motion: darkness is not rest.
             if len(static) >= _LEAST_STATIC:
                 self._buffer.learn(static.median_motion / frame.camera.width)
@@ -181,10 +180,9 @@ class Recognizer:
             known,
             before.grey,
             frame.grey,
-            frame.groups,
+            frame.categories,
             frame.near(self._settings.mask_margin),
-            FLOWS[self._settings.flow],
-            frame.patches,
+            frame.components,
         )
 
     def _followed(self, before: Observation, frame: Observation) -> tuple[Observation, str | None]:
@@ -210,17 +208,19 @@ class Recognizer:
             tensor = image_tensor(image, self._device)
             focal = torch.tensor([camera.fy], dtype=tensor.dtype, device=self._device)
             depth = self._depth_of(self._depth, tensor, focal)
-            steady = None
-            if self._steady is not None and self._settings.gate == "object":
-                steady = self._depth_of(self._steady, tensor, focal)
+            frozen_depth = None
+            if self._frozen is not None and self._settings.gate == "object":
+                frozen_depth = self._depth_of(self._frozen, tensor, focal)
             watch.lap("depth network")
             # The largest probability is the largest score: the softmax changes no order.
             labels = self._scores(tensor).argmax(1)[0].to(torch.uint8).cpu().numpy()
             watch.lap("segmentation network")
         rules = self._settings.rules
-        groups = rules.group_pixels(labels)
+        categories = rules.category_ids(labels)
         watch.lap("masks")
-        return Observation(name, stamp_ns, image, camera, depth, labels, groups, rules, steady)
+        return Observation(
+            name, stamp_ns, image, camera, depth, labels, categories, rules, frozen_depth
+        )
 
     def _depth_of(self, model: DepthModel, image: Tensor, focal: Tensor) -> NDArray[np.float32]:
         scaled = model(image, focal)[0, 0].float() * self._settings.depth_scale
@@ -244,19 +244,24 @@ class Recognizer:
         settings = self._settings
         assert first.tracks is not None
         assert second.tracks is not None
-        matches = tracks.matches(first.tracks, second.tracks)
+        correspondences = tracks.correspondences(first.tracks, second.tracks)
         poses = PairPoses(
-            first, second, matches, self._estimator, settings.mask_margin, settings.depth_scale
+            first,
+            second,
+            correspondences,
+            self._estimator,
+            settings.mask_margin,
+            settings.depth_scale,
         )
         watch.lap("static pose")
         seconds = (second.stamp_ns - first.stamp_ns) / 1e9
-        thresholds, verdict = settings.thresholds.matrix(seconds), None
+        thresholds, result = settings.thresholds.matrix(seconds), None
         if settings.gate == "object":
             past = self._past(first, second, poses.static)
             watch.lap("static pose")
-            verdict = gate.update(second, past)
-            thresholds = verdict.thresholds(seconds)
-            decision = verdict.decision
+            result = gate.update(second, past)
+            thresholds = result.thresholds(seconds)
+            decision = result.decision
         else:
             # Of both: the decision is shown on I2, where something may have just come into view.
             pixels = int(first.dynamic.sum()) + int(second.dynamic.sum())
@@ -264,11 +269,11 @@ class Recognizer:
             if settings.gate != "image":
                 thresholds = np.full((4, 4), np.inf)
         watch.lap("gate")
-        return Pair(first, second, matches, poses, thresholds, decision, verdict)
+        return Pair(first, second, correspondences, poses, thresholds, decision, result)
 
     def _past(self, partner: Observation, frame: Observation, static: PoseEstimate) -> list[Past]:
         """The frames that the gate by object compares the newest one with, and their poses."""
-        fits = self._estimator.name == "pnp" and self._steady is None
+        fits = self._estimator.name == "pnp" and self._frozen is None
         seconds = (frame.stamp_ns - partner.stamp_ns) / 1e9
         chosen = {partner.stamp_ns: partner}
         for gap in GAPS_S:
@@ -292,7 +297,7 @@ class Recognizer:
         """Always by pnp: the gate needs a covariance, and a pose that fits the depth it sees."""
         assert earlier.tracks is not None
         assert frame.tracks is not None
-        found = tracks.matches(earlier.tracks, frame.tracks)
+        found = tracks.correspondences(earlier.tracks, frame.tracks)
         keep, scale = (~earlier.dynamic, ~frame.dynamic), self._settings.depth_scale
         pair = pose_pair(earlier, frame, found, keep, scale, earlier.gate_depth)
         return _PNP.estimate_from(pair, guess)

@@ -9,7 +9,6 @@ from depth_recog.errors import ConfigurationError
 from depth_recog.method.gate import by_object
 from depth_recog.method.gate.by_image import Thresholds
 from depth_recog.method.masking import PresetRules
-from depth_recog.method.tracking.flow import FLOWS
 
 GATES = ("object", "image", "off", "all")
 """Each thing by itself; the literal gate; nothing is masked; all that could move is."""
@@ -22,7 +21,6 @@ class Settings:
     Attributes:
         rules: preset objects and which of them can move.
         gate: one of `GATES`.
-        flow: one of `FLOWS`.
         thresholds: of the literal gate, per second.
         score_threshold: of the gate by object, see `ObjectGate`.
         mask_margin: how far masks are grown before features are chosen, pixels at network size.
@@ -33,12 +31,11 @@ class Settings:
             the depth weights, which see pictures of their own size in any case.
 
     Raises:
-        ConfigurationError: an unknown gate or flow, or a negative width.
+        ConfigurationError: an unknown gate, or a negative width.
     """
 
     rules: PresetRules = field(default_factory=PresetRules)
     gate: str = "object"
-    flow: str = "sparse"
     thresholds: Thresholds = field(default_factory=lambda: Thresholds(0.1, 3.5))
     score_threshold: float = by_object.THRESHOLD
     mask_margin: int = 2
@@ -49,8 +46,6 @@ class Settings:
     def __post_init__(self) -> None:
         if self.gate not in GATES:
             raise ConfigurationError(f"gate {self.gate!r} is unknown: {', '.join(GATES)}")
-        if self.flow not in FLOWS:
-            raise ConfigurationError(f"flow {self.flow!r} is unknown: {', '.join(FLOWS)}")
         if self.width < 0:
             raise ConfigurationError(f"width {self.width}: 0 or more pixels are needed")
 

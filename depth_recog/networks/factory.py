@@ -59,7 +59,7 @@ class Assembly:
     @property
     def gate_model(self) -> DepthModel | None:
         """The gate's own, likewise; None where it has none."""
-        return _steady(
+        return _frozen(
             self.depth_network, self.gate_network, self.gate, self.precision, self.device
         )
 
@@ -152,10 +152,10 @@ def assemble(
     if previous and networks == before:
         recognizer = previous.recognizer.changed(settings, poses)
     else:
-        steady = _steady(depth, gate, gate_header, numbers, place)
+        frozen = _frozen(depth, gate, gate_header, numbers, place)
         sized = _sized(depth, depth_header, numbers, place)
         scores = in_precision(masks, numbers, place)
-        recognizer = Recognizer(sized, scores, poses, settings, place, steady)
+        recognizer = Recognizer(sized, scores, poses, settings, place, frozen)
     return Assembly(
         recognizer, depth, depth_header, masks, mask_header, place, numbers, gate, gate_header
     )
@@ -185,7 +185,7 @@ def _sized(depth: Model, header: Header, precision: str, device: torch.device) -
     return SizedDepth(in_precision(depth, precision, device), header.size)
 
 
-def _steady(
+def _frozen(
     depth: Model,
     gate: Model | None,
     header: Header | None,

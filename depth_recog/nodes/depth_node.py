@@ -208,9 +208,9 @@ class DepthNode(ManagedNode):
 
 def _regions(step: Step) -> Counter[str] | None:
     """How many by decision; None without the gate by object."""
-    if step.pair is None or step.pair.verdict is None:
+    if step.pair is None or step.pair.gate_result is None:
         return None
-    return Counter(region.motion.name.lower() for region in step.pair.verdict.regions)
+    return Counter(region.motion.name.lower() for region in step.pair.gate_result.regions)
 
 
 def _pixels(message: Image | CompressedImage) -> NDArray[np.uint8]:

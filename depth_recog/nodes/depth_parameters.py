@@ -10,7 +10,6 @@ from typing import Any
 from depth_recog.errors import ConfigurationError, WeightsError
 from depth_recog.method.gate.by_image import Thresholds
 from depth_recog.method.settings import GATES, Settings
-from depth_recog.method.tracking.flow import FLOWS
 from depth_recog.networks.factory import ESTIMATORS
 from depth_recog.networks.models import preset_rules
 from depth_recog.networks.precision import PRECISIONS
@@ -46,13 +45,6 @@ SPECS = (
     ),
     Spec("pose_weights", "", "Pose weights, for the pose estimator `network`.", live=True),
     Spec("pose_estimator", "pnp", "Estimator of the three poses.", choices=ESTIMATORS, live=True),
-    Spec(
-        "flow",
-        _DEFAULTS.flow,
-        "Optical flow: sparse (Lucas-Kanade on each feature) or dense (DIS, for all pixels).",
-        choices=tuple(FLOWS),
-        live=True,
-    ),
     Spec(
         "width",
         0,
@@ -182,7 +174,6 @@ def settings_of(values: Mapping[str, Any]) -> Settings:
     return Settings(
         rules=preset_rules(list(values["dynamic_classes"]), values["mask_weights"]),
         gate=values["gate"],
-        flow=values["flow"],
         thresholds=Thresholds(values["gate_rotation"], values["gate_translation"]),
         score_threshold=values["gate_threshold"],
         mask_margin=values["mask_margin"],

@@ -33,7 +33,7 @@ _TINY = 1e-6
 
 _IDS = np.arange(256, dtype=np.uint8)[None]
 _GROUND = torch.from_numpy(PresetRules().pixels_of(_IDS, GROUND)[0])
-_GROUPS = torch.from_numpy(PresetRules().group_pixels(_IDS)[0])
+_GROUPS = torch.from_numpy(PresetRules().category_ids(_IDS)[0])
 
 
 def road_planes(inverse: Tensor, road: Tensor) -> tuple[Tensor, Tensor]:

@@ -59,7 +59,7 @@ def literal(frames: Prepared, samples: list[Sample], rules: PresetRules, eyes: E
         with torch.inference_mode():
             focal = torch.tensor([camera.fy], device=eyes.device).float()
             depth = eyes.anchor(image_tensor(image, eyes.device), focal)[0, 0].float().cpu().numpy()
-        groups = rules.group_pixels(labels)
+        groups = rules.category_ids(labels)
         stamp = int(frames.stamps[index])
         return Observation(frames.names[index], stamp, image, camera, depth, labels, groups)
 
@@ -88,7 +88,7 @@ def still_pixels(frames: Prepared, rules: PresetRules, eyes: Eyes) -> NDArray[np
             Camera.from_matrix(frames.intrinsics[index], *frames.size),
             np.reciprocal(np.maximum(inverse, _LEAST_INVERSE), dtype=np.float32),
             labels,
-            rules.group_pixels(labels),
+            rules.category_ids(labels),
             rules,
         )
         still[index] = frame.dynamic & (gate.advance(frame).moving == Motion.STILL)

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.method.masking import PresetRules
-from depth_recog.method.tracking import flow
-from depth_recog.method.tracking.correspondences import Matches
+from depth_recog.method.tracking.correspondences import Correspondences
 from depth_recog.method.tracking.features import find_features
+from depth_recog.method.tracking.flow import optical_flow
 from depth_recog.method.tracking.partner import LEAST_MOTION, MOST_MOTION
 from depth_recog.training.prepared import Prepared
 
@@ -110,29 +110,29 @@ def motions(
                 break
             if not np.array_equal(frames.intrinsics[i], frames.intrinsics[j]):
                 break
-            matches = flow.sparse(
+            found = optical_flow(
                 np.asarray(grey, np.uint8), np.asarray(greys[j], np.uint8), features
             )
-            if matches.tried and len(matches) < _LEAST_FOUND * matches.tried:
+            if found.tried and len(found) < _LEAST_FOUND * found.tried:
                 break
-            matches = matches.within(static[i], static[j])
+            found = found.within(static[i], static[j])
             motion = 0.0
-            if len(matches) >= _LEAST_STATIC:
-                motion = _parallax(frames, i, j, matches) / width
+            if len(found) >= _LEAST_STATIC:
+                motion = _parallax(frames, i, j, found) / width
             table[i, j] = motion
             if motion > MOST_MOTION:
                 break
     return table
 
 
-def _parallax(frames: Prepared, i: int, j: int, matches: Matches) -> float:
+def _parallax(frames: Prepared, i: int, j: int, found: Correspondences) -> float:
     """Median displacement in pixels, without that of the rotation where it was recorded."""
     motion = frames.motion(i, j)
     if not np.isfinite(motion).all():
-        return matches.median_motion
+        return found.median_motion
     k = frames.intrinsics[i]
     turned = k @ motion[:3, :3] @ np.linalg.inv(k)
-    ones = np.ones((len(matches), 1))
-    seen: NDArray[np.float64] = np.concatenate((matches.first, ones), 1) @ turned.T
-    rest = matches.second - seen[:, :2] / seen[:, 2:]
+    ones = np.ones((len(found), 1))
+    seen: NDArray[np.float64] = np.concatenate((found.first, ones), 1) @ turned.T
+    rest = found.second - seen[:, :2] / seen[:, 2:]
     return float(np.median(np.linalg.norm(rest, axis=1)))

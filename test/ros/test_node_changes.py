@@ -105,7 +105,6 @@ def pose_after(robot: Robot, topic: str = "pose/target_matrix") -> Any:
 
 
 LIVE: dict[str, tuple[Any, Any]] = {
-    "flow": ("dense", "sparse"),
     "gate": ("all", "object"),
     "gate_rotation": (5.0, 0.1),
     "gate_translation": (50.0, 3.5),
@@ -195,20 +194,6 @@ def test_the_estimator(robot: Robot, files: dict[str, Path]) -> None:
     robot.settled()
     robot.row("weights state", "active")
     assert np.isfinite(pose_after(robot)).all()
-
-
-def test_the_flow(robot: Robot) -> None:
-    """With a short gap every pair is of neighbours: the same two images, before and after."""
-    assert robot.set_parameters(NODE, longest_gap=0.15) == (True, "")
-    usual = pose_after(robot)
-    assert robot.set_parameters(NODE, flow="dense") == (True, "")
-    dense = pose_after(robot)
-    assert robot.set_parameters(NODE, flow="sparse", longest_gap=0.5) == (True, "")
-    assert not np.array_equal(dense, usual)
-    np.testing.assert_allclose(dense, usual, atol=0.2)
-    accepted, why = robot.set_parameters(NODE, flow="farneback")
-    assert not accepted
-    assert "sparse, dense" in why
 
 
 # Networks

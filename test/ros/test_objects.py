@@ -18,7 +18,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from depth_recog.interfaces.regions import record
 from depth_recog.method.gate.by_image import Motion
-from depth_recog.method.gate.regions import Region, Verdict
+from depth_recog.method.gate.regions import GateResult, Region
 from depth_recog.nodes.io.objects import BOX, COLORS, TEXT, VELOCITY, Objects
 
 NOTHING = np.full(3, np.nan)
@@ -38,12 +38,12 @@ def region(number: int = 5, motion: Motion = Motion.MOVING, **changes: Any) -> R
         "centre": np.array((1.0, 0.5, 12.0)),
         "size": np.array((2.0, 1.5, 3.0)),
     }
-    return Region(number=number, motion=motion, **(values | changes))
+    return Region(region_id=number, motion=motion, **(values | changes))
 
 
-def verdict(*regions: Region) -> Verdict:
+def result(*regions: Region) -> GateResult:
     empty = np.zeros((1, 1))
-    return Verdict(regions, empty.astype(np.int32), empty.astype(np.uint8), empty.astype("f4"))
+    return GateResult(regions, empty.astype(np.int32), empty.astype(np.uint8), empty.astype("f4"))
 
 
 def of(array: MarkerArray, ns: str) -> Marker:
@@ -71,7 +71,7 @@ class Rviz:
 
 
 def test_a_mover() -> None:
-    array = Objects().message(verdict(region()), HEADER, "m/s", 0.75)
+    array = Objects().message(result(region()), HEADER, "m/s", 0.75)
     box, text, arrow = of(array, BOX), of(array, TEXT), of(array, VELOCITY)
     for marker in (box, text, arrow):
         assert (marker.header, marker.id) == (HEADER, 5)
@@ -97,7 +97,7 @@ def test_a_mover() -> None:
 
 @pytest.mark.parametrize("motion", [Motion.STILL, Motion.UNDECIDED])
 def test_what_does_not_move_has_no_arrow(motion: Motion) -> None:
-    array = Objects().message(verdict(region(motion=motion)), HEADER, "units/s", 0.5)
+    array = Objects().message(result(region(motion=motion)), HEADER, "units/s", 0.5)
     assert {m.ns for m in array.markers} == {BOX, TEXT}
     said = "car 5" if motion is Motion.STILL else "car 5: 5.0 ± 0.9 units/s"
     assert of(array, TEXT).text == said
@@ -108,7 +108,7 @@ def test_what_does_not_move_has_no_arrow(motion: Motion) -> None:
 
 def test_what_was_not_measured_has_no_speed() -> None:
     unknown = region(score=float("nan"), velocity=NOTHING, deviation=NOTHING)
-    array = Objects().message(verdict(unknown), HEADER, "m/s", 0.5)
+    array = Objects().message(result(unknown), HEADER, "m/s", 0.5)
     assert of(array, TEXT).text == "car 5"
     assert {m.ns for m in array.markers} == {BOX, TEXT}
     found = json.loads(of(array, BOX).text)
@@ -125,7 +125,7 @@ def test_what_was_not_measured_has_no_speed() -> None:
     ],
 )
 def test_a_region_without_a_place_is_left_out(bad: dict[str, Any]) -> None:
-    array = Objects().message(verdict(region(7, **bad), region(8)), HEADER, "m/s", 0.5)
+    array = Objects().message(result(region(7, **bad), region(8)), HEADER, "m/s", 0.5)
     assert {m.id for m in array.markers} == {8}
 
 
@@ -133,7 +133,7 @@ def test_a_region_without_a_place_is_left_out(bad: dict[str, Any]) -> None:
 def test_boxes_keep_a_sane_shape(width: float, height: float, length: float) -> None:
     """The depth of a mask's rim is that of the background, any distance away."""
     size = np.array((width, height, length))
-    scale = of(Objects().message(verdict(region(size=size)), HEADER, "m/s", 0.5), BOX).scale
+    scale = of(Objects().message(result(region(size=size)), HEADER, "m/s", 0.5), BOX).scale
     assert (scale.x, scale.y) == (width, height)
     assert 0 < scale.z <= 2.5 * max(width, height) + 1e-9
     if 0.1 * max(width, height) <= length <= 2.5 * max(width, height):
@@ -149,7 +149,7 @@ def test_rviz_shows_what_there_is_and_nothing_else(frames: list[list[int] | None
     objects, rviz = Objects(), Rviz()
     for numbers in frames:
         # Odd ones move.
-        said = numbers and verdict(*(region(n, Motion.MOVING if n % 2 else Motion.STILL)
+        said = numbers and result(*(region(n, Motion.MOVING if n % 2 else Motion.STILL)
                                      for n in numbers))  # fmt: skip
         array = objects.message(said or None, HEADER, "m/s", 0.5)
         assert array.markers, "an array without a marker has no stamp"

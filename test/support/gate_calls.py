@@ -35,11 +35,11 @@ def numbers_of(given: Sequence[Shot], steps: Sequence[Step], track: str) -> list
     answer = []
     for shot, step in zip(given, steps, strict=True):
         box: Box | None = next((b for b in shot.boxes if b.track == track), None)
-        if box is None or step.pair is None or step.pair.verdict is None:
+        if box is None or step.pair is None or step.pair.gate_result is None:
             continue
         pixels = shot.pixels_of(box) & step.frame.dynamic
         if pixels.sum() >= LEAST_PIXELS:
-            answer.append(int(np.bincount(step.pair.verdict.numbers[pixels]).argmax()))
+            answer.append(int(np.bincount(step.pair.gate_result.region_ids[pixels]).argmax()))
     return answer
 
 

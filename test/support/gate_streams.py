@@ -83,9 +83,9 @@ def shots(
 class Networks:
     """Both networks: they know the shot that is being looked at."""
 
-    def __init__(self, steady: Callable[[Shot], Depth] | None = None) -> None:
+    def __init__(self, frozen: Callable[[Shot], Depth] | None = None) -> None:
         self._shot: Shot | None = None
-        self._steady_depth = steady
+        self._frozen_depth = frozen
 
     def look(self, shot: Shot) -> None:
         self._shot = shot
@@ -93,9 +93,9 @@ class Networks:
     def depth(self, image: Tensor, focal: Tensor) -> Tensor:
         return torch.from_numpy(self._seen(image).depth)[None, None]
 
-    def steady(self, image: Tensor, focal: Tensor) -> Tensor:
-        assert self._steady_depth is not None
-        return torch.from_numpy(self._steady_depth(self._seen(image)))[None, None]
+    def frozen(self, image: Tensor, focal: Tensor) -> Tensor:
+        assert self._frozen_depth is not None
+        return torch.from_numpy(self._frozen_depth(self._seen(image)))[None, None]
 
     def scores(self, image: Tensor) -> Tensor:
         labels = torch.from_numpy(self._seen(image).labels).long()
@@ -113,18 +113,18 @@ class Stream:
 
     def __init__(
         self,
-        steady: Callable[[Shot], Depth] | None = None,
+        frozen: Callable[[Shot], Depth] | None = None,
         estimator: object = None,
         **given: object,
     ) -> None:
-        self.networks = Networks(steady)
+        self.networks = Networks(frozen)
         self.recognizer = Recognizer(
             self.networks.depth,
             self.networks.scores,
             PnpEstimator() if estimator is None else estimator,  # type: ignore[arg-type]
             Settings(gate="object", **given),  # type: ignore[arg-type]
             torch.device("cpu"),
-            None if steady is None else self.networks.steady,
+            None if frozen is None else self.networks.frozen,
         )
 
     def step(self, shot: Shot) -> Step:
@@ -150,22 +150,22 @@ def check(step: Step) -> None:
         assert (moving[dynamic] == Motion.UNDECIDED).all()
         assert np.isnan(step.scores).all()
         return
-    verdict = step.pair.verdict
-    assert verdict is not None
+    result = step.pair.gate_result
+    assert result is not None
     assert step.pair.decision.why
-    assert verdict.scores.shape == verdict.numbers.shape == moving.shape
-    assert not verdict.numbers[~dynamic].any()
-    assert np.isnan(verdict.scores[~dynamic]).all()
-    assert (moving[dynamic & (verdict.numbers == 0)] == Motion.UNDECIDED).all()
-    numbers = [region.number for region in verdict.regions]
-    assert len(set(numbers)) == len(numbers)
-    assert set(np.unique(verdict.numbers)) - {0} == set(numbers)
-    for region in verdict.regions:
-        own = verdict.numbers == region.number
+    assert result.scores.shape == result.region_ids.shape == moving.shape
+    assert not result.region_ids[~dynamic].any()
+    assert np.isnan(result.scores[~dynamic]).all()
+    assert (moving[dynamic & (result.region_ids == 0)] == Motion.UNDECIDED).all()
+    region_ids = [region.region_id for region in result.regions]
+    assert len(set(region_ids)) == len(region_ids)
+    assert set(np.unique(result.region_ids)) - {0} == set(region_ids)
+    for region in result.regions:
+        own = result.region_ids == region.region_id
         assert own.sum() == region.pixels > 0
         assert region.features > 0
         assert (moving[own] == region.motion).all()
-        np.testing.assert_array_equal(np.unique(verdict.scores[own]), np.float32([region.score]))
+        np.testing.assert_array_equal(np.unique(result.scores[own]), np.float32([region.score]))
         assert region.why
         assert json.loads(json.dumps(record(region)))["pixels"] == region.pixels
         known = np.isfinite(region.score)

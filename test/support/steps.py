@@ -13,7 +13,7 @@ from depth_recog.method.gate.by_image import Decision, Motion
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.observation import Observation, Pair, Step
 from depth_recog.method.pose.estimator import PoseEstimate
-from depth_recog.method.tracking.correspondences import Matches
+from depth_recog.method.tracking.correspondences import Correspondences
 
 Float = NDArray[np.float64]
 CAMERA = Camera(4, 2, 4.0, 4.0, 2.0, 1.0)
@@ -57,10 +57,10 @@ def alone(stamp_ns: int) -> Step:
 def paired(first_ns: int, second_ns: int, static: PoseEstimate) -> Step:
     """A frame with a partner."""
     first, second = frame(first_ns), frame(second_ns)
-    matches = Matches(_NONE, _NONE, 0)
+    correspondences = Correspondences(_NONE, _NONE, 0)
     still = Decision(Motion.STILL, "")
     poses = PosesAlike(static, static, static)
-    pair = Pair(first, second, matches, poses, np.ones((4, 4)), still)
+    pair = Pair(first, second, correspondences, poses, np.ones((4, 4)), still)
     return Step(second, pair)
 
 

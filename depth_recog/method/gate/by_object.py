@@ -19,10 +19,10 @@ from depth_recog.errors import ConfigurationError
 from depth_recog.method.gate import evidence, regions
 from depth_recog.method.gate.by_image import Motion
 from depth_recog.method.gate.evidence import Evidence
-from depth_recog.method.gate.ground import fit_plane, witnessed_depth
-from depth_recog.method.gate.regions import Verdict
+from depth_recog.method.gate.ground import contact_depth, fit_plane
+from depth_recog.method.gate.regions import GateResult
 from depth_recog.method.gate.residual import Float, residual
-from depth_recog.method.gate.verdict import Known, verdict_of
+from depth_recog.method.gate.verdict import Known, gate_result_of
 from depth_recog.method.masking import GROUND, ROAD, PresetRules
 from depth_recog.method.observation import Observation
 from depth_recog.method.pose.estimator import PoseEstimate
@@ -59,14 +59,14 @@ class _Features:
         pixels: (N, 2) float32, (u, v).
         depth: (N,) float32, as far as network and ground can tell.
         deviation: (N,) of its logarithm.
-        pools: (N, N), see `evidence.neighbourhood`.
+        weights: (N, N), see `evidence.neighbour_weights`.
     """
 
     ids: NDArray[np.int64]
     pixels: NDArray[np.float32]
     depth: NDArray[np.float32]
     deviation: Float
-    pools: Float
+    weights: Float
 
 
 @dataclass(frozen=True)
@@ -77,15 +77,15 @@ class _Memory:
         stamp_ns: of that frame.
         evidence: of each feature by itself.
         states: (N,) uint8 `Motion`.
-        numbers: (N,) int64 of their regions.
-        next_number: the first that no region has had.
+        region_ids: (N,) int64 of their regions.
+        next_region_id: the first that no region has had.
     """
 
     stamp_ns: int
     evidence: Evidence
     states: NDArray[np.uint8]
-    numbers: NDArray[np.int64]
-    next_number: int
+    region_ids: NDArray[np.int64]
+    next_region_id: int
 
     def common(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Indices of the features that are known already: here, and in `ids`."""
@@ -120,8 +120,8 @@ class ObjectGate:
         self._seen: dict[int, _Features] = {}
 
     def reset(self) -> None:
-        """Forget what was seen: another camera, a jump in time. Regions get new numbers."""
-        self._memory = replace(_BLANK, next_number=self._memory.next_number)
+        """Forget what was seen: another camera, a jump in time. Regions get new ids."""
+        self._memory = replace(_BLANK, next_region_id=self._memory.next_region_id)
         self._seen.clear()
 
     def with_threshold(self, threshold: float) -> ObjectGate:
@@ -130,7 +130,7 @@ class ObjectGate:
         other._memory, other._seen = self._memory, dict(self._seen)
         return other
 
-    def update(self, frame: Observation, past: Sequence[Past]) -> Verdict:
+    def update(self, frame: Observation, past: Sequence[Past]) -> GateResult:
         """The newest frame.
 
         Args:
@@ -139,39 +139,43 @@ class ObjectGate:
         """
         features = self._features(frame)
         own = self._gathered(frame, features, past)
-        together, enough = evidence.pooled(own, features.pools)
+        together, enough = evidence.pooled(own, features.weights)
         along = _direction(past)
-        deviation = features.pools @ features.deviation / features.pools.sum(1)
+        deviation = features.weights @ features.deviation / features.weights.sum(1)
         scores = evidence.score(together.information, together.vector, along, deviation)
         scores = np.where(enough, scores, np.nan)
         states = self._states(features, scores)
-        roots = regions.linked(features.pools, states, at(frame.patches, features.pixels))
+        links = regions.linked(features.weights, states, at(frame.components, features.pixels))
         old, new = self._memory.common(features.ids)
         before = np.zeros(len(states), np.int64)
-        before[new] = self._memory.numbers[old]
-        numbers, following = regions.numbered(roots, before, self._memory.next_number)
-        self._memory = _Memory(frame.stamp_ns, own, states, numbers, following)
-        nearest = regions.spread_over(frame.patches, features.pixels)
-        known = Known(together, along, scores, states, numbers, _blind(past))
-        return verdict_of(frame, self._rules.classes, nearest, known, self._threshold)
+        before[new] = self._memory.region_ids[old]
+        region_ids, following = regions.identified(links, before, self._memory.next_region_id)
+        self._memory = _Memory(frame.stamp_ns, own, states, region_ids, following)
+        nearest = regions.spread_over(frame.components, features.pixels)
+        known = Known(together, along, scores, states, region_ids, _blind(past))
+        return gate_result_of(frame, self._rules.classes, nearest, known, self._threshold)
 
     def _features(self, frame: Observation) -> _Features:
         """The frame's features on what could move; they are kept for the frames to come."""
         tracks = frame.tracks or none_yet()
-        movable = tracks.groups != STATIC
-        ids, pixels, groups = tracks.ids[movable], tracks.pixels[movable], tracks.groups[movable]
+        movable = tracks.categories != STATIC
+        ids, pixels, categories = (
+            tracks.ids[movable],
+            tracks.pixels[movable],
+            tracks.categories[movable],
+        )
         plane = None
         if len(ids):
             road = self._rules.pixels_of(frame.labels, ROAD)
             plane = fit_plane(frame.gate_depth, road, frame.camera)
         ground = self._rules.pixels_of(frame.labels, GROUND)
-        depth, deviation = witnessed_depth(
+        depth, deviation = contact_depth(
             pixels, frame.gate_depth, frame.dynamic, ground, plane, frame.camera
         )
         known = np.isfinite(depth) & (depth > 0)
         ids, pixels, depth = ids[known], pixels[known], depth[known]
-        pools = evidence.neighbourhood(pixels, depth, groups[known], frame.camera.fx)
-        features = _Features(ids, pixels, depth, deviation[known], pools)
+        weights = evidence.neighbour_weights(pixels, depth, categories[known], frame.camera.fx)
+        features = _Features(ids, pixels, depth, deviation[known], weights)
         oldest = frame.stamp_ns - _KEPT_NS
         self._seen = {then: f for then, f in self._seen.items() if oldest <= then}
         self._seen[frame.stamp_ns] = features
@@ -195,7 +199,7 @@ class ObjectGate:
             )
             seconds = (frame.stamp_ns - earlier.frame.stamp_ns) / 1e9
             information, vector = evidence.displaced(
-                left, seconds, static.covariance, features.pools[two][:, two]
+                left, seconds, static.covariance, features.weights[two][:, two]
             )
             own.information[two] += information
             own.vector[two] += vector
@@ -208,7 +212,7 @@ class ObjectGate:
         states[new] = self._memory.states[old]
         fresh = np.setdiff1d(np.arange(len(scores)), new, assume_unique=True)
         if len(new) and len(fresh):
-            known = features.pools[fresh][:, new]
+            known = features.weights[fresh][:, new]
             closest = known.argmax(1)
             near = known.max(1) >= regions.LINKED
             states[fresh[near]] = states[new[closest[near]]]

@@ -96,10 +96,10 @@ def remembered(evidence: Evidence, ids: NDArray[np.int64], seconds: float) -> Ev
     return answer
 
 
-def neighbourhood(
+def neighbour_weights(
     pixels: NDArray[np.float32],
     depth: NDArray[np.float32],
-    groups: NDArray[np.uint8],
+    categories: NDArray[np.uint8],
     focal: float,
 ) -> Float:
     """How much each feature counts in each one's pool.
@@ -107,7 +107,7 @@ def neighbourhood(
     Args:
         pixels: (N, 2) pixels (u, v).
         depth: (N,), positive.
-        groups: (N,); features of two groups have nothing to do with each other.
+        categories: (N,); features of two categories have nothing to do with each other.
         focal: pixels.
 
     Returns:
@@ -119,7 +119,7 @@ def neighbourhood(
     apart = ((u[:, None] - u) ** 2 + (v[:, None] - v) ** 2) / reach[:, None] ** 2
     apart += (logs[:, None] - logs) ** 2
     # Exact zeros: what is far would be denormal numbers, on which processors take ages.
-    near = np.flatnonzero((apart < _FARTHEST) & (groups[:, None] == groups[None]))
+    near = np.flatnonzero((apart < _FARTHEST) & (categories[:, None] == categories[None]))
     weights = np.zeros(apart.shape)
     weights.ravel()[near] = np.exp(-0.5 * apart.ravel()[near])
     return weights
@@ -129,7 +129,7 @@ def displaced(
     residual: Residual,
     seconds: float,
     pose_covariance: Float,
-    pools: Float,
+    weights: Float,
 ) -> tuple[Float, Float]:
     """Information of M displacements.
 
@@ -137,12 +137,12 @@ def displaced(
         residual: of the M correspondences, over the time `seconds`.
         seconds: time between the frames.
         pose_covariance: (6, 6), of the static pose.
-        pools: (M, M), their `neighbourhood`: where neighbours disagree, none is believed.
+        weights: (M, M), their neighbour weights: where neighbours disagree, none is believed.
 
     Returns:
         (M, 4, 4) and (M, 4).
     """
-    moments = pools @ np.hstack((np.ones((len(pools), 1)), residual.pixels, residual.pixels**2))
+    moments = weights @ np.hstack((np.ones((len(weights), 1)), residual.pixels, residual.pixels**2))
     moments = moments[:, 1:] / moments[:, :1]
     spread = np.maximum(moments[:, 2:] - moments[:, :2] ** 2, 0)
     a = residual.by_pose
@@ -161,22 +161,22 @@ def _inverse(matrices: Float) -> Float:
     return np.moveaxis(adjugate, -1, 0)
 
 
-def pooled(evidence: Evidence, pools: Float) -> tuple[Evidence, NDArray[np.bool_]]:
+def pooled(evidence: Evidence, weights: Float) -> tuple[Evidence, NDArray[np.bool_]]:
     """The evidence of each feature's neighbours in place of its own.
 
     Args:
         evidence: of N features.
-        pools: (N, N), their `neighbourhood`.
+        weights: (N, N), their `neighbour_weights`.
 
     Returns:
-        The pools' evidence, and (N,) bool: whether there were enough displacements in a pool.
+        The pooled evidence, and (N,) bool: whether enough neighbours had a displacement.
     """
     seen = evidence.information[:, 0, 0] > 0
-    weights = pools * seen
-    counts = weights.sum(1)
-    weights *= (np.minimum(counts, MOST_WEIGHT) / np.maximum(counts, 1e-9))[:, None]
-    flat = weights @ evidence.information.reshape(len(seen), 16)
-    together = Evidence(evidence.ids, flat.reshape(-1, 4, 4), weights @ evidence.vector)
+    shares = weights * seen
+    counts = shares.sum(1)
+    shares *= (np.minimum(counts, MOST_WEIGHT) / np.maximum(counts, 1e-9))[:, None]
+    flat = shares @ evidence.information.reshape(len(seen), 16)
+    together = Evidence(evidence.ids, flat.reshape(-1, 4, 4), shares @ evidence.vector)
     return together, seen & (counts >= _FEWEST)
 
 

@@ -104,7 +104,7 @@ def fit_plane(depth: NDArray[np.float32], road: Mask, camera: Camera) -> Plane |
     return found
 
 
-def witnessed_depth(
+def contact_depth(
     pixels: NDArray[np.float32],
     depth: NDArray[np.float32],
     dynamic: Mask,

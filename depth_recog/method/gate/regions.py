@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Regions: connected pieces of what could move that agree in depth and in motion, with an identity.
 
-Semantic labels know no instances: a car that passes a parked row is one patch with it. So the
+Semantic labels know no instances: a car that passes a parked row is one component with it. So the
 features on it are linked to their neighbours where neither depth nor decision changes, and each
 group of linked features takes the pixels that are nearest to it.
 """
@@ -24,8 +24,8 @@ from depth_recog.method.pose.estimator import PoseEstimate
 from depth_recog.method.tracking.correspondences import nearest_pixels
 
 LINKED = 0.1
-"""Features are linked that count at least this much in each other's pools (about two standard
-deviations of `evidence.neighbourhood`)."""
+"""Two features are linked if their weights for each other are at least this (about two standard
+deviations of `evidence.neighbour_weights`)."""
 
 DEVIATIONS, LEAST_SPEED = 3.0, 0.3
 """Of the published threshold matrix: deviations of tau, and what counts as speed at all (the
@@ -41,7 +41,7 @@ class Region:
     """One piece of what could move, in one frame.
 
     Attributes:
-        number: the same in every frame in which it is found again; from 1.
+        region_id: the same in every frame in which it is found again; from 1.
         name: its pixels' most frequent class.
         pixels: how many they are.
         features: how many features speak for it.
@@ -55,7 +55,7 @@ class Region:
         size: (3,) extent along the camera's axes, 10 % of the pixels cut off at each end in depth.
     """
 
-    number: int
+    region_id: int
     name: str
     pixels: int
     features: int
@@ -80,21 +80,23 @@ class Region:
         return float(np.linalg.norm(self.deviation * self.velocity) / self.speed)
 
 
-def linked(pools: Float, states: NDArray[np.uint8], patches: NDArray[np.int32]) -> NDArray[np.intp]:
+def linked(
+    weights: Float, states: NDArray[np.uint8], components: NDArray[np.int32]
+) -> NDArray[np.intp]:
     """Which features belong together.
 
     Args:
-        pools: (N, N), `evidence.neighbourhood`.
+        weights: (N, N), `evidence.neighbour_weights`.
         states: (N,) `Motion` of each.
-        patches: (N,) which connected patch of the masks each lies on.
+        components: (N,) which connected component of the masks each lies on.
 
     Returns:
         (N,) the smallest index of the features that each is linked to, directly or by others.
     """
     count = len(states)
-    one, two = np.divmod(np.flatnonzero(pools >= LINKED), max(count, 1))
-    alike = (states[one] == states[two]) & (patches[one] == patches[two])
-    links = alike & (pools[two, one] >= LINKED)
+    one, two = np.divmod(np.flatnonzero(weights >= LINKED), max(count, 1))
+    alike = (states[one] == states[two]) & (components[one] == components[two])
+    links = alike & (weights[two, one] >= LINKED)
     one, two = one[links], two[links]
     starts = np.searchsorted(one, np.arange(count))
     answer = np.arange(count)
@@ -108,25 +110,25 @@ def linked(pools: Float, states: NDArray[np.uint8], patches: NDArray[np.int32]) 
         answer = least
 
 
-def spread_over(patches: NDArray[np.int32], pixels: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Each pixel's nearest feature on the same patch.
+def spread_over(components: NDArray[np.int32], pixels: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Each pixel's nearest feature on the same component.
 
     Args:
-        patches: (H, W) int32, 0 outside, else the connected patch's number.
+        components: (H, W) int32, 0 outside, else the connected component's number.
         pixels: (N, 2) features (u, v).
 
     Returns:
-        (H, W) int32, index of the feature, -1 where the patch has none.
+        (H, W) int32, index of the feature, -1 where the component has none.
     """
-    answer = np.full(patches.shape, -1, np.int32)
-    u, v = nearest_pixels(pixels, patches.shape)
-    owners = patches[v, u]
-    inside = np.flatnonzero(patches > 0)
-    numbers = patches.ravel()[inside]
-    for patch in np.unique(owners[owners > 0]):
-        own = np.flatnonzero(owners == patch)
-        mine = inside[numbers == patch]
-        rows, columns = np.divmod(mine, patches.shape[1])
+    answer = np.full(components.shape, -1, np.int32)
+    u, v = nearest_pixels(pixels, components.shape)
+    owners = components[v, u]
+    inside = np.flatnonzero(components > 0)
+    numbers = components.ravel()[inside]
+    for component in np.unique(owners[owners > 0]):
+        own = np.flatnonzero(owners == component)
+        mine = inside[numbers == component]
+        rows, columns = np.divmod(mine, components.shape[1])
         top, left = rows[0], columns.min()
         away = np.ones((rows[-1] + 1 - top, columns.max() + 1 - left), np.uint8)
         away[v[own] - top, u[own] - left] = 0
@@ -140,33 +142,33 @@ def spread_over(patches: NDArray[np.int32], pixels: NDArray[np.float32]) -> NDAr
     return answer
 
 
-def numbered(
-    roots: NDArray[np.intp], before: NDArray[np.int64], next_number: int
+def identified(
+    links: NDArray[np.intp], before: NDArray[np.int64], next_region_id: int
 ) -> tuple[NDArray[np.int64], int]:
     """Identities: a group of features keeps the number that most of them had.
 
     Args:
-        roots: (N,) of `linked`.
+        links: (N,) of `linked`.
         before: (N,) the number that each feature had in the frame before, 0 for none.
-        next_number: the first number that no region has had.
+        next_region_id: the first number that no region has had.
 
     Returns:
         (N,) numbers, and the next free one. The largest group with a number keeps it; the other
         groups get new ones.
     """
-    numbers = np.zeros(len(roots), np.int64)
+    numbers = np.zeros(len(links), np.int64)
     used: set[int] = set()
-    groups, sizes = np.unique(roots, return_counts=True)
+    groups, sizes = np.unique(links, return_counts=True)
     for group in groups[np.argsort(-sizes, kind="stable")]:
-        own = roots == group
+        own = links == group
         past = before[own]
         votes = Counter(sorted(past[past > 0].tolist())).most_common()
         free = [candidate for candidate, _ in votes if candidate not in used]
-        number = free[0] if free else next_number
-        next_number += number == next_number
+        number = free[0] if free else next_region_id
+        next_region_id += number == next_region_id
         used.add(number)
         numbers[own] = number
-    return numbers, next_number
+    return numbers, next_region_id
 
 
 def extent(
@@ -189,19 +191,19 @@ def extent(
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateResult:
     """What the gate says of one frame, region by region.
 
     Attributes:
         regions: the pieces of what could move.
-        numbers: (h, w) int32, the region's number by pixel; `FEATURELESS` where there is none.
+        region_ids: (h, w) int32, the region's number by pixel; `FEATURELESS` where there is none.
         moving: (h, w) uint8 `Motion` by pixel; undecided where no feature speaks for a pixel that
             could move.
         scores: (h, w) float32, the region's score by pixel; NaN where nothing is known.
     """
 
     regions: tuple[Region, ...]
-    numbers: NDArray[np.int32]
+    region_ids: NDArray[np.int32]
     moving: NDArray[np.uint8]
     scores: NDArray[np.float32]
 
@@ -221,7 +223,7 @@ class Verdict:
         if not alike:
             return Decision(most, "what could move has no features")
         region = max(alike, key=lambda r: (0.0 if math.isnan(r.score) else r.score, r.pixels))
-        return Decision(most, f"{region.name} {region.number}: {region.why}")
+        return Decision(most, f"{region.name} {region.region_id}: {region.why}")
 
     def dynamic_pose(self, static: PoseEstimate, seconds: float) -> PoseEstimate:
         """[R_s | t_s + tau], the text's dynamic pose, of the likeliest mover."""

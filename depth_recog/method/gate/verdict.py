@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from depth_recog.method.gate import evidence, regions
 from depth_recog.method.gate.by_image import Motion
 from depth_recog.method.gate.evidence import Evidence
-from depth_recog.method.gate.regions import FEATURELESS, Region, Verdict
+from depth_recog.method.gate.regions import FEATURELESS, GateResult, Region
 from depth_recog.method.gate.residual import Float
 from depth_recog.method.observation import Observation
 
@@ -25,7 +25,7 @@ class Known(NamedTuple):
         along: (3,) unit vector in which the camera goes, see `evidence.speed_priors`.
         scores: (N,), NaN where nothing was measured.
         states: (N,) uint8 `Motion`.
-        numbers: (N,) int64, of their regions.
+        region_ids: (N,) int64, of their regions.
         blind: why nothing could be measured in this frame; empty where it could.
     """
 
@@ -33,7 +33,7 @@ class Known(NamedTuple):
     along: Float
     scores: Float
     states: NDArray[np.uint8]
-    numbers: NDArray[np.int64]
+    region_ids: NDArray[np.int64]
     blind: str = ""
 
 
@@ -45,13 +45,13 @@ class _Measured(NamedTuple):
     deviation: Float
 
 
-def verdict_of(
+def gate_result_of(
     frame: Observation,
     classes: tuple[str, ...],
     nearest: NDArray[np.int32],
     known: Known,
     threshold: float,
-) -> Verdict:
+) -> GateResult:
     """Regions and their pixels.
 
     Args:
@@ -62,13 +62,13 @@ def verdict_of(
         threshold: of scores.
     """
     pixels = np.flatnonzero(frame.dynamic)
-    names, first, of_feature = np.unique(known.numbers, return_index=True, return_inverse=True)
+    names, first, of_feature = np.unique(known.region_ids, return_index=True, return_inverse=True)
     # One more place, the last, is for pixels that no feature speaks for. Two bytes sort fastest.
     of_pixel = np.append(of_feature, len(names)).astype(np.uint16)[nearest.ravel()[pixels]]
     motions = np.append(known.states[first], np.uint8(Motion.UNDECIDED))
     measured = _measured(known, of_feature, len(names))
-    numbers = np.full(nearest.shape, FEATURELESS, np.int32)
-    numbers.ravel()[pixels] = np.append(names, FEATURELESS)[of_pixel]
+    region_ids = np.full(nearest.shape, FEATURELESS, np.int32)
+    region_ids.ravel()[pixels] = np.append(names, FEATURELESS)[of_pixel]
     moving = np.zeros(nearest.shape, np.uint8)
     moving.ravel()[pixels] = motions[of_pixel]
     scores = np.full(nearest.shape, np.nan, np.float32)
@@ -96,7 +96,7 @@ def verdict_of(
             *regions.extent(frame.gate_depth, rows[own], columns[own], frame.camera),
         )
         found.append(region)
-    return Verdict(tuple(found), numbers, moving, scores)
+    return GateResult(tuple(found), region_ids, moving, scores)
 
 
 def _most_frequent(labels: NDArray[np.uint8], regions: NDArray[np.uint16], count: int) -> list[int]:

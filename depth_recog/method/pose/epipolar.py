@@ -97,11 +97,11 @@ class EpipolarEstimator:
 
     def estimate(self, pair: PosePair) -> PoseEstimate:
         """See `PoseEstimator.estimate`."""
-        count = len(pair.matches)
+        count = len(pair.correspondences)
         if count < LEAST_POINTS:
             return PoseEstimate(why=f"{count} correspondences, {LEAST_POINTS} needed", points=count)
-        first = camera_coordinates(pair.matches.first, pair.camera)
-        second = camera_coordinates(pair.matches.second, pair.camera)
+        first = camera_coordinates(pair.correspondences.first, pair.camera)
+        second = camera_coordinates(pair.correspondences.second, pair.camera)
         cv2.setRNGSeed(0)  # the same pair gives the same pose, in every process
         focal = (pair.camera.fx + pair.camera.fy) / 2
         essential, inliers = cv2.findEssentialMat(
@@ -129,7 +129,7 @@ class EpipolarEstimator:
                 inliers=agreeing,
             )
         use = kept[:, 0] > 0
-        pixels = pair.matches.first[use]
+        pixels = pair.correspondences.first[use]
         spread = np.linalg.svd(pixels - pixels.mean(0), compute_uv=False)[1] / np.sqrt(len(pixels))
         if spread < _LEAST_SPREAD:
             return PoseEstimate(
@@ -142,7 +142,7 @@ class EpipolarEstimator:
         matrix[:3, 3] = direction[:, 0]
         length = fit_length(
             triangulated_depth(first[use], second[use], matrix),
-            at(pair.depth, pair.matches.first[use]).astype(np.float64),
+            at(pair.depth, pair.correspondences.first[use]).astype(np.float64),
         )
         if length is None:
             return PoseEstimate(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.geometry.se3 import Matrix
 from depth_recog.method.masking import masked_image
-from depth_recog.method.tracking.correspondences import Matches
+from depth_recog.method.tracking.correspondences import Correspondences
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class PosePair:
     Attributes:
         first: (H, W, 3) uint8 RGB, I1.
         second: (H, W, 3) uint8 RGB, I2.
-        matches: correspondences whose both ends are on unmasked pixels.
+        correspondences: correspondences whose both ends are on unmasked pixels.
         depth: (H, W) float32, D1.
         camera: intrinsics of both images.
         scale: what the depth network's answer was multiplied with to give `depth`.
@@ -36,7 +36,7 @@ class PosePair:
 
     first: NDArray[np.uint8]
     second: NDArray[np.uint8]
-    matches: Matches
+    correspondences: Correspondences
     depth: NDArray[np.float32]
     camera: Camera
     scale: float = 1.0

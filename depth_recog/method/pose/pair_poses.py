@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from depth_recog.method.observation import Observation
 from depth_recog.method.pose.estimator import PoseEstimate, PoseEstimator, PosePair
-from depth_recog.method.tracking.correspondences import Matches
+from depth_recog.method.tracking.correspondences import Correspondences
 
 Mask = NDArray[np.bool_]
 
@@ -22,7 +22,7 @@ Mask = NDArray[np.bool_]
 def pose_pair(
     first: Observation,
     second: Observation,
-    matches: Matches,
+    correspondences: Correspondences,
     keep: tuple[Mask, Mask],
     scale: float,
     depth: NDArray[np.float32] | None = None,
@@ -32,7 +32,7 @@ def pose_pair(
     Args:
         first: I1.
         second: I2.
-        matches: correspondences over the whole images.
+        correspondences: correspondences over the whole images.
         keep: (H, W) bool each, the pixels of I1 and of I2 that it may see.
         scale: what the depth network's answer was multiplied with.
         depth: (H, W) float32, D1; None for that of `first`.
@@ -40,7 +40,7 @@ def pose_pair(
     return PosePair(
         first.image,
         second.image,
-        matches.within(*keep),
+        correspondences.within(*keep),
         first.depth if depth is None else depth,
         first.camera,
         scale,
@@ -54,7 +54,7 @@ class PairPoses:
     Args:
         first: I1.
         second: I2.
-        matches: correspondences over the whole images.
+        correspondences: correspondences over the whole images.
         estimator: of all three.
         margin: how far dynamic pixels are grown before they are left out of the static pose.
         scale: what the depth network's answer was multiplied with.
@@ -64,14 +64,14 @@ class PairPoses:
         self,
         first: Observation,
         second: Observation,
-        matches: Matches,
+        correspondences: Correspondences,
         estimator: PoseEstimator,
         margin: int = 2,
         scale: float = 1.0,
     ) -> None:
         self._first = first
         self._second = second
-        self._matches = matches
+        self._matches = correspondences
         self._estimator = estimator
         self._scale = scale
         self.static = self._of(~first.near(margin), ~second.near(margin))

@@ -54,10 +54,10 @@ class PnpEstimator:
 
     def estimate_from(self, pair: PosePair, guess: Matrix | None) -> PoseEstimate:
         """As `estimate`, but from a pose (4, 4) that is nearly right: no RANSAC is needed then."""
-        points = lift(pair.matches.first, pair.depth, pair.camera)
+        points = lift(pair.correspondences.first, pair.depth, pair.camera)
         usable = np.isfinite(points).all(1) & (points[:, 2] > 0)
         points = points[usable]
-        pixels = pair.matches.second[usable].astype(np.float64)
+        pixels = pair.correspondences.second[usable].astype(np.float64)
         if len(points) < LEAST_POINTS:
             return PoseEstimate(
                 why=f"{len(points)} correspondences with depth, {LEAST_POINTS} needed",
@@ -73,7 +73,7 @@ class PnpEstimator:
                 points=len(points),
                 inliers=agreeing,
             )
-        cells = cells_of(pair.matches.first[usable], pair.camera.width)
+        cells = cells_of(pair.correspondences.first[usable], pair.camera.width)
         steps = STEPS if guess is None else FEW_STEPS
         refined = refine(points, pixels, cells, start, pair.camera, steps)
         agreeing = int(refined.inliers.sum())

@@ -15,7 +15,7 @@ S = TypeVar("S", bound=np.generic)
 
 
 @dataclass(frozen=True)
-class Matches:
+class Correspondences:
     """Corresponding pixels.
 
     Attributes:
@@ -33,7 +33,9 @@ class Matches:
     def __len__(self) -> int:
         return len(self.first)
 
-    def within(self, keep_first: NDArray[np.bool_], keep_second: NDArray[np.bool_]) -> Matches:
+    def within(
+        self, keep_first: NDArray[np.bool_], keep_second: NDArray[np.bool_]
+    ) -> Correspondences:
         """Those whose two ends both lie on kept pixels: what masking the images leaves.
 
         Args:
@@ -42,7 +44,7 @@ class Matches:
         """
         sought = at(keep_first, self.first)
         kept = sought & at(keep_second, self.second)
-        return Matches(self.first[kept], self.second[kept], int(sought.sum()))
+        return Correspondences(self.first[kept], self.second[kept], int(sought.sum()))
 
     @property
     def median_motion(self) -> float:

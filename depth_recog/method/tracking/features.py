@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which pixels of a frame are worth finding again in others: Shi and Tomasi's corners, shared out.
 
-The picture's corners are computed once. The background and each connected patch of what could move
-have a quota each, and are divided into cells that give one corner: the background's corners are
-stronger than a pedestrian's, and so are a large car's.
+The corners of the image are computed once. The background and each connected component of the
+dynamic mask have a quota each, and are divided into cells that give one corner: the background's
+corners are stronger than a pedestrian's, and so are a large car's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.method.masking import patches_of
+from depth_recog.method.masking import components_of
 from depth_recog.method.tracking.correspondences import at
 
 Pixels = NDArray[np.float32]
@@ -22,10 +22,10 @@ STATIC_FEATURES = 400
 
 DENSITY = 1 / 20
 FEWEST, MOST = 12, 120
-"""On a patch of what could move: one for 20 pixels, within these bounds."""
+"""On a component of what could move: one for 20 pixels, within these bounds."""
 
-SMALLEST_PATCH = 16
-"""Pixels; a smaller patch holds no motion that could be measured."""
+SMALLEST_COMPONENT = 16
+"""Pixels; a smaller component holds no motion that could be measured."""
 
 _BLOCK = 3
 _LARGE = 320
@@ -41,16 +41,16 @@ def find_features(
     dynamic: NDArray[np.bool_] | None = None,
     near: NDArray[np.bool_] | None = None,
     existing: Pixels | None = None,
-    patches: NDArray[np.int32] | None = None,
+    components: NDArray[np.int32] | None = None,
 ) -> Pixels:
-    """Corners worth tracking: several hundred on the background, tens on every dynamic patch.
+    """Corners worth tracking: several hundred on the background, tens on every dynamic component.
 
     Args:
         grey: (H, W) uint8.
         dynamic: (H, W) bool, pixels of dynamic categories.
         near: (H, W) bool, where no corner of the background is taken; None: nowhere on `dynamic`.
         existing: (M, 2) float32 pixels (u, v) that are followed already: they count.
-        patches: (H, W) int32, of `dynamic`, where somebody knows them already.
+        components: (H, W) int32, of `dynamic`, where somebody knows them already.
 
     Returns:
         (N, 2) float32 new pixels (u, v), the background's first; N = 0 on an image without texture.
@@ -58,7 +58,7 @@ def find_features(
     existing = np.zeros((0, 2), np.float32) if existing is None else existing
     dynamic = np.zeros(grey.shape, np.bool_) if dynamic is None else dynamic
     near = dynamic if near is None else near
-    patches = patches_of(dynamic) if patches is None else patches
+    components = components_of(dynamic) if components is None else components
     # A large picture at half its size: where exactly a textured window lies matters not.
     step = 2 if grey.shape[1] >= _LARGE else 1
     seen = cv2.resize(grey, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA)
@@ -68,9 +68,11 @@ def find_features(
     value = np.asarray(strength[rows, columns], np.float32)
     rows, columns = step * rows, step * columns
     pixels = np.stack((columns, rows), 1).astype(np.float32)
-    owner, owned = patches[rows, columns], at(patches, existing)
-    areas = np.bincount(patches[dynamic], minlength=1)
-    quota = np.where(areas < SMALLEST_PATCH, 0, np.clip(areas * DENSITY, FEWEST, MOST)).astype(int)
+    owner, owned = components[rows, columns], at(components, existing)
+    areas = np.bincount(components[dynamic], minlength=1)
+    quota = np.where(areas < SMALLEST_COMPONENT, 0, np.clip(areas * DENSITY, FEWEST, MOST)).astype(
+        int
+    )
     quota[0] = STATIC_FEATURES
     quota -= np.bincount(owned, minlength=len(quota))
     strongest = np.zeros(len(quota), np.float32)
@@ -80,8 +82,10 @@ def find_features(
     background = np.flatnonzero(usable & (owner == 0) & ~near[rows, columns])
     cell = max(3, round(grey.shape[1] * _STATIC_CELL_SHARE))
     chosen = [_within(background, pixels, value, owner, quota, cell, existing[owned == 0])]
-    patch = np.flatnonzero(usable & (owner > 0))
-    chosen.append(_within(patch, pixels, value, owner, quota, _DYNAMIC_CELL, existing[owned > 0]))
+    component = np.flatnonzero(usable & (owner > 0))
+    chosen.append(
+        _within(component, pixels, value, owner, quota, _DYNAMIC_CELL, existing[owned > 0])
+    )
     return pixels[np.concatenate(chosen)]
 
 

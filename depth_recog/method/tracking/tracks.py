@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.method.tracking.correspondences import Matches, at
+from depth_recog.method.tracking.correspondences import Correspondences, at
 from depth_recog.method.tracking.features import find_features
-from depth_recog.method.tracking.flow import Flow
+from depth_recog.method.tracking.flow import optical_flow
 
 STATIC = 0
 """Group of what cannot move."""
@@ -30,14 +30,14 @@ class Tracks:
     Attributes:
         ids: (N,) int64, ascending; the same number is the same feature in another frame.
         pixels: (N, 2) float32, (u, v).
-        groups: (N,) uint8, `STATIC`, or the group of dynamic categories on which a feature lies.
+        categories: (N,) uint8, `STATIC`, or the dynamic category on which a feature lies.
         next_id: the first number that no feature has had.
         lost: share of the features of the frame before that were not found again.
     """
 
     ids: NDArray[np.int64]
     pixels: NDArray[np.float32]
-    groups: NDArray[np.uint8]
+    categories: NDArray[np.uint8]
     next_id: int
     lost: float = 0.0
 
@@ -64,20 +64,19 @@ def common(first: Tracks, second: Tracks) -> tuple[NDArray[np.intp], NDArray[np.
     return shared(first.ids, second.ids)
 
 
-def matches(first: Tracks, second: Tracks) -> Matches:
+def correspondences(first: Tracks, second: Tracks) -> Correspondences:
     """Correspondences between two frames of one stream."""
     one, two = common(first, second)
-    return Matches(first.pixels[one], second.pixels[two], len(first))
+    return Correspondences(first.pixels[one], second.pixels[two], len(first))
 
 
 def follow(
     tracks: Tracks,
     before: NDArray[np.uint8],
     grey: NDArray[np.uint8],
-    groups: NDArray[np.uint8],
+    categories: NDArray[np.uint8],
     near: NDArray[np.bool_],
-    flow: Flow,
-    patches: NDArray[np.int32] | None = None,
+    components: NDArray[np.int32] | None = None,
 ) -> Tracks:
     """Find the features of the frame before in this one, and new ones where some are missing.
 
@@ -88,28 +87,27 @@ def follow(
         tracks: of the frame before; `none_yet()` on a first frame.
         before: (H, W) uint8, the frame before.
         grey: (H, W) uint8, this frame.
-        groups: (H, W) uint8, group by pixel of this frame.
-        near: (H, W) bool, the groups and what is about them: no static feature is looked for there.
-        flow: finds features again.
-        patches: (H, W) int32, of the groups together, where somebody knows them already.
+        categories: (H, W) uint8, category ids of this frame.
+        near: (H, W) bool, dynamic pixels and their margin: no static feature is looked for there.
+        components: (H, W) int32, connected components of the dynamic pixels; computed if None.
 
     Returns:
         The features of this frame; N = 0 on an image without texture.
     """
     kept, lost = tracks, 0.0
     if len(tracks):
-        found = flow(before, as_bright_as(before, grey), tracks.pixels)
+        found = optical_flow(before, as_bright_as(before, grey), tracks.pixels)
         lost = 1 - len(found) / len(tracks)
-        was = tracks.groups[found.rows]
-        same = (at(groups, found.second) == was) & ((was != STATIC) | ~at(near, found.second))
+        was = tracks.categories[found.rows]
+        same = (at(categories, found.second) == was) & ((was != STATIC) | ~at(near, found.second))
         rows = found.rows[same]
         kept = Tracks(tracks.ids[rows], found.second[same], was[same], tracks.next_id)
-    pixels = find_features(grey, groups > STATIC, near, kept.pixels, patches)
+    pixels = find_features(grey, categories > STATIC, near, kept.pixels, components)
     ids = np.arange(kept.next_id, kept.next_id + len(pixels))
     return Tracks(
         np.concatenate((kept.ids, ids)),
         np.concatenate((kept.pixels, pixels)),
-        np.concatenate((kept.groups, at(groups, pixels))),
+        np.concatenate((kept.categories, at(categories, pixels))),
         kept.next_id + len(pixels),
         lost,
     )

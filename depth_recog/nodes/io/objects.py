@@ -19,7 +19,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from depth_recog.interfaces.regions import record
 from depth_recog.method.gate.by_image import Motion
-from depth_recog.method.gate.regions import Region, Verdict
+from depth_recog.method.gate.regions import GateResult, Region
 from depth_recog.method.gate.residual import Float
 
 BOX, TEXT, VELOCITY = "box", "text", "velocity"
@@ -46,19 +46,19 @@ class Objects:
         self._shown: set[tuple[str, int]] = set()
 
     def message(
-        self, verdict: Verdict | None, header: Header, unit: str, lifetime_s: float
+        self, result: GateResult | None, header: Header, unit: str, lifetime_s: float
     ) -> MarkerArray:
         """The markers of one frame.
 
         Args:
-            verdict: None where nothing is known of single objects: another gate, or no pair. Then,
+            result: None where nothing is known of single objects: another gate, or no pair. Then,
                 and where there are none, all that is shown is deleted.
             header: of the frame's image.
             unit: of speeds, for the texts.
             lifetime_s: after which they vanish, seconds.
         """
         markers = []
-        for region in verdict.regions if verdict else ():
+        for region in result.regions if result else ():
             if _has_geometry(region):
                 markers += _markers(region, header, unit, lifetime_s)
         shown = {(marker.ns, marker.id) for marker in markers}
@@ -102,7 +102,7 @@ def _markers(region: Region, header: Header, unit: str, lifetime_s: float) -> li
 
 def caption(region: Region, unit: str) -> str:
     """Class, number and speed with its standard deviation, unless it stands or was not measured."""
-    named = f"{region.name} {region.number}"
+    named = f"{region.name} {region.region_id}"
     if region.motion is Motion.STILL or not np.isfinite(region.speed):
         return named
     return f"{named}: {region.speed:.1f} ± {region.speed_deviation:.1f} {unit}"
@@ -113,7 +113,7 @@ def _marker(ns: str, kind: int, region: Region, header: Header, lifetime_s: floa
     return Marker(
         header=header,
         ns=ns,
-        id=region.number,
+        id=region.region_id,
         type=kind,
         action=Marker.ADD,
         color=ColorRGBA(r=red, g=green, b=blue, a=1.0),

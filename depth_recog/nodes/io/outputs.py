@@ -192,10 +192,10 @@ class Outputs:
         return message
 
     def _objects_message(self, step: Step, header: Header) -> MarkerArray:
-        verdict = step.pair.verdict if step.pair else None
+        result = step.pair.gate_result if step.pair else None
         unit = "m/s" if self._parameter("depth_scale") else "units/s"
         # After a longer gap there is no pair, and nothing can be said of them any more.
-        return self._objects.message(verdict, header, unit, self._parameter("longest_gap"))
+        return self._objects.message(result, header, unit, self._parameter("longest_gap"))
 
     def _message(self, topic: str, maps: ImageMaps, header: Header) -> Any:
         step = maps.step
@@ -233,6 +233,7 @@ class Outputs:
 def _overlay(maps: ImageMaps) -> NDArray[np.uint8]:
     """(H, W, 3) uint8, the gate's decisions drawn over the image."""
     pair = maps.step.pair
-    if pair is None or pair.verdict is None:
+    result = pair.gate_result if pair else None
+    if result is None:
         return outline(maps.image, maps.moving)
-    return outlined_regions(maps.image, maps.resized(pair.verdict.numbers), pair.verdict.regions)
+    return outlined_regions(maps.image, maps.resized(result.region_ids), result.regions)

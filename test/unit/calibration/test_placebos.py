@@ -15,7 +15,7 @@ from depth_recog.calibration.null_samples import Painted
 from depth_recog.calibration.placebos import MARGIN, SECONDS, SHAPES, Placebo, Placebos
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import CITYSCAPES, PresetRules
-from depth_recog.method.tracking.correspondences import Matches
+from depth_recog.method.tracking.correspondences import Correspondences
 
 CAMERA = Camera(208, 128, 121.0, 123.0, 100.0, 60.0)
 SHAPE = (CAMERA.height, CAMERA.width)
@@ -185,7 +185,7 @@ def test_an_exact_flow_is_followed_exactly(growth: float, du: float, dv: float, 
     placebo = Placebo.at_depth(1, CAR, (100.0, 60.0), 10.0, CAMERA, 0)
     points = np.random.default_rng(count).uniform(-9, 9, (count, 2)) + (100, 60)
     after = growth * (points - (100, 60)) + (100 + du, 60 + dv)
-    moved = placebo.followed(Matches(np.float32(points), np.float32(after), count))
+    moved = placebo.followed(Correspondences(np.float32(points), np.float32(after), count))
     assert moved is not None
     np.testing.assert_allclose(moved.centre, (100 + du, 60 + dv), atol=1e-3)
     np.testing.assert_allclose(moved.half, np.array(placebo.half) * growth, rtol=1e-4)

@@ -7,14 +7,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from depth_recog.method.tracking.correspondences import Matches, at
+from depth_recog.method.tracking.correspondences import Correspondences, at
 
 PROPERTY = settings(deadline=None, max_examples=40, derandomize=True, database=None)
 
 
-def matches(first: list, second: list, tried: int | None = None) -> Matches:
+def correspondences(first: list, second: list, tried: int | None = None) -> Correspondences:
     ends = [np.array(x, np.float32).reshape(-1, 2) for x in (first, second)]
-    return Matches(ends[0], ends[1], len(ends[0]) if tried is None else tried)
+    return Correspondences(ends[0], ends[1], len(ends[0]) if tried is None else tried)
 
 
 @PROPERTY
@@ -32,7 +32,7 @@ def test_at_takes_the_nearest_pixel_and_clips(seed: int) -> None:
 def test_within_asks_both_ends() -> None:
     keep1, keep2 = np.ones((4, 6), bool), np.ones((4, 6), bool)
     keep1[1, 2] = keep2[3, 4] = False
-    all_of_them = matches(
+    all_of_them = correspondences(
         [[2, 1], [1, 2], [0, 0], [5, 3]], [[3, 1], [4, 3], [1, 0], [5, 2]], tried=9
     )
     kept = all_of_them.within(keep1, keep2)
@@ -42,6 +42,6 @@ def test_within_asks_both_ends() -> None:
 
 
 def test_median_motion_is_that_of_the_displacements_lengths() -> None:
-    three = matches([[0, 0], [5, 5], [9, 1]], [[3, 4], [5, 6], [9, 11]])
+    three = correspondences([[0, 0], [5, 5], [9, 1]], [[3, 4], [5, 6], [9, 11]])
     assert three.median_motion == 5
-    assert matches([], []).median_motion == 0
+    assert correspondences([], []).median_motion == 0

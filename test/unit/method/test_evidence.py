@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The score against the two hypotheses' densities, written out; velocity, memory, pools."""
+"""The score against the two hypotheses' densities, written out; velocity, memory, neighbours."""
 
 from __future__ import annotations
 
@@ -342,7 +342,7 @@ def test_what_is_remembered_is_a_copy() -> None:
     assert not (old.information == 7).any()
 
 
-# --- pools ----------------------------------------------------------------------------------------
+# --- neighbour weights ----------------------------------------------------------------------------
 
 
 def crowd(seed: int, count: int = 25) -> tuple[Float, Float, NDArray[np.uint8]]:
@@ -355,8 +355,8 @@ def crowd(seed: int, count: int = 25) -> tuple[Float, Float, NDArray[np.uint8]]:
 @PROPERTY
 @given(st.integers(0, 10_000))
 def test_neighbourhood_is_what_a_loop_says(seed: int) -> None:
-    pixels, depth, groups = crowd(seed)
-    got = evidence.neighbourhood(pixels, depth, groups, FOCAL)
+    pixels, depth, categories = crowd(seed)
+    got = evidence.neighbour_weights(pixels, depth, categories, FOCAL)
     assert got.dtype == np.float64
     assert (np.diag(got) == 1).all()
     for i in range(len(depth)):
@@ -365,38 +365,38 @@ def test_neighbourhood_is_what_a_loop_says(seed: int) -> None:
             apart = np.hypot(*(pixels[i] - pixels[j])) / reach
             logs = np.log(depth[i] / depth[j]) / evidence.DEPTH_REACH
             square = apart**2 + logs**2
-            if groups[i] != groups[j] or square > 16.01:
+            if categories[i] != categories[j] or square > 16.01:
                 assert got[i, j] == 0, "exactly"
             elif square < 15.99:
                 assert got[i, j] == pytest.approx(np.exp(-0.5 * square), rel=1e-3)
 
 
 def test_neighbours_of_one_depth_count_alike_in_both_pools() -> None:
-    pixels, _, groups = crowd(2)
-    pools = evidence.neighbourhood(pixels, np.full(25, 8, np.float32), groups, FOCAL)
-    np.testing.assert_allclose(pools, pools.T, rtol=1e-5)
-    assert 0.1 < (pools > 0).mean() < 1
+    pixels, _, categories = crowd(2)
+    weights = evidence.neighbour_weights(pixels, np.full(25, 8, np.float32), categories, FOCAL)
+    np.testing.assert_allclose(weights, weights.T, rtol=1e-5)
+    assert 0.1 < (weights > 0).mean() < 1
 
 
 @PROPERTY
 @given(st.integers(0, 10_000))
-def test_pools_are_bounded_sums(seed: int) -> None:
+def test_pooled_evidence_is_a_bounded_sum(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    pixels, depth, groups = crowd(seed)
-    pools = evidence.neighbourhood(pixels, depth, groups, FOCAL)
+    pixels, depth, categories = crowd(seed)
+    weights = evidence.neighbour_weights(pixels, depth, categories, FOCAL)
     own = some(list(range(25)), seed)
     blank = rng.random(25) < 0.4
     own.information[blank] = 0
     own.vector[blank] = 0
-    together, enough = evidence.pooled(own, pools)
+    together, enough = evidence.pooled(own, weights)
     for i in range(25):
-        weights = np.where(blank, 0.0, pools[i])
-        count = weights.sum()
-        weights *= min(count, evidence.MOST_WEIGHT) / max(count, 1e-9)
-        assert weights.sum() <= evidence.MOST_WEIGHT + 1e-9
-        expected = sum(w * m for w, m in zip(weights, own.information, strict=True))
+        own_weights = np.where(blank, 0.0, weights[i])
+        count = own_weights.sum()
+        own_weights *= min(count, evidence.MOST_WEIGHT) / max(count, 1e-9)
+        assert own_weights.sum() <= evidence.MOST_WEIGHT + 1e-9
+        expected = sum(w * m for w, m in zip(own_weights, own.information, strict=True))
         np.testing.assert_allclose(together.information[i], expected, atol=1e-9)
-        expected = sum(w * v for w, v in zip(weights, own.vector, strict=True))
+        expected = sum(w * v for w, v in zip(own_weights, own.vector, strict=True))
         np.testing.assert_allclose(together.vector[i], expected, atol=1e-9)
         assert enough[i] == (not blank[i] and count >= 1.5)
 
@@ -416,9 +416,11 @@ def test_nobody_is_no_error() -> None:
     assert len(evidence.remembered(blank, none, 0.1).ids) == 0
     assert len(evidence.remembered(some([1]), none, 0.1).ids) == 0
     zero = np.zeros(0, np.float32)
-    pools = evidence.neighbourhood(np.zeros((0, 2), np.float32), zero, none.astype(np.uint8), FOCAL)
-    assert pools.shape == (0, 0)
-    together, enough = evidence.pooled(blank, pools)
+    weights = evidence.neighbour_weights(
+        np.zeros((0, 2), np.float32), zero, none.astype(np.uint8), FOCAL
+    )
+    assert weights.shape == (0, 0)
+    together, enough = evidence.pooled(blank, weights)
     assert together.information.shape == (0, 4, 4)
     assert enough.shape == (0,)
     assert evidence.score(together.information, together.vector, AHEAD, np.zeros(0)).shape == (0,)

@@ -48,7 +48,7 @@ def test_parked_rows_never_move(scene: str, seed: int) -> None:
 
 
 def test_an_oncoming_car_beside_parked_ones_is_a_region_of_its_own() -> None:
-    """One patch of the masks at times: it is split by depth and by motion."""
+    """One component of the masks at times: it is split by depth and by motion."""
     given = shots("oncoming", 20, 12)
     steps = play(given)
     calls = calls_of(given, steps)
@@ -56,17 +56,17 @@ def test_an_oncoming_car_beside_parked_ones_is_a_region_of_its_own() -> None:
     assert all(c == Motion.MOVING for c in mover[6:])
     assert share_of(calls, Motion.MOVING) == 0
     assert changes(mover) <= 2
-    verdict = steps[-1].pair.verdict
-    motions = {region.motion for region in verdict.regions}
+    result = steps[-1].pair.gate_result
+    motions = {region.motion for region in result.regions}
     assert {Motion.MOVING, Motion.STILL} <= motions
-    likeliest = verdict.likeliest_mover
+    likeliest = result.likeliest_mover
     (box,) = (b for b in given[-1].boxes if b.track == "oncoming-2")
     own = given[-1].pixels_of(box)
-    assert own[verdict.numbers == likeliest.number].mean() > 0.9, "the mover itself"
+    assert own[result.region_ids == likeliest.region_id].mean() > 0.9, "the mover itself"
     assert likeliest.name == "car"
     assert likeliest.velocity[2] < -4, "it comes towards the camera"
     assert steps[-1].pair.decision.motion is Motion.MOVING
-    assert f"car {likeliest.number}" in steps[-1].pair.decision.why
+    assert f"car {likeliest.region_id}" in steps[-1].pair.decision.why
 
 
 def test_a_car_that_starts_is_still_and_then_moves() -> None:
@@ -114,7 +114,7 @@ def test_the_published_matrices_are_those_of_the_likeliest_mover() -> None:
     given = shots("lead_car", 20, 8)
     step = play(given)[-1]
     pair = step.pair
-    likeliest = pair.verdict.likeliest_mover
+    likeliest = pair.gate_result.likeliest_mover
     difference = pair.absolute_difference
     np.testing.assert_allclose(difference[:3, 3], np.abs(likeliest.velocity) * pair.seconds)
     assert not difference[:3, :3].any()
@@ -126,7 +126,7 @@ def test_the_published_matrices_are_those_of_the_likeliest_mover() -> None:
 def test_region_of_the_car_ahead_is_where_and_as_large_as_it_is() -> None:
     given = shots("lead_car", 20, 8)
     step = play(given)[-1]
-    (region,) = (r for r in step.pair.verdict.regions if r.pixels > 500)
+    (region,) = (r for r in step.pair.gate_result.regions if r.pixels > 500)
     (box,) = given[-1].boxes
     assert region.pixels == pytest.approx(given[-1].pixels_of(box).sum(), rel=0.05)
     # The visible surface is the back: half a length before the middle.
@@ -214,7 +214,7 @@ def test_a_steady_network_sees_through_it_where_no_ground_is_seen(
     given = without_ground(fooled(closing_in))
     (alone,) = calls_of(given, play(given), closing_in).values()
     assert Motion.MOVING not in alone, "without a witness it is fooled"
-    steps = play(given, steady=lambda shot: right[shot.stamp_ns])
+    steps = play(given, frozen=lambda shot: right[shot.stamp_ns])
     (calls,) = calls_of(given, steps, closing_in).values()
     assert all(c == Motion.MOVING for c in calls[6:])
     np.testing.assert_array_equal(steps[-1].frame.depth, given[-1].depth)
@@ -226,10 +226,10 @@ def test_what_the_gate_measures_is_in_the_steady_networks_unit() -> None:
     right = {shot.stamp_ns: shot.depth for shot in given}
     far = [replace(shot, depth=2 * shot.depth) for shot in given]
     as_it_is, learning = (
-        play(stream, steady=lambda shot: right[shot.stamp_ns])[-1] for stream in (given, far)
+        play(stream, frozen=lambda shot: right[shot.stamp_ns])[-1] for stream in (given, far)
     )
     for one, other in zip(
-        as_it_is.pair.verdict.regions, learning.pair.verdict.regions, strict=True
+        as_it_is.pair.gate_result.regions, learning.pair.gate_result.regions, strict=True
     ):
         np.testing.assert_allclose(other.velocity, one.velocity, rtol=0.05, atol=0.1)
         assert other.score == pytest.approx(one.score, rel=0.05)
@@ -254,9 +254,9 @@ def test_things_are_expected_to_go_the_cameras_way(way: tuple[float, ...], beyon
         ids = np.arange(len(x))
         tracks = Tracks(ids, pixels, np.ones(len(x), np.uint8), len(x))
         depth = np.full(labels.shape, seen[0, 2], np.float32)
-        image, groups = np.zeros((48, 64, 3), np.uint8), np.ones_like(labels)
+        image, categories = np.zeros((48, 64, 3), np.uint8), np.ones_like(labels)
         frames.append(
-            Observation("", stamp_ns, image, camera, depth, labels, groups, tracks=tracks)
+            Observation("", stamp_ns, image, camera, depth, labels, categories, tracks=tracks)
         )
     gate = ObjectGate(PresetRules())
     gate.update(frames[0], ())
@@ -337,10 +337,10 @@ def test_the_threshold_is_between_still_and_moving() -> None:
     given = shots("parked", 20, 8)
     eager = play(given, score_threshold=0.01)[-1]
     shy = play(given, score_threshold=1e6)[-1]
-    assert {r.motion for r in shy.pair.verdict.regions} == {Motion.UNDECIDED}
-    decided = [r for r in eager.pair.verdict.regions if np.isfinite(r.score)]
+    assert {r.motion for r in shy.pair.gate_result.regions} == {Motion.UNDECIDED}
+    decided = [r for r in eager.pair.gate_result.regions if np.isfinite(r.score)]
     assert sum(r.motion is Motion.UNDECIDED for r in decided) == 0
-    for region in shy.pair.verdict.regions:
+    for region in shy.pair.gate_result.regions:
         if np.isfinite(region.score):
             assert "between -1e+06 and 1e+06" in region.why
 
@@ -349,9 +349,9 @@ def test_what_was_decided_stays_until_there_is_evidence_against_it() -> None:
     """Nothing new is measured and the old fades: the score falls to none, the decision stays."""
     stream = Stream()
     step = [stream.step(shot) for shot in shots("lead_car", 20, 8)][-1]
-    moved = {r.number for r in step.pair.verdict.regions if r.motion is Motion.MOVING}
+    moved = {r.region_id for r in step.pair.gate_result.regions if r.motion is Motion.MOVING}
     later = replace(step.frame, stamp_ns=step.frame.stamp_ns + 4 * 10**9)
-    regions = [r for r in stream.recognizer._gate.update(later, ()).regions if r.number in moved]
+    regions = [r for r in stream.recognizer._gate.update(later, ()).regions if r.region_id in moved]
     assert regions
     for region in regions:
         assert region.motion is Motion.MOVING
@@ -368,8 +368,8 @@ def test_a_threshold_that_is_none_is_refused(threshold: float) -> None:
 def test_every_step_is_whole() -> None:
     """`check` runs in every step of every stream here; it must be able to fail."""
     step = play(shots("lead_car", 20, 6))[-1]
-    verdict = step.pair.verdict
-    spoilt = verdict.moving.copy()
+    result = step.pair.gate_result
+    spoilt = result.moving.copy()
     spoilt[0, 0] = Motion.MOVING
     with pytest.raises(AssertionError, match="what cannot move does not"):
-        check(replace(step, pair=replace(step.pair, verdict=replace(verdict, moving=spoilt))))
+        check(replace(step, pair=replace(step.pair, gate_result=replace(result, moving=spoilt))))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from depth_recog.method.gate import ground
-from depth_recog.method.gate.ground import Plane, fit_plane, witnessed_depth
+from depth_recog.method.gate.ground import Plane, contact_depth, fit_plane
 from depth_recog.method.geometry.camera import Camera
 
 PROPERTY = settings(deadline=None, max_examples=25, derandomize=True, database=None)
@@ -150,9 +150,7 @@ class Street:
     def witness(self, plane: Plane | None = LEVEL) -> tuple[NDArray[np.float32], Float]:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            return witnessed_depth(
-                self.features, self.depth, self.things, self.ground, plane, CAMERA
-            )
+            return contact_depth(self.features, self.depth, self.things, self.ground, plane, CAMERA)
 
     def doubt(self) -> float:
         """Standard deviation of the contact's log depth, by numeric differentiation."""
@@ -224,7 +222,7 @@ def test_what_the_image_cuts_off_has_no_contact() -> None:
 
 
 def test_what_stands_before_it_is_no_witness() -> None:
-    """Another car hides its wheels: one patch of the masks, a jump in depth."""
+    """Another car hides its wheels: one component of the masks, a jump in depth."""
     street = Street()
     street.objects[street.bottom : street.bottom + 14, 170:250] = True
     street.depth[64 : street.bottom + 14, 170:250] = 7

@@ -113,8 +113,8 @@ def test_classes_that_move_as_one_are_one_group(
 ) -> None:
     """Against a loop: 0 is static, two pixels share a number where their classes are alike."""
     labels = np.random.default_rng(seed).choice([*range(19), 255], (4, 5)).astype(np.uint8)
-    rules = PresetRules(dynamic=tuple(dynamic), alike=(tuple(alike),))
-    got = rules.group_pixels(labels)
+    rules = PresetRules(dynamic=tuple(dynamic), categories=(tuple(alike),))
+    got = rules.category_ids(labels)
     assert got.dtype == np.uint8
     np.testing.assert_array_equal(got > 0, rules.dynamic_pixels(labels))
     for one in np.ndindex(4, 5):
@@ -125,7 +125,7 @@ def test_classes_that_move_as_one_are_one_group(
 
 
 def test_vehicles_and_people_are_two_groups() -> None:
-    groups = PresetRules().group_pixels(np.arange(19, dtype=np.uint8)[None])[0]
+    groups = PresetRules().category_ids(np.arange(19, dtype=np.uint8)[None])[0]
     by_name = dict(zip(CITYSCAPES, groups.tolist(), strict=True))
     vehicles = {by_name[name] for name in ("car", "truck", "bus", "train")}
     people = {by_name[name] for name in ("person", "rider", "motorcycle", "bicycle")}
@@ -148,7 +148,7 @@ def test_pixels_of_are_those_of_the_names(seed: int, names: set[str]) -> None:
 @given(st.integers(0, 10_000), st.floats(0, 1))
 def test_patches_are_what_a_walk_over_neighbours_finds(seed: int, full: float) -> None:
     mask = np.random.default_rng(seed).random((9, 12)) < full
-    got = masking.patches_of(mask)
+    got = masking.components_of(mask)
     assert got.dtype == np.int32
     expected = np.zeros(mask.shape, int)
     for start in zip(*np.nonzero(mask), strict=True):

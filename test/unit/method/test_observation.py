@@ -36,21 +36,21 @@ def test_each_margin_has_its_own_mask() -> None:
 
 def test_with_tracks_nothing_is_computed_again() -> None:
     seen = frame()
-    grey, patches, near = seen.grey, seen.patches, seen.near(2)
+    grey, components, near = seen.grey, seen.components, seen.near(2)
     known = tracks.none_yet()
     other = seen.with_tracks(known)
     assert other.tracks is known
     assert seen.tracks is None, "the frame itself stays as it is"
     assert other.grey is grey
-    assert other.patches is patches
+    assert other.components is components
     assert other.near(2) is near
 
 
 def test_other_masks_have_patches_of_their_own() -> None:
     """A frame that is shown other labels must not keep what was computed of the old ones."""
     seen = frame()
-    assert seen.patches.any()
+    assert seen.components.any()
     assert seen.near(1).any()
-    blank = replace(seen, groups=np.zeros_like(seen.groups))
-    assert not blank.patches.any()
+    blank = replace(seen, categories=np.zeros_like(seen.categories))
+    assert not blank.components.any()
     assert not blank.near(1).any()

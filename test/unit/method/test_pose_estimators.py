@@ -22,9 +22,9 @@ from depth_recog.method.pose.epipolar import EpipolarEstimator
 from depth_recog.method.pose.estimator import PoseEstimate, PosePair
 from depth_recog.method.pose.network import NetworkEstimator
 from depth_recog.method.pose.pnp import PnpEstimator
-from depth_recog.method.tracking.correspondences import Matches
+from depth_recog.method.tracking.correspondences import Correspondences
 from depth_recog.method.tracking.features import find_features
-from depth_recog.method.tracking.flow import sparse
+from depth_recog.method.tracking.flow import optical_flow
 
 PROPERTY = settings(deadline=None, max_examples=25, derandomize=True, database=None)
 CAMERA = Camera(width=416, height=128, fx=241.7, fy=246.3, cx=204.0, cy=58.8)
@@ -38,7 +38,7 @@ def matrix(vector: tuple[float, ...]) -> Float:
 
 
 def pair_of(first: Float, second: Float, depth: NDArray[np.floating]) -> PosePair:
-    ends = Matches(first.astype(np.float32), second.astype(np.float32), len(first))
+    ends = Correspondences(first.astype(np.float32), second.astype(np.float32), len(first))
     return PosePair(PICTURE, PICTURE, ends, depth.astype(np.float32), CAMERA)
 
 
@@ -99,7 +99,9 @@ def test_pnp_recovers_the_exact_motion(vector: tuple[float, ...], outliers: floa
 def test_the_depths_unit_is_the_translations_unit(scale: float) -> None:
     pair, T = scene()
     other = pair_of(
-        pair.matches.first.astype(float), pair.matches.second.astype(float), pair.depth * scale
+        pair.correspondences.first.astype(float),
+        pair.correspondences.second.astype(float),
+        pair.depth * scale,
     )
     T = T.copy()
     T[:3, 3] *= scale
@@ -111,10 +113,14 @@ def test_the_depths_unit_is_the_translations_unit(scale: float) -> None:
 def test_pnp_uses_only_known_depths() -> None:
     pair, T = scene()
     depth = pair.depth.copy()
-    u, v = pair.matches.first.astype(int).T
+    u, v = pair.correspondences.first.astype(int).T
     depth[v[:100], u[:100]] = np.resize((np.nan, np.inf, 0.0, -3.0), 100)
     estimate = PnpEstimator().estimate(
-        pair_of(pair.matches.first.astype(float), pair.matches.second.astype(float), depth)
+        pair_of(
+            pair.correspondences.first.astype(float),
+            pair.correspondences.second.astype(float),
+            depth,
+        )
     )
     assert estimate.points == 200
     assert errors(estimate, T)[1] < 1e-4
@@ -163,8 +169,8 @@ def test_camera_coordinates_are_k_inverse_p() -> None:
 def test_the_constraint_holds_in_the_right_order_and_not_in_the_texts() -> None:
     """(K^-1 p2)^T [t]x R (K^-1 p1) = 0. The text: K^-1 p1 (t x R) (K^-1 p2)^T = 0."""
     pair, T = scene((0.05, -0.1, 0.03, 0.5, -0.3, 0.8), count=100)
-    one = epipolar.camera_coordinates(pair.matches.first, CAMERA)
-    two = epipolar.camera_coordinates(pair.matches.second, CAMERA)
+    one = epipolar.camera_coordinates(pair.correspondences.first, CAMERA)
+    two = epipolar.camera_coordinates(pair.correspondences.second, CAMERA)
     got = epipolar.epipolar_residual(one, two, T)
     t = T[:3, 3] / np.linalg.norm(T[:3, 3])
     essential = np.array([[0, -t[2], t[1]], [t[2], 0, -t[0]], [-t[1], t[0], 0]]) @ T[:3, :3]
@@ -189,8 +195,8 @@ def test_the_constraint_holds_in_the_right_order_and_not_in_the_texts() -> None:
 def test_the_constraint_agrees_with_kornia() -> None:
     kornia = pytest.importorskip("kornia")
     pair, T = scene(count=50, noise=2.0)
-    one = epipolar.camera_coordinates(pair.matches.first, CAMERA)
-    two = epipolar.camera_coordinates(pair.matches.second, CAMERA)
+    one = epipolar.camera_coordinates(pair.correspondences.first, CAMERA)
+    two = epipolar.camera_coordinates(pair.correspondences.second, CAMERA)
     unit = T.copy()
     unit[:3, 3] /= np.linalg.norm(T[:3, 3])
     world, second = torch.eye(4, dtype=torch.float64)[None], torch.from_numpy(unit)[None]
@@ -203,9 +209,9 @@ def test_the_constraint_agrees_with_kornia() -> None:
 
 def test_triangulated_depth_is_the_depth() -> None:
     pair, T = scene()
-    one = epipolar.camera_coordinates(pair.matches.first, CAMERA)
-    two = epipolar.camera_coordinates(pair.matches.second, CAMERA)
-    u, v = pair.matches.first.astype(int).T
+    one = epipolar.camera_coordinates(pair.correspondences.first, CAMERA)
+    two = epipolar.camera_coordinates(pair.correspondences.second, CAMERA)
+    u, v = pair.correspondences.first.astype(int).T
     truth = pair.depth[v, u]
     depth = epipolar.triangulated_depth(one, two, T)
     known = np.isfinite(depth)
@@ -241,7 +247,9 @@ def test_epipolar_recovers_the_exact_motion(
 def test_epipolar_takes_its_length_from_the_depth() -> None:
     pair, T = scene(depths=(4.0, 30.0))
     doubled = pair_of(
-        pair.matches.first.astype(float), pair.matches.second.astype(float), pair.depth * 2
+        pair.correspondences.first.astype(float),
+        pair.correspondences.second.astype(float),
+        pair.depth * 2,
     )
     estimate = EpipolarEstimator().estimate(doubled)
     assert estimate.ok
@@ -328,7 +336,11 @@ def test_the_streets_own_correspondences_give_its_motion(scene_name: str, index:
     assert truth.depth is not None
     grey1, grey2 = (cv2.cvtColor(f.image, cv2.COLOR_RGB2GRAY) for f in (one, two))
     pair = PosePair(
-        one.image, two.image, sparse(grey1, grey2, find_features(grey1)), truth.depth, one.camera
+        one.image,
+        two.image,
+        optical_flow(grey1, grey2, find_features(grey1)),
+        truth.depth,
+        one.camera,
     )
     T = np.linalg.inv(following.world_from_camera) @ truth.world_from_camera
     assert T[2, 3] < -0.7, "points come nearer"
@@ -354,7 +366,7 @@ def test_the_network_sees_both_images_in_order_and_its_six_numbers_are_the_motio
         return torch.tensor([MOTION])
 
     estimate = NetworkEstimator(model, torch.device("cpu")).estimate(
-        PosePair(first, second, pair.matches, pair.depth, CAMERA)
+        PosePair(first, second, pair.correspondences, pair.depth, CAMERA)
     )
     assert estimate.ok
     np.testing.assert_allclose(estimate.T_second_from_first, matrix(MOTION), atol=1e-6)
@@ -373,7 +385,7 @@ def test_the_networks_translation_is_in_the_scaled_depths_unit() -> None:
 
 def test_a_black_first_image_has_no_motion() -> None:
     pair, _ = scene()
-    black = PosePair(PICTURE * 0, PICTURE, pair.matches, pair.depth, CAMERA)
+    black = PosePair(PICTURE * 0, PICTURE, pair.correspondences, pair.depth, CAMERA)
 
     def model(_one: torch.Tensor, _two: torch.Tensor) -> torch.Tensor:
         raise AssertionError("not asked")

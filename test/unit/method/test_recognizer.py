@@ -409,8 +409,8 @@ def test_what_each_pose_is_estimated_from(clips: dict[str, Clip]) -> None:
     one, two = step.pair.first, step.pair.second
     for pair, keeps in ((static, False), (dynamic, True)):
         for ends, image, frame in (
-            (pair.matches.first, pair.masked_images()[0], one),
-            (pair.matches.second, pair.masked_images()[1], two),
+            (pair.correspondences.first, pair.masked_images()[0], one),
+            (pair.correspondences.second, pair.masked_images()[1], two),
         ):
             u, v = np.rint(ends).astype(int).T
             assert len(u) > 10
@@ -425,8 +425,8 @@ def test_what_each_pose_is_estimated_from(clips: dict[str, Clip]) -> None:
                 for dv, du in ((2, 0), (-2, 0), (0, 2), (0, -2), (2, 2), (-2, -2)):
                     around = np.clip(v + dv, 0, 127), np.clip(u + du, 0, 415)
                     assert not image[around].any()
-    assert len(static.matches) + len(dynamic.matches) <= len(target.matches)
-    assert len(target.matches) == len(step.pair.matches)
+    assert len(static.correspondences) + len(dynamic.correspondences) <= len(target.correspondences)
+    assert len(target.correspondences) == len(step.pair.correspondences)
     for got, frame in zip(target.masked_images(), (one, two), strict=True):
         np.testing.assert_array_equal(got, frame.image)
     for pair in seen:
@@ -575,7 +575,7 @@ def test_a_repeated_picture_has_not_moved(clips: dict[str, Clip]) -> None:
     assert step.pair is not None
     np.testing.assert_allclose(step.pair.static.T_second_from_first, np.eye(4), atol=1e-3)
     assert step.pair.decision.motion is Motion.STILL
-    assert step.pair.matches.median_motion < 1e-3
+    assert step.pair.correspondences.median_motion < 1e-3
 
 
 def test_a_repeated_frame_makes_no_pair(clips: dict[str, Clip]) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linking, spreading, numbers and the verdict, each against a slow way to say the same."""
+"""Linking, spreading, numbers and the result, each against a slow way to say the same."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from depth_recog.method.gate import regions
 from depth_recog.method.gate.by_image import Motion
-from depth_recog.method.gate.regions import Region, Verdict
+from depth_recog.method.gate.regions import GateResult, Region
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.pose.estimator import PoseEstimate
 
@@ -30,13 +30,13 @@ Whole = NDArray[np.int64]
 @given(st.integers(0, 10_000), st.integers(0, 40), st.floats(0, 0.2))
 def test_linked_is_a_walk_from_neighbour_to_neighbour(seed: int, count: int, dense: float) -> None:
     rng = np.random.default_rng(seed)
-    pools = np.where(rng.random((count, count)) < dense, rng.uniform(0.05, 1, (count, count)), 0)
-    pools = np.maximum(pools, np.eye(count))
+    weights = np.where(rng.random((count, count)) < dense, rng.uniform(0.05, 1, (count, count)), 0)
+    weights = np.maximum(weights, np.eye(count))
     half = rng.random((count, count)) < 0.7
-    pools = np.where(half, np.maximum(pools, pools.T), pools)
+    weights = np.where(half, np.maximum(weights, weights.T), weights)
     states = rng.integers(0, 3, count).astype(np.uint8)
-    patches = rng.integers(1, 3, count).astype(np.int32)
-    got = regions.linked(pools, states, patches)
+    components = rng.integers(1, 3, count).astype(np.int32)
+    got = regions.linked(weights, states, components)
     expected = np.full(count, -1)
     for start in range(count):
         if expected[start] >= 0:
@@ -46,8 +46,8 @@ def test_linked_is_a_walk_from_neighbour_to_neighbour(seed: int, count: int, den
             here = queue.pop()
             expected[here] = start
             for other in range(count):
-                alike = states[other] == states[here] and patches[other] == patches[here]
-                both = min(pools[here, other], pools[other, here]) >= regions.LINKED
+                alike = states[other] == states[here] and components[other] == components[here]
+                both = min(weights[here, other], weights[other, here]) >= regions.LINKED
                 if alike and both and expected[other] < 0:
                     queue.append(other)
     np.testing.assert_array_equal(got, expected)
@@ -57,16 +57,16 @@ def test_a_long_chain_is_one() -> None:
     """Neighbours in turn, in an order that needs many rounds."""
     count = 200
     order = np.random.default_rng(0).permutation(count)
-    pools = np.eye(count)
-    pools[order[:-1], order[1:]] = pools[order[1:], order[:-1]] = regions.LINKED
+    weights = np.eye(count)
+    weights[order[:-1], order[1:]] = weights[order[1:], order[:-1]] = regions.LINKED
     same = np.ones(count, np.uint8)
-    assert not regions.linked(pools, same, same.astype(np.int32)).any()
+    assert not regions.linked(weights, same, same.astype(np.int32)).any()
 
 
 # --- spreading ------------------------------------------------------------------------------------
 
 
-def patches_of(seed: int) -> NDArray[np.int32]:
+def components_of(seed: int) -> NDArray[np.int32]:
     mask = np.zeros((40, 60), np.uint8)
     rng = np.random.default_rng(seed)
     for _ in range(4):
@@ -79,29 +79,29 @@ def patches_of(seed: int) -> NDArray[np.int32]:
 @given(st.integers(0, 10_000), st.integers(0, 25))
 def test_each_pixel_takes_a_nearest_feature_of_its_patch(seed: int, count: int) -> None:
     """OpenCV's 3x3 distances are right to 5 %; nothing nearer than that is passed over."""
-    patches = patches_of(seed)
+    components = components_of(seed)
     rng = np.random.default_rng(seed)
     pixels = rng.uniform((-0.4, -0.4), (59.4, 39.4), (count, 2)).astype(np.float32)
-    got = regions.spread_over(patches, pixels)
-    assert got.shape == patches.shape
+    got = regions.spread_over(components, pixels)
+    assert got.shape == components.shape
     assert got.dtype == np.int32
     places = np.clip(np.rint(pixels).astype(int), 0, (59, 39))
-    owners = patches[places[:, 1], places[:, 0]]
+    owners = components[places[:, 1], places[:, 0]]
     for v, u in np.ndindex(40, 60):
-        own = np.flatnonzero((owners == patches[v, u]) & (patches[v, u] > 0))
+        own = np.flatnonzero((owners == components[v, u]) & (components[v, u] > 0))
         if not len(own):
             assert got[v, u] == -1
             continue
-        assert got[v, u] in own, "of its own patch"
+        assert got[v, u] in own, "of its own component"
         away = np.hypot(*(places[own] - (u, v)).T)
         chosen = np.hypot(*(places[got[v, u]] - (u, v)))
         assert chosen <= away.min() * 1.1 + 1e-9
 
 
 def test_a_feature_speaks_for_its_own_pixel() -> None:
-    patches = patches_of(3)
-    v, u = (axis[::17] for axis in np.nonzero(patches))
-    got = regions.spread_over(patches, np.stack((u, v), 1).astype(np.float32))
+    components = components_of(3)
+    v, u = (axis[::17] for axis in np.nonzero(components))
+    got = regions.spread_over(components, np.stack((u, v), 1).astype(np.float32))
     np.testing.assert_array_equal(got[v, u], np.arange(len(u)))
 
 
@@ -109,7 +109,7 @@ def test_a_feature_speaks_for_its_own_pixel() -> None:
 
 
 def numbers_of(roots: list[int], before: list[int], following: int) -> tuple[list[int], int]:
-    numbers, after = regions.numbered(np.array(roots, np.intp), np.array(before), following)
+    numbers, after = regions.identified(np.array(roots, np.intp), np.array(before), following)
     return numbers.tolist(), after
 
 
@@ -139,7 +139,7 @@ def test_numbers_and_groups_are_one_to_one(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     roots = rng.integers(0, 6, count)
     before = rng.integers(0, 8, count)
-    numbers, after = regions.numbered(roots, before, 8)
+    numbers, after = regions.identified(roots, before, 8)
     pairs = set(zip(roots.tolist(), numbers.tolist(), strict=True))
     assert len(pairs) == len({r for r, _ in pairs}) == len({n for _, n in pairs})
     assert (numbers > 0).all()
@@ -187,7 +187,7 @@ def test_extent_of_what_has_no_depth_is_unknown() -> None:
     assert size[2] == 0
 
 
-# --- the verdict ----------------------------------------------------------------------------------
+# --- the result ----------------------------------------------------------------------------------
 
 
 def region(
@@ -204,39 +204,39 @@ def region(
     )  # fmt: skip
 
 
-def verdict(*found: Region, blank: Motion = Motion.STILL) -> Verdict:
+def result(*found: Region, blank: Motion = Motion.STILL) -> GateResult:
     moving = np.full((2, 5), blank, np.uint8)
     for i, one in enumerate(found):
         moving[0, i] = one.motion
-    return Verdict(found, np.zeros((2, 5), np.int32), moving, np.zeros((2, 5), np.float32))
+    return GateResult(found, np.zeros((2, 5), np.int32), moving, np.zeros((2, 5), np.float32))
 
 
 def test_the_frame_moves_where_one_region_does() -> None:
     still, maybe = region(1, Motion.STILL, -9), region(2, Motion.UNDECIDED, 1)
     moves, more = region(3, Motion.MOVING, 8), region(4, Motion.MOVING, 20)
-    assert verdict(still, still).decision.motion is Motion.STILL
-    assert verdict(still, maybe).decision.motion is Motion.UNDECIDED
-    assert verdict(still, maybe).decision.why == "car 2: because 2"
-    got = verdict(still, moves, maybe, more).decision
+    assert result(still, still).decision.motion is Motion.STILL
+    assert result(still, maybe).decision.motion is Motion.UNDECIDED
+    assert result(still, maybe).decision.why == "car 2: because 2"
+    got = result(still, moves, maybe, more).decision
     assert got.motion is Motion.MOVING
     assert got.why == "car 4: because 4", "the one with the highest score speaks"
 
 
 def test_without_regions_there_is_a_reason_too() -> None:
-    assert verdict().decision.motion is Motion.STILL
-    assert verdict().decision.why == "no pixel of a dynamic category"
-    got = verdict(blank=Motion.UNDECIDED).decision
+    assert result().decision.motion is Motion.STILL
+    assert result().decision.why == "no pixel of a dynamic category"
+    got = result(blank=Motion.UNDECIDED).decision
     assert got.motion is Motion.UNDECIDED
     assert got.why == "what could move has no features"
 
 
 def test_the_likeliest_mover_is_the_one_with_the_highest_score() -> None:
     unknown = region(5, Motion.UNDECIDED, np.nan)
-    assert verdict().likeliest_mover is None
-    assert verdict(unknown).likeliest_mover is None
-    found = verdict(region(1, Motion.STILL, -9), unknown, region(2, Motion.STILL, -4))
+    assert result().likeliest_mover is None
+    assert result(unknown).likeliest_mover is None
+    found = result(region(1, Motion.STILL, -9), unknown, region(2, Motion.STILL, -4))
     assert found.likeliest_mover is not None
-    assert found.likeliest_mover.number == 2
+    assert found.likeliest_mover.region_id == 2
 
 
 def test_the_dynamic_pose_is_the_static_one_and_tau() -> None:
@@ -244,7 +244,7 @@ def test_the_dynamic_pose_is_the_static_one_and_tau() -> None:
     T[:3, :3] = cv2.Rodrigues(np.array([0.1, -0.2, 0.05]))[0]
     T[:3, 3] = 0.3, 0.1, -1
     static = PoseEstimate(T, True, "", 100, 90, np.eye(6))
-    found = verdict(region(1, Motion.MOVING, 9, (1.0, -2.0, 3.0)), region(2, Motion.STILL, -9))
+    found = result(region(1, Motion.MOVING, 9, (1.0, -2.0, 3.0)), region(2, Motion.STILL, -9))
     pose = found.dynamic_pose(static, 0.2)
     assert pose.ok
     np.testing.assert_array_equal(pose.T_second_from_first[:3, :3], T[:3, :3])
@@ -256,15 +256,15 @@ def test_the_dynamic_pose_is_the_static_one_and_tau() -> None:
 
 def test_without_a_mover_or_a_static_pose_there_is_no_dynamic_one() -> None:
     static = PoseEstimate(np.eye(4), True)
-    assert verdict().dynamic_pose(static, 0.1).why == "nothing that could move was measured"
-    lost = verdict(region(1, Motion.MOVING, 9)).dynamic_pose(PoseEstimate(why="dark"), 0.1)
+    assert result().dynamic_pose(static, 0.1).why == "nothing that could move was measured"
+    lost = result(region(1, Motion.MOVING, 9)).dynamic_pose(PoseEstimate(why="dark"), 0.1)
     assert not lost.ok
     assert lost.why == "no static pose: dark"
 
 
 def test_thresholds_are_deviations_of_tau_and_a_least_speed() -> None:
-    found = verdict(region(1, Motion.MOVING, 9)).thresholds(0.2)
+    found = result(region(1, Motion.MOVING, 9)).thresholds(0.2)
     expected = np.full((4, 4), np.inf)
     expected[:3, 3] = (0.2 * (3 * 0.1 + 0.3), 0.2 * (3 * 0.2 + 0.3), 0.2 * (3 * 0.3 + 0.3))
     np.testing.assert_allclose(found, expected)
-    assert np.isinf(verdict().thresholds(0.2)).all()
+    assert np.isinf(result().thresholds(0.2)).all()

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.method.masking import PresetRules, dilated
-from depth_recog.method.tracking import flow, tracks
-from depth_recog.method.tracking.correspondences import Matches, at
+from depth_recog.method.tracking import tracks
+from depth_recog.method.tracking.correspondences import Correspondences, at
+from depth_recog.method.tracking.flow import optical_flow
 from depth_recog.method.tracking.tracks import STATIC, Tracks, as_bright_as, none_yet
 
 PROPERTY = settings(deadline=None, max_examples=25, derandomize=True, database=None)
@@ -26,11 +27,9 @@ def grey_of(image: Grey) -> Grey:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def follow(
-    known: Tracks, before: Grey, grey: Grey, groups: Grey, margin: int, how: flow.Flow
-) -> Tracks:
-    near = dilated(groups > STATIC, margin)
-    return tracks.follow(known, before, grey, groups, near, how)
+def follow(known: Tracks, before: Grey, grey: Grey, categories: Grey) -> Tracks:
+    near = dilated(categories > STATIC, 2)
+    return tracks.follow(known, before, grey, categories, near)
 
 
 def picture(seed: int = 0) -> Grey:
@@ -41,8 +40,8 @@ def shifted(grey: Grey, right: int) -> Grey:
     return np.roll(grey, right, 1)
 
 
-def groups_of(**boxes: tuple[int, int, int, int]) -> Grey:
-    """Rectangles (top, bottom, left, right) of groups a = 1, b = 2."""
+def categories_of(**boxes: tuple[int, int, int, int]) -> Grey:
+    """Rectangles (top, bottom, left, right) of categories a = 1, b = 2."""
     answer = np.zeros(SHAPE, np.uint8)
     for name, (top, bottom, left, right) in boxes.items():
         answer[top:bottom, left:right] = ord(name) - ord("a") + 1
@@ -51,16 +50,20 @@ def groups_of(**boxes: tuple[int, int, int, int]) -> Grey:
 
 def by_id(found: Tracks) -> dict[int, tuple[NDArray[np.float32], int]]:
     return dict(
-        zip(found.ids.tolist(), zip(found.pixels, found.groups.tolist(), strict=True), strict=True)
+        zip(
+            found.ids.tolist(),
+            zip(found.pixels, found.categories.tolist(), strict=True),
+            strict=True,
+        )
     )
 
 
 def valid(found: Tracks) -> None:
     assert (np.diff(found.ids) > 0).all(), "ascending, so unique"
-    assert len(found) == len(found.ids) == len(found.pixels) == len(found.groups)
+    assert len(found) == len(found.ids) == len(found.pixels) == len(found.categories)
     assert (found.ids < found.next_id).all()
     assert found.pixels.dtype == np.float32
-    assert found.groups.dtype == np.uint8
+    assert found.categories.dtype == np.uint8
 
 
 def test_before_the_first_frame_there_is_nothing() -> None:
@@ -68,8 +71,7 @@ def test_before_the_first_frame_there_is_nothing() -> None:
     assert len(none_yet()) == 0
 
 
-@pytest.mark.parametrize("name", ["sparse", "dense"])
-def test_features_follow_the_streets_own_flow(name: str) -> None:
+def test_features_follow_the_streets_own_flow() -> None:
     """Frame by frame. Measured: median 0.24 pixels, 89 % within one."""
     street = SyntheticStreet("street", seed=1, frames=30)
     given_shots = shots("street", 20, 6)
@@ -79,7 +81,7 @@ def test_features_follow_the_streets_own_flow(name: str) -> None:
     errors, kept = [], []
     for i, shot in enumerate(given_shots):
         grey = grey_of(shot.image)
-        now = follow(known, before, grey, rules.group_pixels(shot.labels), 2, flow.FLOWS[name])
+        now = follow(known, before, grey, rules.category_ids(shot.labels))
         valid(now)
         assert now.next_id == known.next_id + len(set(now.ids) - set(known.ids))
         places = by_id(now)
@@ -102,14 +104,14 @@ def test_features_follow_the_streets_own_flow(name: str) -> None:
 
 @PROPERTY
 @given(st.integers(0, 1000), st.integers(-4, 4))
-def test_matches_are_the_features_that_both_frames_have(seed: int, right: int) -> None:
-    first = follow(none_yet(), picture(seed % 5), picture(seed % 5), groups_of(), 2, flow.sparse)
+def test_correspondences_are_the_features_that_both_frames_have(seed: int, right: int) -> None:
+    first = follow(none_yet(), picture(seed % 5), picture(seed % 5), categories_of())
     valid(first)
     assert len(first) > 50
     now_picture = shifted(picture(seed % 5), right)
-    second = follow(first, picture(seed % 5), now_picture, groups_of(), 2, flow.sparse)
+    second = follow(first, picture(seed % 5), now_picture, categories_of())
     valid(second)
-    found = tracks.matches(first, second)
+    found = tracks.correspondences(first, second)
     one, two = by_id(first), by_id(second)
     both = sorted(set(one) & set(two))
     assert len(found) == len(both)
@@ -121,48 +123,48 @@ def test_matches_are_the_features_that_both_frames_have(seed: int, right: int) -
     some, others = tracks.common(first, second)
     np.testing.assert_array_equal(first.ids[some], second.ids[others])
     assert second.lost == pytest.approx(
-        1 - len(flow.sparse(picture(seed % 5), as_bright_as(picture(seed % 5), now_picture),
+        1 - len(optical_flow(picture(seed % 5), as_bright_as(picture(seed % 5), now_picture),
                             first.pixels)) / len(first)
     )  # fmt: skip
 
 
 def test_a_feature_that_changes_sides_is_another() -> None:
-    """Onto what can move, off it, to another group, or within the margin of it."""
+    """Onto what can move, off it, to another category, or within the margin of it."""
     grey = picture()
-    apart = groups_of(a=(20, 60, 20, 80), b=(70, 110, 20, 80))
-    first = follow(none_yet(), grey, grey, apart, 2, flow.sparse)
+    apart = categories_of(a=(20, 60, 20, 80), b=(70, 110, 20, 80))
+    first = follow(none_yet(), grey, grey, apart)
     valid(first)
-    for group in (STATIC, 1, 2):
-        assert (first.groups == group).sum() >= 12
-    np.testing.assert_array_equal(at(apart, first.pixels), first.groups)
-    same = by_id(follow(first, grey, grey, apart, 2, flow.sparse))
+    for category in (STATIC, 1, 2):
+        assert (first.categories == category).sum() >= 12
+    np.testing.assert_array_equal(at(apart, first.pixels), first.categories)
+    same = by_id(follow(first, grey, grey, apart))
     assert set(same) == set(by_id(first)), "where nothing changes, all stay"
 
-    turned = by_id(follow(first, grey, grey, groups_of(b=(20, 60, 20, 80)), 2, flow.sparse))
-    for number, (pixel, group) in by_id(first).items():
+    turned = by_id(follow(first, grey, grey, categories_of(b=(20, 60, 20, 80))))
+    for number, (pixel, category) in by_id(first).items():
         within = 18 <= pixel[1] <= 61 and 18 <= pixel[0] <= 81
-        if group in (1, 2):
-            assert number not in turned, "another group, or off"
+        if category in (1, 2):
+            assert number not in turned, "another category, or off"
         elif not within:
             assert number in turned
             assert turned[number][1] == STATIC
 
-    grown = by_id(follow(first, grey, grey, groups_of(a=(17, 63, 17, 83)), 2, flow.sparse))
-    for number, (pixel, group) in by_id(first).items():
+    grown = by_id(follow(first, grey, grey, categories_of(a=(17, 63, 17, 83))))
+    for number, (pixel, category) in by_id(first).items():
         near = 15 <= pixel[1] <= 64 and 15 <= pixel[0] <= 84
-        if group == STATIC:
+        if category == STATIC:
             assert (number in grown) == (not near)
-        elif group == 1:
+        elif category == 1:
             assert number in grown
 
 
-def test_no_number_is_given_twice() -> None:
-    """Features vanish and come: the numbers of the old ones are never used again."""
+def test_no_feature_id_is_used_twice() -> None:
+    """Features vanish and come: the ids of the old ones are never used again."""
     ever: set[int] = set()
     known, before = none_yet(), picture(0)
     for i in range(8):
         grey = picture(i // 2)
-        now = follow(known, before, grey, groups_of(a=(20, 60, 20 + 9 * i, 90)), 2, flow.sparse)
+        now = follow(known, before, grey, categories_of(a=(20, 60, 20 + 9 * i, 90)))
         valid(now)
         fresh = set(now.ids.tolist()) - set(known.ids.tolist())
         assert not fresh & ever
@@ -171,20 +173,21 @@ def test_no_number_is_given_twice() -> None:
     assert known.next_id == len(ever)
 
 
-def test_lost_is_the_share_that_was_not_found() -> None:
-    first = follow(none_yet(), picture(0), picture(0), groups_of(), 2, flow.sparse)
+def test_lost_is_the_share_that_was_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = follow(none_yet(), picture(0), picture(0), categories_of())
     assert first.lost == 0
-    same = follow(first, picture(0), picture(0), groups_of(), 2, flow.sparse)
+    same = follow(first, picture(0), picture(0), categories_of())
     assert same.lost < 0.03
-    cut = follow(first, picture(0), picture(3), groups_of(), 2, flow.sparse)
+    cut = follow(first, picture(0), picture(3), categories_of())
     assert cut.lost > 0.8
 
-    def half(first: Grey, second: Grey, features: NDArray[np.float32]) -> Matches:
+    def half(first: Grey, second: Grey, features: NDArray[np.float32]) -> Correspondences:
         rows = np.arange(0, len(features), 2)
-        return Matches(features[rows], features[rows], len(features), rows)
+        return Correspondences(features[rows], features[rows], len(features), rows)
 
-    known = follow(none_yet(), picture(0), picture(0), groups_of(), 2, flow.sparse)
-    now = follow(known, picture(0), picture(0), groups_of(), 2, half)
+    known = follow(none_yet(), picture(0), picture(0), categories_of())
+    monkeypatch.setattr(tracks, "optical_flow", half)
+    now = follow(known, picture(0), picture(0), categories_of())
     assert now.lost == pytest.approx(0.5, abs=0.01)
     assert set(known.ids[::2].tolist()) <= set(now.ids.tolist())
     assert not set(known.ids[1::2].tolist()) & set(now.ids.tolist())
@@ -192,10 +195,10 @@ def test_lost_is_the_share_that_was_not_found() -> None:
 
 def test_an_image_without_texture_has_none() -> None:
     flat = np.full(SHAPE, 90, np.uint8)
-    found = follow(none_yet(), flat, flat, groups_of(a=(20, 60, 20, 80)), 2, flow.sparse)
+    found = follow(none_yet(), flat, flat, categories_of(a=(20, 60, 20, 80)))
     valid(found)
     assert len(found) == 0
-    again = follow(found, flat, flat, groups_of(), 2, flow.sparse)
+    again = follow(found, flat, flat, categories_of())
     assert len(again) == 0
     assert again.lost == 0
 
@@ -236,8 +239,8 @@ def test_flat_images_are_left_as_they_are() -> None:
 def test_features_survive_a_change_of_exposure(gain: float) -> None:
     grey = picture()
     other = np.clip(np.rint(shifted(grey, 2) * gain), 0, 255).astype(np.uint8)
-    first = follow(none_yet(), grey, grey, groups_of(), 2, flow.sparse)
-    second = follow(first, grey, other, groups_of(), 2, flow.sparse)
+    first = follow(none_yet(), grey, grey, categories_of())
+    second = follow(first, grey, other, categories_of())
     assert second.lost < 0.15
-    moved = tracks.matches(first, second)
+    moved = tracks.correspondences(first, second)
     assert np.median(moved.second[:, 0] - moved.first[:, 0]) == pytest.approx(2, abs=0.05)

@@ -227,7 +227,7 @@ def test_the_gates_weights_may_be_for_another_size(tmp_path):
     own = torch.nn.functional.interpolate(own, size=(128, 416), mode="bilinear")[0, 0].numpy()
     np.testing.assert_allclose(step.frame.gate_depth, own, rtol=1e-3)
     assert not np.allclose(step.frame.gate_depth, step.frame.depth, rtol=0.05)
-    assert np.isfinite([region.score for region in step.pair.verdict.regions]).any()
+    assert np.isfinite([region.score for region in step.pair.gate_result.regions]).any()
     assert step.pair.decision.why
 
 

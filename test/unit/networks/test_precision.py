@@ -102,8 +102,8 @@ def test_an_assembly_computes_in_its_precision(image: Tensor, tmp_path: Path) ->
             depth = assembly.depth_model(image, FOCAL)[0, 0].numpy()
             labels = assembly.mask_model(image).argmax(1)[0].numpy()
             assert assembly.gate_model is not None
-            steady = assembly.gate_model(image, FOCAL)[0, 0].numpy()
-        for own in (seen.depth, seen.gate_depth, steady):
+            frozen = assembly.gate_model(image, FOCAL)[0, 0].numpy()
+        for own in (seen.depth, seen.gate_depth, frozen):
             np.testing.assert_array_equal(own, depth)
         np.testing.assert_array_equal(seen.labels, labels)
         previous = assembly

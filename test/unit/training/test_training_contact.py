@@ -27,7 +27,7 @@ HORIZON, FOCAL, HEIGHT = 20.0, 60.0, 1.65
 ROAD, SKY, CAR, PERSON, BUILDING = (
     CITYSCAPES.index(name) for name in ("road", "sky", "car", "person", "building")
 )
-GROUPS = PresetRules().group_pixels(np.arange(256, dtype=np.uint8)[None])[0]
+GROUPS = PresetRules().category_ids(np.arange(256, dtype=np.uint8)[None])[0]
 
 
 def road_inverse(roll: float = 0.0) -> torch.Tensor:
