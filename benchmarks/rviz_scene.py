@@ -30,9 +30,9 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from visualization_msgs.msg import Marker, MarkerArray
 
 from depth_recog.datasets.sources import open_source
+from depth_recog.nodes.diagnostics.recorder import depth_array
 from depth_recog.nodes.io.messages import stamp_ns
 from depth_recog.nodes.io.seam import image_to_rgb
-from depth_recog.nodes.recorder import depth_array
 from depth_recog.nodes.runtime import children
 
 RGB = NDArray[np.uint8]

@@ -21,7 +21,7 @@ from depth_recog.cli.options import frame_count, rate
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import DepthRecogError, OutputError
-from depth_recog.nodes.process import NO_ROS
+from depth_recog.nodes.runtime.main import NO_ROS
 
 _NAMESPACE = "depth_recog_demo"
 _ROWS = 5
@@ -57,15 +57,16 @@ class _Film:
         self.sizes_match = True
 
     def add(self, stamp: int, record: Any) -> None:
+        from depth_recog.nodes.diagnostics.recorder import depth_array, mono_array
+        from depth_recog.nodes.io.messages import to_rgb
         from depth_recog.nodes.io.outputs import DEPTH, DEPTH_INFO, LABELS, MOVING
-        from depth_recog.nodes.recorder import depth_array, image_to_rgb, mono_array
 
         messages = record.messages
         image, info = messages["image"], messages[DEPTH_INFO]
         depth = depth_array(messages[DEPTH])
         self.sizes_match &= depth.shape == (info.height, info.width)
         row = pictures.side_by_side(
-            image_to_rgb(image), depth, mono_array(messages[LABELS]), mono_array(messages[MOVING])
+            to_rgb(image), depth, mono_array(messages[LABELS]), mono_array(messages[MOVING])
         )
         height = round(row.shape[0] * 3 * _VIDEO_WIDTH / row.shape[1] / 2) * 2
         shrunk = cv2.resize(row, (3 * _VIDEO_WIDTH, height), interpolation=cv2.INTER_AREA)
@@ -109,7 +110,7 @@ def main(options: argparse.Namespace) -> int:
         from rclpy.signals import SignalHandlerOptions
     except ImportError as error:
         raise DepthRecogError(NO_ROS) from error
-    from depth_recog.nodes.recorder import Recorder
+    from depth_recog.nodes.diagnostics.recorder import Recorder
     from depth_recog.nodes.runtime import children
 
     try:

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 from builtin_interfaces.msg import Time as TimeMessage
 from rclpy.duration import Duration
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
@@ -22,10 +23,10 @@ from depth_recog.datasets.sequence import Frame, Sequence
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import ConfigurationError, DepthRecogError
 from depth_recog.interfaces import compressed_image
-from depth_recog.nodes import process
-from depth_recog.nodes.io import camera_info, messages
-from depth_recog.nodes.runtime.managed import LifecycleState, ManagedNode, TransitionCallbackReturn
-from depth_recog.nodes.runtime.parameters import Parameters, Spec
+from depth_recog.nodes.io import messages
+from depth_recog.nodes.runtime.main import request_stop
+from depth_recog.nodes.runtime.managed import ManagedNode
+from depth_recog.nodes.runtime.parameters import Names, Parameters, Spec, Values
 from depth_recog.nodes.runtime.qos import QosWatch
 
 SPECS = (
@@ -77,10 +78,6 @@ class CameraNode(ManagedNode):
         self._entities: list[Any] = []
         self._qos = QosWatch(self)
         self.published = 0
-
-    def autostart(self) -> None:
-        """Start unless told not to."""
-        self.start_if(self._params["autostart"])
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open the source."""
@@ -157,7 +154,7 @@ class CameraNode(ManagedNode):
             self.failed = True
         if not self._halt.is_set():
             self.get_logger().info(f"played {self.published} frames")
-            process.request_stop()
+            request_stop()
 
     def _wait_for_subscribers(self) -> None:
         wanted, name = self._params["wait_for_subscribers"], self._params["wait_for_node"]
@@ -220,7 +217,7 @@ class CameraNode(ManagedNode):
             compressed = CompressedImage(header=header, format=compressed_image.FORMAT, data=data)
         if self._clock_publisher is not None:
             self._clock_publisher.publish(Clock(clock=header.stamp))
-        self._infos.publish(camera_info.to_message(frame.camera, header))
+        self._infos.publish(messages.camera_info(frame.camera, header))
         self._images.publish(message)
         if compressed is not None:
             self._compressed.publish(compressed)
@@ -232,6 +229,6 @@ class CameraNode(ManagedNode):
         return self.get_clock().now().to_msg()
 
 
-def _check(values: Mapping[str, Any]) -> None:
+def _check(names: Names, values: Values) -> None:
     if not values["source"]:
         raise ConfigurationError("parameter source is empty: a path, a device, or kind:path")

@@ -12,27 +12,27 @@ import time
 from collections import Counter
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo
 
 from depth_recog.errors import DepthRecogError
-from depth_recog.interfaces import compressed_image
+from depth_recog.interfaces import camera_info
 from depth_recog.method.observation import Step
-from depth_recog.nodes.assembler import Assembler
-from depth_recog.nodes.depth_parameters import SPECS, check
 from depth_recog.nodes.diagnostics import ledger
-from depth_recog.nodes.io import camera_info, messages
+from depth_recog.nodes.diagnostics.reporter import Reporter, Running
+from depth_recog.nodes.io import messages
 from depth_recog.nodes.io.inputs import Inputs, Job
-from depth_recog.nodes.io.matching import LatestSlot
 from depth_recog.nodes.io.outputs import Outputs
-from depth_recog.nodes.io.seam import image_to_rgb, transform_broadcaster
-from depth_recog.nodes.reporter import Reporter, Running
-from depth_recog.nodes.runtime.managed import LifecycleState, ManagedNode, TransitionCallbackReturn
-from depth_recog.nodes.runtime.parameters import Parameters
+from depth_recog.nodes.io.seam import transform_broadcaster
+from depth_recog.nodes.runtime import depth_parameters
+from depth_recog.nodes.runtime.assembler import Assembler
+from depth_recog.nodes.runtime.depth_parameters import SPECS
+from depth_recog.nodes.runtime.managed import ManagedNode
+from depth_recog.nodes.runtime.parameters import Names, Parameters, Values
 from depth_recog.nodes.runtime.qos import QosWatch
+from depth_recog.nodes.runtime.slot import LatestSlot
 from depth_recog.pipeline import Pipeline
 
 
@@ -42,7 +42,9 @@ class DepthNode(ManagedNode):
     def __init__(self) -> None:
         super().__init__("depth_node")
         self._assembler = Assembler(self.get_logger())
-        self._params = Parameters(self, SPECS, lambda: self.active, check, self._assembler.apply)
+        self._params = Parameters(
+            self, SPECS, lambda: self.active, self._check, self._assembler.apply
+        )
         self._ledger = ledger.Ledger()
         self._slot: LatestSlot[Job] = LatestSlot()
         self._thread: threading.Thread | None = None
@@ -55,9 +57,9 @@ class DepthNode(ManagedNode):
         self._reporter = Reporter(self, self._qos, self._ledger, self._assembler)
         self.every(1.0, self._report)
 
-    def autostart(self) -> None:
-        """Start unless told not to."""
-        self.start_if(self._params["autostart"])
+    def _check(self, names: Names, values: Values) -> None:
+        depth_parameters.check(values)
+        self._assembler.check(names, values)
 
     # Life cycle
 
@@ -86,7 +88,7 @@ class DepthNode(ManagedNode):
         reliability = ReliabilityPolicy[p["image_reliability"].upper()]
         qos = QoSProfile(depth=5, reliability=reliability)
         transport = p["image_transport"]
-        self._inputs = Inputs(self, self._qos, qos, transport, self._ledger, self._hand_over)
+        self._inputs = Inputs(self._qos, qos, transport, self._ledger.count, self._hand_over)
         self._thread = threading.Thread(target=self._infer, name="inference", daemon=True)
         self._thread.start()
         self.active = True
@@ -180,7 +182,7 @@ class DepthNode(ManagedNode):
         self._set_camera(pipeline, job.info)
         header = job.image.header
         stamp = messages.stamp_ns(header)
-        prepared = pipeline.prepare(str(stamp), stamp, _pixels(job.image))
+        prepared = pipeline.prepare(str(stamp), stamp, messages.to_rgb(job.image))
         resized = time.perf_counter()
         processed = pipeline.recognize(prepared, self._outputs.need_pair(wanted))
         step = processed.step
@@ -211,10 +213,3 @@ def _regions(step: Step) -> Counter[str] | None:
     if step.pair is None or step.pair.gate_result is None:
         return None
     return Counter(region.motion.name.lower() for region in step.pair.gate_result.regions)
-
-
-def _pixels(message: Image | CompressedImage) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB. Raises EncodingError."""
-    if isinstance(message, CompressedImage):
-        return compressed_image.to_rgb(message.format, message.data)
-    return image_to_rgb(message)

@@ -54,7 +54,6 @@ def serialised() -> list[tuple[str, str, int, bytes]]:
     from rclpy.serialization import serialize_message
     from std_msgs.msg import Header
 
-    from depth_recog.nodes.io import camera_info
     from depth_recog.nodes.io import messages as ros
 
     found = []
@@ -65,7 +64,7 @@ def serialised() -> list[tuple[str, str, int, bytes]]:
             (
                 "/cam/camera_info",
                 messages.CAMERA_INFO,
-                camera_info.to_message(frame.camera, header),
+                ros.camera_info(frame.camera, header),
             ),
             ("/cam/image_raw", messages.IMAGE, ros.image(frame.image, "rgb8", header)),
         ):

@@ -86,7 +86,7 @@ def test_depth_for_nobody() -> None:
     [
         ("active", "", OK, "active"),
         ("loading", "x.safetensors", OK, "loading x.safetensors"),
-        ("failed", "no tensor", WARN, "the networks before it stay: no tensor"),
+        ("failed", "no tensor", WARN, "the previous networks stay in use: no tensor"),
         ("", "", OK, "not configured"),
     ],
 )

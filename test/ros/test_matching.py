@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from depth_recog.nodes.io.matching import CameraMatcher, LatestSlot
+pytest.importorskip("rclpy")
+
+from depth_recog.nodes.io.inputs import CameraMatcher
+from depth_recog.nodes.runtime.slot import LatestSlot
 
 Matcher = CameraMatcher[str, str]
 

@@ -18,7 +18,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from robot import DEPTH, TOPICS, Robot, fleet, other_weights, street
 
 from depth_recog.networks.weights import DEFAULT, SHIPPED, file_sha256
-from depth_recog.nodes.depth_parameters import SPECS
+from depth_recog.nodes.runtime.depth_parameters import SPECS
 
 pytestmark = pytest.mark.ros
 
@@ -171,7 +171,7 @@ def test_a_setting_of_the_gate_keeps_the_frames_before(
 
 
 def test_dynamic_classes(robot: Robot) -> None:
-    from depth_recog.nodes.depth_parameters import SPECS
+    from depth_recog.nodes.runtime.depth_parameters import SPECS
 
     default = next(spec.default for spec in SPECS if spec.name == "dynamic_classes")
     assert robot.set_parameters(NODE, dynamic_classes=["road"]) == (True, "")
@@ -279,7 +279,7 @@ def test_what_does_not_fit_is_refused(robot: Robot, files: dict[str, Path], case
 def test_what_cannot_be_loaded_leaves_the_old_ones(robot: Robot, files: dict[str, Path]) -> None:
     assert robot.set_parameters(NODE, weights=str(files["hollow"])) == (True, "")
     status = robot.status("weights", DiagnosticStatus.WARN, "hollow.safetensors")
-    assert "the networks before it stay" in status.message
+    assert "the previous networks stay in use" in status.message
     assert robot.diagnostics["weights state"].startswith("failed: ")
     assert robot.diagnostics["weights sha256"] == SHIPPED_SHA
     robot.process.wait_for_line("ERROR.*hollow.safetensors")

@@ -126,13 +126,13 @@ def test_a_camera_that_is_too_fast(start: Any) -> None:
 
 BROKEN = """
 import sys
-import depth_recog.nodes.depth_node as node
+import depth_recog.nodes.io.messages as messages
 from depth_recog.nodes.process import depth_node
 
 def end(message):
     raise SystemExit
 
-node.image_to_rgb = end
+messages.image_to_rgb = end
 sys.exit(depth_node())
 """
 

@@ -30,7 +30,9 @@ SPECS = (
 )
 
 
-def check(values: Mapping[str, Any]) -> None:
+def check(names: frozenset[str], values: Mapping[str, Any]) -> None:
+    if values["threads"] == 99:
+        raise WeightsError("threads: 99 is too many today")
     if not values["nearest"] < values["farthest"]:
         raise ConfigurationError(f"nearest {values['nearest']} must be less than farthest")
 
@@ -51,8 +53,9 @@ class Owner:
         self.params = Parameters(self.node, SPECS, lambda: self.active, check, self.tell)
 
     def tell(self, names: frozenset[str], values: Mapping[str, Any]) -> None:
-        if values["threads"] == 99:
-            raise WeightsError("threads: 99 is too many today")
+        # The change was made before its effect.
+        assert all(self.node.get_parameter(name).value == values[name] for name in names)
+        assert self.params.values == values
         self.told.append((names, dict(values)))
 
     def set(self, **values: Any) -> tuple[bool, str]:
@@ -162,9 +165,10 @@ def test_another_one_does_not(make: Any) -> None:
     assert [names for names, _ in owner.told] == [{"gate"}]
 
 
-def test_the_owner_has_the_last_word(make: Any) -> None:
+def test_what_the_owner_refuses_has_no_effect(make: Any) -> None:
     owner = make()
     assert owner.set(threads=99) == (False, "threads: 99 is too many today")
+    assert owner.told == []
     assert owner.params["threads"] == owner.node.get_parameter("threads").value == 0
 
 

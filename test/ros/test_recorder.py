@@ -13,8 +13,8 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from ros_processes import LIMIT_S
 
+from depth_recog.nodes.diagnostics.recorder import Recorder
 from depth_recog.nodes.io.outputs import DEPTH, DEPTH_INFO, LABELS, MOVING
-from depth_recog.nodes.recorder import Recorder
 
 pytestmark = pytest.mark.ros
 

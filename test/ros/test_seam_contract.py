@@ -35,7 +35,7 @@ from sensor_msgs.msg import Image
 
 from depth_recog.errors import EncodingError
 from depth_recog.nodes.io import seam
-from depth_recog.nodes.io.matching import CameraMatcher
+from depth_recog.nodes.io.inputs import CameraMatcher
 
 # Reading images
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from depth_recog.errors import CalibrationError
 from depth_recog.method.geometry.camera import Camera
 
-T = TypeVar("T", np.float32, np.uint8)
+T = TypeVar("T", np.float32, np.uint8, np.int32)
 
 NEAREST, FARTHEST = 0.1, 80.0
 """Range of the depth that the commands give, metres; the depth node's is a parameter."""

@@ -144,7 +144,7 @@ def gate_verdict(gate: str, regions: Mapping[str, float]) -> Verdict:
 def weights_verdict(state: str, why: str) -> Verdict:
     """Do the networks run that were asked for?"""
     if state == "failed":
-        return Verdict(WARN, f"the networks before it stay: {why}")
+        return Verdict(WARN, f"the previous networks stay in use: {why}")
     if state == "loading":
         return Verdict(OK, f"loading {why}".rstrip())
     return Verdict(OK, state or "not configured")

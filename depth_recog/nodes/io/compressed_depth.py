@@ -57,7 +57,6 @@ def compressed_depth(
         steps = messages.millimetres(depth)
     png = cv2.imencode(".png", steps, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])[1]
     message = CompressedImage(header=header, format=f"{encoding}; compressedDepth png")
-    data = array.array("B", struct.pack("<iff", _INVERSE_DEPTH, a, b))
-    data.frombytes(memoryview(png).cast("B"))
-    message.data = data
+    header_bytes = array.array("B", struct.pack("<iff", _INVERSE_DEPTH, a, b))
+    message.data = header_bytes + messages.bytes_of(png)
     return message

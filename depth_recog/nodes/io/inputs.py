@@ -1,50 +1,133 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The image and its camera_info, subscribed to only while somebody wants what is made of them.
+"""Subscriptions to the image and its camera_info, and the matching of the two.
 
-Taking an image out of the middleware costs as much as a few percent of a core at 30 Hz, for nothing
-when nobody listens.
+The node subscribes to images only while one of its outputs has a subscriber: receiving images that
+nobody uses costs a few percent of a CPU core at 30 Hz.
 """
 
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeVar
 
-from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_recog.errors import ConfigurationError
-from depth_recog.nodes.diagnostics.ledger import Ledger
 from depth_recog.nodes.io import messages
-from depth_recog.nodes.io.matching import CameraMatcher
 from depth_recog.nodes.runtime.qos import QosWatch
 
 IMAGE, INFO = "image", "camera_info"
 
+I = TypeVar("I")  # noqa: E741 - an image message
+C = TypeVar("C")  # its CameraInfo
+
+# After this many images in a row without a CameraInfo of the same stamp, use the newest one.
+_PATIENCE = 3
+_INFOS_KEPT = 32
+
 
 @dataclass(frozen=True)
 class Job:
-    """An image, its CameraInfo, and when it arrived (monotonic seconds)."""
+    """An image with its CameraInfo.
+
+    Attributes:
+        image: the message.
+        info: of the same camera, usually with the same stamp.
+        arrived: when the image arrived, seconds of `time.monotonic`.
+    """
 
     image: Image | CompressedImage
     info: CameraInfo
     arrived: float
 
 
+class CameraMatcher(Generic[I, C]):
+    """Pairs images and CameraInfos with equal stamps, in whichever order they arrive.
+
+    Some drivers give CameraInfo another stamp than the image, or send it only once. After three
+    images in a row without a CameraInfo of the same stamp, the newest CameraInfo is used.
+    """
+
+    def __init__(self) -> None:
+        self._infos: OrderedDict[int, C] = OrderedDict()
+        self._waiting: tuple[int, I] | None = None
+        self._unmatched = 0
+        self.loose = False
+        """Whether the newest CameraInfo is used because the stamps differ."""
+
+    def image(self, stamp_ns: int, message: I) -> tuple[list[tuple[I, C]], int]:
+        """Add an image.
+
+        Returns:
+            The pairs that are complete now, oldest first, and how many images were given up.
+        """
+        pairs: list[tuple[I, C]] = []
+        lost = 0
+        if self._waiting is not None:
+            # The next image has arrived before the CameraInfo of the one that waits.
+            self._unmatched += 1
+            if self._infos and self._unmatched >= _PATIENCE:
+                self.loose = True
+            waiting, self._waiting = self._waiting, None
+            if self.loose and self._infos:
+                pairs.append((waiting[1], self._newest()))
+            else:
+                lost = 1
+        if stamp_ns in self._infos:
+            self._unmatched, self.loose = 0, False
+            pairs.append((message, self._infos[stamp_ns]))
+        elif self.loose and self._infos:
+            pairs.append((message, self._newest()))
+        else:
+            self._waiting = (stamp_ns, message)
+        return pairs, lost
+
+    def info(self, stamp_ns: int, message: C) -> list[tuple[I, C]]:
+        """Add a CameraInfo; returns the pair that it completes, if any."""
+        self._infos[stamp_ns] = message
+        self._infos.move_to_end(stamp_ns)
+        while len(self._infos) > _INFOS_KEPT:
+            self._infos.popitem(last=False)
+        if self._waiting is not None and self._waiting[0] == stamp_ns:
+            image = self._waiting[1]
+            self._waiting = None
+            self._unmatched, self.loose = 0, False
+            return [(image, message)]
+        return []
+
+    @property
+    def waiting(self) -> int:
+        """1 while an image waits for its CameraInfo, else 0."""
+        return int(self._waiting is not None)
+
+    @property
+    def informed(self) -> bool:
+        """Whether any CameraInfo has arrived."""
+        return bool(self._infos)
+
+    def give_up(self) -> int:
+        """Forget the image that waits for its CameraInfo; returns how many (0 or 1) that was."""
+        lost, self._waiting = self.waiting, None
+        return lost
+
+    def _newest(self) -> C:
+        return self._infos[next(reversed(self._infos))]
+
+
 class Inputs:
-    """Two subscriptions that come and go. For the executor's thread.
+    """Subscribes to the image and its camera_info. For the executor's thread.
 
     Args:
-        node: their owner.
-        watch: makes the subscriptions.
-        qos: of both.
-        transport: "raw", or "compressed" for `image/compressed`.
-        ledger: counts the images.
-        give: is given every image that has its CameraInfo.
+        watch: creates the subscriptions.
+        qos: of both subscriptions.
+        transport: "raw" for `image`, "compressed" for `image/compressed`.
+        count: called with "received" or "unmatched" and a number of images.
+        give: called with every image that has its CameraInfo.
 
     Raises:
         ConfigurationError: a QoS override that cannot be used.
@@ -52,17 +135,17 @@ class Inputs:
 
     def __init__(
         self,
-        node: Node,
         watch: QosWatch,
         qos: QoSProfile,
         transport: str,
-        ledger: Ledger,
+        count: Callable[[str, int], None],
         give: Callable[[Job], None],
     ) -> None:
-        self._node = node
+        node = watch.node
+        self._log = node.get_logger()
         self._watch = watch
         self._qos = qos
-        self._ledger = ledger
+        self._count = count
         self._give = give
         self._matcher: CameraMatcher[Job, CameraInfo] = CameraMatcher()
         self._images: Subscription | None = None
@@ -70,11 +153,11 @@ class Inputs:
         self._since = 0.0
         self._kind, self.topic = Image, node.resolve_topic_name(IMAGE)
         if transport == "compressed":
-            # image_transport's rule: the base topic is remapped, then the transport is appended.
+            # As in image_transport: remap the base topic, then append the transport's name.
             self._kind, self.topic = CompressedImage, f"{self.topic}/compressed"
         self.info_topic = node.resolve_topic_name(INFO)
         self.heard = False
-        """Whether an image has come since the subscription."""
+        """Whether an image has arrived since the node subscribed."""
         try:
             self.open()
         except ConfigurationError:
@@ -83,17 +166,17 @@ class Inputs:
 
     @property
     def listening(self) -> bool:
-        """Whether images are taken."""
+        """Whether the node is subscribed to images."""
         return self._images is not None
 
     @property
     def silence(self) -> float:
-        """Seconds since the last image, or since the subscription before the first one."""
+        """Seconds since the last image; since the subscription if none has arrived."""
         return time.monotonic() - self._since
 
     def open(self) -> None:
-        """Subscribe, where that is not so already."""
-        # First the camera_info: an image that comes without it must wait.
+        """Subscribe to both topics, unless subscribed already."""
+        # camera_info first: an image that arrives before its camera_info must wait.
         if self._infos is None:
             self._infos = self._watch.subscription(
                 CameraInfo, self.info_topic, self._on_info, self._qos
@@ -105,17 +188,20 @@ class Inputs:
             )
 
     def rest(self) -> None:
-        """Take no images. A driver may send its camera_info only once: one is waited for."""
+        """Unsubscribe from images, and from camera_info once one has arrived.
+
+        A driver may send its camera_info only once, so the node stays subscribed to it until then.
+        """
         if self._images is not None:
             self._watch.destroy(self._images)
             self._images = None
-            self._ledger.count("unmatched", self._matcher.give_up())
+            self._count("unmatched", self._matcher.give_up())
         if self._infos is not None and self._matcher.informed:
             self._watch.destroy(self._infos)
             self._infos = None
 
     def close(self) -> None:
-        """End both subscriptions."""
+        """Unsubscribe from both topics."""
         self.rest()
         if self._infos is not None:
             self._watch.destroy(self._infos)
@@ -123,20 +209,21 @@ class Inputs:
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         self._since, self.heard = time.monotonic(), True
-        self._ledger.count("received")
+        self._count("received", 1)
         was_loose = self._matcher.loose
         job = Job(message, CameraInfo(), self._since)
         pairs, lost = self._matcher.image(messages.stamp_ns(message.header), job)
-        self._ledger.count("unmatched", lost)
+        self._count("unmatched", lost)
         if self._matcher.loose and not was_loose:
-            self._node.get_logger().warning(
-                "camera_info's stamps differ from the images': using the newest camera_info"
+            self._log.warning(
+                f"{self.topic}: camera_info's stamps differ from the images': using the newest "
+                "camera_info"
             )
         self._hand_over(pairs)
 
     def _on_info(self, message: CameraInfo) -> None:
         self._hand_over(self._matcher.info(messages.stamp_ns(message.header), message))
 
-    def _hand_over(self, pairs: list[tuple[Any, CameraInfo]]) -> None:
+    def _hand_over(self, pairs: list[tuple[Job, CameraInfo]]) -> None:
         for job, info in pairs:
             self._give(Job(job.image, info, job.arrived))

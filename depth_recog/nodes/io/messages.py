@@ -1,34 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arrays to ROS messages."""
+"""Convert ROS messages to arrays, and arrays to ROS messages."""
 
 from __future__ import annotations
 
 import array
-from typing import TYPE_CHECKING
 
 import numpy as np
 from geometry_msgs.msg import TransformStamped
 from numpy.typing import NDArray
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Float64MultiArray, Header, MultiArrayDimension
 
+from depth_recog.interfaces import compressed_image
+from depth_recog.interfaces.camera_info import fields
 from depth_recog.interfaces.pose import quaternion
-
-if TYPE_CHECKING:
-    from depth_recog.method.geometry.se3 import Matrix
+from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.geometry.se3 import Matrix
+from depth_recog.nodes.io.seam import image_to_rgb
 
 
 def stamp_ns(header: Header) -> int:
-    """Nanoseconds of a stamp; rclpy's Time raises for a negative one, and would end the node."""
+    """Nanoseconds of a stamp. rclpy's Time would raise an exception for a negative one."""
     return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
 
 
-def image(pixels: NDArray[np.generic], encoding: str, header: Header) -> Image:
-    """A sensor_msgs/Image of an (H, W) or (H, W, C) array.
+def to_rgb(message: Image | CompressedImage) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB of an image message. Raises EncodingError."""
+    if isinstance(message, CompressedImage):
+        return compressed_image.to_rgb(message.format, message.data)
+    return image_to_rgb(message)
 
-    The bytes go through an `array.array`: assigning an ndarray to `data` makes rclpy check every
-    byte on its own, 0.2 to 0.5 s for a 720p depth image.
+
+def camera_info(camera: Camera, header: Header) -> CameraInfo:
+    """A CameraInfo with the stamp and frame of an image of this camera; no region of interest."""
+    return CameraInfo(header=header, **fields(camera))
+
+
+def bytes_of(values: NDArray[np.generic]) -> array.array[int]:
+    """The bytes of an array, in C order, for the `data` of a message.
+
+    If an ndarray is assigned to `data`, rclpy checks each byte on its own, which takes 0.2 to 0.5 s
+    for a 720p depth image. It takes an `array.array` as it is.
     """
+    data = array.array("B")
+    data.frombytes(np.ascontiguousarray(values).data.cast("B"))
+    return data
+
+
+def image(pixels: NDArray[np.generic], encoding: str, header: Header) -> Image:
+    """A sensor_msgs/Image of an (H, W) or (H, W, C) array."""
     contiguous = np.ascontiguousarray(pixels)
     message = Image()
     message.header = header
@@ -36,18 +56,16 @@ def image(pixels: NDArray[np.generic], encoding: str, header: Header) -> Image:
     message.encoding = encoding
     message.is_bigendian = 0
     message.step = contiguous.strides[0]
-    data = array.array("B")
-    data.frombytes(memoryview(contiguous).cast("B"))
-    message.data = data
+    message.data = bytes_of(contiguous)
     return message
 
 
 def depth_image(depth: NDArray[np.float32], encoding: str, header: Header) -> Image:
-    """A depth image as REP 118 has it.
+    """A depth image as defined in REP 118.
 
     Args:
         depth: (H, W) float32 metres, NaN invalid, +inf beyond range.
-        encoding: 32FC1 (as it is) or 16UC1 (millimetres, 0 invalid or beyond range).
+        encoding: 32FC1 (unchanged) or 16UC1 (millimetres, 0 invalid or beyond range).
         header: of the input image.
     """
     if encoding == "32FC1":
@@ -56,13 +74,13 @@ def depth_image(depth: NDArray[np.float32], encoding: str, header: Header) -> Im
 
 
 def millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """(H, W) float32 metres to millimetres, 0 invalid, beyond range or beyond 16 bits."""
+    """(H, W) float32 metres to millimetres; 0 for invalid, beyond range or above 65.535 m."""
     values = np.where(np.isfinite(depth) & (depth < 65.535), depth * 1000, 0)
     return np.rint(values).astype(np.uint16)
 
 
 def matrix(values: Matrix) -> Float64MultiArray:
-    """A labelled 4x4 matrix, row by row."""
+    """A 4x4 matrix in row-major order, with labelled dimensions."""
     message = Float64MultiArray()
     message.layout.dim = [
         MultiArrayDimension(label="row", size=4, stride=16),
@@ -73,11 +91,11 @@ def matrix(values: Matrix) -> Float64MultiArray:
 
 
 def transform(T_second_from_first: Matrix, header: Header) -> TransformStamped:
-    """The motion between two frames.
+    """The camera's motion between two frames.
 
-    Parent: the camera's optical frame when the second image was taken (`header`); child: the same
-    frame when the first one was, named FRAME/first. As with every transform, a point of the child
-    is taken to the parent.
+    The parent frame is the camera's optical frame at the second image (`header`); the child frame,
+    named FRAME/first, is the optical frame at the first image. As with every ROS transform, it maps
+    points of the child frame to the parent frame.
     """
     message = TransformStamped()
     message.header = header

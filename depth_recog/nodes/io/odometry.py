@@ -9,10 +9,10 @@ from nav_msgs.msg import Odometry as OdometryMessage
 from numpy.typing import NDArray
 from std_msgs.msg import Header
 
+from depth_recog.interfaces.pose import quaternion
 from depth_recog.method.geometry.se3 import Matrix
 from depth_recog.method.observation import Step
 from depth_recog.method.trajectory import Place, Trajectory
-from depth_recog.nodes.io import messages
 
 _FORWARD_FROM_OPTICAL = np.array(((0.0, 0.0, 1.0), (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0)))
 """From x right, y down, z forward to x forward, y left, z up."""
@@ -68,7 +68,7 @@ def to_message(
     message.pose.pose.position = Point(**dict(zip("xyz", position.tolist(), strict=True)))
     turned = _FORWARD_FROM_OPTICAL @ rotation @ child_from_optical.T
     q = message.pose.pose.orientation
-    q.x, q.y, q.z, q.w = messages.quaternion(turned)
+    q.x, q.y, q.z, q.w = quaternion(turned)
     message.pose.covariance = _covariance(place.covariance, _FORWARD_FROM_OPTICAL)
     angular, linear = child_from_optical @ place.twist[:3], child_from_optical @ place.twist[3:]
     twist = message.twist.twist
@@ -82,7 +82,8 @@ def _covariance(values: NDArray[np.float64], to_axes: Matrix) -> list[float]:
     """(rotation, translation) in optical axes to ROS's (translation, rotation), row by row."""
     zero = np.zeros((3, 3))
     swapped = np.block([[zero, to_axes], [to_axes, zero]])
-    return (swapped @ values @ swapped.T).reshape(-1).tolist()
+    rows: list[float] = (swapped @ values @ swapped.T).reshape(-1).tolist()
+    return rows
 
 
 def transform(message: OdometryMessage) -> TransformStamped:

@@ -23,7 +23,7 @@ from depth_recog.method.geometry.se3 import Matrix
 from depth_recog.method.masking import dynamic_image, static_image
 from depth_recog.method.observation import Pair, Step
 from depth_recog.method.pose.estimator import PoseEstimate
-from depth_recog.nodes.io import camera_info, messages, odometry
+from depth_recog.nodes.io import messages, odometry
 from depth_recog.nodes.io.compressed_depth import compressed_depth
 from depth_recog.nodes.io.objects import Objects
 from depth_recog.nodes.io.points import cloud
@@ -49,7 +49,7 @@ def known(pose: PoseEstimate) -> Matrix:
     return pose.T_second_from_first if pose.ok else np.full((4, 4), np.nan)
 
 
-MATRICES = {
+MATRICES: dict[str, Callable[[Pair], Matrix]] = {
     "pose/target_matrix": lambda pair: known(pair.target),
     "pose/static_matrix": lambda pair: known(pair.static),
     "pose/dynamic_matrix": lambda pair: known(pair.dynamic),
@@ -201,7 +201,7 @@ class Outputs:
         step = maps.step
         frame = step.frame
         if topic == DEPTH_INFO:
-            return camera_info.to_message(maps.camera, header)
+            return messages.camera_info(maps.camera, header)
         if topic == LABELS:
             return messages.image(maps.labels, "mono8", header)
         if topic == DYNAMIC:

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import array
-
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
 from depth_recog.method.geometry.camera import Camera
+from depth_recog.nodes.io.messages import bytes_of
 
 _FIELDS = [
     PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
@@ -57,7 +56,5 @@ def cloud(
     message = PointCloud2(header=header, height=rows, width=columns, fields=_FIELDS)
     message.point_step, message.row_step = 16, 16 * columns
     message.is_dense = bool(finite.all())
-    data = array.array("B")
-    data.frombytes(memoryview(points).cast("B"))
-    message.data = data
+    message.data = bytes_of(points)
     return message

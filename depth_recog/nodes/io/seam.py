@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The seam between the two installations: cv_bridge and tf2_ros in a workspace, numpy with pip.
+"""Use cv_bridge and tf2_ros where they are installed, and numpy code where they are not.
 
-Whatever is chosen behaves the same; the contract tests run on whichever is there.
+A ROS workspace has both packages; the pip wheels have neither. test/ros/test_seam_contract.py runs
+the same tests with each implementation that is installed. `depth-recog doctor` imports this module
+without ROS.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +17,16 @@ from numpy.typing import NDArray
 from depth_recog.errors import ConfigurationError
 from depth_recog.interfaces import image_codec
 
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+_BRIDGE: Any = None
 try:
     from cv_bridge import CvBridge, CvBridgeError
     from sensor_msgs.msg import Image
 
-    # A trial: its compiled half may be missing, or be built for another NumPy, and only a
-    # conversion shows that.
+    # Convert one pixel: its compiled half may be missing or built for another NumPy version, which
+    # the import alone does not show.
     _BRIDGE = CvBridge()
     _BRIDGE.imgmsg_to_cv2(Image(height=1, width=1, encoding="bgr8", step=3, data=[0] * 3), "rgb8")
 except Exception:
@@ -40,8 +46,8 @@ def _with_numpy(message: Any) -> NDArray[np.uint8]:
     )
 
 
-# What cv_bridge converts to rgb8 as we do. It scales mono16 differently, has no colour conversion
-# for the raw types, and does not know uyvy and yuyv.
+# Encodings that cv_bridge converts to rgb8 exactly as image_codec does. It scales mono16
+# differently, does not convert the colours of the raw types, and does not know uyvy and yuyv.
 _CV_BRIDGES = {
     "mono8",
     *("rgb8", "bgr8", "rgba8", "bgra8"),
@@ -51,7 +57,7 @@ _CV_BRIDGES = {
 
 
 def _with_cv_bridge(message: Any) -> NDArray[np.uint8]:
-    # The checks come first: cv_bridge answers a short message with a numpy traceback.
+    # Check the message first: if it is too short, cv_bridge raises a numpy error.
     values = image_codec.raw_view(
         message.encoding,
         message.height,
@@ -60,11 +66,10 @@ def _with_cv_bridge(message: Any) -> NDArray[np.uint8]:
         message.data,
         bool(message.is_bigendian),
     )
-    # cv_bridge shears rows that are not a whole number of pixels long, and its byte swap, which it
-    # does for bytes too, is gone from NumPy 2.
+    # cv_bridge shears images whose rows are not a whole number of pixels long, and swaps bytes with
+    # a function that NumPy 2 has removed.
     pixel = values.nbytes // (message.height * message.width)
-    ours = message.encoding not in _CV_BRIDGES or message.step % pixel or message.is_bigendian
-    if ours:
+    if message.encoding not in _CV_BRIDGES or message.step % pixel or message.is_bigendian:
         return _with_numpy(message)
     try:
         return np.ascontiguousarray(_BRIDGE.imgmsg_to_cv2(message, "rgb8"))
@@ -80,21 +85,21 @@ CHOSEN = "cv_bridge" if "cv_bridge" in CHOICES else "numpy"
 
 
 def image_to_rgb(message: Any) -> NDArray[np.uint8]:
-    """A sensor_msgs/Image's pixels, (H, W, 3) uint8 RGB. Raises EncodingError."""
+    """(H, W, 3) uint8 RGB of a sensor_msgs/Image. Raises EncodingError."""
     return CHOICES[CHOSEN](message)
 
 
-def transform_broadcaster(node: Any) -> Any:
+def transform_broadcaster(node: Node) -> Any:
     """A tf2_ros.TransformBroadcaster.
 
     Raises:
-        ConfigurationError: tf2_ros is not here: the wheels have none.
+        ConfigurationError: tf2_ros is not installed; the pip wheels do not have it.
     """
     try:
         from tf2_ros import TransformBroadcaster
     except ImportError as error:
         raise ConfigurationError(
-            f"publish_tf needs tf2_ros ({error}), which is not among the pip wheels: use a ROS "
-            "workspace, or set publish_tf to false and make the transform of the odom topic"
+            f"publish_tf needs tf2_ros ({error}), which the pip wheels do not have: use a ROS "
+            "workspace, or set publish_tf to false and compute the transform from the odom topic"
         ) from error
     return TransformBroadcaster(node)

@@ -1,45 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the project's nodes have in common: a life cycle that starts itself."""
+"""The base class of the project's nodes: a lifecycle node that starts itself."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from rclpy._rclpy_pybind11 import RCLError
+from lifecycle_msgs.srv import ChangeState
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.parameter import Parameter
 
 from depth_recog.errors import DepthRecogError
+from depth_recog.nodes.runtime.parameters import Parameters
 
 
-class ManagedNode(LifecycleNode):
+class ManagedNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
     """A lifecycle node that configures and activates itself unless `autostart` is false.
 
-    `failed` is True after a configure or activate that failed at the start: the process then ends
-    with 1.
+    Attributes:
+        failed: True after a failure that must end the process with status 1.
+        active: whether the node is in the lifecycle state `active`.
     """
+
+    _params: Parameters
+    """Set by the subclass; has the parameter `autostart`."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.failed = False
         self.active = False
-        self._refuse_wrong_transitions()
+        self._refuse_invalid_transitions()
 
-    def _refuse_wrong_transitions(self) -> None:
-        """Answer a transition that the state does not have (configure while active) with a no.
+    def _refuse_invalid_transitions(self) -> None:
+        """Answer a transition that the current state does not allow with success = false.
 
-        rclpy raises out of the executor instead, which would end the node and leave the caller
-        without an answer.
+        rclpy of Jazzy raises an exception out of the executor instead, which ends the node and
+        leaves the caller without an answer: https://github.com/ros2/rclpy/issues/1209, fixed in
+        later releases. It has no public hook for this, so the callback of the service is wrapped.
         """
-        service = self._service_change_state
+        service = next(s for s in self.services if s.srv_type is ChangeState)
         change = service.callback
 
         def answer(request: Any, response: Any) -> Any:
             try:
                 return change(request, response)
-            except RCLError as error:
+            except RuntimeError as error:
                 self.get_logger().warning(f"refused: {str(error).split(', at /')[0]}")
                 response.success = False
                 return response
@@ -47,45 +52,56 @@ class ManagedNode(LifecycleNode):
         service.callback = answer
 
     def every(self, seconds: float, work: Callable[[], None]) -> None:
-        """Call something again and again in wall time: /clock may stop, which is worth saying."""
+        """Call `work` periodically in wall time, even while /clock stands still."""
         self.create_timer(seconds, work, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def release(self) -> None:
-        """Let go of everything that configure and activate have made; safe at any time."""
+        """Free everything that configure and activate have created; safe in every state."""
         raise NotImplementedError
 
-    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """After an exception in a transition: unconfigured, and ready to be configured again."""
-        self.release()
-        return TransitionCallbackReturn.SUCCESS
+    def stop(self) -> bool:
+        """Prepare for the end of the process; returns False if a thread has not ended in time."""
+        raise NotImplementedError
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Back to how the node was before configure."""
-        self.release()
-        return TransitionCallbackReturn.SUCCESS
+    def autostart(self) -> None:
+        """Configure and activate, if the parameter `autostart` is true.
 
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Close whatever is open."""
-        self.release()
-        return TransitionCallbackReturn.SUCCESS
-
-    def start_if(self, wanted: bool) -> None:
-        """Configure and activate. Raises DepthRecogError with the reason where that fails."""
-        if not wanted:
+        Raises:
+            DepthRecogError: a transition failed; its reason is in the log.
+        """
+        if not self._params["autostart"]:
             return
         for trigger in (self.trigger_configure, self.trigger_activate):
             if trigger() != TransitionCallbackReturn.SUCCESS:
                 self.failed = True
                 raise DepthRecogError(f"{self.get_name()} did not start: see the error above")
 
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Return to `unconfigured` after an exception in a transition."""
+        self.release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Return to `unconfigured`."""
+        self.release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free everything."""
+        self.release()
+        return TransitionCallbackReturn.SUCCESS
+
     def guarded(
         self, work: Callable[[], None], undo: Callable[[], object]
     ) -> TransitionCallbackReturn:
-        """Run a transition's work; a user's mistake is a FAILURE with the reason in the log.
+        """Do the work of a transition, and log why it failed if it does.
 
         Args:
-            work: the transition.
-            undo: what leads back to the state before, from wherever a failure came.
+            work: what the transition does.
+            undo: returns to the state before, after a failure at any point of `work`.
+
+        Returns:
+            FAILURE after a DepthRecogError, ERROR after any other exception.
         """
         try:
             work()
@@ -94,15 +110,12 @@ class ManagedNode(LifecycleNode):
             undo()
             return TransitionCallbackReturn.FAILURE
         except Exception as error:
-            # rclpy would swallow it and only say that the transition failed.
+            # rclpy would drop the exception and only report that the transition failed.
             self.get_logger().error(f"{type(error).__name__}: {error}")
             return TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
 
     def sim_time(self) -> bool:
-        """Whether the node's clock is /clock."""
+        """Whether the node's clock is /clock (parameter `use_sim_time`)."""
         value: bool = self.get_parameter("use_sim_time").value
         return value
-
-
-__all__ = ["LifecycleState", "ManagedNode", "Parameter", "TransitionCallbackReturn"]

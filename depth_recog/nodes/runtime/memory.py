@@ -13,7 +13,7 @@ import torch
 
 def give_back() -> None:
     """Return what is free to the system: C's allocator and torch's keep it otherwise."""
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
     # glibc's alone; other C libraries do not hoard.
     with contextlib.suppress(AttributeError, OSError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parameters as data: each with its default, description and range, declared and checked alike."""
+"""Declare ROS parameters from a table, check every change, and tell the node about it."""
 
 from __future__ import annotations
 
@@ -19,19 +19,23 @@ from rclpy.parameter import Parameter
 
 from depth_recog.errors import ConfigurationError, DepthRecogError
 
+Names = frozenset[str]
+Values = Mapping[str, Any]
+"""The values of all parameters, by name."""
+
 
 @dataclass(frozen=True)
 class Spec:
-    """One parameter.
+    """The declaration of one parameter.
 
     Attributes:
-        name: as users write it.
-        default: its type is the parameter's type.
+        name: of the parameter.
+        default: its value if the user sets none; its type is the parameter's type.
         description: one sentence, with the unit.
-        least: lowest value of a number.
-        most: highest value of a number.
+        least: smallest allowed value of a number.
+        most: largest allowed value of a number.
         choices: allowed values of a string.
-        live: may change while the node is active; others take effect at the next configure.
+        live: whether it may change while the node is active; others take effect at configure.
     """
 
     name: str
@@ -64,25 +68,28 @@ class Spec:
         return descriptor
 
     def problem(self, value: Any) -> str | None:
-        """Why a value cannot be used; None when it can. Types and ranges are rclpy's business."""
+        """Why a value is not allowed, or None. rclpy itself checks types and ranges."""
         if self.choices and value not in self.choices:
             return f"{self.name}: {value!r} is not one of {', '.join(self.choices)}"
         return None
 
 
 class Parameters:
-    """Declares specs on a node and keeps their values.
+    """Declares parameters on a node and holds their values.
+
+    A change is checked before it is made and has its effect after it was made: `check` only reads,
+    `changed` acts.
 
     Args:
-        node: where they are declared.
+        node: on which the parameters are declared.
         specs: all of the node's parameters.
-        is_active: whether the node works at present.
-        check: looks at all values together before a change is taken; raises a ConfigurationError.
-        changed: told which parameters were set and all values, when all else has said yes; may
-            still refuse them with a DepthRecogError.
+        is_active: whether the node is active now.
+        check: called with the names that would change and all values; raises a DepthRecogError to
+            refuse the change, and has no effect of its own.
+        changed: called with the same arguments after the change was made.
 
     Raises:
-        ConfigurationError: a value from the command line or a file that cannot be used.
+        ConfigurationError: a value from the command line or a file is not allowed.
     """
 
     def __init__(
@@ -90,8 +97,8 @@ class Parameters:
         node: Node,
         specs: tuple[Spec, ...],
         is_active: Callable[[], bool],
-        check: Callable[[Mapping[str, Any]], None],
-        changed: Callable[[frozenset[str], Mapping[str, Any]], None] = lambda names, values: None,
+        check: Callable[[Names, Values], None],
+        changed: Callable[[Names, Values], None] = lambda names, values: None,
     ) -> None:
         self._specs = {spec.name: spec for spec in specs}
         self._is_active = is_active
@@ -107,15 +114,15 @@ class Parameters:
             if problem:
                 raise ConfigurationError(f"parameter {problem}")
             self.values[spec.name] = _typed(spec, value)
-        check(self.values)
-        node.add_on_set_parameters_callback(self._on_set)
+        check(frozenset(self._specs), self.values)
+        node.add_on_set_parameters_callback(self._before_set)
+        node.add_post_set_parameters_callback(self._after_set)
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
 
-    def _on_set(self, changes: list[Parameter]) -> SetParametersResult:
-        proposed = dict(self.values)
-        names = frozenset(change.name for change in changes) & self._specs.keys()
+    def _before_set(self, changes: list[Parameter]) -> SetParametersResult:
+        """Accept or refuse; rclpy sends the reason to the caller. No effect of its own."""
         for change in changes:
             spec = self._specs.get(change.name)
             if spec is None:
@@ -127,18 +134,28 @@ class Parameters:
                 )
             if problem:
                 return SetParametersResult(successful=False, reason=problem)
-            proposed[change.name] = _typed(spec, change.value)
+        names, values = self._with(changes)
         try:
-            self._check(proposed)
             if names:
-                self._changed(names, proposed)
+                self._check(names, values)
         except DepthRecogError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        # Exchanged, never changed: other threads read it.
-        self.values = proposed
         return SetParametersResult(successful=True)
+
+    def _after_set(self, changes: list[Parameter]) -> None:
+        names, values = self._with(changes)
+        if names:
+            # A new dict: other threads may be reading the old one.
+            self.values = values
+            self._changed(names, values)
+
+    def _with(self, changes: list[Parameter]) -> tuple[Names, dict[str, Any]]:
+        """The names of our parameters among the changes, and all values with them."""
+        known = [change for change in changes if change.name in self._specs]
+        ours = {change.name: _typed(self._specs[change.name], change.value) for change in known}
+        return frozenset(ours), self.values | ours
 
 
 def _typed(spec: Spec, value: Any) -> Any:
-    """An empty list comes as None from the command line and as a byte array from rclpy."""
+    """An empty list is None on the command line, and a byte array in rclpy."""
     return list(value or ()) if isinstance(spec.default, list) else value

@@ -16,9 +16,10 @@ from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
 
 from depth_recog.errors import CalibrationError
+from depth_recog.interfaces.camera_info import from_message
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.geometry.viewport import Viewport
-from depth_recog.nodes.io.camera_info import from_message, to_message
+from depth_recog.nodes.io.messages import camera_info as to_message
 
 BARREL = [-0.3, 0.1, 0.001, -0.002, 0.01]
 TURNED = [0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0]

@@ -17,7 +17,6 @@ from sensor_msgs.msg import CameraInfo, Image
 from depth_recog.nodes.diagnostics.ledger import LISTENED
 from depth_recog.nodes.io.messages import stamp_ns
 from depth_recog.nodes.io.outputs import DEPTH, DEPTH_INFO, LABELS, MOVING
-from depth_recog.nodes.io.seam import image_to_rgb
 
 _IMAGE = "image"
 _OUTPUTS = (DEPTH, DEPTH_INFO, LABELS, MOVING)
@@ -54,7 +53,7 @@ def mono_array(message: Image) -> NDArray[np.uint8]:
     return rows[:, : message.width]
 
 
-class Recorder(Node):
+class Recorder(Node):  # type: ignore[misc]  # rclpy is untyped
     """Counts everything, keeps pictures of a few frames.
 
     It asks for the camera's images when the depth node has noticed that it listens to all outputs:
@@ -111,6 +110,3 @@ class Recorder(Node):
     def latencies(self) -> list[float]:
         """Seconds, in the order of the stamps."""
         return [r.latency for _, r in sorted(self.records.items()) if r.latency is not None]
-
-
-__all__ = ["PARTS", "Record", "Recorder", "depth_array", "image_to_rgb", "mono_array"]

@@ -12,12 +12,12 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 from depth_recog.networks.weights import Header
-from depth_recog.nodes.assembler import Assembler
 from depth_recog.nodes.diagnostics import health
 from depth_recog.nodes.diagnostics.health import OK, Recent, Verdict
 from depth_recog.nodes.diagnostics.ledger import LISTENED, Ledger, status
 from depth_recog.nodes.io.inputs import Inputs
 from depth_recog.nodes.runtime import memory
+from depth_recog.nodes.runtime.assembler import Assembler
 from depth_recog.nodes.runtime.qos import QosWatch
 
 

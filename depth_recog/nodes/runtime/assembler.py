@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hold the recognizer that the next frame goes through, and replace it when parameters change.
+
+The inference thread reads `current` once per frame. New settings apply at the next frame. New
+networks are loaded and warmed up in a thread of their own; until they are ready, the old ones run.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import Any
+
+from depth_recog.errors import DepthRecogError, WeightsError
+from depth_recog.method.settings import Settings
+from depth_recog.networks.factory import Assembly, assemble, check_weights
+from depth_recog.nodes.runtime import memory
+from depth_recog.nodes.runtime.depth_parameters import settings_of
+from depth_recog.nodes.runtime.parameters import Names, Values
+from depth_recog.nodes.runtime.slot import LatestSlot
+
+FROM_FILES = frozenset(
+    {"weights", "gate_weights", "mask_weights", "pose_weights", "pose_estimator"}
+)
+"""Parameters that decide which networks are loaded."""
+
+ACTIVE, LOADING, FAILED = "active", "loading", "failed"
+
+
+class Assembler:
+    """Loads networks, and replaces them while frames are processed.
+
+    Args:
+        log: the node's logger.
+    """
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+        self._lock = threading.Lock()
+        self._settings = Settings()
+        self._requests: LatestSlot[Values] = LatestSlot()
+        self._request: Values = {}
+        self._worker: threading.Thread | None = None
+        self.current: Assembly | None = None
+        """None before `configure` and after `release`. Never modified, only replaced."""
+        self.state = ""
+        """`ACTIVE`, `LOADING` or `FAILED`; empty while `current` is None."""
+        self.why = ""
+        """What is being loaded, or why loading failed."""
+
+    def configure(self, values: Values) -> None:
+        """Load the networks and warm them up. Raises DepthRecogError."""
+        self._settings = settings_of(values)
+        current = _assemble(values, self._settings)
+        current.warm_up()
+        self._log_weights(current)
+        self.current, self.state, self.why = current, ACTIVE, ""
+        self._requests = LatestSlot()
+        self._worker = threading.Thread(target=self._work, name="weights", daemon=True)
+        self._worker.start()
+
+    def check(self, names: Names, values: Values) -> None:
+        """Check class names, and the header and hash of changed weights files. Has no effect.
+
+        Before `configure` the files are not checked, because they need not exist yet.
+
+        Args:
+            names: of the parameters that would change.
+            values: all parameters as they would be.
+
+        Raises:
+            DepthRecogError: a weights file or a class name cannot be used.
+        """
+        if self.current is None:
+            with suppress(WeightsError):
+                settings_of(values)
+            return
+        if names & FROM_FILES:
+            check_weights(*_files(values), values["gate_weights"])
+        settings_of(values)
+
+    def apply(self, names: Names, values: Values) -> None:
+        """Use changed parameters, which `check` has accepted; arguments as for `check`."""
+        if self.current is None:
+            return
+        try:
+            settings = settings_of(values)
+        except DepthRecogError as error:
+            # A file has changed since it was checked.
+            self._fail(self._request, str(error))
+            return
+        with self._lock:
+            if settings != self._settings:
+                self._settings = settings
+                self.current = self.current.with_settings(settings)
+            # Also if the name is the same: the file may have been replaced.
+            if names & FROM_FILES:
+                self._request = dict(values)
+                self.state = LOADING
+                self.why = ", ".join(str(values[n]) for n in sorted(names & FROM_FILES))
+                self._requests.put(self._request)
+
+    def stop(self, patience: float | None = None) -> bool:
+        """Stop loading; returns False if that takes longer than `patience` seconds."""
+        self._requests.close()
+        if self._worker is not None:
+            self._worker.join(patience)
+            if self._worker.is_alive():
+                return False
+            self._worker = None
+        return True
+
+    def release(self) -> None:
+        """Free the networks and their memory."""
+        self.stop()
+        self.current, self.state, self.why = None, "", ""
+        memory.give_back()
+
+    def _work(self) -> None:
+        while (request := self._requests.take()) is not None:
+            try:
+                made = _assemble(request, settings_of(request), self.current)
+                made.warm_up()
+                self._replace(request, made)
+                del made
+            except Exception as error:
+                # The old networks stay in use; the reason goes to the log and the diagnostics.
+                named = isinstance(error, DepthRecogError)
+                self._fail(request, str(error) if named else f"{type(error).__name__}: {error}")
+            memory.give_back()
+
+    def _replace(self, request: Values, made: Assembly) -> None:
+        with self._lock:
+            if request is not self._request:
+                return  # a newer request has arrived meanwhile
+            self.current = made.with_settings(self._settings)
+            self.state, self.why = ACTIVE, ""
+        self._log_weights(made)
+
+    def _fail(self, request: Values, why: str) -> None:
+        with self._lock:
+            if request is self._request:
+                self.state, self.why = FAILED, why
+        self._log.error(f"{why}; the previous networks stay in use")
+
+    def _log_weights(self, assembly: Assembly) -> None:
+        depth = assembly.depth
+        self._log.info(
+            f"depth weights {depth.path.stem} ({depth.sha256[:12]}), unit {depth.unit}, "
+            f"on {assembly.device} in {assembly.precision}"
+        )
+
+
+def _files(values: Values) -> tuple[str, str, str, str]:
+    return (
+        values["weights"],
+        values["mask_weights"],
+        values["pose_weights"],
+        values["pose_estimator"],
+    )
+
+
+def _assemble(values: Values, settings: Settings, previous: Assembly | None = None) -> Assembly:
+    return assemble(
+        values["device"],
+        *_files(values),
+        settings,
+        previous,
+        values["gate_weights"],
+        values["precision"],
+    )

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters of the depth node, and the method's settings made from them."""
+
+from __future__ import annotations
+
+from depth_recog.errors import ConfigurationError
+from depth_recog.method.gate.by_image import Thresholds
+from depth_recog.method.settings import GATES, Settings
+from depth_recog.networks.factory import ESTIMATORS
+from depth_recog.networks.models import preset_rules
+from depth_recog.networks.precision import PRECISIONS
+from depth_recog.nodes.runtime.parameters import Spec, Values
+
+_DEFAULTS = Settings()
+SPECS = (
+    Spec("autostart", True, "Configure and activate when the node starts."),
+    Spec(
+        "device",
+        "auto",
+        "Where the networks run: auto (a GPU if there is one), cpu, cuda or cuda:N.",
+    ),
+    Spec(
+        "precision",
+        "auto",
+        "Number format of the networks; auto: bfloat16 if the device is fast at it.",
+        choices=PRECISIONS,
+    ),
+    Spec(
+        "weights",
+        "",
+        "Depth weights: a shipped name, a file, or a transformers directory; empty: the default.",
+        live=True,
+    ),
+    Spec(
+        "mask_weights",
+        "",
+        "Mask weights: a shipped name, a file, or an ONNX model with its YAML; empty: the default.",
+        live=True,
+    ),
+    Spec(
+        "gate_weights",
+        "",
+        "Depth weights for the gate by object alone; empty: the same as `weights`.",
+        live=True,
+    ),
+    Spec(
+        "pose_weights",
+        "",
+        "Pose weights, for the pose estimator `network`; empty: the default.",
+        live=True,
+    ),
+    Spec(
+        "pose_estimator",
+        "pnp",
+        "How the camera's poses are estimated.",
+        choices=ESTIMATORS,
+        live=True,
+    ),
+    Spec(
+        "width",
+        0,
+        "Image width for masks, features and gate, pixels; 640 finds small objects better; 0: the "
+        "width of the depth network, the fastest.",
+        0,
+        4096,
+        live=True,
+    ),
+    Spec("threads", 0, "CPU threads of the networks; 0: as many as torch chooses.", 0, 256),
+    Spec(
+        "dynamic_classes",
+        list(_DEFAULTS.rules.dynamic),
+        "Classes that can move; of the default, those that the mask weights know.",
+        live=True,
+    ),
+    Spec(
+        "gate",
+        _DEFAULTS.gate,
+        "Which objects count as moving: object (decides for each object), image (decides once for "
+        "the whole image), off (none), all (all of them).",
+        choices=GATES,
+        live=True,
+    ),
+    Spec(
+        "gate_rotation",
+        _DEFAULTS.thresholds.rotation,
+        "Gate by image: threshold for the elements of the rotation matrix, per second.",
+        1e-6,
+        1e6,
+        live=True,
+    ),
+    Spec(
+        "gate_translation",
+        _DEFAULTS.thresholds.translation,
+        "Gate by image: threshold for the elements of the translation, metres per second.",
+        1e-6,
+        1e6,
+        live=True,
+    ),
+    Spec(
+        "gate_threshold",
+        _DEFAULTS.score_threshold,
+        "Gate by object: a score above it means moving, a score below its negative still.",
+        0.01,
+        1000.0,
+        live=True,
+    ),
+    Spec(
+        "mask_margin",
+        _DEFAULTS.mask_margin,
+        "How far masks are dilated before features are chosen, pixels at the network's size.",
+        0,
+        50,
+        live=True,
+    ),
+    Spec(
+        "longest_gap",
+        0.5,
+        "Two frames further apart in time are not compared, seconds.",
+        0.01,
+        10.0,
+        live=True,
+    ),
+    Spec("min_depth", 0.1, "Smaller depths become NaN, metres.", 0.0, 1000.0, live=True),
+    Spec("max_depth", 80.0, "Larger depths become +inf, metres.", 0.1, 1e6, live=True),
+    Spec(
+        "depth_encoding",
+        "32FC1",
+        "32FC1: metres; 16UC1: millimetres, 0 if invalid.",
+        choices=("32FC1", "16UC1"),
+        live=True,
+    ),
+    Spec(
+        "output_size",
+        "input",
+        "Size of depth and masks: that of the input image, or of the network (faster).",
+        choices=("input", "network"),
+        live=True,
+    ),
+    Spec(
+        "depth_scale",
+        0.0,
+        "Factor from the network's depth to metres; 0: unknown, depth is published unscaled.",
+        0.0,
+        1000.0,
+        live=True,
+    ),
+    Spec("points_step", 4, "Every n-th pixel of every n-th row becomes a point.", 1, 64, live=True),
+    Spec("publish_odom", False, "Publish odometry; needs depth_scale and pose_estimator pnp."),
+    Spec("publish_tf", False, "Broadcast the odometry on tf too; needs publish_odom and tf2_ros."),
+    Spec(
+        "odom_frame", "odom", "Fixed frame of the odometry: at the camera's first pose, x forward."
+    ),
+    Spec(
+        "odom_child_frame",
+        "camera_link",
+        "Moving frame of the odometry: at the camera, x forward, y left, z up.",
+    ),
+    Spec(
+        "image_transport",
+        "raw",
+        "Subscribe to image (raw) or to image/compressed (compressed).",
+        choices=("raw", "compressed"),
+    ),
+    Spec(
+        "input_rectified",
+        False,
+        "Whether the images are rectified: then P is used and D ignored.",
+        live=True,
+    ),
+    Spec(
+        "image_reliability",
+        "best_effort",
+        "QoS reliability of the image subscription; best_effort matches every publisher.",
+        choices=("best_effort", "reliable"),
+    ),
+    Spec(
+        "image_timeout",
+        2.0,
+        "The diagnostics report a missing camera after this time without an image, seconds.",
+        0.1,
+        3600.0,
+        live=True,
+    ),
+)
+
+
+def settings_of(values: Values) -> Settings:
+    """The method's settings.
+
+    Raises:
+        ConfigurationError: a value that cannot be used.
+        WeightsError: the classes of the mask weights cannot be read.
+    """
+    return Settings(
+        rules=preset_rules(list(values["dynamic_classes"]), values["mask_weights"]),
+        gate=values["gate"],
+        thresholds=Thresholds(values["gate_rotation"], values["gate_translation"]),
+        score_threshold=values["gate_threshold"],
+        mask_margin=values["mask_margin"],
+        longest_gap_s=values["longest_gap"],
+        depth_scale=values["depth_scale"] or 1.0,
+        width=values["width"],
+    )
+
+
+def check(values: Values) -> None:
+    """Raise a ConfigurationError if the values contradict each other."""
+    if not values["min_depth"] < values["max_depth"]:
+        raise ConfigurationError(
+            f"min_depth {values['min_depth']} must be less than max_depth {values['max_depth']}"
+        )
+    _check_odometry(values)
+
+
+def _check_odometry(values: Values) -> None:
+    if values["publish_tf"] and not values["publish_odom"]:
+        raise ConfigurationError("publish_tf needs the odometry: set publish_odom to true as well")
+    if not values["publish_odom"]:
+        return
+    if not values["depth_scale"]:
+        raise ConfigurationError(
+            "publish_odom needs metres: set depth_scale to the true distance of an object divided "
+            "by its published depth (1.0 if the weights are metric for your camera)"
+        )
+    if values["pose_estimator"] != "pnp":
+        raise ConfigurationError(
+            "publish_odom needs pose_estimator pnp: "
+            f"{values['pose_estimator']} estimates no covariance"
+        )
+    frames = values["odom_frame"], values["odom_child_frame"]
+    if not all(frames) or frames[0] == frames[1]:
+        raise ConfigurationError(
+            f"odom_frame {frames[0]!r} and odom_child_frame {frames[1]!r} must be two different "
+            "names"
+        )
