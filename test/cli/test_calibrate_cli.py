@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from commands import command, fails
-
-from depth_recog.cli.main import main
+from commands import command, fails, process
 
 STREET = "synthetic:parked?seed=31&frames=120"
 
@@ -21,7 +19,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any, Path]:
     """Table, figures and parameters file of one calibration, in a process of its own."""
     out = tmp_path_factory.mktemp("out")
     arguments = ["--yaml", out / "gate.yaml", "--json", out / "gate.json", "--quantile", "0.9"]
-    result = command("calibrate", STREET, "--frames", "0:110", *arguments, limit=300)
+    result = process("calibrate", STREET, "--frames", "0:110", *arguments, limit=300)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     return result.stdout, json.loads((out / "gate.json").read_text()), out / "gate.yaml"
@@ -76,9 +74,7 @@ def test_the_depth_node_takes_the_file(done: tuple[str, Any, Path]) -> None:
         process.kill()
 
 
-def test_it_is_the_seed_that_decides(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_is_the_seed_that_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same command finds the same; another seed has other placebos."""
     from depth_recog.calibration import gate_calibration
 
@@ -86,8 +82,9 @@ def test_it_is_the_seed_that_decides(
         monkeypatch.setattr(gate_calibration, name, 3)
     tables = []
     for seed in ("0", "0", "1"):
-        assert main(["calibrate", STREET, "--frames", "0:24", "--seed", seed]) == 0
-        tables.append(capsys.readouterr().out)
+        result = command("calibrate", STREET, "--frames", "0:24", "--seed", seed)
+        assert result.returncode == 0, result.stderr
+        tables.append(result.stdout)
     assert tables[0] == tables[1] != tables[2]
 
 
@@ -114,7 +111,7 @@ def test_wrong_usage(arguments: list[str]) -> None:
     assert arguments[0] in result.stderr
 
 
-def test_a_live_source(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_live_source(monkeypatch: pytest.MonkeyPatch) -> None:
     from depth_recog.cli import calibrate
 
     class Live:
@@ -124,5 +121,5 @@ def test_a_live_source(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
             raise AssertionError("nothing must be read")
 
     monkeypatch.setattr(calibrate, "open_source", lambda text: Live())
-    assert main(["calibrate", "/dev/video0"]) == 1
-    assert "/dev/video0: a live source cannot be read twice: record" in capsys.readouterr().err
+    line = fails("calibrate", "/dev/video0")
+    assert "/dev/video0: a live source cannot be read twice: record" in line

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command depth-recog, as a user types it."""
+"""`depth-recog run`, `demo` and `doctor`: output, exit status, and files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import bags
 import cv2
 import numpy as np
 import pytest
-from commands import command, fails
+from commands import command, fails, process
 
 from depth_recog.datasets.sources import READERS, open_source
 from depth_recog.errors import SourceError
@@ -23,7 +23,7 @@ STREET = f"synthetic:street?frames={FRAMES}&width=320&height=96"
 
 
 def test_help() -> None:
-    result = command("--help")
+    result = process("--help")
     assert result.returncode == 0
     for verb in ("run", "demo", "doctor"):
         assert re.search(rf"^ +{verb} +\w", result.stdout, re.MULTILINE)
@@ -60,7 +60,7 @@ def test_wrong_usage_shows_the_usage(arguments: list[str]) -> None:
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `run` writes of a short drive; silent, as it writes into a pipe."""
     folder = tmp_path_factory.mktemp("run") / "new" / "out"
-    result = command("run", STREET, "--out", folder)
+    result = process("run", STREET, "--out", folder)
     assert result.returncode == 0, result.stderr
     assert result.stdout == ""
     assert result.stderr == ""
@@ -228,12 +228,9 @@ def test_an_unknown_precision_is_refused(verb: str, tmp_path: Path) -> None:
         assert word in error
 
 
-def test_run_does_not_mix_two_runs(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from depth_recog.cli.main import main
-
+def test_run_does_not_mix_two_runs(out: Path) -> None:
     before = (out / "run.json").read_bytes()
-    assert main(["run", STREET, "--out", str(out)]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
+    line = fails("run", STREET, "--out", out)
     assert str(out) in line
     assert "another folder" in line
     assert (out / "run.json").read_bytes() == before
@@ -295,42 +292,24 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_run_fails_with_one_line(
-    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from depth_recog.cli.main import main
-
+def test_run_fails_with_one_line(case: str, tmp_path: Path) -> None:
     arguments, words = BAD[case]
-    status = main(["run", *(a.replace("OUT", str(tmp_path / "out")) for a in arguments)])
-    output = capsys.readouterr()
-    assert status == 1
-    assert output.out == ""
-    (line,) = output.err.splitlines()
-    assert line.startswith("depth-recog run: ")
+    line = fails("run", *(a.replace("OUT", str(tmp_path / "out")) for a in arguments))
     for word in words:
         assert word in line
-
-
-def test_run_fails_with_one_line_as_a_process(tmp_path: Path) -> None:
-    assert "'banana'" in fails("run", "synthetic", "--out", tmp_path, "--device", "banana")
 
 
 NOT_UTF8 = os.fsdecode(b"\xff")
 
 
 @pytest.mark.parametrize("kind", [*READERS, ""])
-def test_a_path_that_is_no_text_is_named(
-    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_path_that_is_no_text_is_named(kind: str, tmp_path: Path) -> None:
     """OpenCV would crash on a film there, and SQLite raise."""
-    from depth_recog.cli.main import main
-
     folder = tmp_path / NOT_UTF8
     folder.mkdir()
     for source, out in ((folder, tmp_path / "out"), (STREET, folder)):
         text = f"{kind}:{source}" if kind and source is folder else str(source)
-        assert main(["run", text, "--out", str(out)]) == 1
-        (line,) = capsys.readouterr().err.splitlines()
+        line = fails("run", text, "--out", out)
         assert line.startswith(f"depth-recog run: {kind if source is folder else ''}")
         assert f"{tmp_path}/\\udcff is not valid UTF-8: rename it" in line
     assert not any(folder.iterdir())
@@ -355,19 +334,21 @@ def test_what_lies_where_the_path_is_no_text(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_no_text_as_a_process(tmp_path: Path) -> None:
-    assert "is not valid UTF-8" in fails("run", tmp_path / NOT_UTF8, "--out", tmp_path)
+    """The one failure with a process of its own: exit status 1, and one line."""
+    result = process("run", tmp_path / NOT_UTF8, "--out", tmp_path)
+    assert (result.returncode, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("depth-recog run: ")
+    assert "is not valid UTF-8" in line
 
 
 @pytest.mark.parametrize("kind", [*READERS, ""])
 @pytest.mark.parametrize("name", ["x" * 6000, "a\nb\x1b[31m"], ids=["long", "control"])
 def test_a_strange_name_gives_one_line_that_can_be_read(
-    kind: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kind: str, name: str, tmp_path: Path
 ) -> None:
-    from depth_recog.cli.main import main
-
     source = f"{kind}:{tmp_path / name}" if kind else str(tmp_path / name)
-    assert main(["run", source, "--out", str(tmp_path / "out")]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
+    line = fails("run", source, "--out", tmp_path / "out")
     assert line.isprintable()
     assert len(line) < 1200
     assert str(tmp_path)[:40] in line, "what was named can be recognised"
@@ -386,7 +367,7 @@ def test_run_refuses_a_limit_without_frames(limit: str, tmp_path: Path) -> None:
 
 @pytest.mark.ros
 def test_doctor_finds_everything() -> None:
-    result = command("doctor")
+    result = process("doctor")
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stderr == ""
     states = {}
@@ -415,7 +396,7 @@ def test_doctor_finds_everything() -> None:
 @pytest.mark.ros
 def test_demo(tmp_path: Path) -> None:
     pytest.importorskip("rclpy")
-    result = command("demo", "synthetic", "--limit", "25", "--out", tmp_path)
+    result = process("demo", "synthetic", "--limit", "25", "--out", tmp_path)
     assert result.returncode == 0, result.stderr
     assert "Traceback" not in result.stderr
     rows = dict(re.findall(r"^ *(\S.*?)  +(\S.*)$", result.stdout, re.MULTILINE))

@@ -5,16 +5,14 @@ from __future__ import annotations
 
 import html.parser
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from commands import process
 from constructed import at, write_recording
 from gate_maps import judged, right, scene
 
@@ -58,14 +56,7 @@ def done(room: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any
     """Table, figures and page of one evaluation, in a process of its own."""
     out = tmp_path_factory.mktemp("out")
     arguments = ["evaluate", room, "--json", out / "f.json", "--html", out / "f.html"]
-    result = subprocess.run(
-        [sys.executable, "-m", "depth_recog.cli.main", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    result = process(*arguments)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
 

@@ -1,18 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command depth-recog, run as a user types it."""
+"""The command depth-recog: called in this process, or started as a user types it."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+from depth_recog.cli.main import main
 
-def command(
+
+def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Call the command in this process; exit status and output as of a process."""
+    words = [str(argument) for argument in arguments]
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = main(words)
+        except SystemExit as end:
+            status = int(end.code or 0)
+    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
+
+
+def process(
     *arguments: str | Path, limit: float = 90, without: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run it to its end, in a pipe; as if a package were not installed, where one is named."""
+    """Run the command as a process that writes into pipes.
+
+    Args:
+        arguments: of the command line.
+        limit: seconds until it is killed.
+        without: a package that shall seem not to be installed.
+    """
     entrance = ["-m", "depth_recog.cli.main"]
     if without:
         gone = f"import sys; sys.modules[{without!r}] = None"
@@ -28,8 +50,13 @@ def command(
 
 
 def fails(*arguments: str | Path, without: str = "") -> str:
-    """Ends with 1 and exactly one line, which is returned."""
-    result = command(*arguments, without=without)
+    """Expect exit status 1, no output and one line of error, which is returned.
+
+    Args:
+        arguments: of the command line.
+        without: a package that shall seem not to be installed; this takes a process.
+    """
+    result = process(*arguments, without=without) if without else command(*arguments)
     assert result.returncode == 1, result.stderr
     assert result.stdout == ""
     # OpenCV 4.6 (Ubuntu 24.04) lets libpng write to stderr.

@@ -18,6 +18,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
+from node_server import Child, NodeServer
 from numpy.typing import NDArray
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -51,32 +53,36 @@ def environment() -> dict[str, str]:
 class Process:
     """A process whose output is collected while it runs."""
 
-    def __init__(self, command: list[str], **changes: str) -> None:
+    def __init__(self, command: list[str], forked: bool = False, **changes: str) -> None:
         self.command = command
         everything = environment() | changes
+        everything = {name: value for name, value in everything.items() if value}
         self._lines: dict[str, list[str]] = {"stdout": [], "stderr": []}
         self._news = threading.Condition()
-        self.popen = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-            env={name: value for name, value in everything.items() if value},
-        )
+        pipes = [os.pipe() for _ in self._lines]
+        out, err = (pipe[1] for pipe in pipes)
+        self.popen: subprocess.Popen[bytes] | Child
+        if forked:
+            self.popen = _node_server().start(command[1:], everything, out, err)
+        else:
+            self.popen = subprocess.Popen(
+                command, stdout=out, stderr=err, start_new_session=True, env=everything
+            )
+        os.close(out)
+        os.close(err)
         self._readers = [
-            threading.Thread(target=self._read, args=(name, pipe), daemon=True)
-            for name, pipe in (("stdout", self.popen.stdout), ("stderr", self.popen.stderr))
+            threading.Thread(target=self._read, args=(name, pipe[0]), daemon=True)
+            for name, pipe in zip(self._lines, pipes, strict=True)
         ]
         for reader in self._readers:
             reader.start()
 
-    def _read(self, name: str, pipe: Any) -> None:
-        for line in pipe:
-            with self._news:
-                self._lines[name].append(line)
-                self._news.notify_all()
+    def _read(self, name: str, pipe: int) -> None:
+        with open(pipe, errors="replace") as lines:
+            for line in lines:
+                with self._news:
+                    self._lines[name].append(line)
+                    self._news.notify_all()
 
     @property
     def stdout(self) -> str:
@@ -154,11 +160,27 @@ def start_node(
     namespace: str,
     parameters: dict[str, Any] | None = None,
     ros_args: tuple[str, ...] = (),
+    forked: bool = True,
     **changes: str,
 ) -> Process:
-    """A node of the package under test as a process."""
+    """Start a node of the package under test as a process.
+
+    Args:
+        executable: "depth_node" or "camera_node".
+        namespace: of the node, without a leading slash.
+        parameters: that differ from their defaults.
+        ros_args: further arguments behind --ros-args.
+        forked: from the node server, where the imports have been done; not for a test of the
+            imports or of what is read before them.
+        changes: environment variables; "" unsets one.
+    """
     command = node_command(executable, namespace, parameters or {})
-    return Process([*command, *ros_args], **changes)
+    return Process([*command, *ros_args], forked, **changes)
+
+
+@cache
+def _node_server() -> NodeServer:
+    return NodeServer(environment())
 
 
 def foreign(script: str, *arguments: str) -> Process:
