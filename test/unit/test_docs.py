@@ -1,79 +1,72 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/ros.md's parameter tables are the declarations. `python test/test_docs.py` renews them."""
+"""The pages below docs/reference are what docs/generate.py writes; links and names are right."""
 
+import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROS = ROOT / "docs" / "ros.md"
-PAGES = [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md"]
-HEAD = "| parameter | default | allowed | takes effect | what |\n|---|---|---|---|---|\n"
+DOCS = ROOT / "docs"
+PAGES = [*sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("*.md"))]
 
 
-def value_text(value):
-    if value == "":
-        return '""'
-    if isinstance(value, bool):
-        return str(value).lower()
-    return ", ".join(value) if isinstance(value, list) else str(value)
+@pytest.fixture(scope="module")
+def generate():
+    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def table(specs):
-    rows = []
-    for spec in specs:
-        allowed = ", ".join(spec.choices)
-        if spec.least is not None:
-            whole = isinstance(spec.default, int)
-            allowed = (
-                f"{int(spec.least)} to {int(spec.most)}"
-                if whole
-                else f"{spec.least:g} to {spec.most:g}"
-            )
-        when = "at once" if spec.live else "at configure"
-        cells = (f"`{spec.name}`", value_text(spec.default), allowed, when, spec.description)
-        rows.append(f"| {' | '.join(cells)} |\n")
-    return HEAD + "".join(rows)
+@pytest.mark.parametrize("name", ["topics", "parameters", "cli", "files"])
+def test_a_reference_page_is_what_the_code_says(name, generate):
+    if name in ("topics", "parameters"):
+        pytest.importorskip("rclpy", reason="the nodes need rclpy")
+    page = (DOCS / "reference" / f"{name}.md").read_text(encoding="utf-8")
+    assert generate.page(name) == page, "run python docs/generate.py"
 
 
-def tables():
-    pytest.importorskip("rclpy", reason="the declarations need rclpy")
-    from depth_recog.nodes import camera_node, depth_node
-
-    return {"depth_node": table(depth_node.SPECS), "camera_node": table(camera_node.SPECS)}
+def test_a_name_without_a_meaning_is_an_error(generate):
+    with pytest.raises(ValueError, match=r"without meaning \['b'\]"):
+        generate.matched({"a", "b"}, {"a": "first"}, "here")
 
 
-def renewed(text, node, content):
-    pattern = f"(<!-- {node} parameters -->\n).*?(<!-- end -->)"
-    return re.sub(pattern, lambda m: m[1] + content + m[2], text, flags=re.S)
-
-
-def test_parameter_tables_are_current():
-    text = ROS.read_text(encoding="utf-8")
-    for node, content in tables().items():
-        assert f"<!-- {node} parameters -->" in text
-        assert renewed(text, node, content) == text, "run python test/test_docs.py"
+def test_a_meaning_without_a_name_is_an_error(generate):
+    with pytest.raises(ValueError, match=r"not there \['c\.\*'\]"):
+        generate.matched({"a"}, {"a, c.*": "both"}, "here")
 
 
 def test_every_default_of_the_parameters_file_is_the_declared_one():
     yaml = pytest.importorskip("yaml")
     pytest.importorskip("rclpy", reason="the declarations need rclpy")
-    from depth_recog.nodes import depth_node
+    from depth_recog.nodes.runtime.depth_parameters import SPECS
 
     file = yaml.safe_load((ROOT / "config" / "depth.yaml").read_text(encoding="utf-8"))
     written = file["/**"]["ros__parameters"]
-    assert written == {spec.name: spec.default for spec in depth_node.SPECS}
+    assert written == {spec.name: spec.default for spec in SPECS}
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_links_between_pages_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
-        if "://" not in target:
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, heading = target.partition("#")
+        if "://" in target:
+            continue
+        file = page.parent / path if path else page
+        assert file.exists(), f"{page.name} links to {target}"
+        if heading:
+            assert heading in headings(file), f"{page.name} links to {target}"
 
 
-@pytest.mark.parametrize("page", PAGES)
+def headings(page):
+    """Anchors as GitHub makes them."""
+    lines = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_nothing_is_left_to_be_filled_in(page):
     assert not re.findall(r"@[A-Z]+@|TODO|TBD", page.read_text(encoding="utf-8"))
 
@@ -81,20 +74,19 @@ def test_nothing_is_left_to_be_filled_in(page):
 def test_every_kind_of_source_has_its_row():
     from depth_recog.datasets.sources import READERS
 
-    text = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
+    text = (DOCS / "reference" / "sources.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.M)) == set(READERS)
 
 
-def test_every_documented_topic_exists():
-    pytest.importorskip("rclpy", reason="the topics need rclpy")
-    from depth_recog.nodes.io.outputs import TOPICS
-
-    text = ROS.read_text(encoding="utf-8")
-    assert all(f"`{topic}`" in text for topic in TOPICS)
-
-
-if __name__ == "__main__":
-    content = ROS.read_text(encoding="utf-8")
-    for name, rows in tables().items():
-        content = renewed(content, name, rows)
-    ROS.write_text(content, encoding="utf-8")
+def test_every_command_line_in_the_pages_has_options_that_exist():
+    """Of `depth-recog`; what follows a launch file or a node is checked with the nodes."""
+    known = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
+    verbs = dict(re.findall(r"^## depth-recog (\w+)\n(.*?)(?=^## |\Z)", known, re.M | re.S))
+    shared = known.partition("## Pipeline options")[2]
+    for page in PAGES:
+        for verb, rest in re.findall(r"depth-recog (\w+)([^`\n]*)", page.read_text("utf-8")):
+            if verb not in verbs:
+                continue
+            section = verbs[verb] + (shared if "pipeline options" in verbs[verb] else "")
+            for option in re.findall(r"--[a-z][a-z-]*", rest.partition(" #")[0]):
+                assert f"`{option}" in section, f"{page.name}: depth-recog {verb} {option}"
