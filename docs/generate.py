@@ -192,7 +192,10 @@ def command(*arguments: str) -> None:
     """Run a verb in this process. Raises RuntimeError where it fails."""
     from depth_recog.cli.main import main
 
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as err:
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
         if main(list(arguments)):
             raise RuntimeError(f"depth-recog {' '.join(arguments)}: {err.getvalue()}")
 

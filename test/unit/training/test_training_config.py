@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The configuration: what is printed can be read, and what cannot be used is named."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from depth_recog.cli.main import main
 from depth_recog.errors import ConfigurationError
 from depth_recog.training.config import (
     Config,
-    Group,
     make_config,
     read_config,
     set_value,
@@ -105,23 +103,3 @@ def test_a_mistake_ends_with_one_line_and_1(arguments: list[str], tmp_path: Path
     lines = capsys.readouterr().err.strip().splitlines()
     assert lines[-1].startswith("depth-recog train: ")
     assert not any("Traceback" in line for line in lines)
-
-
-def leaves(group: Group, prefix: str = "") -> dict[str, str]:
-    """Every key with its default, as YAML writes it."""
-    found = {}
-    for name, value in group:
-        if isinstance(value, Group):
-            found |= leaves(value, f"{prefix}{name}.")
-            continue
-        plain = list(value) if isinstance(value, tuple) else value
-        text = yaml.safe_dump(plain, default_flow_style=True, width=10**6)
-        found[prefix + name] = text.removesuffix("\n").removesuffix("...").rstrip()
-    return found
-
-
-def test_every_default_is_given_its_reason() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "training.md").read_text(encoding="utf-8")
-    section = page.split("\n## Configuration\n")[1].split("\n## ")[0]
-    rows = dict(re.findall(r"^\| `([\w.]+)` \| (.*?) \| .+ \|$", section, flags=re.M))
-    assert rows == leaves(Config())
