@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What leaving out what moves does to the depth: the same short training with every gate and seed.
+"""How does masking what moves change the depth that a training ends with?
 
 python benchmarks/ablation.py OUT --train SOURCE... --judge DRIVE --frames A:B --start WEIGHTS
                               [--steps 200] [--seeds 0 1 2] [--gates off all image object]
-                              [--set KEY=VALUE]
+                              [--set KEY=VALUE] [--json FILE]
 
-Each run is `depth-recog train`, kept in OUT/GATE-SEED and not repeated where it is done. The
-weights at its end are judged, not the best on held-out frames, which may be the start's. The judge
-is `depth-recog evaluate`, by what its boxes say of motion. Mean and standard deviation over seeds.
+Runs `depth-recog train` once for each gate and seed, in OUT/GATE-SEED; runs that are complete are
+not repeated. The weights of the last step are evaluated, not the best on held-out frames, since
+those can be the start's. `depth-recog evaluate` gives abs_rel, median-scaled, in all pixels and by
+the motion of the drive's boxes. Mean and standard deviation are over seeds.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
+from common import parser_of, report
+
 from depth_recog.networks.own.depth import DepthNetwork
 from depth_recog.networks.weights import read_header, save_network
 from depth_recog.training import checkpoint
@@ -27,11 +30,10 @@ from depth_recog.training.learner import Learner, start_network
 
 COMMAND = [sys.executable, "-m", "depth_recog.cli.main"]
 MOTIONS = ("moving", "parked", "background")
-COLUMNS = ("all", *MOTIONS, "moving / parked", "scale's spread")
 
 
 def trained(options: argparse.Namespace, gate: str, seed: int) -> Path:
-    """The weights at the end of a run, which is made where it is not there yet."""
+    """The weights at the end of a run, which is made unless it exists."""
     folder = options.out / f"{gate}-{seed}"
     weights = folder / "last.safetensors"
     if weights.is_file():
@@ -59,26 +61,25 @@ def trained(options: argparse.Namespace, gate: str, seed: int) -> Path:
     return weights
 
 
-def judged(options: argparse.Namespace, weights: str) -> dict[str, float]:
-    """Median-scaled abs_rel of all pixels and by motion, their ratio, and the scale's spread."""
-    path = Path(weights)
-    answer = options.out / f"{path.parent.name}.json"
+def evaluated(options: argparse.Namespace, weights: str) -> dict[str, float]:
+    """Median-scaled abs_rel of all pixels and by motion, and the spread of the scale."""
+    answer = options.out / f"{Path(weights).parent.name}.json"
     if not answer.is_file():
         command = [*COMMAND, "evaluate", options.judge, "--frames", options.frames]
         command += ["--weights", weights, "--gate", "off", "--json", str(answer)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    depth: dict[str, Any] = json.loads(answer.read_text())["depth"]
+    depth: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))["depth"]
     found = {kind: depth["by_motion"][kind]["median_scaled"]["abs_rel"] for kind in MOTIONS}
     return {
         "all": depth["median_scaled"]["abs_rel"],
         **found,
         "moving / parked": found["moving"] / found["parked"],
-        "scale's spread": depth["scale"]["spread"],
+        "spread of the scale": depth["scale"]["spread"],
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--train", nargs="+", required=True, metavar="SOURCE[@A:B]")
     parser.add_argument("--judge", required=True, metavar="DRIVE")
@@ -90,21 +91,21 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    rows = {}
+    results = {}
     if options.start.endswith(".safetensors"):
-        rows["start"] = [judged(options, options.start)]
+        results["start"] = [evaluated(options, options.start)]
     for gate in options.gates:
         weights = [str(trained(options, gate, seed)) for seed in options.seeds]
-        rows[gate] = [judged(options, one) for one in weights]
-    print("| gate | " + " | ".join(COLUMNS) + " |")
-    print("|---|" + "---|" * len(COLUMNS))
-    for name, results in rows.items():
-        cells = []
-        for column in COLUMNS:
-            values = [result[column] for result in results]
-            spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):.3f}{spread}")
-        print(f"| `{name}` | " + " | ".join(cells) + " |")
+        results[gate] = [evaluated(options, one) for one in weights]
+    rows = []
+    for gate, found in results.items():
+        row: dict[str, Any] = {"gate": gate, "runs": len(found)}
+        for column in found[0]:
+            values = [result[column] for result in found]
+            row[column] = statistics.mean(values)
+            row[f"{column} ±"] = statistics.stdev(values) if len(values) > 1 else None
+        rows.append(row)
+    report(options, rows)
 
 
 if __name__ == "__main__":

@@ -1,35 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gates side by side on a drive with boxes and LiDAR, from our own networks to the truth.
+"""How well does each gate tell moving objects from parked ones?
 
-python benchmarks/gate.py DRIVE [--width 640] [--precision float32] [--frames A:B]
+python benchmarks/gate.py SOURCE[@A:B]... [--gates object image all] [--variants network boxes]
+                          [--scenes 60] [--width 640] [--precision float32] [--json FILE]
 
-Four gates see the same depth and the same masks, of three kinds:
+The networks run once a frame; every gate sees the same depth and masks. A variant replaces some of
+them, or the order of the frames:
 
-- network: depth and masks of the shipped networks;
-- boxes: of the masks what lies in the truth's boxes, as what the box says it is; the rest of what
-  they call dynamic is none;
-- LiDAR and boxes: D1 is the nearest LiDAR point's depth as well.
+- network: depth and masks of the networks;
+- boxes: masks of what lies in the truth's boxes, with the box's class;
+- lidar: the same masks, and for each pixel the depth of the nearest LiDAR point in the image;
+- exact: masks of the network, depth of the truth (synthetic street);
+- reversed: the frames in reversed order;
+- without-movers: what moves is deleted from the masks.
 
-By track, as `depth-recog evaluate` does (docs/evaluation.md); brackets are 95 % intervals over
-tracks. The networks run once a frame, whatever the number of gates.
+The gate `all` calls everything moving that the masks show: the upper bound. Recall and false
+positives are by track, with 95 % intervals over tracks (docs/evaluation.md). `called moving` counts
+frames with any pixel called moving; `share` is the mean share of the dynamic pixels called moving.
+For the synthetic street a second table gives the share of each actor's frames called moving.
 """
 
 from __future__ import annotations
 
-import argparse
-from dataclasses import replace
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from common import label_of, parser_of, recording, report
 from numpy.typing import NDArray
+from observing import Observed, observe, sparse_points, with_labels
 
 from depth_recog.datasets.boxes import Box
-from depth_recog.datasets.sources import open_source
+from depth_recog.datasets.street import SCENES
+from depth_recog.errors import SourceError
 from depth_recog.evaluation.gate import GateTally
+from depth_recog.evaluation.motion import MOVING, PARKED, motion_of
+from depth_recog.method.gate.by_image import Motion
 from depth_recog.method.geometry.camera import Camera
-from depth_recog.method.geometry.viewport import Viewport
 from depth_recog.method.masking import CITYSCAPES
 from depth_recog.method.observation import Observation
 from depth_recog.method.pose.pnp import PnpEstimator
@@ -37,17 +47,56 @@ from depth_recog.method.recognizer import Recognizer
 from depth_recog.method.settings import GATES, Settings
 from depth_recog.networks.factory import Assembly, assemble
 from depth_recog.networks.precision import PRECISIONS
+from depth_recog.pipeline import ProcessedFrame
 
+VARIANTS = ("network", "boxes", "lidar", "exact", "reversed", "without-movers")
 VEHICLES = ("Car", "Van", "Truck", "Tram")
 FIGURES = ("auc", "recall", "recall_prompt", "false_positive_rate", "undecided")
+FARTHEST = 1000.0
+SEED = 31
 
 
-def boxed(frame: Observation, boxes: tuple[Box, ...]) -> NDArray[np.uint8]:
-    """(h, w) labels: dynamic pixels within boxes are what the (nearer) box is, others are wall."""
-    camera = frame.camera
+@dataclass
+class GateRun:
+    """One gate on the frames of one variant."""
+
+    recognizer: Recognizer
+    tally: GateTally = field(default_factory=GateTally)
+    frames: int = 0
+    with_masks: int = 0
+    called_moving: int = 0
+    shares: list[float] = field(default_factory=list)
+
+    def add(self, seen: Observed, boxes: tuple[Box, ...]) -> None:
+        """Process a frame and compare the decisions with the boxes."""
+        maps = ProcessedFrame(self.recognizer.advance(seen.frame), seen.prepared).at_input_size
+        stamp_ns = seen.frame.stamp_ns
+        self.tally.add(stamp_ns, maps.moving, maps.dynamic, boxes, maps.camera, maps.scores)
+        self.frames += 1
+        dynamic, moving = int(maps.dynamic.sum()), int((maps.moving == Motion.MOVING).sum())
+        if dynamic:
+            self.with_masks += 1
+            self.called_moving += moving > 0
+            self.shares.append(moving / dynamic)
+
+    def row(self) -> dict[str, Any]:
+        result = self.tally.result()
+        return {
+            "moving tracks": result["moving_tracks"],
+            "parked tracks": result["parked_tracks"],
+            **{name: result.get(name) for name in FIGURES},
+            "frames": self.frames,
+            "with masks": self.with_masks,
+            "called moving": self.called_moving,
+            "share": float(np.mean(self.shares)) if self.shares else None,
+        }
+
+
+def labels_in_boxes(frame: Observation, boxes: tuple[Box, ...]) -> NDArray[np.uint8]:
+    """(h, w) labels: dynamic pixels get the class of the nearest box there, or wall outside all."""
     labels = np.full(frame.labels.shape, CITYSCAPES.index("wall"), np.uint8)
     for box in sorted(boxes, key=lambda b: -float(b.T_camera_from_box[2, 3])):
-        outline = box.outline(camera)
+        outline = box.outline(frame.camera)
         if outline is not None:
             left, top, right, bottom = (max(round(v), 0) for v in outline)
             name = "car" if box.kind in VEHICLES else "person"
@@ -55,101 +104,105 @@ def boxed(frame: Observation, boxes: tuple[Box, ...]) -> NDArray[np.uint8]:
     return np.where(frame.dynamic, labels, frame.labels)
 
 
-def sparse_points(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
-    """(h, w) depth of the nearest LiDAR point in a pixel, else inf; `depth` (H, W), NaN unknown."""
-    rows, columns = np.nonzero(np.isfinite(depth) & (depth > 0))
-    height, width = depth.shape
-    v = (rows * camera.height) // height
-    u = (columns * camera.width) // width
-    sparse = np.full((camera.height, camera.width), np.inf, np.float32)
-    np.minimum.at(sparse, (v, u), depth[rows, columns])
-    return sparse
+def labels_without(frame: Observation, boxes: list[Box]) -> NDArray[np.uint8]:
+    """(h, w) labels with road in the boxes' outlines and two pixels around them."""
+    labels = frame.labels.copy()
+    for box in boxes:
+        outline = box.outline(frame.camera)
+        if outline is not None:
+            left, top, right, bottom = (int(v) for v in outline)
+            window = labels[max(top - 2, 0) : bottom + 4, max(left - 2, 0) : right + 4]
+            window[:] = CITYSCAPES.index("road")
+    return labels
 
 
 def nearest_point(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
     """(h, w) depth of the LiDAR point that is nearest in the image; `depth` (H, W), NaN unknown."""
     sparse = sparse_points(depth, camera)
     away = np.isinf(sparse).astype(np.uint8)
-    _, owner = cv2.distanceTransformWithLabels(away, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    table = np.zeros(int(owner.max()) + 1, np.float32)
+    _, ids = cv2.distanceTransformWithLabels(away, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    table = np.zeros(int(ids.max()) + 1, np.float32)
     known = away == 0
-    table[owner[known]] = sparse[known]
-    filled: NDArray[np.float32] = table[owner]
+    table[ids[known]] = sparse[known]
+    filled: NDArray[np.float32] = table[ids]
     return filled
 
 
-def kinds(frame: Observation, boxes: tuple[Box, ...], lidar: NDArray[np.float32]) -> dict[str, Any]:
-    """The frame as each kind of truth shows it."""
-    labels = boxed(frame, boxes)
-    known = replace(frame, labels=labels, categories=frame.rules.category_ids(labels))
-    return {
-        "network": frame,
-        "boxes": known,
-        "LiDAR and boxes": replace(known, depth=nearest_point(lidar, frame.camera)),
-    }
+def changed(seen: Observed, variant: str) -> tuple[Observed, tuple[Box, ...]]:
+    """The frame as a variant shows it, and the boxes that are judged in it."""
+    frame, truth, boxes = seen.frame, seen.truth, seen.truth.boxes or ()
+    if variant in ("boxes", "lidar"):
+        frame = with_labels(frame, labels_in_boxes(frame, boxes))
+    if variant in ("lidar", "exact"):
+        if truth.depth is None:
+            raise SourceError(f"frame {frame.name} has no true depth, which `{variant}` needs")
+        points = variant == "lidar"
+        depth = nearest_point(truth.depth, frame.camera) if points else truth.depth
+        frame = replace(frame, depth=np.minimum(depth, np.float32(FARTHEST)))
+    if variant == "without-movers":
+        movers = [box for box in boxes if motion_of(box) != PARKED]
+        frame = with_labels(frame, labels_without(frame, movers))
+        boxes = tuple(box for box in boxes if motion_of(box) == PARKED)
+    return replace(seen, frame=frame), boxes
 
 
-def blind(gate: str) -> Recognizer:
-    """One that is shown frames in which the networks have looked already."""
+def gate_only(gate: str, assembly: Assembly) -> Recognizer:
+    """A recognizer for frames that the networks have processed before."""
 
-    def nothing(*_: Any) -> Any:
-        raise AssertionError("the networks are not asked")
+    def unused(*_: Any) -> Any:
+        raise AssertionError("the networks have run before")
 
-    device = torch.device("cpu")
-    return Recognizer(nothing, nothing, PnpEstimator(), Settings(gate=gate), device)
-
-
-def observed(assembly: Assembly, drive: str, frames: slice) -> Any:
-    """Yield (observation, boxes, LiDAR, camera of the image, view)."""
-    source = open_source(drive)
-    for index in range(*frames.indices(len(source))):
-        frame, truth = source[index], source.truth(index)
-        if truth.boxes is None or truth.depth is None:
-            raise SystemExit(f"{drive}: boxes and depth are needed")
-        camera = frame.camera.rectified()
-        view = Viewport.of(frame.camera, assembly.network_size(camera))
-        image = view.shrink(view.rectify(frame.image))
-        seen = assembly.recognizer.observe(frame.name, frame.stamp_ns, image, view.network)
-        yield seen, truth.boxes, truth.depth, camera, view
+    return Recognizer(unused, unused, PnpEstimator(), Settings(gate=gate), assembly.device)
 
 
-def frames_of(text: str) -> slice:
-    """A:B."""
-    return slice(*(int(v) if v else None for v in text.split(":")))
+def judge(
+    source: str, variants: list[str], gates: list[str], assembly: Assembly
+) -> dict[tuple[str, str], GateRun]:
+    """Every gate on every variant of a source."""
+    sequence, indices = recording(source)
+    runs = {(v, g): GateRun(gate_only(g, assembly)) for v in variants for g in gates}
+    forwards = [variant for variant in variants if variant != "reversed"]
+    orders = [(indices, forwards), (indices[::-1], [v for v in variants if v == "reversed"])]
+    for order, chosen in orders:
+        for seen in observe(sequence, order, assembly) if chosen else ():
+            for variant in chosen:
+                frame, boxes = changed(seen, variant)
+                for gate in gates:
+                    runs[variant, gate].add(frame, boxes)
+    return runs
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("drive")
+    parser = parser_of(__doc__)
+    parser.add_argument("sources", nargs="*", metavar="SOURCE[@A:B]")
+    parser.add_argument("--scenes", type=int, metavar="N", help="N frames of every street scene")
+    parser.add_argument("--gates", nargs="+", choices=GATES, default=["object", "image", "all"])
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=["network"])
     parser.add_argument("--width", type=int, default=0, help="of the pipeline, pixels; 0: default")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the networks")
-    parser.add_argument("--frames", default=":", metavar="A:B", type=frames_of)
     options = parser.parse_args()
+    sources = options.sources
+    if options.scenes:
+        sources += [f"synthetic:{s}?seed={SEED}&frames={options.scenes}" for s in SCENES]
     settings = Settings(width=options.width)
     assembly = assemble("cpu", settings=settings, precision=options.precision)
-    runs: dict[tuple[str, str], tuple[Recognizer, GateTally]] = {}
-    for seen, boxes, lidar, camera, view in observed(assembly, options.drive, options.frames):
-        for kind, frame in kinds(seen, boxes, lidar).items():
-            for gate in GATES:
-                if (kind, gate) not in runs:
-                    runs[kind, gate] = blind(gate), GateTally()
-                subject, tally = runs[kind, gate]
-                step = subject.advance(frame)
-                dynamic = view.enlarge_labels(frame.dynamic.astype(np.uint8)) > 0
-                moving, scores = view.enlarge_labels(step.moving), view.enlarge_labels(step.scores)
-                tally.add(frame.stamp_ns, moving, dynamic, boxes, camera, scores)
-    print("| depth and masks | gate | " + " | ".join(name.replace("_", " ") for name in FIGURES))
-    for (kind, gate), (_, tally) in runs.items():
-        result = tally.result()
-        cells = [
-            f"{result[name]['value']:.2f} ({result[name]['low']:.2f} to {result[name]['high']:.2f})"
-            if name in result
-            else "-"
-            for name in FIGURES
-        ]
-        print(f"| {kind} | `{gate}` | " + " | ".join(cells) + " |", flush=True)
-    print(f"{result['moving_tracks']} moving tracks, {result['parked_tracks']} parked")
+    rows, rates = [], defaultdict(list)
+    for source in sources:
+        for (variant, gate), run in judge(
+            source, options.variants, options.gates, assembly
+        ).items():
+            rows.append({"source": label_of(source), "variant": variant, "gate": gate, **run.row()})
+            if source.startswith("synthetic:"):
+                for track, figures in run.tally.result()["tracks"].items():
+                    state = MOVING if f"({MOVING})" in track else PARKED
+                    rates[track.partition("-")[0], state, variant, gate].append(
+                        figures["called_moving"]
+                    )
+    actors = [
+        {"actor": a, "truth": s, "variant": v, "gate": g, "tracks": len(r), "called": np.mean(r)}
+        for (a, s, v, g), r in sorted(rates.items())
+    ]
+    report(options, {"gates": rows, "actors": actors})
 
 
 if __name__ == "__main__":

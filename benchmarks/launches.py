@@ -1,50 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`ros2 launch` again and again: started, seen at work, ended by SIGINT, as a table.
+"""How long does `ros2 launch` take to the third depth image, and from SIGINT to its end?
 
-. install/setup.bash && python benchmarks/launches.py [--times 20] [--source SOURCE]
+. install/setup.bash && python benchmarks/launches.py [--times 20] [--source SOURCE] [--json FILE]
+
+Exits with 1 where a launch failed: no three depth images, an exit status other than 0, a traceback,
+or a process that did not finish cleanly.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import statistics
 import sys
 import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "test" / "support"))
-os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+from common import label_of, parser_of, report, use_local_ros
+
+use_local_ros()
 
 import ros_processes as rp
 from sensor_msgs.msg import Image
 
 SOURCE = "synthetic:street?width=160&height=64&rate=10&frames=20"
+DEPTH = "depth/image_rect"
+NODES = 2
 
 
 def trial(source: str, number: int) -> tuple[float, float, str]:
-    """One launch: seconds to the third depth image, seconds to its end, what was wrong."""
-    command = ["ros2", "launch", "depth_recog", "depth.launch.py"]
+    """One launch: seconds to the third depth image, seconds to its end, and what failed."""
     namespace = f"launch_{os.getpid()}_{number}"
     peer = rp.Peer(namespace)
     start = time.monotonic()
+    command = ["ros2", "launch", "depth_recog", "depth.launch.py"]
     process = rp.Process([*command, f"source:={source}", f"namespace:={namespace}"])
     try:
-        peer.listen({"depth/image_rect": Image})
-        heard = peer.heard["depth/image_rect"]
         peer.process = process
-        peer.wait(lambda: len(heard) >= 3, "three depth images")
-        first = time.monotonic() - start
+        peer.listen({DEPTH: Image})
+        peer.wait(lambda: len(peer.heard[DEPTH]) >= 3, "three depth images")
+        begun = time.monotonic() - start
         start = time.monotonic()
         code = process.interrupt(20)
         seconds = time.monotonic() - start
         text = process.stdout + process.stderr
-        good = code == 0 and text.count("process has finished cleanly") == 2
-        if good and "Traceback" not in text:
-            return first, seconds, ""
-        return first, seconds, process.story()
+        clean = text.count("process has finished cleanly") == NODES and "Traceback" not in text
+        return begun, seconds, "" if code == 0 and clean else process.story()
     except AssertionError as error:
         return float("nan"), float("nan"), str(error)
     finally:
@@ -54,27 +54,22 @@ def trial(source: str, number: int) -> tuple[float, float, str]:
 
 
 def main() -> int:
-    """Print the table; 1 where a launch was not right."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--source", default=SOURCE)
     options = parser.parse_args()
-    # A shell's background job ignores SIGINT, and so would the launches.
+    # A background job of a shell ignores SIGINT, and its children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     trials = [trial(options.source, n) for n in range(options.times)]
-    for _, _, wrong in trials:
-        if wrong:
-            print(wrong, file=sys.stderr)
-    good = [(first, end) for first, end, wrong in trials if not wrong]
-    print("| launches | right | to the third depth image | from SIGINT to the end |")
-    print("|---|---|---|---|")
-    if good:
-        firsts, ends = zip(*good, strict=True)
-        print(
-            f"| {len(trials)} | {len(good)} "
-            f"| {statistics.median(firsts):.1f} s (longest {max(firsts):.1f}) "
-            f"| {statistics.median(ends):.1f} s (longest {max(ends):.1f}) |"
-        )
+    for _, _, failure in trials:
+        if failure:
+            print(failure, file=sys.stderr)
+    good = [(begun, end) for begun, end, failure in trials if not failure]
+    row = {"source": label_of(options.source), "launches": len(trials), "succeeded": len(good)}
+    columns = zip(*good, strict=True)
+    for name, seconds in zip(("third depth image", "SIGINT to end"), columns, strict=bool(good)):
+        row |= {f"{name} p50, s": statistics.median(seconds), f"{name} max, s": max(seconds)}
+    report(options, [row])
     return int(len(good) < len(trials))
 
 

@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a depth node costs beside its networks: CPU when idle, memory by state, frames lost.
+"""What does a depth node cost beside its networks: CPU when idle, memory by state, lost frames?
 
-python benchmarks/node_costs.py [--seconds 20] [--frames 300] [--threads 1]
+python benchmarks/node_costs.py [--seconds 20] [--frames 300] [--threads 1] [--json FILE]
+
+- idle: percent of a core while a camera streams 640x480 at 30 Hz and no one subscribes to a result,
+  active and inactive; then the seconds from a subscription to the first depth image;
+- memory: resident megabytes after each transition, three times in a row;
+- stream: counts of the images that came in at 10 Hz and of the depth images that came out.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "test" / "support"))
-os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+from common import Row, parser_of, report, resident_mb, use_local_ros
+
+use_local_ros()
 
 import ros_processes as rp
 from robot import DEPTH, Robot, fleet
@@ -24,123 +30,129 @@ NODE = "depth_node"
 
 
 def cpu_seconds(process: rp.Process) -> float:
-    """User and system time of all its threads."""
+    """User and system time of all threads."""
     fields = Path(f"/proc/{process.popen.pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def resident_mb(process: rp.Process) -> float:
-    """Megabytes (10^6 bytes)."""
-    pages = int(Path(f"/proc/{process.popen.pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def share_of_a_core(process: rp.Process, peer: Robot, seconds: float) -> float:
-    """Percent, while the peer goes on spinning."""
+def percent_of_a_core(process: rp.Process, peer: Robot, seconds: float) -> float:
+    """CPU time of a process while its peer goes on spinning."""
     start, before = time.monotonic(), cpu_seconds(process)
     while time.monotonic() - start < seconds:
         peer.executor.spin_once(timeout_sec=0.1)
     return 100 * (cpu_seconds(process) - before) / (time.monotonic() - start)
 
 
-def camera(namespace: str, size: str, hz: float, reliability: str, *limits: int) -> rp.Process:
-    """A driver in another process, with the shipped Fast DDS profile."""
-    command = [sys.executable, str(rp.FOREIGN / "camera.py"), namespace, size, str(hz), reliability]
-    return rp.Process([*command, *map(str, limits)])
+def camera(namespace: str, hz: float, reliability: str, *limits: int) -> rp.Process:
+    """A driver in another process that sends 640x480 images, with the shipped Fast DDS profile."""
+    script = str(rp.FOREIGN / "camera.py")
+    arguments = [namespace, "640x480", str(hz), reliability, *map(str, limits)]
+    return rp.Process([sys.executable, script, *arguments])
 
 
-def idle(seconds: float, threads: int) -> None:
-    """Nobody listens while a camera streams; then somebody does."""
-    print("\n| images, 640x480 at 30 Hz | active, nobody listens | inactive |\n|---|---|---|")
-    waited = []
+def idle(seconds: float, threads: int) -> list[Row]:
+    """The CPU time without subscribers, for both reliabilities of the camera."""
+    rows: list[Row] = []
     for reliability in ("reliable", "best_effort"):
         with fleet() as start:
             process, peer = start("idle", {"threads": threads})
-            driver = camera("idle", "640x480", 30, reliability)
+            driver = camera("idle", 30, reliability)
             try:
                 driver.wait_for_line("ready")
-                peer.wait(lambda p=peer: "input" in p.statuses, "diagnostics")
-                peer.wait(
-                    lambda p=peer: "nobody listens" in p.statuses["input"].message, "the rest"
-                )
-                active = share_of_a_core(process, peer, seconds)
+                peer.wait(unsubscribed(peer), "an idle node")
+                active = percent_of_a_core(process, peer, seconds)
                 assert peer.change_state(NODE, "deactivate")
-                inactive = share_of_a_core(process, peer, seconds)
-                print(f"| {reliability} | {active:.2f} % of a core | {inactive:.2f} % |")
+                inactive = percent_of_a_core(process, peer, seconds)
                 assert peer.change_state(NODE, "activate")
-                peer.status("input", b"\x00", "nobody listens")
+                peer.statuses.clear()
+                peer.wait(unsubscribed(peer), "an idle node")
                 began = time.monotonic()
                 peer.listen({DEPTH: Image})
                 peer.wait(lambda p=peer: p.heard[DEPTH], "depth")
-                waited.append(time.monotonic() - began)
+                first = time.monotonic() - began
             finally:
                 driver.interrupt()
-    times = ", ".join(f"{s:.2f}" for s in waited)
-    print(f"\nFrom the subscription to the first depth image: {times} s")
+        row = {"images": reliability, "active, %": active, "inactive, %": inactive}
+        rows.append({**row, "first depth, s": first})
+    return rows
 
 
-def memory(threads: int) -> None:
-    """The same cycle three times."""
-    print("\n| resident memory (MB) | first | second | third |\n|---|---|---|---|")
-    rows: dict[str, list[float]] = {}
+def unsubscribed(peer: Robot) -> Callable[[], Any]:
+    """A condition: the node's diagnostics say that no one subscribes."""
+    return lambda: "input" in peer.statuses and "nobody listens" in peer.statuses["input"].message
+
+
+def memory(threads: int) -> list[Row]:
+    """Resident memory after each transition; the same cycle three times."""
+    found: dict[str, list[float]] = {}
     with fleet() as start:
         process, peer = start("memory", {"threads": threads, "autostart": False})
-        driver = camera("memory", "640x480", 10, "reliable")
+        driver = camera("memory", 10, "reliable")
+
+        def note(state: str) -> None:
+            found.setdefault(state, []).append(resident_mb(process.popen.pid))
+
+        def change(label: str) -> None:
+            assert peer.change_state(NODE, label)
+            note(f"after {label}")
+
         try:
             peer.state(NODE)
-            first = resident_mb(process)
+            note("before configure")
             for _ in range(3):
-                for label in ("configure", "activate"):
-                    assert peer.change_state(NODE, label)
-                    rows.setdefault(f"after {label}", []).append(resident_mb(process))
+                change("configure")
+                change("activate")
                 peer.listen({DEPTH: Image})
                 peer.wait(lambda: len(peer.heard[DEPTH]) >= 10, "ten depth images")
-                rows.setdefault("at work", []).append(resident_mb(process))
+                note("publishing")
                 peer.stop_listening()
                 peer.heard[DEPTH].clear()
-                for label in ("deactivate", "cleanup"):
-                    assert peer.change_state(NODE, label)
-                    rows.setdefault(f"after {label}", []).append(resident_mb(process))
+                change("deactivate")
+                change("cleanup")
         finally:
             driver.interrupt()
-    print(f"| before the first configure | {first:.0f} | | |")
-    for name, values in rows.items():
-        print(f"| {name} | {' | '.join(f'{v:.0f}' for v in values)} |")
+    names = ("first, MB", "second, MB", "third, MB")
+    return [{"state": k, **dict(zip(names, v, strict=False))} for k, v in found.items()]
 
 
-def one_in_one_out(frames: int, threads: int) -> None:
-    """Stamps that came in, and stamps that went out."""
+def stream(frames: int, threads: int) -> list[Row]:
+    """Images in and depth images out, by stamp."""
     with fleet() as start:
         _, peer = start("stream", {"threads": threads})
         peer.listen({DEPTH: Image, "image": Image, "camera_info": CameraInfo})
-        driver = camera("stream", "640x480", 10, "reliable", frames, 2)
+        driver = camera("stream", 10, "reliable", frames, 2)
         try:
             peer.wait(lambda: "sent" in driver.stdout, "all images", 60 + frames / 5)
             counts = peer.settled()
             peer.drain(1.0)
         finally:
             driver.interrupt()
-        depth = [rp.stamp_ns(m) for m in peer.heard[DEPTH]]
-        images = {rp.stamp_ns(m) for m in peer.heard["image"]}
-    print(f"\n{frames} images at 10 Hz: {counts}")
-    print(
-        f"depth images {len(depth)}, of other stamps {len(set(depth) - images)}, "
-        f"twice {len(depth) - len(set(depth))}, in order: {depth == sorted(depth)}"
-    )
+        depth = [rp.stamp_ns(message) for message in peer.heard[DEPTH]]
+        images = {rp.stamp_ns(message) for message in peer.heard["image"]}
+    return [
+        {
+            **counts,
+            "depth images": len(depth),
+            "with another stamp": len(set(depth) - images),
+            "sent twice": len(depth) - len(set(depth)),
+            "in order": depth == sorted(depth),
+        }
+    ]
 
 
-def main() -> int:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> None:
+    parser = parser_of(__doc__)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    idle(options.seconds, options.threads)
-    memory(options.threads)
-    one_in_one_out(options.frames, options.threads)
-    return 0
+    tables = {
+        "idle": idle(options.seconds, options.threads),
+        "memory": memory(options.threads),
+        "stream": stream(options.frames, options.threads),
+    }
+    report(options, tables)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,105 +1,86 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far the odometry is off, and how far it says it may be, on recordings with true poses.
+"""How large are the odometry's errors, and how large does its covariance say they are?
 
-python benchmarks/odometry.py SOURCE[@FIRST:LAST]...
+python benchmarks/odometry.py SOURCE[@A:B]... [--json FILE]
 
-Of every pair: the root mean square of the error, and of the deviation claimed for it (in brackets
-without the depth's scale). At the path's middle and end: the same. Deviations are over all
-three axes.
+Sources need true poses. For pairs: the root mean square of the error, of the standard deviation
+that the twist's covariance claims, and of the one that the static pose claims (`raw`: without the
+error of the depth's scale). For the path, at half of it and at its end: the error and the claimed
+standard deviation. Standard deviations are over all three axes, in degrees and metres.
 """
 
 from __future__ import annotations
 
-import argparse
+from typing import Any
 
 import numpy as np
+from common import label_of, parser_of, recording, report
 from numpy.typing import NDArray
 
-from depth_recog.datasets.sequence import Recording
-from depth_recog.datasets.sources import open_source
-from depth_recog.errors import SourceError
 from depth_recog.method.geometry.se3 import inverse_matrix, relative, rotation_angle
-from depth_recog.method.geometry.viewport import Viewport
 from depth_recog.method.observation import Pair
 from depth_recog.method.trajectory import Place, Trajectory
 from depth_recog.networks.factory import assemble
+from depth_recog.pipeline import Pipeline
 
-LEAST_STEP = 0.1
-
-
-def deviations(covariance: NDArray[np.float64]) -> tuple[float, float]:
-    """Of the rotation in degrees and of the translation, over the three axes."""
-    turn, way = np.trace(covariance[:3, :3]), np.trace(covariance[3:, 3:])
-    return float(np.degrees(np.sqrt(turn))), float(np.sqrt(way))
+LEAST_STEP_M = 0.1
 
 
-def errors(found: NDArray[np.float64], truth: NDArray[np.float64]) -> tuple[float, float]:
-    """Of the rotation in degrees and of the translation."""
-    turn = np.degrees(rotation_angle(found @ inverse_matrix(truth)))
-    return float(turn), float(np.linalg.norm(found[:3, 3] - truth[:3, 3]))
+def claimed(covariance: NDArray[np.float64]) -> tuple[float, float]:
+    """Standard deviations of the rotation (degrees) and the translation over the three axes."""
+    rotation, translation = np.trace(covariance[:3, :3]), np.trace(covariance[3:, 3:])
+    return float(np.degrees(np.sqrt(rotation))), float(np.sqrt(translation))
 
 
-def of_pair(pair: Pair, place: Place, truth: NDArray[np.float64]) -> list[float]:
-    """Error, claim, and the claim without the depth's scale; then the length's ratio."""
+def errors(found: NDArray[np.float64], true: NDArray[np.float64]) -> tuple[float, float]:
+    """Errors of the rotation (degrees) and the translation."""
+    rotation = np.degrees(rotation_angle(found @ inverse_matrix(true)))
+    return float(rotation), float(np.linalg.norm(found[:3, 3] - true[:3, 3]))
+
+
+def of_pair(pair: Pair, place: Place, true: NDArray[np.float64]) -> list[float]:
+    """Error, claim, raw claim (degrees and metres each), and the ratio of the lengths."""
     T = pair.static.T_second_from_first
     assert pair.static.covariance is not None
-    claim = deviations(place.twist_covariance * pair.seconds**2)
-    length = np.linalg.norm(truth[:3, 3])
-    ratio = np.linalg.norm(T[:3, 3]) / length if length > LEAST_STEP else np.nan
-    return [*errors(T, truth), *claim, *deviations(pair.static.covariance), float(ratio)]
+    claim = claimed(place.twist_covariance * pair.seconds**2)
+    length = np.linalg.norm(true[:3, 3])
+    ratio = np.linalg.norm(T[:3, 3]) / length if length > LEAST_STEP_M else np.nan
+    return [*errors(T, true), *claim, *claimed(pair.static.covariance), float(ratio)]
 
 
-def judge(source: str, first: int, last: int) -> str:
+def judge(source: str) -> dict[str, Any]:
     """One row of the table."""
-    sequence = open_source(source)
-    if not isinstance(sequence, Recording):
-        raise SourceError(f"{source}: a recording with poses is needed")
-    assembly, trajectory = assemble("cpu"), Trajectory()
-    camera = sequence[first].camera
-    view = Viewport.of(camera, assembly.network_size(camera))
-    true, pairs, ends = {}, [], []
-    begin, path = None, 0.0
-    for index in range(first, min(last, len(sequence))):
+    sequence, frames = recording(source)
+    pipeline, trajectory = Pipeline(assemble("cpu")), Trajectory()
+    poses: dict[str, NDArray[np.float64]] = {}
+    pairs, path, metres = [], [], 0.0
+    for index in frames:
         frame, pose = sequence[index], sequence.truth(index).world_from_camera
-        begin = pose if begin is None else begin
-        if true:
-            path += float(np.linalg.norm(pose[:3, 3] - next(reversed(true.values()))[:3, 3]))
-        true[frame.name] = pose
-        image = view.shrink(view.rectify(frame.image))
-        step = assembly.recognizer.step(frame.name, frame.stamp_ns, image, view.network)
+        if poses:
+            metres += float(np.linalg.norm(pose[:3, 3] - next(reversed(poses.values()))[:3, 3]))
+        poses[frame.name] = pose
+        step = pipeline.process(frame).step
         place, pair = trajectory.add(step), step.pair
-        here = inverse_matrix(begin) @ pose
-        ends.append((*errors(place.T_first_from_frame, here), *deviations(place.covariance), path))
+        here = inverse_matrix(next(iter(poses.values()))) @ pose
+        path.append((metres, *errors(place.T_first_from_frame, here), *claimed(place.covariance)))
         if pair is not None and pair.static.ok:
-            truth = relative(true[pair.first.name], true[pair.second.name])
-            pairs.append(of_pair(pair, place, truth))
-    turn, way, turn_claim, way_claim, turn_raw, way_raw, _ = np.sqrt(
-        np.mean(np.square(pairs), axis=0)
-    )
+            true = relative(poses[pair.first.name], poses[pair.second.name])
+            pairs.append(of_pair(pair, place, true))
+    columns = [f"pair {kind}, {u}" for kind in ("error", "claim", "raw") for u in ("deg", "m")]
+    row = dict(zip(columns, np.sqrt(np.mean(np.square(pairs), axis=0)), strict=False))
     ratio = np.array(pairs)[:, -1]
-    cells = [
-        f"{turn:.2f}, {turn_claim:.2f} ({turn_raw:.2f})",
-        f"{way:.2f}, {way_claim:.2f} ({way_raw:.2f})",
-        f"{np.nanmean(ratio):.2f}, {np.nanstd(ratio):.2f}",
-    ]
-    for turn, way, turn_claim, way_claim, path in (ends[len(ends) // 2], ends[-1]):
-        cells.append(f"{path:.0f}: {turn:.1f}, {turn_claim:.1f}; {way:.2f}, {way_claim:.2f}")
-    return f"| {source.split('/')[-1]}, {first} to {index} | {' | '.join(cells)} |"
+    row |= {"length ratio": np.nanmean(ratio), "its deviation": np.nanstd(ratio)}
+    for name, values in (("half", path[len(path) // 2]), ("end", path[-1])):
+        columns = ["path, m", "error, deg", "error, m", "claim, deg", "claim, m"]
+        row |= {f"{name}: {c}": v for c, v in zip(columns, values, strict=True)}
+    return {"source": label_of(source), **row}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sources", nargs="+")
+    parser = parser_of(__doc__)
+    parser.add_argument("sources", nargs="+", metavar="SOURCE[@A:B]")
     options = parser.parse_args()
-    print(
-        "| recording | pair: degrees | pair: metres | length: mean, deviation "
-        "| half the path, m: degrees; metres | whole path |"
-    )
-    print("|---|---|---|---|---|---|")
-    for entry in options.sources:
-        source, _, span = entry.partition("@")
-        first, last = (int(n) for n in (span or "0:200").split(":"))
-        print(judge(source, first, last), flush=True)
+    report(options, [judge(source) for source in options.sources])
 
 
 if __name__ == "__main__":

@@ -1,85 +1,78 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a frame's time goes: the pipeline without ROS, part by part.
+"""How long does each part of the pipeline take for a frame, without ROS?
 
-python benchmarks/parts.py [SOURCE] [--frames 100] [--threads 2] [--estimator pnp]
-                           [--gate object] [--width 640] [--precision float32]
+python benchmarks/parts.py [SOURCE[@A:B]] [--threads 2] [--estimator pnp] [--gate object]
+                           [--width 640] [--precision float32] [--json FILE]
 
-Threads wait as the commands have them wait (depth_recog/environment.py).
+Milliseconds of wall-clock time, median and 90th percentile; the first frames warm up and do not
+count. Threads are set up as the commands set them up (depth_recog/environment.py).
 """
 
 from __future__ import annotations
 
-import argparse
-import platform
 import time
 
 from depth_recog import environment
 
-environment.prepare()
+environment.prepare()  # before torch is imported
 
 import numpy as np
 import torch
+from common import parser_of, recording, report
 
-from depth_recog.datasets.sources import open_source
-from depth_recog.method.geometry.viewport import Viewport, limit_depth
-from depth_recog.method.masking import SKY
 from depth_recog.method.settings import GATES, Settings
 from depth_recog.networks.factory import ESTIMATORS, assemble
 from depth_recog.networks.precision import PRECISIONS
+from depth_recog.pipeline import Pipeline
 
 WARM_UP = 10
 NETWORKS = ("depth network", "segmentation network")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("source", nargs="?", default="synthetic:street?seed=7")
-    parser.add_argument("--frames", type=int, default=100)
+    parser = parser_of(__doc__)
+    parser.add_argument("source", nargs="?", default="synthetic:street?seed=7@0:110")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--estimator", choices=ESTIMATORS, default="pnp")
     parser.add_argument("--gate", choices=GATES, default=Settings.gate)
-    parser.add_argument("--width", type=int, default=0, help="see the parameter width")
+    parser.add_argument("--width", type=int, default=0, help="of the pipeline, pixels; 0: default")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    sequence = open_source(options.source)
-    frames = [f for _, f in zip(range(options.frames + WARM_UP), sequence, strict=False)]
-    settings = Settings(gate=options.gate, width=options.width)
+    sequence, indices = recording(options.source)
+    frames = [sequence[index] for index in indices]
     assembly = assemble(
         options.device,
         estimator=options.estimator,
-        settings=settings,
+        settings=Settings(gate=options.gate, width=options.width),
         precision=options.precision,
     )
-    size = assembly.network_size(frames[0].camera)
-    view = Viewport.of(frames[0].camera, size)
-    rows: dict[str, list[float]] = {}
+    pipeline = Pipeline(assembly)
+    pipeline.set_camera(frames[0].camera)
+    times: dict[str, list[float]] = {}
     for index, frame in enumerate(frames):
         start = time.perf_counter()
-        image = view.shrink(view.rectify(frame.image))
-        prepared = time.perf_counter()
-        step = assembly.recognizer.step(frame.name, frame.stamp_ns, image, view.network)
+        prepared = pipeline.prepare(frame.name, frame.stamp_ns, frame.image)
+        ready = time.perf_counter()
+        processed = pipeline.recognize(prepared)
         recognized = time.perf_counter()
-        sky = view.enlarge_labels(step.frame.labels) == SKY
-        limit_depth(view.enlarge_depth(step.frame.depth), 0.1, 80.0, sky)
+        processed.at_input_size.depth()
         end = time.perf_counter()
-        if index < WARM_UP:
-            continue
-        parts = {"resizing in": prepared - start, **step.seconds, "resizing out": end - recognized}
-        for part, seconds in parts.items():
-            rows.setdefault(part, []).append(seconds * 1e3)
-        rows.setdefault("all", []).append((end - start) * 1e3)
-    size = f"{view.network.width}x{view.network.height}"
-    print(f"{options.source}: {frames[0].image.shape[1]}x{frames[0].image.shape[0]} in, {size} net")
-    count = len(rows["all"])
-    where = f"{assembly.device} in {assembly.precision}"
-    print(f"{platform.machine()}, {options.threads} threads, {where}, {count} frames")
-    print(f"{'part':<24}{'p50 ms':>9}{'p90 ms':>9}")
-    for part, values in rows.items():
-        print(f"{part:<24}{np.median(values):>9.2f}{np.percentile(values, 90):>9.2f}")
-    outside = sum(np.median(v) for k, v in rows.items() if k not in (*NETWORKS, "all"))
-    print(f"{'outside the networks':<24}{outside:>9.2f}")
+        if index >= WARM_UP:
+            parts = {"rectify, resize": ready - start, **processed.step.seconds}
+            parts |= {"depth at input size": end - recognized, "all": end - start}
+            for part, seconds in parts.items():
+                times.setdefault(part, []).append(seconds * 1e3)
+    outside = sum(np.median(v) for k, v in times.items() if k not in (*NETWORKS, "all"))
+    view = prepared.view
+    print(f"{view.camera.size} in, network {view.network.size}, {len(times['all'])} frames")
+    print(f"{options.threads} threads, {assembly.device} in {assembly.precision}")
+    rows = [
+        {"part": part, "p50, ms": np.median(values), "p90, ms": np.percentile(values, 90)}
+        for part, values in times.items()
+    ]
+    report(options, [*rows, {"part": "all but the networks", "p50, ms": outside}])
 
 
 if __name__ == "__main__":

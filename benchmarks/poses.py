@@ -1,134 +1,135 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Static pose and the gate on recordings with true poses, by estimator.
+"""How accurate is the static pose of each estimator, and how honest is its covariance?
 
-python benchmarks/poses.py SOURCE[@FIRST:LAST]... [--estimators pnp epipolar network]
-                           [--size 640x192]
+python benchmarks/poses.py SOURCE[@A:B]... [--estimators pnp epipolar network] [--json FILE]
 
-Rotation error in degrees, of a pair and divided by the frames that it spans; translation error in
-percent of the true translation's length, as it is and with the recording's median length put
-right; pairs that moved less than 10 cm are left out of it. NEES: the error squared in units of the
-claimed covariance, over its 5 degrees of freedom (the length, which is D1's, is left out), median
-and mean; 1 is honest, more is too sure.
+Sources need true poses. Rotation errors are in degrees, of a pair and divided by the frames that
+the pair spans; translation errors in percent of the true length, as found and after scaling by the
+recording's median length ratio, over pairs that moved at least 10 cm. NEES is the squared error in
+units of the claimed covariance divided by its 5 degrees of freedom (the translation's length, which
+is the depth's, is left out): 1 is honest, more is overconfident; its median is divided by that of
+the chi-square distribution.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from common import label_of, parser_of, recording, report
 from numpy.typing import NDArray
 
 from depth_recog.datasets.sequence import Recording
-from depth_recog.datasets.sources import open_source
-from depth_recog.errors import SourceError
 from depth_recog.method.geometry.se3 import inverse_matrix, relative, rotation_angle
-from depth_recog.method.geometry.viewport import Viewport
 from depth_recog.method.pose.estimator import PoseEstimate
-from depth_recog.method.settings import Settings
 from depth_recog.networks.factory import ESTIMATORS, assemble
+from depth_recog.pipeline import Pipeline
 
-LEAST_STEP = 0.1
-# Medians of the chi-square distribution.
-MEDIAN_5 = 4.351
-Float = NDArray[np.float64]
+LEAST_STEP_M = 0.1
+FREEDOM, MEDIAN_CHI_SQUARE = 5, 4.351
 
 
-def nees(found: PoseEstimate, truth: Float) -> float:
-    """Squared error in units of the covariance; the translation's length is left open."""
-    if found.covariance is None:
-        return np.nan
-    T = found.T_second_from_first
-    way = np.concatenate((np.zeros(3), T[:3, 3] / np.linalg.norm(T[:3, 3])))
-    factor = np.linalg.norm(truth[:3, 3]) / np.linalg.norm(T[:3, 3])
+@dataclass(frozen=True)
+class Judged:
+    """The static pose of a pair beside the true one.
+
+    Attributes:
+        found: by the estimator.
+        true: (4, 4) T_second_from_first, metres.
+        frames: how many frames the pair is apart.
+        seconds: likewise, in seconds.
+        milliseconds: that the estimator took.
+    """
+
+    found: PoseEstimate
+    true: NDArray[np.float64]
+    frames: int
+    seconds: float
+    milliseconds: float
+
+
+def nees(judged: Judged) -> float:
+    """Squared error in units of the covariance, whatever the length of the translation."""
+    T, true = judged.found.T_second_from_first, judged.true
+    if judged.found.covariance is None:
+        return float("nan")
+    along = np.concatenate((np.zeros(3), T[:3, 3] / np.linalg.norm(T[:3, 3])))
+    factor = np.linalg.norm(true[:3, 3]) / np.linalg.norm(T[:3, 3])
     units = np.repeat((1.0, factor), 3)
-    turn = cv2.Rodrigues(T[:3, :3] @ truth[:3, :3].T)[0][:, 0]
-    off = np.concatenate((turn, factor * T[:3, 3] - truth[:3, 3]))
-    claimed = found.covariance * np.outer(units, units) + 1e4 * np.outer(way, way)
-    return float(off @ np.linalg.solve(claimed, off))
+    rotation = cv2.Rodrigues(T[:3, :3] @ true[:3, :3].T)[0][:, 0]
+    error = np.concatenate((rotation, factor * T[:3, 3] - true[:3, 3]))
+    claimed = judged.found.covariance * np.outer(units, units) + 1e4 * np.outer(along, along)
+    return float(error @ np.linalg.solve(claimed, error))
 
 
-def summary(found: Sequence[PoseEstimate], truths: Sequence[Float], frames: Sequence[int]) -> str:
-    """Cells of the table."""
-    turns = [
-        np.degrees(rotation_angle(f.T_second_from_first @ inverse_matrix(t)))
-        for f, t in zip(found, truths, strict=True)
-    ]
-    a_frame = np.array(turns) / frames
-    moved = [k for k, t in enumerate(truths) if np.linalg.norm(t[:3, 3]) > LEAST_STEP]
-    cells = [f"{np.median(turns):.3f}, {np.percentile(turns, 90):.3f}", f"{np.median(a_frame):.3f}"]
+def figures(pairs: Sequence[Judged]) -> dict[str, Any]:
+    """The columns of the table."""
+    degrees = np.degrees(
+        [rotation_angle(p.found.T_second_from_first @ inverse_matrix(p.true)) for p in pairs]
+    )
+    row = {
+        "rotation p50, deg": np.median(degrees),
+        "rotation p90, deg": np.percentile(degrees, 90),
+        "a frame, deg": np.median(degrees / [p.frames for p in pairs]),
+        "gap, s": np.mean([p.seconds for p in pairs]),
+        "ms": np.median([p.milliseconds for p in pairs]),
+    }
+    moved = [p for p in pairs if np.linalg.norm(p.true[:3, 3]) > LEAST_STEP_M]
     if not moved:
-        return " | ".join([*cells, "-", "-", "-", "-"])
-    ours = np.array([found[k].T_second_from_first[:3, 3] for k in moved])
-    true = np.array([truths[k][:3, 3] for k in moved])
+        return row
+    found = np.array([p.found.T_second_from_first[:3, 3] for p in moved])
+    true = np.array([p.true[:3, 3] for p in moved])
     lengths = np.linalg.norm(true, axis=1)
-    ratio = np.median(lengths / np.linalg.norm(ours, axis=1))
-    shares = [np.linalg.norm(k * ours - true, axis=1) / lengths for k in (1.0, ratio)]
-    cells += [*(f"{100 * np.median(share):.1f}" for share in shares), f"{1 / ratio:.3f}"]
-    squares = [nees(found[k], truths[k]) for k in moved]
-    known = np.isfinite(squares).all()
-    honest = f"{np.median(squares) / MEDIAN_5:.1f}, {np.mean(squares) / 5:.1f}"
-    return " | ".join([*cells, honest if known else "-"])
+    ratio = np.median(lengths / np.linalg.norm(found, axis=1))
+    for name, scale in (("translation p50, %", 1.0), ("scaled, %", ratio)):
+        row[name] = 100 * np.median(np.linalg.norm(scale * found - true, axis=1) / lengths)
+    row["length found / true"] = 1 / ratio
+    squares = [nees(p) for p in moved]
+    if np.isfinite(squares).all():
+        row["NEES median"] = np.median(squares) / MEDIAN_CHI_SQUARE
+        row["NEES mean"] = np.mean(squares) / FREEDOM
+    return row
 
 
-def judge(sequence: Recording, frames: range, estimator: str, options: argparse.Namespace) -> str:
+def judge(sequence: Recording, frames: range, estimator: str) -> dict[str, Any]:
     """One row of the table."""
-    assembly = assemble("cpu", estimator=estimator, settings=Settings())
-    camera = sequence[frames.start].camera
-    size = assembly.network_size(camera)
-    if options.size:
-        size = tuple(int(side) for side in options.size.split("x"))
-    view = Viewport.of(camera, size)
-    found, truths, spans, gaps, times = [], [], [], [], []
-    decisions: Counter[str] = Counter()
+    pipeline = Pipeline(assemble("cpu", estimator=estimator))
     poses, places = {}, {}
+    found: list[Judged] = []
+    counts: Counter[str] = Counter()
     for index in frames:
         frame = sequence[index]
         poses[frame.name], places[frame.name] = sequence.truth(index).world_from_camera, index
-        image = view.shrink(view.rectify(frame.image))
-        step = assembly.recognizer.step(frame.name, frame.stamp_ns, image, view.network)
+        step = pipeline.process(frame).step
         pair = step.pair
         if pair is None:
             continue
-        decisions[pair.decision.motion.name.lower()] += 1
-        times.append(1e3 * step.seconds["static pose"])
-        if not pair.static.ok:
-            decisions["no static pose"] += 1
-            continue
-        found.append(pair.static)
-        truths.append(relative(poses[pair.first.name], poses[pair.second.name]))
-        spans.append(index - places[pair.first.name])
-        gaps.append(pair.seconds)
-    gate = ", ".join(f"{name} {count}" for name, count in sorted(decisions.items()))
-    return (
-        f"| {estimator} | {summary(found, truths, spans)} | {np.mean(gaps):.2f} "
-        f"| {np.median(times):.1f} | {gate} |"
-    )
+        counts["pairs"] += 1
+        counts[pair.decision.motion.name.lower()] += 1
+        if pair.static.ok:
+            true = relative(poses[pair.first.name], poses[pair.second.name])
+            apart = index - places[pair.first.name]
+            milliseconds = 1e3 * step.seconds["static pose"]
+            found.append(Judged(pair.static, true, apart, pair.seconds, milliseconds))
+    counts["without a static pose"] = counts["pairs"] - len(found)
+    return {"estimator": estimator, **(figures(found) if found else {}), **counts}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sources", nargs="+")
+    parser = parser_of(__doc__)
+    parser.add_argument("sources", nargs="+", metavar="SOURCE[@A:B]")
     parser.add_argument("--estimators", nargs="+", choices=ESTIMATORS, default=list(ESTIMATORS))
-    parser.add_argument("--size", default="", help="of the networks' input, WxH")
     options = parser.parse_args()
-    for entry in options.sources:
-        source, _, span = entry.partition("@")
-        sequence = open_source(source)
-        if not isinstance(sequence, Recording):
-            raise SourceError(f"{source}: a recording with poses is needed")
-        first, last = (int(n) for n in (span or "0:200").split(":"))
-        frames = range(first, min(last, len(sequence)))
-        print(f"\n{source}, frames {frames.start} to {frames.stop - 1}\n")
-        print(
-            "| estimator | rotation p50, p90, deg a pair | a frame | translation p50, % "
-            "| length put right | length | NEES | gap, s | ms | gate |"
-        )
-        print("|---|---|---|---|---|---|---|---|---|---|")
+    rows = []
+    for source in options.sources:
+        sequence, frames = recording(source)
         for estimator in options.estimators:
-            print(judge(sequence, frames, estimator, options), flush=True)
+            rows.append({"source": label_of(source), **judge(sequence, frames, estimator)})
+    report(options, rows)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ has too little parallax."""
 
 NETWORK_DEVIATION = 0.2
 """Of the depth network's log depth on a thing, common to the whole thing: the largest that
-benchmarks/witnesses.py finds in a third of a drive."""
+benchmarks/contact_depth.py finds in a third of a drive."""
 
 CONTACT_DEVIATION = 0.1
 """Of the log depth of a contact, the smallest that it finds: the road is no plane, and bumpers hang
