@@ -28,7 +28,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from common import label_of, parser_of, recording, report
 from numpy.typing import NDArray
 from observing import Observed, observe, sparse_points, with_labels

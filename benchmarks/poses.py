@@ -127,8 +127,8 @@ def main() -> None:
     rows = []
     for source in options.sources:
         sequence, frames = recording(source)
-        for estimator in options.estimators:
-            rows.append({"source": label_of(source), **judge(sequence, frames, estimator)})
+        label = {"source": label_of(source)}
+        rows += [label | judge(sequence, frames, estimator) for estimator in options.estimators]
     report(options, rows)
 
 
