@@ -49,6 +49,7 @@ setup(
         "apsw>=3.40",
         "backports.zstd>=1; python_version < '3.14'",
         "lz4>=4",
+        "mcap>=1.2",
         "numpy>=1.26",
         "opencv-python-headless>=4.8,<5",
         "Pillow>=10",
@@ -57,6 +58,7 @@ setup(
         "safetensors>=0.4.3",
         "torch>=2.4",
         "tqdm>=4.60",
+        "zstandard>=0.20",
     ],
     extras_require={
         "ros": [f"ros-jazzy-{name}" for name in ROS],
@@ -71,7 +73,6 @@ setup(
             "pytest-xdist>=3.5",
             "hypothesis>=6.90",
             "kornia>=0.7.3",
-            "mcap>=1.2",
             "mcap-ros2-support>=0.5.5",
             "ruff",
             "mypy",

@@ -209,6 +209,7 @@ def _talk() -> int:
 def _optional() -> list[Finding]:
     wanted = {
         "rosbags": "no bags as sources, no depth-recog record: pip install rosbags",
+        "mcap": "no bags as sources: pip install mcap",
         "onnxruntime": "no ONNX models as mask network: pip install 'depth-recog[onnx]'",
         "transformers": "no depth networks of transformers: pip install 'depth-recog[hf]'",
         "cv_bridge": "images are converted with numpy instead",

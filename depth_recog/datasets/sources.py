@@ -37,7 +37,9 @@ def open_rosbag(spec: str) -> Sequence:
     try:
         from depth_recog.datasets.bags.recording import Rosbag
     except ModuleNotFoundError as error:
-        raise SourceError(f"{spec}: bags need one more package: pip install rosbags") from error
+        raise SourceError(
+            f"{spec}: bags need the package {error.name}: pip install rosbags mcap"
+        ) from error
     return Rosbag(spec)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import shutil
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import bags
@@ -15,6 +16,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from mcap.reader import make_reader
 from mcap.writer import CompressionType
 from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import CompressionMode
@@ -63,6 +65,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Forms:
         use_statistics=False,
         use_summary_offsets=False,
     )
+    for part in ("schemas", "channels"):
+        file = place / f"{part}.mcap"
+        forms[f"no {part}"] = mcap(file, CompressionType.ZSTD, **{f"repeat_{part}": False})
     forms["no chunks"] = mcap(place / "c.mcap", CompressionType.NONE, use_chunking=False)
     messages = bags.calibrated(COUNT)
     forms["sqlite3"] = bags.write(place / "s", messages, "sqlite3") / "s.db3"
@@ -71,6 +76,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Forms:
 
 
 FORMS = ("NONE", "LZ4", "ZSTD", "no index", "no chunks", "sqlite3", "rosbags")
+SUMMARIES = ("no schemas", "no channels")
+"""mcap files whose summary lacks a part, as rosbag2 can be told to write them."""
 
 
 def placed(folder: Path, form: str, data: bytes) -> Path:
@@ -92,7 +99,7 @@ def check_part(bag: Rosbag) -> int:
     return len(frames)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FORMS + SUMMARIES)
 def test_whole_files_of_every_form(whole: Forms, tmp_path: Path, form: str) -> None:
     bag = Rosbag(placed(tmp_path, form, whole[form]))
     assert check_part(bag) == COUNT
@@ -146,6 +153,23 @@ def test_noise_anywhere_is_no_traceback(
         for index in range(len(bag)):
             with suppress(DepthRecogError):
                 assert bag[index].image.ndim == 3
+
+
+@pytest.mark.parametrize("form", ["LZ4", "ZSTD"])
+def test_the_crc_of_a_chunk_is_checked(whole: Forms, tmp_path: Path, form: str) -> None:
+    """The images of a chunk with another CRC are left out; those of the other chunks are read."""
+    data = bytearray(whole[form])
+    reader = make_reader(BytesIO(whole[form]))
+    summary = reader.get_summary()
+    assert summary is not None
+    # The CRC follows opcode, length, two times and the uncompressed size.
+    data[summary.chunk_indexes[1].chunk_start_offset + 9 + 24] ^= 1
+    bag = Rosbag(placed(tmp_path, form, bytes(data)))
+    assert 0 < bag.left_out < 10
+    assert len(bag) + bag.left_out == COUNT
+    for frame in bag:
+        number = (frame.stamp_ns - bags.START) // bags.PERIOD
+        np.testing.assert_array_equal(frame.image, DRIVE[number].image)
 
 
 # Folders

@@ -1,5 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An sqlite3 file of a bag (rosbag2_storage_sqlite3, schemas 1 to 4)."""
+"""An sqlite3 file of a bag (rosbag2_storage_sqlite3, schemas 1 to 4), also one that was cut off.
+
+It is queried with `apsw`, as the package `rosbags` does. The reader of `rosbags` is not used, for
+
+- it refuses a file that was cut off,
+- it opens every file as immutable, and so misses the rows that a recorder which was killed left in
+  FILE-wal,
+- it reads whole messages only, so that opening a bag would read all of its images.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +23,7 @@ from depth_recog.errors import SourceError
 
 
 class SqliteFile:
-    """See `Storage`. Messages are reached by their row, and only what is asked of them is read."""
+    """See `Storage`. Messages are read by row id, as a whole or only their ends."""
 
     def __init__(self, path: Path) -> None:
         """Reads the topics.
@@ -40,7 +48,7 @@ class SqliteFile:
     def index(self, topic: str, file: int) -> list[Entry]:
         """See `Storage`."""
         entries: list[Entry] = []
-        # Without the index on timestamps, which may be the part that a cut took away.
+        # The index on timestamps may be missing from a file that was cut off.
         query = "SELECT id, timestamp FROM messages NOT INDEXED WHERE topic_id = ? ORDER BY id"
         try:
             for row, time in self._connect().execute(query, (self._ids[topic],)):
@@ -49,8 +57,8 @@ class SqliteFile:
             self.damage = self.damage or f"{self.path.name} is damaged ({error})"
         if not self.damage:
             return entries
-        # Of a file that was cut off some rows are there and their images' ends are not. What lacks
-        # of the last page sqlite fills with zeros: the row in it, the last, only looks whole.
+        # In a file that was cut off a row may exist while its data do not. If the last page is
+        # incomplete, sqlite fills it with zeros: its row can be read, but is wrong.
         whole = [entry for entry in entries if self._whole(entry)]
         return whole[:-1] if self._half_a_page else whole
 
@@ -74,7 +82,7 @@ class SqliteFile:
             raise DamagedError(str(error)) from error
 
     def __getstate__(self) -> dict[str, Any]:
-        """An open connection stays behind."""
+        """Leaves the open connection out."""
         return {**self.__dict__, "_connection": None, "_blob": None}
 
     def _whole(self, entry: Entry) -> bool:
@@ -85,7 +93,7 @@ class SqliteFile:
         return True
 
     def _open(self, entry: Entry) -> apsw.Blob:
-        """A message, ready to be read. Raises DamagedError."""
+        """A handle to read a message from. Raises DamagedError."""
         connection = self._connect()
         try:
             if self._blob is None:
@@ -98,7 +106,7 @@ class SqliteFile:
         return self._blob
 
     def _connect(self) -> apsw.Connection:
-        # A connection must not be used by a child of the process that opened it.
+        # A child process must not use a connection that its parent opened.
         if self._connection is None or self._process != os.getpid():
             self._blob = None
             self._process = os.getpid()
@@ -108,14 +116,14 @@ class SqliteFile:
     def _opened(self) -> apsw.Connection:
         flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
         how = "" if self._logged() else "?immutable=1"
-        # Bytes, for a path need not be text.
+        # A path need not be valid UTF-8, so its bytes are quoted.
         connection = apsw.Connection(f"file:{quote(os.fsencode(self.path))}{how}", flags=flags)
-        # Without it sqlite refuses every row of a file that is shorter than its header says.
+        # Makes sqlite read a file that is shorter than its header says.
         connection.execute("PRAGMA writable_schema=ON")
         return connection
 
     def _logged(self) -> bool:
-        """Whether a recorder that crashed left rows in the log that stands beside the file."""
+        """Whether a recorder that crashed left rows in the log beside the file."""
         log = self.path.with_name(self.path.name + "-wal")
         return log.exists() and log.stat().st_size > 0
 
@@ -136,7 +144,10 @@ class SqliteFile:
         return ids, topics
 
     def _definitions(self) -> dict[str, tuple[str, str]]:
-        """Encoding and text of the types, as far as they can be read: others are known anyway."""
+        """Encoding and text of each message type's definition, as far as they can be read.
+
+        Jazzy's definitions serve for those that cannot.
+        """
         query = "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions"
         found: dict[str, tuple[str, str]] = {}
         try:
@@ -147,7 +158,7 @@ class SqliteFile:
         return found
 
     def _check_length(self) -> None:
-        """Compares the file with what its header says (sqlite.org/fileformat.html)."""
+        """Compares the file's size with its header's (sqlite.org/fileformat.html)."""
         with self.path.open("rb") as file:
             header = file.read(32)
         page = int.from_bytes(header[16:18], "big")
