@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The depth node, and a camera node for SOURCE unless `source` is none.
+"""Start the depth node and, unless source:=none, a camera node that plays the source.
 
 ros2 launch depth_recog depth.launch.py source:=/path/to/drive
 ros2 launch depth_recog depth.launch.py source:=none image:=/camera/image_raw \
@@ -17,26 +17,30 @@ ARGUMENTS = (
     Argument(
         "source",
         "synthetic",
-        "what the camera node plays: a path, a device, kind:path; none for no camera node",
+        "what the camera node plays: a path, a device, kind:path; none: no camera node",
     ),
-    Argument("rate", "0.0", "frames per second of the camera node; 0 for the source's own"),
-    Argument("loop", "true", "whether the camera node starts anew after the end", YES_OR_NO),
+    Argument("rate", "0.0", "frames per second of the camera node; 0: the rate of the source"),
+    Argument(
+        "loop", "true", "whether the camera node starts again after the last frame", YES_OR_NO
+    ),
     Argument("image", "image", "topic of the images"),
-    Argument("camera_info", "camera_info", "topic of the CameraInfos"),
+    Argument("camera_info", "camera_info", "topic of the CameraInfo messages"),
     Argument(
         "image_transport",
         "raw",
-        "compressed for the CompressedImages on IMAGE/compressed; raw: as params_file says",
+        "compressed: subscribe to IMAGE/compressed; raw: as in params_file",
         ("raw", "compressed"),
     ),
-    Argument("use_sim_time", "false", "whether the nodes take the time from /clock", YES_OR_NO),
-    Argument("respawn", "false", "whether a node that ends is started again after 2 s", YES_OR_NO),
+    Argument("use_sim_time", "false", "whether the nodes take their time from /clock", YES_OR_NO),
+    Argument(
+        "respawn", "false", "whether a node that has ended is started again after 2 s", YES_OR_NO
+    ),
     *launching.COMMON,
 )
 
 
 def nodes(values: launching.Values) -> list[Any]:
-    """The depth node, and what was asked for beside it."""
+    """The nodes to start."""
     sim_time = yes(values["use_sim_time"])
     topics = {name: values[name] for name in ("image", "camera_info")}
     shared = {

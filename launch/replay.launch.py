@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A recording or bag through the depth node; ends when it has been played, with status 0.
+"""Play a recording or bag through the depth node; ends with status 0 after the last frame.
 
 ros2 launch depth_recog replay.launch.py source:=/path/to/drive
 ros2 launch depth_recog replay.launch.py source:=/path/to/bag clock:=true rviz:=true
 
-The project's camera node plays it, so rosbag2 is not needed.
+The project's camera node plays the source; rosbag2 is not needed.
 """
 
 from typing import Any
@@ -17,22 +17,22 @@ from depth_recog.nodes.runtime.launching import YES_OR_NO, Argument, yes
 
 ARGUMENTS = (
     Argument("source", "synthetic", "the recording: a bag or another path, or kind:path"),
-    Argument("rate", "0.0", "frames per second; 0 for the recording's own"),
-    Argument("loop", "false", "whether it is played for ever", YES_OR_NO),
+    Argument("rate", "0.0", "frames per second; 0: the rate of the recording"),
+    Argument("loop", "false", "whether to start again after the last frame", YES_OR_NO),
     Argument(
         "clock",
         "false",
-        "true for the recorded stamps, with /clock and use_sim_time; false for stamps of now",
+        "true: recorded stamps, with /clock and use_sim_time; false: stamps are the current time",
         YES_OR_NO,
     ),
     *launching.COMMON,
 )
 LAST_IMAGES_S = 2.0
-"""For what is still on its way when the recording ends."""
+"""Seconds for the last images to be processed after the recording has ended."""
 
 
 def nodes(values: launching.Values) -> list[Any]:
-    """Camera node and depth node; what ends first ends all."""
+    """The nodes to start; the launch ends when one of them ends."""
     clock = yes(values["clock"])
     parameters = {
         "source": values["source"],
@@ -41,7 +41,7 @@ def nodes(values: launching.Values) -> list[Any]:
         "stamps": "recorded" if clock else "now",
         "publish_clock": clock,
         "use_sim_time": clock,
-        # From the first image on: the networks take seconds to load.
+        # The networks take seconds to load: the first images would be lost.
         "wait_for_node": "depth_node",
     }
     return [
@@ -52,7 +52,7 @@ def nodes(values: launching.Values) -> list[Any]:
 
 
 def played(event: Any, context: LaunchContext) -> Any:
-    """The recording's end is the launch's."""
+    """End the launch after the recording."""
     if event.returncode or context.is_shutdown:
         return launching.failed(event, context)
     end = Shutdown(reason="the recording has been played")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains depth weights on a recording or bag; ends with the training, with its status.
+"""Train depth weights on a recording or bag; ends when training ends, with its exit status.
 
 ros2 launch depth_recog train.launch.py source:=/path/to/bag out:=runs/mine
 ros2 launch depth_recog depth.launch.py source:=none weights:=$PWD/runs/mine/mine.safetensors
@@ -19,22 +19,26 @@ ARGUMENTS = (
     Argument(
         "source",
         "",
-        "recordings to train on, each with @A:B for some of its frames; not with resume",
+        "recordings to train on; SOURCE@A:B uses frames A to B only; not allowed with resume",
     ),
-    Argument("out", "", "the run's folder; needed"),
+    Argument("out", "", "folder of the run; required"),
     Argument(
-        "validate", "", "frames that are judged, as source; not given: the end of each source"
+        "validate",
+        "",
+        "held-out recordings for validation, as in source; empty: the end of each source",
     ),
     Argument(
-        "config", "", "YAML as depth-recog train --print-config writes it; not given: defaults"
+        "config",
+        "",
+        "YAML file as printed by depth-recog train --print-config; empty: the defaults",
     ),
-    Argument("set", "", "keys that overrule it, as 'steps=1000 device=cuda'"),
-    Argument("resume", "false", "whether the run in out goes on where it was", YES_OR_NO),
+    Argument("set", "", "keys that override the config, for example 'steps=1000 device=cuda'"),
+    Argument("resume", "false", "whether to continue the run in out", YES_OR_NO),
 )
 
 
 def nodes(values: launching.Values) -> list[Any]:
-    """The training, as depth-recog train runs it: a process, no node."""
+    """The process to start: depth-recog train, which is no ROS node."""
     command = [sys.executable, "-m", "depth_recog.cli.main", "train"]
     command += shlex.split(values["source"])
     for name in ("out", "config"):
@@ -43,13 +47,13 @@ def nodes(values: launching.Values) -> list[Any]:
         for value in shlex.split(values[name]):
             command += [f"--{name}", value]
     command += ["--resume"] if yes(values["resume"]) else []
-    # A step and a checkpoint may be under way when Ctrl-C comes.
+    # After Ctrl-C, training finishes its step and writes a checkpoint.
     patience = {"sigterm_timeout": "60", "sigkill_timeout": "30"}
     return [ExecuteProcess(cmd=command, name="train", output="screen", on_exit=trained, **patience)]
 
 
 def trained(event: Any, context: LaunchContext) -> Any:
-    """The training's end is the launch's."""
+    """End the launch after the training."""
     if event.returncode or context.is_shutdown:
         return launching.failed(event, context)
     return Shutdown(reason="the training has ended")

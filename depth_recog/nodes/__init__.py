@@ -1,2 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ROS 2 nodes. Only this folder knows ROS; keep this file free of imports (see process.py)."""
+"""The ROS 2 nodes. No other folder needs ROS.
+
+    process                  entry points of the console scripts
+    depth_node, camera_node  the nodes
+    diagnostics/             reports on /diagnostics
+    io/                      subscriptions, publishers, messages
+    runtime/                 lifecycle, parameters, QoS, threads, processes
+
+A module imports only from its own row and the rows below. This file imports nothing (see process).
+"""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The camera node: any source of frames as `image`, `image/compressed` and `camera_info`."""
+"""The camera node: publishes a source of frames on image, image/compressed and camera_info."""
 
 from __future__ import annotations
 
@@ -30,44 +30,52 @@ from depth_recog.nodes.runtime.parameters import Names, Parameters, Spec, Values
 from depth_recog.nodes.runtime.qos import QosWatch
 
 SPECS = (
-    Spec("autostart", True, "Configure and activate at the start."),
-    Spec("source", "synthetic", "A path, a device, or kind:path; see depth-recog run --help."),
-    Spec("rate", 0.0, "Frames per second; 0 for the source's own rate.", 0.0, 1000.0),
-    Spec("loop", False, "Start anew after the last frame."),
-    Spec("limit", 0, "End after so many frames; 0 for all of them.", 0, 2**31 - 1),
+    Spec("autostart", True, "Configure and activate when the node starts."),
+    Spec(
+        "source",
+        "synthetic",
+        "What is played: a path, a device, or kind:path; see depth-recog run --help.",
+    ),
+    Spec("rate", 0.0, "Frames per second; 0: the rate of the source.", 0.0, 1000.0),
+    Spec("loop", False, "Start again after the last frame."),
+    Spec("limit", 0, "Number of frames after which the node ends; 0: all frames.", 0, 2**31 - 1),
     Spec("frame_id", "camera_optical_frame", "Frame of the images (x right, y down, z forward)."),
     Spec(
         "stamps",
         "now",
-        "Stamps of the messages: the clock's time, or the recording's.",
+        "Stamps of the messages: now (time of the node's clock) or recorded.",
         choices=("now", "recorded"),
     ),
     Spec("publish_clock", False, "Publish the stamps on /clock, for nodes with use_sim_time."),
     Spec(
         "wait_for_subscribers",
         0,
-        "Begin when so many nodes listen to the images.",
+        "Start when the images have this many subscribers.",
         0,
         1000,
     ),
-    Spec("wait_for_node", "", "Begin when a node of this name listens to camera_info."),
+    Spec(
+        "wait_for_node",
+        "",
+        "Start when the node of this name subscribes to camera_info; empty: at once.",
+    ),
     Spec(
         "reliability",
         "reliable",
-        "Of the publishers; reliable serves both kinds of subscribers.",
+        "QoS reliability of the publishers; reliable matches every subscriber.",
         choices=("reliable", "best_effort"),
     ),
 )
 
 _POLL_S = 0.005
-# A publisher learns of its subscriber before the subscriber learns of it, and what is published
-# in between is lost.
+# A publisher discovers a subscriber before the subscriber discovers it; messages published in
+# between are lost.
 _GRACE_S = 0.5
 _ACKNOWLEDGE_S = 1.0
 
 
 class CameraNode(ManagedNode):
-    """See the module. Without `loop` the process ends after the last frame."""
+    """Lifecycle node that plays frames; without `loop`, the process ends after the last one."""
 
     def __init__(self) -> None:
         super().__init__("camera_node")
@@ -89,7 +97,7 @@ class CameraNode(ManagedNode):
         self.get_logger().info(f"{self._sequence.kind}: {self._sequence.name}, {rate:g} Hz")
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Open the topics and start to play."""
+        """Create the publishers and start to play."""
         return self.guarded(self._activate, self._deactivate)
 
     def _activate(self) -> None:
@@ -97,7 +105,7 @@ class CameraNode(ManagedNode):
         qos = QoSProfile(depth=10, reliability=ReliabilityPolicy[p["reliability"].upper()])
         self._images = self._publisher(Image, "image", qos)
         self._infos = self._publisher(CameraInfo, "camera_info", qos)
-        # As image_transport names it: below the name that `image` is remapped to.
+        # As in image_transport: remap the base topic, then append the transport's name.
         below = f"{self.resolve_topic_name('image')}/compressed"
         self._compressed = self._publisher(CompressedImage, below, qos)
         self._clock_publisher = None
@@ -113,7 +121,7 @@ class CameraNode(ManagedNode):
         return self._entities[-1]
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop playing and close the topics."""
+        """Stop playing and destroy the publishers."""
         self._deactivate()
         return TransitionCallbackReturn.SUCCESS
 
@@ -132,12 +140,12 @@ class CameraNode(ManagedNode):
         return idle
 
     def release(self) -> None:
-        """Close the topics and forget the source."""
+        """Stop playing and close the source."""
         self._deactivate()
         self._sequence = None
 
     def stop(self) -> bool:
-        """End before the process does; False where the source would not come back."""
+        """Stop playing; returns False if the thread does not end in time."""
         return self._deactivate()
 
     # The playing thread
@@ -158,17 +166,17 @@ class CameraNode(ManagedNode):
 
     def _wait_for_subscribers(self) -> None:
         wanted, name = self._params["wait_for_subscribers"], self._params["wait_for_node"]
-        while not self._heard_by(wanted, name) and not self._halt.is_set():
+        while not self._has_subscribers(wanted, name) and not self._halt.is_set():
             self._halt.wait(_POLL_S)
         if wanted or name:
             self._halt.wait(_GRACE_S)
 
-    def _heard_by(self, wanted: int, name: str) -> bool:
+    def _has_subscribers(self, wanted: int, name: str) -> bool:
         images = (self._images, self._compressed)
         if sum(publisher.get_subscription_count() for publisher in images) < wanted:
             return False
-        # camera_info: whatever the images' transport is, and also where a node takes no images
-        # while nobody wants its results.
+        # A node subscribes to camera_info whatever the image transport, and also while it does not
+        # subscribe to images because none of its outputs has a subscriber.
         listeners = self.get_subscriptions_info_by_topic(self._infos.topic_name) if name else ()
         return not name or any(listener.node_name == name for listener in listeners)
 
@@ -178,16 +186,16 @@ class CameraNode(ManagedNode):
         period = round(1e9 / (p["rate"] or self._sequence.rate_hz))
         due = self._now()
         for frame in islice(self._frames(), p["limit"] or None):
-            # A live source keeps its own time: reading it is the wait.
+            # Reading a live source waits for its next frame.
             if not self._sequence.live:
                 self._wait_until(due)
-                # A slow frame is not made up for by a burst: stamps of now would be bunched.
+                # After a slow frame, do not catch up with a burst: its stamps would be bunched.
                 late = self._now() - due
                 due += period if late < period else late + period
             if self._halt.is_set():
                 return
             self._publish(frame)
-        # The process ends now, and with it whatever a reliable subscriber has not got yet.
+        # Messages that a reliable subscriber has not received yet are lost when the process ends.
         for publisher in (self._infos, self._images, self._compressed):
             publisher.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGE_S))
 
@@ -198,7 +206,7 @@ class CameraNode(ManagedNode):
             yield from self._sequence
 
     def _now(self) -> int:
-        """Nanoseconds of the clock that paces: /clock, unless it is ours."""
+        """Nanoseconds of the clock that sets the pace: /clock, unless this node publishes it."""
         if self.sim_time() and not self._params["publish_clock"]:
             return int(self.get_clock().now().nanoseconds)
         return time.monotonic_ns()
@@ -231,4 +239,4 @@ class CameraNode(ManagedNode):
 
 def _check(names: Names, values: Values) -> None:
     if not values["source"]:
-        raise ConfigurationError("parameter source is empty: a path, a device, or kind:path")
+        raise ConfigurationError("parameter source is empty: set a path, a device, or kind:path")

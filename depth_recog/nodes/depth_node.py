@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The depth node: frames in; depth, masks, poses and the gate's decisions out.
+"""The depth node: subscribes to images; publishes depth, masks, poses and the gate's decisions.
 
-Two threads. The executor's only hands over the newest image with its CameraInfo; the inference
-thread does everything else, one frame at a time, and what comes late is dropped and counted.
+It has two threads. The executor's thread receives messages and hands the newest image over. The
+inference thread processes one image at a time; an image that is replaced by a newer one before its
+turn is dropped and counted.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from depth_recog.pipeline import Pipeline
 
 
 class DepthNode(ManagedNode):
-    """See the module."""
+    """Lifecycle node that turns images into depth; see the module's docstring."""
 
     def __init__(self) -> None:
         super().__init__("depth_node")
@@ -54,17 +55,17 @@ class DepthNode(ManagedNode):
         self._inputs: Inputs | None = None
         self._camera_key: tuple[Any, ...] | None = None
         self._pipeline: Pipeline | None = None
-        self._reporter = Reporter(self, self._qos, self._ledger, self._assembler)
+        self._reporter = Reporter(self._qos, self._ledger, self._assembler)
         self.every(1.0, self._report)
 
     def _check(self, names: Names, values: Values) -> None:
         depth_parameters.check(values)
         self._assembler.check(names, values)
 
-    # Life cycle
+    # Lifecycle
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load and warm the networks."""
+        """Load the networks and warm them up."""
         return self.guarded(self._configure, self._assembler.release)
 
     def _configure(self) -> None:
@@ -75,7 +76,7 @@ class DepthNode(ManagedNode):
         self._assembler.configure(self._params.values)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Open the topics and start the inference thread."""
+        """Create publishers and subscriptions, and start the inference thread."""
         return self.guarded(self._activate, self._deactivate)
 
     def _activate(self) -> None:
@@ -84,7 +85,7 @@ class DepthNode(ManagedNode):
         assert self._assembler.current is not None
         self._pipeline, self._camera_key = Pipeline(self._assembler.current), None
         broadcaster = self._broadcaster if p["publish_tf"] else None
-        self._outputs = Outputs(self._qos, p.__getitem__, self._follow_listeners, broadcaster)
+        self._outputs = Outputs(self._qos, p.__getitem__, self._on_subscribers_changed, broadcaster)
         reliability = ReliabilityPolicy[p["image_reliability"].upper()]
         qos = QoSProfile(depth=5, reliability=reliability)
         transport = p["image_transport"]
@@ -94,12 +95,12 @@ class DepthNode(ManagedNode):
         self.active = True
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Close the topics and end the inference thread."""
+        """Destroy publishers and subscriptions, and end the inference thread."""
         self._deactivate()
         return TransitionCallbackReturn.SUCCESS
 
     def _deactivate(self, patience: float | None = None) -> bool:
-        """False where the inference thread has not ended within `patience` seconds."""
+        """Undo `_activate`; returns False if the thread has not ended within `patience` seconds."""
         self.active = False
         if self._inputs is not None:
             self._inputs.close()
@@ -117,28 +118,28 @@ class DepthNode(ManagedNode):
         return True
 
     def release(self) -> None:
-        """Close the topics and free the networks."""
+        """Undo `on_activate` and `on_configure`."""
         self._deactivate()
         self._assembler.release()
 
     def stop(self) -> bool:
-        """End before the process does; False where one of the threads would not come back."""
-        idle = self._deactivate(patience=2.5)
-        idle = self._assembler.stop(patience=0.5) and idle
+        """End all threads before the process ends; returns False if one does not end in time."""
+        ended = self._deactivate(patience=2.5)
+        ended = self._assembler.stop(patience=0.5) and ended
         counts = self._ledger.counts
         if counts["received"]:
-            told = ", ".join(f"{k} {counts[k]}" for k in ("received", *ledger.OUTCOMES))
-            self.get_logger().info(f"images: {told}")
-        return idle
+            summary = ", ".join(f"{k} {counts[k]}" for k in ("received", *ledger.OUTCOMES))
+            self.get_logger().info(f"images: {summary}")
+        return ended
 
-    # The executor's thread: hand over the newest image, and look after those who listen
+    # The executor's thread
 
     def _hand_over(self, job: Job) -> None:
         if self._slot.put(job):
             self._ledger.count("dropped")
 
-    def _follow_listeners(self) -> None:
-        """Take images from the moment on at which somebody listens."""
+    def _on_subscribers_changed(self) -> None:
+        """Subscribe to images as soon as an output has a subscriber."""
         if self._inputs is not None and self._outputs is not None and self._outputs.wanted():
             self._inputs.open()
 
@@ -146,13 +147,16 @@ class DepthNode(ManagedNode):
         running = None
         if self.active and self._inputs is not None and self._outputs is not None:
             wanted = self._outputs.wanted()
-            # Once a second is soon enough to rest: who comes back at once has missed nothing.
-            self._inputs.open() if wanted else self._inputs.rest()
+            if wanted:
+                self._inputs.open()
+            else:
+                # Not as soon as the last subscriber has gone: it may come back at once.
+                self._inputs.rest()
             alive = self._thread is not None and self._thread.is_alive()
             running = Running(self._inputs, wanted, alive)
         self._reporter.report(self._params.values, running)
 
-    # The inference thread: from an image to everything that is published of it
+    # The inference thread
 
     def _infer(self) -> None:
         while (job := self._slot.take()) is not None:
@@ -162,7 +166,7 @@ class DepthNode(ManagedNode):
                 self._ledger.count("rejected", why=str(error))
                 self.get_logger().error(str(error), throttle_duration_sec=5.0)
             except Exception as error:
-                # One bad frame must not end the stream; the reason is counted and logged.
+                # One frame that fails must not end the stream.
                 why = f"{type(error).__name__}: {error}"
                 self._ledger.count("rejected", why=why)
                 self.get_logger().error(f"a frame failed: {why}", throttle_duration_sec=5.0)
@@ -199,7 +203,7 @@ class DepthNode(ManagedNode):
         self._ledger.finished(latency, parts, decision, masked, _regions(step))
 
     def _set_camera(self, pipeline: Pipeline, info: CameraInfo) -> None:
-        """Give the pipeline the calibration where it is another one than the last image's."""
+        """Give the pipeline the calibration, if it has changed since the last image."""
         rectified = self._params["input_rectified"]
         key = (*camera_info.identity(info), rectified)
         if key != self._camera_key:
@@ -209,7 +213,7 @@ class DepthNode(ManagedNode):
 
 
 def _regions(step: Step) -> Counter[str] | None:
-    """How many by decision; None without the gate by object."""
+    """The number of regions with each decision; None without the gate by object."""
     if step.pair is None or step.pair.gate_result is None:
         return None
     return Counter(region.motion.name.lower() for region in step.pair.gate_result.regions)

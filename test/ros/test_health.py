@@ -10,9 +10,9 @@ import pytest
 pytest.importorskip("rclpy")
 
 from depth_recog.nodes.diagnostics import health
-from depth_recog.nodes.diagnostics.health import ERROR, OK, STALE, WARN, Input, Recent
+from depth_recog.nodes.diagnostics.health import ERROR, OK, STALE, WARN, InputState, Recent
 
-FINE = Input(
+FINE = InputState(
     topic="/cam/image",
     info_topic="/cam/camera_info",
     publishers=1,
@@ -34,15 +34,15 @@ def recent(**grown: int) -> Recent:
 
 
 INPUTS = {
-    "fine": (FINE, {"received": 9, "published": 9}, OK, "images a second"),
-    "idle": (replace(FINE, listening=False, heard=False), {}, OK, "nobody listens"),
+    "fine": (FINE, {"received": 9, "published": 9}, OK, "images per second"),
+    "idle": (replace(FINE, listening=False, heard=False), {}, OK, "no output has a subscriber"),
     "just begun": (replace(FINE, heard=False, silence=0.3), {}, OK, "waiting"),
     "none yet": (replace(FINE, heard=False, silence=1.1), {}, WARN, "no image yet on /cam/image"),
     "no camera": (
         replace(FINE, heard=False, silence=9.0, publishers=0),
         {},
         WARN,
-        "nobody publishes /cam/image",
+        "/cam/image has no publisher",
     ),
     "silent": (replace(FINE, silence=2.1), {"received": 1}, STALE, "no image for 2.1 s"),
     "not yet silent": (replace(FINE, silence=1.9), {"received": 1, "published": 1}, OK, ""),
@@ -57,14 +57,14 @@ INPUTS = {
 @pytest.mark.parametrize("case", INPUTS)
 def test_input(case: str) -> None:
     known, grown, level, words = INPUTS[case]
-    verdict = health.input_verdict(known, recent(**grown))
-    assert (verdict.level, words in verdict.message) == (level, True), verdict
+    status = health.input_status(known, recent(**grown))
+    assert (status.level, words in status.message) == (level, True), status
 
 
 @pytest.mark.parametrize(
     ("alive", "mismatches", "grown", "level", "words"),
     [
-        (True, [], {"published": 5, "dropped": 5}, OK, "a second"),
+        (True, [], {"published": 5, "dropped": 5}, OK, "per second"),
         (True, [], {"published": 5, "dropped": 6}, WARN, "6 of 11 images"),
         (True, ["a listener"], {"published": 5}, WARN, "a listener"),
         (False, ["a listener"], {"published": 5}, ERROR, "thread has ended"),
@@ -73,12 +73,12 @@ def test_input(case: str) -> None:
 def test_depth(
     alive: bool, mismatches: list[str], grown: dict[str, int], level: bytes, words: str
 ) -> None:
-    verdict = health.depth_verdict(alive, True, mismatches, recent(**grown))
-    assert (verdict.level, words in verdict.message) == (level, True), verdict
+    status = health.depth_status(alive, True, mismatches, recent(**grown))
+    assert (status.level, words in status.message) == (level, True), status
 
 
 def test_depth_for_nobody() -> None:
-    assert health.depth_verdict(True, False, [], recent()).message == "nobody listens"
+    assert health.depth_status(True, False, [], recent()).message == "no output has a subscriber"
 
 
 @pytest.mark.parametrize(
@@ -91,14 +91,14 @@ def test_depth_for_nobody() -> None:
     ],
 )
 def test_weights(state: str, why: str, level: bytes, message: str) -> None:
-    verdict = health.weights_verdict(state, why)
-    assert (verdict.level, verdict.message) == (level, message)
+    status = health.weights_status(state, why)
+    assert (status.level, status.message) == (level, message)
 
 
 def test_gate() -> None:
-    assert health.gate_verdict("image", {}) == health.Verdict(health.OK, "image")
-    found = health.gate_verdict("object", {"moving": 1.0, "still": 4.25}).message
-    assert found == "object: 1.0 moving, 4.2 still regions a frame"
+    assert health.gate_status("image", {}) == health.HealthStatus(health.OK, "image")
+    found = health.gate_status("object", {"moving": 1.0, "still": 4.25}).message
+    assert found == "object: 1.0 moving, 4.2 still regions per frame"
 
 
 def test_what_is_long_ago_is_forgotten() -> None:

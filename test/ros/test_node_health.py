@@ -48,14 +48,14 @@ def test_the_layout_is_what_an_aggregator_sorts_by(start: Any) -> None:
 
 def test_a_camera_comes_goes_and_returns(start: Any) -> None:
     _, peer = start("watch", {"image_timeout": 1.5})
-    peer.status("input", OK, "nobody listens")
+    peer.status("input", OK, "no output has a subscriber")
     peer.listen({DEPTH: Image})
-    peer.status("input", WARN, "nobody publishes /watch/image")
+    peer.status("input", WARN, "/watch/image has no publisher")
     command = [sys.executable, str(rp.FOREIGN / "camera.py"), "watch", "96x64", "4", "reliable"]
     for _ in range(2):
         camera = rp.Process(command)
         try:
-            peer.status("input", OK, "images a second")
+            peer.status("input", OK, "images per second")
             peer.heard[DEPTH].clear()
             peer.wait(lambda: peer.heard[DEPTH], "depth")
         finally:
@@ -88,7 +88,7 @@ def test_images_that_cannot_be_used(start: Any) -> None:
     assert "416x128" in peer.statuses["input"].message
     until(WARN, "images were rejected", bad=True, good=True)
     # Not for ever: what is over is over.
-    until(OK, "images a second", bad=False, good=True)
+    until(OK, "images per second", bad=False, good=True)
 
 
 def test_images_without_camera_info(start: Any) -> None:
@@ -170,7 +170,7 @@ def test_an_inference_thread_that_has_ended() -> None:
 def test_a_camera_whose_qos_does_not_fit(start: Any) -> None:
     process, peer = start("shy", {"image_reliability": "reliable"})
     peer.listen({DEPTH: Image})
-    peer.status("input", WARN, "nobody publishes")
+    peer.status("input", WARN, "has no publisher")
     peer.advertise(reliable=False)
     status = peer.status("input", WARN, "incompatible QoS RELIABILITY")
     # Both publishers are of that kind; which event comes first is for DDS to say.

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a node says of its health."""
+"""The depth node's reports on /diagnostics, and their recording."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the depth node is: one status for each thing that a person would look at."""
+"""Decide the level and text of each status that the depth node reports on /diagnostics."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ OK, WARN, ERROR, STALE = (
     DiagnosticStatus.STALE,
 )
 
-# Reports, one a second: what happened longer ago is no reason to warn.
+# Reports, one per second: earlier events do not cause a warning any more.
 _WINDOW = 5
-# A camera's first image may take this long after the subscription, seconds.
+# The first image may arrive this long after the subscription, seconds.
 _FIRST_S = 1.0
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """A level and the sentence that goes with it."""
+class HealthStatus:
+    """Level and text of a DiagnosticStatus."""
 
     level: bytes
     message: str
 
 
 @dataclass(frozen=True)
-class Input:
-    """What is known of the image topic.
+class InputState:
+    """The state of the image subscription.
 
     Attributes:
-        topic: its full name.
-        info_topic: of the camera_info.
-        publishers: how many there are.
-        listening: whether images are taken.
-        heard: whether one has come since they are.
-        silence: seconds since the last one, or since they are taken.
-        timeout: seconds of silence after which the camera counts as gone.
-        mismatches: publishers whose QoS does not fit.
-        why: the last rejection's reason.
+        topic: full name of the image topic.
+        info_topic: full name of the camera_info topic.
+        publishers: number of publishers of the image topic.
+        listening: whether the node is subscribed to images.
+        heard: whether an image has arrived since the node subscribed.
+        silence: seconds since the last image; since the subscription if none has arrived.
+        timeout: seconds without an image after which the status is STALE.
+        mismatches: texts about publishers whose QoS is incompatible.
+        why: reason of the last rejection.
     """
 
     topic: str
@@ -59,7 +59,7 @@ class Input:
 
 
 class Recent:
-    """What the counts grew by in the last seconds."""
+    """How much each count has grown in the last five seconds."""
 
     def __init__(self) -> None:
         self._past: deque[tuple[float, Counter[str]]] = deque(maxlen=_WINDOW + 1)
@@ -67,84 +67,90 @@ class Recent:
         self.seconds = 0.0
 
     def add(self, counts: Mapping[str, int]) -> None:
-        """The counts at this moment."""
+        """Add the counts of this moment."""
         self._past.append((time.monotonic(), Counter(counts)))
         (start, before), (end, now) = self._past[0], self._past[-1]
         self.seconds = end - start
         self.grown = now - before
 
     def rate(self, outcome: str) -> float:
-        """Hz; 0 where nothing is known yet."""
+        """Events per second (Hz); 0 before the second call of `add`."""
         return self.grown[outcome] / self.seconds if self.seconds else 0.0
 
 
-def input_verdict(of: Input, recent: Recent) -> Verdict:
-    """Do images come, and can they be used?"""
+def input_status(state: InputState, recent: Recent) -> HealthStatus:
+    """Whether images arrive and can be used."""
     grown = recent.grown
-    if of.mismatches:
-        return Verdict(WARN, of.mismatches[0])
-    if not of.listening:
-        return Verdict(OK, "nobody listens: no images are taken")
-    if not of.heard:
-        if of.silence < _FIRST_S:
-            return Verdict(OK, "waiting for the first image")
-        if not of.publishers:
-            return Verdict(WARN, f"no image yet: nobody publishes {of.topic} (remap image to it)")
-        return Verdict(WARN, f"no image yet on {of.topic}, which has a publisher")
-    if of.silence > of.timeout:
-        return Verdict(STALE, f"no image for {of.silence:.1f} s on {of.topic}")
+    if state.mismatches:
+        return HealthStatus(WARN, state.mismatches[0])
+    if not state.listening:
+        return HealthStatus(OK, "no output has a subscriber: no images are received")
+    if not state.heard:
+        if state.silence < _FIRST_S:
+            return HealthStatus(OK, "waiting for the first image")
+        if not state.publishers:
+            return HealthStatus(
+                WARN, f"no image yet: {state.topic} has no publisher (remap image to your topic)"
+            )
+        return HealthStatus(WARN, f"no image yet on {state.topic}, which has a publisher")
+    if state.silence > state.timeout:
+        return HealthStatus(STALE, f"no image for {state.silence:.1f} s on {state.topic}")
     if grown["rejected"] and not grown["published"]:
-        return Verdict(ERROR, f"every image is rejected: {of.why}")
+        return HealthStatus(ERROR, f"every image is rejected: {state.why}")
     if grown["rejected"]:
-        return Verdict(WARN, f"{grown['rejected']} images were rejected, the last one: {of.why}")
+        return HealthStatus(
+            WARN, f"{grown['rejected']} images were rejected, the last one because: {state.why}"
+        )
     if grown["unmatched"] and not grown["published"]:
-        return Verdict(WARN, f"no camera_info for the images: publish it on {of.info_topic}")
-    return Verdict(OK, f"{recent.rate('received'):.1f} images a second")
+        return HealthStatus(
+            WARN, f"no camera_info for the images: publish it on {state.info_topic}"
+        )
+    return HealthStatus(OK, f"{recent.rate('received'):.1f} images per second")
 
 
-def depth_verdict(alive: bool, wanted: bool, mismatches: list[str], recent: Recent) -> Verdict:
-    """Does depth go out?
+def depth_status(alive: bool, wanted: bool, mismatches: list[str], recent: Recent) -> HealthStatus:
+    """Whether depth is published.
 
     Args:
-        alive: whether the inference thread is.
-        wanted: whether somebody listens.
-        mismatches: listeners whose QoS does not fit.
-        recent: what became of the images.
+        alive: whether the inference thread is running.
+        wanted: whether an output has a subscriber.
+        mismatches: texts about subscribers whose QoS is incompatible.
+        recent: counts of the last seconds.
     """
     grown = recent.grown
     if not alive:
-        return Verdict(
+        return HealthStatus(
             ERROR, "the inference thread has ended: see the log; deactivate and activate the node"
         )
     if mismatches:
-        return Verdict(WARN, mismatches[0])
+        return HealthStatus(WARN, mismatches[0])
     if grown["dropped"] > grown["published"]:
-        settled = grown["dropped"] + grown["published"]
-        return Verdict(
-            WARN, f"too slow: {grown['dropped']} of {settled} images were dropped for newer ones"
+        total = grown["dropped"] + grown["published"]
+        return HealthStatus(
+            WARN, f"too slow: {grown['dropped']} of {total} images were dropped for newer ones"
         )
     if not wanted:
-        return Verdict(OK, "nobody listens")
-    return Verdict(OK, f"{recent.rate('published'):.1f} depth images a second")
+        return HealthStatus(OK, "no output has a subscriber")
+    return HealthStatus(OK, f"{recent.rate('published'):.1f} depth images per second")
 
 
-def gate_verdict(gate: str, regions: Mapping[str, float]) -> Verdict:
-    """What does the gate find?
+def gate_status(gate: str, regions: Mapping[str, float]) -> HealthStatus:
+    """What the gate decides; always OK.
 
     Args:
         gate: the parameter.
-        regions: how many a frame, by decision; empty where none was looked at.
+        regions: mean number of regions per frame by decision; empty without the gate by object.
     """
     if not regions:
-        return Verdict(OK, gate)
+        return HealthStatus(OK, gate)
     found = ", ".join(f"{number:.1f} {decision}" for decision, number in regions.items())
-    return Verdict(OK, f"{gate}: {found} regions a frame")
+    return HealthStatus(OK, f"{gate}: {found} regions per frame")
 
 
-def weights_verdict(state: str, why: str) -> Verdict:
-    """Do the networks run that were asked for?"""
+def weights_status(state: str, why: str) -> HealthStatus:
+    """Whether the networks that the parameters name are in use; see `Assembler`."""
     if state == "failed":
-        return Verdict(WARN, f"the previous networks stay in use: {why}")
+        return HealthStatus(WARN, f"the previous networks stay in use: {why}")
     if state == "loading":
-        return Verdict(OK, f"loading {why}".rstrip())
-    return Verdict(OK, state or "not configured")
+        return HealthStatus(OK, f"loading {why}".rstrip())
+    return HealthStatus(OK, state or "not configured")

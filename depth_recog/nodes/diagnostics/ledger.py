@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the depth node says of itself on /diagnostics."""
+"""Count the depth node's images and collect the figures that it reports on /diagnostics."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 OUTCOMES = ("published", "dropped", "rejected", "unmatched", "idle")
-"""What can become of an image: its depth went out; a newer one came first; it could not be read;
-no camera_info belongs to it; nobody listened."""
+"""What happens to a received image: its depth is published; a newer image replaces it; an error in
+it or in its processing; no camera_info for it; no output has a subscriber."""
 
 DECISIONS = ("moving", "still", "undecided", "alone")
-"""The gate's, of the frames that went out; "alone" had no earlier frame to be compared with."""
+"""The gate's decision on a published frame; "alone": no earlier frame to compare it with."""
 
 LISTENED = "listened to"
-"""Key of the outputs that somebody listens to, as an active node knows them."""
+"""Key of the list of outputs that have a subscriber."""
 
 REGIONS = ("moving", "still", "undecided")
-"""Decisions on regions, of the gate by object."""
+"""Decisions of the gate by object on a region."""
 
+# Frames over which medians and percentiles are taken.
 _WINDOW = 100
+# Seconds over which numbers of regions are averaged.
 _REGIONS_S = 1.0
 
 
 class Ledger:
-    """Counts every image and what became of it: received = published + ... + in progress."""
+    """Counts received images by outcome: received = the sum over `OUTCOMES` + in progress."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # All keys from the start: others read it while it grows.
+        # With all keys from the start, because other threads iterate over it.
         self.counts: Counter[str] = Counter(dict.fromkeys(("received", *OUTCOMES), 0))
         self.decisions: Counter[str] = Counter()
         self._latencies: deque[float] = deque(maxlen=_WINDOW)
@@ -57,14 +59,14 @@ class Ledger:
         masked: float,
         regions: Counter[str] | None = None,
     ) -> None:
-        """A frame went out.
+        """Count a published frame.
 
         Args:
-            latency: seconds since its arrival.
-            parts: seconds by part.
+            latency: seconds since the image arrived.
+            parts: seconds by processing stage.
             decision: one of `DECISIONS`.
-            masked: dynamic share of the image.
-            regions: how many by decision; None where the gate did not look at single ones.
+            masked: share of dynamic pixels, 0 to 1.
+            regions: number of regions by decision; None without the gate by object.
         """
         with self._lock:
             self.counts["published"] += 1
@@ -78,7 +80,7 @@ class Ledger:
                 self._parts.setdefault(part, deque(maxlen=_WINDOW)).append(seconds)
 
     def regions(self) -> dict[str, float]:
-        """How many a frame, by decision, in the last second; empty where none was looked at."""
+        """Mean number of regions per frame in the last second; empty without the gate by object."""
         with self._lock:
             since = time.monotonic() - _REGIONS_S
             recent = [counts for stamp, counts in self._regions if stamp > since]
@@ -87,7 +89,7 @@ class Ledger:
         return {name: sum(c[name] for c in recent) / len(recent) for name in REGIONS}
 
     def report(self) -> dict[str, dict[str, str]]:
-        """By status ("input", "depth", "gate"): key and value, all of one moment."""
+        """Keys and values of the statuses "input", "depth" and "gate"."""
         regions = self.regions()
         with self._lock:
             counts = {outcome: str(self.counts[outcome]) for outcome in ("received", *OUTCOMES)}
@@ -110,10 +112,8 @@ class Ledger:
             return {"input": inputs, "depth": depth, "gate": gate}
 
 
-def status(
-    name: str, level: bytes, message: str, rows: dict[str, str], hardware: str = "depth_recog"
-) -> DiagnosticStatus:
-    """One status; the name is `node: part`, which diagnostic aggregators sort by."""
-    entry = DiagnosticStatus(level=level, name=name, message=message, hardware_id=hardware)
+def status(name: str, level: bytes, message: str, rows: dict[str, str]) -> DiagnosticStatus:
+    """A status message; its name has the form `node: part`, by which aggregators sort."""
+    entry = DiagnosticStatus(level=level, name=name, message=message, hardware_id="depth_recog")
     entry.values = [KeyValue(key=key, value=value) for key, value in rows.items()]
     return entry

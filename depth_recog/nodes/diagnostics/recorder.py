@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small subscriber: what the depth node publishes, joined by stamp."""
+"""A node that subscribes to the depth node's outputs and groups its messages by stamp."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,11 +26,11 @@ PARTS = (_IMAGE, *_OUTPUTS)
 
 @dataclass
 class Record:
-    """All messages of one stamp, and when the depth image came.
+    """The messages with one stamp.
 
     Attributes:
         messages: by topic.
-        latency: seconds from the image's stamp to the arrival of its depth, None before.
+        latency: seconds from the stamp to the arrival of the depth image; None before it arrives.
     """
 
     messages: dict[str, Any] = field(default_factory=dict)
@@ -37,34 +38,35 @@ class Record:
 
     @property
     def complete(self) -> bool:
-        """Whether every topic of `PARTS` was heard."""
+        """Whether there is a message of every topic in `PARTS`."""
         return len(self.messages) == len(PARTS)
 
 
 def depth_array(message: Image) -> NDArray[np.float32]:
-    """(H, W) float32 metres of a 32FC1 message."""
+    """(H, W) float32 depth in metres of a 32FC1 message."""
     rows = np.frombuffer(message.data, np.float32).reshape(message.height, message.step // 4)
     return rows[:, : message.width]
 
 
 def mono_array(message: Image) -> NDArray[np.uint8]:
-    """(H, W) uint8 of a mono8 message."""
+    """(H, W) uint8 pixels of a mono8 message."""
     rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
     return rows[:, : message.width]
 
 
 class Recorder(Node):  # type: ignore[misc]  # rclpy is untyped
-    """Counts everything, keeps pictures of a few frames.
+    """Records the depth node's outputs and diagnostics.
 
-    It asks for the camera's images when the depth node has noticed that it listens to all outputs:
-    a camera that waits for both then sends no image in vain.
+    It subscribes to the camera's images only after the depth node has reported this node as a
+    subscriber of all outputs, so that a camera that waits for both loses no image.
 
     Args:
-        namespace: where the depth node's topics are.
-        on_complete: told every record that has become whole; its messages are forgotten after.
+        namespace: of the depth node.
+        on_complete: called with the stamp (ns) and each record that is complete; the messages are
+            deleted afterwards.
     """
 
-    def __init__(self, namespace: str, on_complete: Any) -> None:
+    def __init__(self, namespace: str, on_complete: Callable[[int, Record], None]) -> None:
         super().__init__("recorder", namespace=namespace)
         self.records: dict[int, Record] = {}
         self.diagnostics: dict[str, str] = {}
@@ -79,7 +81,7 @@ class Recorder(Node):  # type: ignore[misc]  # rclpy is untyped
         kind = CameraInfo if topic == DEPTH_INFO else Image
         self.create_subscription(kind, topic, self._keeper(topic), qos)
 
-    def _keeper(self, topic: str) -> Any:
+    def _keeper(self, topic: str) -> Callable[[Any], None]:
         def keep(message: Any) -> None:
             stamp = stamp_ns(message.header)
             record = self.records.setdefault(stamp, Record())
@@ -88,7 +90,7 @@ class Recorder(Node):  # type: ignore[misc]  # rclpy is untyped
                 record.latency = (time.time_ns() - stamp) / 1e9
             if record.complete:
                 self._on_complete(stamp, record)
-                # Only the count stays: a long drive must not fill the memory.
+                # Keep the number of messages only, or a long drive would fill the memory.
                 record.messages = dict.fromkeys(PARTS)
 
         return keep
@@ -104,9 +106,9 @@ class Recorder(Node):  # type: ignore[misc]  # rclpy is untyped
             self._subscribe(_IMAGE)
 
     def count(self, topic: str) -> int:
-        """How many messages of a topic were heard."""
+        """Number of messages received on a topic."""
         return sum(topic in record.messages for record in self.records.values())
 
     def latencies(self) -> list[float]:
-        """Seconds, in the order of the stamps."""
+        """Seconds from stamp to arrival of each depth image, in the order of the stamps."""
         return [r.latency for _, r in sorted(self.records.items()) if r.latency is not None]

@@ -1,34 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The depth node's diagnostics: what is known of it, put together once a second."""
+"""Publish the depth node's statuses on /diagnostics."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 from depth_recog.networks.weights import Header
 from depth_recog.nodes.diagnostics import health
-from depth_recog.nodes.diagnostics.health import OK, Recent, Verdict
+from depth_recog.nodes.diagnostics.health import OK, HealthStatus, Recent
 from depth_recog.nodes.diagnostics.ledger import LISTENED, Ledger, status
 from depth_recog.nodes.io.inputs import Inputs
 from depth_recog.nodes.runtime import memory
 from depth_recog.nodes.runtime.assembler import Assembler
+from depth_recog.nodes.runtime.parameters import Values
 from depth_recog.nodes.runtime.qos import QosWatch
 
 
 @dataclass(frozen=True)
 class Running:
-    """What an active node has, besides what it always has.
+    """The parts of the node that exist only while it is active.
 
     Attributes:
-        inputs: its subscriptions.
-        wanted: outputs that somebody listens to.
-        alive: whether the inference thread is.
+        inputs: the subscriptions.
+        wanted: outputs that have a subscriber.
+        alive: whether the inference thread is running.
     """
 
     inputs: Inputs
@@ -40,44 +38,48 @@ class Reporter:
     """Publishes the statuses `input`, `depth`, `gate` and `weights` as one array.
 
     Args:
-        node: whose name they carry.
-        watch: of the QoS.
-        ledger: of the images.
-        assembler: of the networks.
+        watch: creates the publisher and knows of QoS mismatches.
+        ledger: counts the images.
+        assembler: holds the networks.
     """
 
-    def __init__(self, node: Node, watch: QosWatch, ledger: Ledger, assembler: Assembler) -> None:
-        self._node = node
+    def __init__(self, watch: QosWatch, ledger: Ledger, assembler: Assembler) -> None:
+        self._node = watch.node
         self._watch = watch
         self._ledger = ledger
         self._assembler = assembler
         self._recent = Recent()
         self._publisher = watch.publisher(DiagnosticArray, "/diagnostics", QoSProfile(depth=10))
 
-    def report(self, values: Mapping[str, Any], running: Running | None) -> None:
-        """Publish; `values` are the parameters, `running` is None for a node that is not active."""
+    def report(self, values: Values, running: Running | None) -> None:
+        """Publish all statuses.
+
+        Args:
+            values: all parameters of the node.
+            running: None while the node is not active.
+        """
         rows = self._ledger.report()
         self._recent.add(self._ledger.counts)
         rows["input"] |= self._input_rows()
         rows["gate"]["gate"] = values["gate"]
         rows["weights"] = self._weights_rows(values["depth_scale"])
-        verdicts = dict.fromkeys(rows, Verdict(OK, "inactive"))
+        health_of = dict.fromkeys(rows, HealthStatus(OK, "inactive"))
         if running is not None:
-            verdicts |= self._verdicts(values, running)
+            health_of |= self._health(values, running)
             rows["depth"][LISTENED] = ", ".join(sorted(running.wanted))
-        verdicts["weights"] = health.weights_verdict(self._assembler.state, self._assembler.why)
+        health_of["weights"] = health.weights_status(self._assembler.state, self._assembler.why)
         name = self._node.get_fully_qualified_name().lstrip("/")
         array = DiagnosticArray()
         array.header.stamp = self._node.get_clock().now().to_msg()
         array.status = [
-            status(f"{name}: {part}", verdicts[part].level, verdicts[part].message, rows[part])
+            status(f"{name}: {part}", health_of[part].level, health_of[part].message, rows[part])
             for part in rows
         ]
         self._publisher.publish(array)
 
-    def _verdicts(self, values: Mapping[str, Any], running: Running) -> dict[str, Verdict]:
+    def _health(self, values: Values, running: Running) -> dict[str, HealthStatus]:
         inputs = running.inputs
-        known = health.Input(
+        state = health.InputState(
             topic=inputs.topic,
             info_topic=inputs.info_topic,
             publishers=self._node.count_publishers(inputs.topic),
@@ -90,11 +92,11 @@ class Reporter:
         )
         mismatches = self._watch.mismatches("publisher")
         return {
-            "input": health.input_verdict(known, self._recent),
-            "depth": health.depth_verdict(
+            "input": health.input_status(state, self._recent),
+            "depth": health.depth_status(
                 running.alive, bool(running.wanted), mismatches, self._recent
             ),
-            "gate": health.gate_verdict(values["gate"], self._ledger.regions()),
+            "gate": health.gate_status(values["gate"], self._ledger.regions()),
         }
 
     def _input_rows(self) -> dict[str, str]:

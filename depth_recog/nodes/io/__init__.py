@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Topics and messages."""
+"""Subscriptions, publishers and messages."""

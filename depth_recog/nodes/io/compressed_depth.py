@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth as image_transport's `compressedDepth`: a header of 12 bytes, then a 16-bit PNG.
+"""Encode depth as image_transport's `compressedDepth`: a header of 12 bytes, then a 16-bit PNG.
 
-32FC1 goes as steps of inverse depth, q = A / z + B, with A and B in the header, 0 where there is no
-depth; 16UC1 goes as it is. The format cannot tell invalid (NaN) from beyond range (+inf): a
-subscriber sees NaN for both.
+32FC1 is quantised as inverse depth, q = A / z + B, with A and B in the header and q = 0 without
+depth; 16UC1 is stored unchanged. The format has one value for invalid (NaN) and beyond range
+(+inf); subscribers decode both as NaN.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from depth_recog.nodes.io import messages
 
 _INVERSE_DEPTH = 0
 _STEPS = 65535
-# Depths that differ by more than this in one image do not share 16 bits well; nearer ones saturate.
+# Largest ratio of farthest to nearest depth that 16 bits resolve well; nearer depths are clipped.
 _LARGEST_RATIO = 1000.0
-# 0 to 9; more costs several times the time for little.
+# Of 0 to 9; a higher level takes several times as long for little gain.
 _PNG_LEVEL = 1
 
 
@@ -37,13 +37,13 @@ def quantisation(nearest: float, farthest: float) -> tuple[float, float]:
 def compressed_depth(
     depth: NDArray[np.float32], encoding: str, nearest: float, farthest: float, header: Header
 ) -> CompressedImage:
-    """A depth image's compressed twin.
+    """Compress a depth image.
 
     Args:
         depth: (H, W) float32 metres, NaN invalid, +inf beyond range.
         encoding: of the uncompressed image, 32FC1 or 16UC1.
-        nearest: of the depths that are valid, metres.
-        farthest: likewise.
+        nearest: smallest valid depth, metres.
+        farthest: largest valid depth, metres.
         header: of the input image.
     """
     a, b = 0.0, 0.0
@@ -57,6 +57,6 @@ def compressed_depth(
         steps = messages.millimetres(depth)
     png = cv2.imencode(".png", steps, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])[1]
     message = CompressedImage(header=header, format=f"{encoding}; compressedDepth png")
-    header_bytes = array.array("B", struct.pack("<iff", _INVERSE_DEPTH, a, b))
-    message.data = header_bytes + messages.bytes_of(png)
+    prefix = array.array("B", struct.pack("<iff", _INVERSE_DEPTH, a, b))
+    message.data = prefix + messages.bytes_of(png)
     return message

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gate's regions as markers: a box, a text, and the velocity of what moves.
+"""Convert the gate's regions to RViz markers: a box, a text, and an arrow for the velocity.
 
-A marker's id is its region's number, so that RViz goes on with the marker it has. What is gone is
-deleted by name: to delete all and to draw it anew would make RViz flicker. Where such a message
-gets lost, the lifetime takes care of it.
+A marker's id is its `region_id`, so RViz updates the marker that it already shows. Markers of
+regions that are gone are deleted one by one, because deleting all of them makes RViz flicker. If
+that message is lost, the marker's lifetime ends it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from depth_recog.method.gate.regions import GateResult, Region
 from depth_recog.method.gate.residual import Float
 
 BOX, TEXT, VELOCITY = "box", "text", "velocity"
-"""Namespaces."""
+"""Namespaces of the markers."""
 
 COLORS = {
     Motion.STILL: (0.1, 0.8, 0.2),
@@ -31,16 +31,17 @@ COLORS = {
     Motion.MOVING: (1.0, 0.15, 0.15),
 }
 _ALPHA = 0.4
-# Masks are wider than their things by a pixel or two, which show what is behind. Along the view a
-# box is therefore at most so many times as long as it is wide or high: a car from behind is 2.4.
+# A mask is a pixel or two wider than its object, and those pixels have the depth of the background.
+# So limit the length of a box along the viewing direction to these multiples of its larger side; a
+# car seen from behind has 2.4.
 _LONGEST, _FLATTEST = 2.5, 0.1
-# Of a text, by distance: as high in the camera's view wherever it is.
+# Height of a text divided by its distance: it looks equally high at every distance.
 _TEXT_HEIGHT = 0.02
 _SHAFT, _HEAD = 0.05, 0.12
 
 
 class Objects:
-    """Remembers what is shown, to delete what is gone."""
+    """Makes the markers of each frame, and deletes those of regions that are gone."""
 
     def __init__(self) -> None:
         self._shown: set[tuple[str, int]] = set()
@@ -84,7 +85,7 @@ def _markers(region: Region, header: Header, unit: str, lifetime_s: float) -> li
     box.pose.position = _point(region.centre)
     box.scale = _vector(sides)
     box.color.a = _ALPHA
-    # What a marker has no field for; RViz does not draw the text of a cube.
+    # Values for which a marker has no field; RViz does not draw the text of a cube.
     box.text = json.dumps(record(region))
     text = _marker(TEXT, Marker.TEXT_VIEW_FACING, region, header, lifetime_s)
     letters = _TEXT_HEIGHT * region.centre[2]
@@ -101,7 +102,7 @@ def _markers(region: Region, header: Header, unit: str, lifetime_s: float) -> li
 
 
 def caption(region: Region, unit: str) -> str:
-    """Class, number and speed with its standard deviation, unless it stands or was not measured."""
+    """Class, `region_id` and, unless still or unknown, speed with its standard deviation."""
     named = f"{region.name} {region.region_id}"
     if region.motion is Motion.STILL or not np.isfinite(region.speed):
         return named

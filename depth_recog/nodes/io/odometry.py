@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nav_msgs/Odometry of the static poses, as REP 103 and 105 have it."""
+"""Convert the ego-motion to nav_msgs/Odometry, with the frames of REP 103 and REP 105."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from depth_recog.method.observation import Step
 from depth_recog.method.trajectory import Place, Trajectory
 
 _FORWARD_FROM_OPTICAL = np.array(((0.0, 0.0, 1.0), (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0)))
-"""From x right, y down, z forward to x forward, y left, z up."""
+"""Rotation from optical axes (x right, y down, z forward) to x forward, y left, z up."""
 
 
 class Odometry:
-    """Follows the camera over all frames of a stream.
+    """Accumulates the ego-motion over all frames of a stream.
 
-    The odometry frame is where the camera was at the first image, with axes x forward, y left, z up
-    as the camera saw them: a camera that looks down tilts it. The child frame is at the camera with
-    such axes too, unless it is the images' own (optical) frame, whose axes it then has.
+    The odometry frame is the camera's pose at the first image, with axes x forward, y left, z up
+    relative to the camera; if the camera is tilted, so is the frame. The child frame is at the
+    camera with such axes too. If it is named like the images' optical frame, it has optical axes.
 
     Args:
         frame: name of the odometry frame.
@@ -37,9 +37,15 @@ class Odometry:
         self._scale: float | None = None
 
     def message(self, step: Step, header: Header, scale: float) -> OdometryMessage:
-        """Of the newest frame; every frame of the stream is to be given, in order.
+        """The odometry at the newest frame.
 
-        A path cannot go on in another unit: with another scale a new one starts at the origin.
+        It must be called for every frame of the stream, in order. If `scale` changes, the unit of
+        the trajectory changes, so a new trajectory starts at the origin.
+
+        Args:
+            step: the results for the newest frame.
+            header: of its image.
+            scale: the parameter `depth_scale`.
         """
         if scale != self._scale:
             self._trajectory, self._scale = Trajectory(), scale
@@ -51,11 +57,11 @@ class Odometry:
 def to_message(
     place: Place, child_from_optical: Matrix, header: Header, frame: str, child: str
 ) -> OdometryMessage:
-    """A place on the camera's path as an odometry message.
+    """An odometry message.
 
     Args:
-        place: in optical axes.
-        child_from_optical: (3, 3) rotation to the child frame's axes; it is at the same point.
+        place: pose and velocity of the camera, in optical axes.
+        child_from_optical: (3, 3) rotation to the child frame, which has the same origin.
         header: of the image.
         frame: name of the odometry frame.
         child: name of the child frame.
@@ -79,7 +85,7 @@ def to_message(
 
 
 def _covariance(values: NDArray[np.float64], to_axes: Matrix) -> list[float]:
-    """(rotation, translation) in optical axes to ROS's (translation, rotation), row by row."""
+    """(6, 6) covariance of (rotation, translation) to ROS's (translation, rotation), row-major."""
     zero = np.zeros((3, 3))
     swapped = np.block([[zero, to_axes], [to_axes, zero]])
     rows: list[float] = (swapped @ values @ swapped.T).reshape(-1).tolist()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The depth node's topics: what goes out, and only where somebody listens."""
+"""Publishers of the depth node. A message is built only if its topic has a subscriber."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ STATIC = "pose/static"
 
 
 def known(pose: PoseEstimate) -> Matrix:
-    """(4, 4) motion, NaN where there is none: the identity would say that the camera rests."""
+    """(4, 4) motion; NaN if it is unknown, since the identity would mean no motion."""
     return pose.T_second_from_first if pose.ok else np.full((4, 4), np.nan)
 
 
@@ -84,7 +84,7 @@ _NEED_PAIR = {ODOM, MOVING, OBJECTS, TARGET, STATIC, *MATRICES, OVERLAY, PROJECT
 
 
 def _name(node: Node, topic: str) -> str:
-    """A transport's topic lies below its base topic's name as remapped: image_transport's rule."""
+    """The name to publish on. As in image_transport, the base topic is remapped first."""
     base, dash, transport = topic.rpartition("/")
     if transport != "compressedDepth":
         return topic
@@ -95,11 +95,12 @@ class Outputs:
     """The depth node's publishers.
 
     Args:
-        watch: makes the publishers.
-        parameters: the node's; `depth_encoding`, `output_size`, `min_depth`, `max_depth`,
-            `points_step`, `depth_scale` and `longest_gap` are read at every frame.
-        listeners_changed: called when somebody begins or ends to listen.
-        broadcaster: sends the odometry's transforms; None to send none.
+        watch: creates the publishers.
+        parameters: returns the value of a parameter of the node; `depth_encoding`, `output_size`,
+            `min_depth`, `max_depth`, `points_step`, `depth_scale` and `longest_gap` are read for
+            every frame.
+        subscribers_changed: called when a topic gains or loses a subscriber.
+        broadcaster: a tf2_ros.TransformBroadcaster for the odometry; None to broadcast nothing.
 
     Raises:
         ConfigurationError: a QoS override that cannot be used.
@@ -109,7 +110,7 @@ class Outputs:
         self,
         watch: QosWatch,
         parameters: Callable[[str], Any],
-        listeners_changed: Callable[[], None],
+        subscribers_changed: Callable[[], None],
         broadcaster: Any = None,
     ) -> None:
         self._watch = watch
@@ -127,7 +128,7 @@ class Outputs:
             for topic, kind in TOPICS.items():
                 if topic != ODOM or self._odometry is not None:
                     name = _name(watch.node, topic)
-                    publisher = watch.publisher(kind, name, qos, listeners_changed)
+                    publisher = watch.publisher(kind, name, qos, subscribers_changed)
                     self._publishers[topic] = publisher
         except ConfigurationError:
             self.close()
@@ -140,13 +141,13 @@ class Outputs:
         self._publishers = {}
 
     def wanted(self) -> set[str]:
-        """Topics that somebody listens to, and the odometry: it must not miss an image."""
+        """Topics with a subscriber, and the odometry if enabled: it needs every image."""
         wanted = {t for t, p in self._publishers.items() if p.get_subscription_count() > 0}
         return wanted if self._odometry is None else wanted | {ODOM}
 
     @staticmethod
     def need_pair(wanted: set[str]) -> bool:
-        """Whether any of these topics needs blocks 104 to 107."""
+        """Whether any of these topics needs poses or decisions (blocks 104 to 107)."""
         return bool(wanted & _NEED_PAIR)
 
     def publish(self, wanted: set[str], processed: ProcessedFrame, header: Header) -> None:
@@ -154,7 +155,7 @@ class Outputs:
         full = self._parameter("output_size") == "input"
         maps = processed.at_input_size if full else processed.at_network_size
         step, depth = processed.step, cache(lambda: self._depth(maps))
-        # In TOPICS' order: the depth first, and alike in every run.
+        # In the order of TOPICS: depth first, and the same order in every run.
         for topic in (t for t in TOPICS if t in wanted):
             if topic in (DEPTH, COMPRESSED, POINTS):
                 message = self._depth_message(topic, depth(), maps, header)
@@ -194,7 +195,7 @@ class Outputs:
     def _objects_message(self, step: Step, header: Header) -> MarkerArray:
         result = step.pair.gate_result if step.pair else None
         unit = "m/s" if self._parameter("depth_scale") else "units/s"
-        # After a longer gap there is no pair, and nothing can be said of them any more.
+        # After a longer gap there is no pair, hence no decision: RViz then removes the markers.
         return self._objects.message(result, header, unit, self._parameter("longest_gap"))
 
     def _message(self, topic: str, maps: ImageMaps, header: Header) -> Any:

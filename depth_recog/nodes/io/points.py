@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A depth image as a cloud of coloured points."""
+"""Convert a depth image to a coloured point cloud."""
 
 from __future__ import annotations
 
@@ -24,21 +24,20 @@ def cloud(
     every: int,
     header: Header,
 ) -> PointCloud2:
-    """Every n-th pixel of every n-th row as a point of the optical frame.
+    """An organised point cloud in the optical frame: every n-th pixel of every n-th row.
 
-    Organised: point (column, row) is pixel (column * every, row * every), so that neighbours stay
-    neighbours. A pixel without a depth, or with one beyond range, is (NaN, NaN, NaN): a direction
-    without a distance is no point.
+    Point (column, row) is pixel (column * every, row * every). A pixel without depth, or with depth
+    beyond range, is (NaN, NaN, NaN).
 
     Args:
         depth: (H, W) float32 metres, NaN invalid, +inf beyond range.
         colours: (H, W, 3) uint8 RGB of the same pixels.
         camera: their intrinsics, without distortion.
-        every: 1 for all pixels.
+        every: n; 1 for all pixels.
         header: of the input image.
 
     Returns:
-        x, y, z and rgb (0x00RRGGBB, its bits in a float32), 16 bytes a point.
+        x, y, z in metres and rgb (the bits of 0x00RRGGBB in a float32), 16 bytes per point.
     """
     z = depth[::every, ::every]
     finite = np.isfinite(z)

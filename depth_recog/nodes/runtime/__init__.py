@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Life cycle, parameters, QoS and processes."""
+"""Lifecycle, parameters, QoS, threads and processes."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts the project's nodes as processes, and ends them as launch would."""
+"""Start the project's nodes as child processes, and end them as ros2 launch does."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from pathlib import Path
 from typing import Any
 
 FASTDDS_PROFILE = Path(__file__).with_name("fastdds.xml")
-"""A shared-memory segment that holds images; see the file."""
-# Fast DDS 2 (Jazzy) reads the first, Fast DDS 3 (Kilted) the second.
+"""Fast DDS profile with a shared-memory segment that is large enough for images."""
+# Fast DDS 2 (Jazzy) reads the first variable, Fast DDS 3 (Kilted) the second.
 _PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
 def fastdds_environment() -> dict[str, str]:
-    """What makes a node use `FASTDDS_PROFILE`; nothing where the user has a profile."""
+    """Variables that make a node use `FASTDDS_PROFILE`; none if the user has set a profile."""
     if any(os.environ.get(name) for name in _PROFILE_VARIABLES):
         return {}
     return dict.fromkeys(_PROFILE_VARIABLES, str(FASTDDS_PROFILE))
 
 
 def node_command(executable: str, namespace: str, parameters: dict[str, Any]) -> list[str]:
-    """The command line of `depth_node` or `camera_node`, wherever the scripts were installed."""
+    """The command line of `depth_node` or `camera_node`; needs no installed script."""
     code = f"import sys; from depth_recog.nodes.process import {executable} as m; sys.exit(m())"
     command = [sys.executable, "-c", code, "--ros-args", "-r", f"__ns:=/{namespace}"]
     for name, value in parameters.items():
-        # JSON is YAML, which rcl reads: strings come through whatever is in them.
+        # rcl parses the value as YAML. JSON is YAML, and quotes every string.
         command += ["-p", f"{name}:={json.dumps(value, default=str)}"]
     return command
 
 
 def start(executable: str, namespace: str, parameters: dict[str, Any]) -> subprocess.Popen[bytes]:
-    """Start a node; it does not see the terminal's Ctrl-C, its parent passes that on."""
+    """Start a node in a session of its own: Ctrl-C in the terminal reaches only its parent."""
     return subprocess.Popen(
         node_command(executable, namespace, parameters),
         start_new_session=True,
@@ -44,7 +44,7 @@ def start(executable: str, namespace: str, parameters: dict[str, Any]) -> subpro
 
 
 def end(process: subprocess.Popen[bytes], patience: float = 8.0) -> int:
-    """SIGINT, and SIGKILL for one that does not listen; returns the exit status."""
+    """Send SIGINT, and SIGKILL after `patience` seconds; returns the exit status."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
         try:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the launch files share: arguments, the depth node, the camera node, RViz, failures.
+"""Shared parts of the launch files: arguments, the nodes, RViz, and what happens on failures.
 
-Imported by launch files alone: `launch` is there in a ROS workspace and not with pip.
+Only launch files import this module: `launch` is part of a ROS workspace, not of the pip wheels.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from launch_ros.substitutions import FindPackageShare
 from depth_recog.nodes.runtime.children import fastdds_environment
 
 Values = dict[str, str]
-"""Arguments as they were given, by name."""
+"""Values of the launch arguments, by name."""
 
 YES_OR_NO = ("true", "false", "True", "False")
 OPTICAL_FRAME = "camera_optical_frame"
@@ -34,10 +34,10 @@ class Argument:
     """One launch argument.
 
     Attributes:
-        name: as users write it before `:=`.
-        default: its value where it is not given.
-        description: one sentence.
-        choices: what it may be; empty for anything.
+        name: of the argument, as in `name:=value`.
+        default: its value if the user gives none.
+        description: shown by `ros2 launch --show-args`.
+        choices: allowed values; empty if any value is allowed.
     """
 
     name: str
@@ -47,29 +47,27 @@ class Argument:
 
 
 COMMON = (
-    Argument("namespace", "", "namespace of all nodes and of the topics"),
+    Argument("namespace", "", "namespace of all nodes and topics"),
     Argument(
         "params_file",
         "",
-        "parameters of the depth node; not given: config/depth.yaml, the defaults",
+        "parameter file of the depth node; empty: config/depth.yaml, the defaults",
     ),
     Argument(
-        "device", "", "where the networks run: auto, cpu, cuda, cuda:N; not given: as params_file"
+        "device", "", "where the networks run: auto, cpu, cuda, cuda:N; empty: as in params_file"
     ),
-    Argument(
-        "weights", "", "depth weights: a shipped name or a path; not given: as params_file says"
-    ),
-    Argument("rviz", "false", "whether RViz starts with it", YES_OR_NO),
-    Argument("rviz_config", "", "RViz's scene; not given: config/depth.rviz"),
+    Argument("weights", "", "depth weights: a shipped name or a path; empty: as in params_file"),
+    Argument("rviz", "false", "whether to start RViz too", YES_OR_NO),
+    Argument("rviz_config", "", "configuration file of RViz; empty: config/depth.rviz"),
     Argument(
         "fixed_frame",
         "camera_link",
-        "RViz's fixed frame, z up; camera_link is published where the camera node plays",
+        "RViz's fixed frame, z up; camera_link is published if the camera node runs",
     ),
     Argument(
         "log_level",
         "info",
-        "what the nodes write",
+        "log level of the nodes",
         ("debug", "info", "warn", "error", "fatal"),
     ),
 )
@@ -78,17 +76,17 @@ COMMON = (
 def describe(
     file: str, arguments: tuple[Argument, ...], nodes: Callable[[Values], list[Any]]
 ) -> LaunchDescription:
-    """A launch file's description.
+    """The LaunchDescription of a launch file.
 
     Args:
-        file: the launch file's name.
-        arguments: all that it takes.
-        nodes: makes the actions of the arguments' values.
+        file: name of the launch file.
+        arguments: all of its arguments.
+        nodes: returns the actions to start, given the values of the arguments.
     """
     names = [argument.name for argument in arguments]
 
     def start(context: LaunchContext) -> list[Any]:
-        _warn_of_strangers(file, names, context)
+        _warn_of_unknown(file, names, context)
         return nodes({name: context.launch_configurations[name] for name in names})
 
     declared = [
@@ -100,9 +98,9 @@ def describe(
     return LaunchDescription([*declared, OpaqueFunction(function=start)])
 
 
-def _warn_of_strangers(file: str, names: list[str], context: LaunchContext) -> None:
-    """`ros2 launch` takes any argument without a word, a misspelt one too."""
-    # A file that includes this one has arguments of its own on the same command line.
+def _warn_of_unknown(file: str, names: list[str], context: LaunchContext) -> None:
+    """Warn of unknown arguments: `ros2 launch` accepts any name, also a misspelt one."""
+    # If another launch file includes this one, the command line has the arguments of both.
     if file not in (Path(word).name for word in sys.argv):
         return
     for given in context.argv:
@@ -132,22 +130,22 @@ def depth_node(
     """The depth node.
 
     Args:
-        values: of the arguments in `COMMON`.
-        sim_time: whether its time is /clock.
-        parameters: further ones, which overrule the file's.
-        options: further ones of launch_ros's Node.
+        values: of the launch arguments, `COMMON` among them.
+        sim_time: value of the parameter `use_sim_time`.
+        parameters: further parameters, which override those in the file.
+        options: further arguments of launch_ros.actions.Node.
     """
-    # What was not given must not overrule the file.
+    # An argument that was not given must not override the file.
     given = {name: values[name] for name in ("device", "weights") if values[name]}
     given |= {"use_sim_time": sim_time} | (parameters or {})
     file = _file(values, "params_file", "depth.yaml")
-    return _node("depth_node", values, [file, _texts(given)], **options)
+    return _node("depth_node", values, [file, _as_strings(given)], **options)
 
 
 def camera_node(values: Values, parameters: dict[str, Any], **options: Any) -> Node:
     """The camera node; arguments as for `depth_node`."""
     parameters = {"frame_id": OPTICAL_FRAME} | parameters
-    return _node("camera_node", values, [_texts(parameters)], **options)
+    return _node("camera_node", values, [_as_strings(parameters)], **options)
 
 
 def _node(name: str, values: Values, parameters: list[Any], **options: Any) -> Node:
@@ -167,7 +165,7 @@ def _node(name: str, values: Values, parameters: list[Any], **options: Any) -> N
 def rviz(
     values: Values, sim_time: bool, camera_link: bool, remappings: list[tuple[str, str]]
 ) -> list[Node]:
-    """RViz where it is wanted; with `camera_link` also that frame, which nobody else publishes."""
+    """RViz, if the user wants it; with `camera_link`, also a publisher of that frame."""
     if not yes(values["rviz"]):
         return []
     scene = _file(values, "rviz_config", "depth.rviz")
@@ -187,7 +185,7 @@ def rviz(
         )
     ]
     if camera_link:
-        # REP 103: x forward, y left, z up, to x right, y down, z forward.
+        # REP 103: from x forward, y left, z up to x right, y down, z forward.
         pose = ["--roll", "-1.5707963267948966", "--yaw", "-1.5707963267948966"]
         frames = ["--frame-id", "camera_link", "--child-frame-id", OPTICAL_FRAME]
         nodes.append(
@@ -203,13 +201,13 @@ def rviz(
 
 
 def failed(event: Any, context: LaunchContext) -> None:
-    """For `on_exit`: nothing goes on without the process that has ended; ros2 launch returns 1."""
+    """For `on_exit`: end the launch, with status 1, because one of its processes has ended."""
     if not context.is_shutdown:
         raise RuntimeError(f"{event.process_name} ended with status {event.returncode}: see above")
 
 
 def _file(values: Values, name: str, default: str) -> str:
-    """An argument that is a file, or one of config/. launch would go on without a missing one."""
+    """The file that an argument names, or the default in config/; launch ignores a missing one."""
     given = values[name]
     if given and not Path(given).is_file():
         raise FileNotFoundError(f"{name}:={given} is not a file")
@@ -221,8 +219,8 @@ def _config(file: str) -> str:
     return str(Path(share) / "config" / file)
 
 
-def _texts(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Texts stay texts: launch_ros would make a number of a folder named 0005."""
+def _as_strings(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Keep strings as strings: launch_ros would convert a folder name such as 0005 to a number."""
     return {
         name: ParameterValue(value, value_type=str) if isinstance(value, str) else value
         for name, value in parameters.items()

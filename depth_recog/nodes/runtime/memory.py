@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much memory the process holds, and how it is given back."""
+"""Measure the memory of the process, and return free memory to the system."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import torch
 
 
 def give_back() -> None:
-    """Return what is free to the system: C's allocator and torch's keep it otherwise."""
+    """Return free memory to the system, which the allocators of C and torch would keep."""
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
-    # glibc's alone; other C libraries do not hoard.
+    # malloc_trim exists in glibc only; other C libraries return memory by themselves.
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def resident_mb() -> float:
-    """Megabytes (10^6 bytes) of the process in memory; NaN where /proc is not there."""
+    """Resident memory of the process in MB (10^6 bytes); NaN on a system without /proc."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except OSError:
@@ -30,5 +30,5 @@ def resident_mb() -> float:
 
 
 def gpu_mb(device: torch.device) -> float:
-    """Megabytes that torch holds on a GPU."""
+    """Memory that torch has reserved on a GPU, in MB (10^6 bytes)."""
     return torch.cuda.memory_reserved(device) / 1e6

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Publishers and subscriptions whose QoS can be overridden, and what a person must know of it.
+"""Create publishers and subscriptions with QoS overrides, and report incompatible QoS.
 
-The middleware tells of every endpoint that does not fit; here that becomes one warning for a topic,
-with the remedy, and a problem that stands in the diagnostics for as long as the endpoint does.
+The middleware sends an event for each incompatible endpoint. This module logs one warning per
+topic, with the remedy, and keeps the problem in the diagnostics as long as the endpoint exists.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from rclpy.subscription import Subscription
 
 from depth_recog.errors import ConfigurationError
 
-# rclpy's default leaves durability out, which listeners that come late ask for.
+# rclpy's default lacks durability, which subscribers that start late may need.
 _POLICIES = (
     QoSPolicyKind.HISTORY,
     QoSPolicyKind.DEPTH,
     QoSPolicyKind.RELIABILITY,
     QoSPolicyKind.DURABILITY,
 )
-# For each side, the value that fits whatever the other side has.
+# For each side, the value that is compatible with every value of the other side.
 _REMEDIES = {
     ("subscription", "RELIABILITY"): "best_effort",
     ("subscription", "DURABILITY"): "volatile",
@@ -51,10 +51,10 @@ _BAD_OVERRIDES = (
 
 
 class QosWatch:
-    """Makes a node's endpoints and listens to their QoS events. For the executor's thread.
+    """Creates a node's endpoints and handles their QoS events. For the executor's thread.
 
     Args:
-        node: their owner.
+        node: the node.
     """
 
     def __init__(self, node: Node) -> None:
@@ -62,9 +62,9 @@ class QosWatch:
         self._endpoints: dict[str, Publisher | Subscription] = {}
         self._mismatches: dict[tuple[str, str], str] = {}
         self.incompatible = 0
-        """Events of endpoints that do not fit, as the middleware counts them."""
+        """Number of incompatible-QoS events, as counted by the middleware."""
         self.lost = 0
-        """Messages that the middleware says it lost before we could take them."""
+        """Number of messages that the middleware reports as lost."""
 
     def publisher(
         self,
@@ -73,7 +73,13 @@ class QosWatch:
         qos: QoSProfile,
         matched: Callable[[], None] | None = None,
     ) -> Publisher:
-        """A publisher; `matched` is called when listeners come and go.
+        """Create a publisher.
+
+        Args:
+            kind: message type.
+            topic: its name.
+            qos: default profile, which `qos_overrides` parameters may change.
+            matched: called when the topic gains or loses a subscriber.
 
         Raises:
             ConfigurationError: a QoS override that cannot be used.
@@ -83,22 +89,22 @@ class QosWatch:
             incompatible_qos=lambda event: self._mismatch(name, "publisher", event),
             matched=None if matched is None else lambda event: matched(),
         )
-        # A copy: rclpy writes the overrides of this topic into the profile that it is given.
-        return self._make(self.node.create_publisher, name, events, kind, topic, copy(qos))
+        # A copy, because rclpy writes the overrides of this topic into the profile.
+        return self._create(self.node.create_publisher, name, events, kind, topic, copy(qos))
 
     def subscription(
         self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile
     ) -> Subscription:
-        """A subscription. Raises as `publisher` does."""
+        """Create a subscription; arguments and errors as for `publisher`."""
         name = self.node.resolve_topic_name(topic)
         events = SubscriptionEventCallbacks(
             incompatible_qos=lambda event: self._mismatch(name, "subscription", event),
             message_lost=lambda event: self._loss(name, event),
         )
         create = self.node.create_subscription
-        return self._make(create, name, events, kind, topic, callback, copy(qos))
+        return self._create(create, name, events, kind, topic, callback, copy(qos))
 
-    def _make(self, create: Any, name: str, events: Any, *arguments: Any) -> Any:
+    def _create(self, create: Any, name: str, events: Any, *arguments: Any) -> Any:
         options = QoSOverridingOptions(_POLICIES)
         try:
             endpoint = create(*arguments, event_callbacks=events, qos_overriding_options=options)
@@ -108,7 +114,7 @@ class QosWatch:
         return endpoint
 
     def destroy(self, endpoint: Publisher | Subscription) -> None:
-        """Close an endpoint that was made here."""
+        """Destroy an endpoint that this object has created."""
         self._endpoints.pop(endpoint.topic_name, None)
         if isinstance(endpoint, Publisher):
             self.node.destroy_publisher(endpoint)
@@ -116,25 +122,25 @@ class QosWatch:
             self.node.destroy_subscription(endpoint)
 
     def mismatches(self, side: str) -> list[str]:
-        """What does not fit our publishers or subscriptions at present, and how to cure it.
+        """A text, with the remedy, for each of our topics with an incompatible endpoint now.
 
-        An endpoint that has gone, or fits now, is forgotten: should it come back, it is told again.
+        A problem that no longer exists is forgotten, so it is reported again if it comes back.
 
         Args:
-            side: "publisher" or "subscription", of ours.
+            side: which of our endpoints: "publisher" or "subscription".
         """
         found = []
         for (name, kind), text in list(self._mismatches.items()):
             endpoint = self._endpoints.get(name)
             if kind != side or endpoint is None:
                 continue
-            if self._others_that_do_not_fit(endpoint):
+            if self._has_incompatible(endpoint):
                 found.append(text)
             else:
                 del self._mismatches[name, kind]
         return found
 
-    def _others_that_do_not_fit(self, endpoint: Publisher | Subscription) -> bool:
+    def _has_incompatible(self, endpoint: Publisher | Subscription) -> bool:
         own, name = endpoint.qos_profile, endpoint.topic_name
         if isinstance(endpoint, Publisher):
             others = self.node.get_subscriptions_info_by_topic(name)
@@ -149,12 +155,14 @@ class QosWatch:
         if (name, side) in self._mismatches:
             return
         policy = qos_policy_name_from_kind(event.last_policy_kind)
-        asks = "a publisher there offers" if side == "subscription" else "a listener there asks for"
-        lost = "nothing comes from it" if side == "subscription" else "it gets nothing"
-        text = f"{name}: {asks} an incompatible QoS {policy}, and {lost}"
-        value = _REMEDIES.get((side, policy))
-        cure = f"change it there, or set qos_overrides.{name}.{side}.{policy.lower()}"
-        text += f": {cure} to {value} here" if value else ": change it there"
+        other = "publisher" if side == "subscription" else "subscriber"
+        text = (
+            f"{name}: a {other} has an incompatible QoS {policy}, so no messages are exchanged "
+            f"with it: change it in the {other}"
+        )
+        if value := _REMEDIES.get((side, policy)):
+            override = f"qos_overrides.{name}.{side}.{policy.lower()}"
+            text += f", or set {override} to {value} in this node"
         self._mismatches[name, side] = text
         self.node.get_logger().warning(text)
 
@@ -163,7 +171,7 @@ class QosWatch:
         self.lost += event.total_count_change
         if first:
             self.node.get_logger().warning(
-                f"{name}: messages get lost before they are taken: for large images set "
-                "FASTRTPS_DEFAULT_PROFILES_FILE to depth_recog's fastdds.xml in the publisher's "
-                "process, or use reliable QoS on both sides; the diagnostics count them"
+                f"{name}: messages get lost before the node receives them; the diagnostics count "
+                "them. For large images, set FASTRTPS_DEFAULT_PROFILES_FILE to depth_recog's "
+                "fastdds.xml in the publisher's process, or use reliable QoS on both sides"
             )
