@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ROS 2 nodes. No other folder needs ROS.
+"""The ROS 2 nodes. Elsewhere, only the verbs demo and doctor import ROS.
 
     process                  entry points of the console scripts
     depth_node, camera_node  the nodes
