@@ -79,7 +79,8 @@ def idle(seconds: float, threads: int) -> list[Row]:
 
 def unsubscribed(peer: Robot) -> Callable[[], Any]:
     """A condition: the node's diagnostics say that no one subscribes."""
-    return lambda: "input" in peer.statuses and "no output has a subscriber" in peer.statuses["input"].message
+    text = "no output has a subscriber"
+    return lambda: "input" in peer.statuses and text in peer.statuses["input"].message
 
 
 def memory(threads: int) -> list[Row]:
