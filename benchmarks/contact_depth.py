@@ -25,7 +25,7 @@ from depth_recog.method.gate.ground import NETWORK_DEVIATION, contact_depth, fit
 from depth_recog.method.masking import GROUND, ROAD
 from depth_recog.method.median import deviation
 from depth_recog.method.settings import Settings
-from depth_recog.networks.factory import assemble
+from depth_recog.networks.factory import NetworkOptions, assemble
 
 LEAST_POINTS, LEAST_CONTACTS = 8, 5
 
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=0, help="of the pipeline, pixels; 0: default")
     options = parser.parse_args()
     sequence, indices = recording(options.drive)
-    assembly = assemble("cpu", settings=Settings(width=options.width))
+    assembly = assemble(NetworkOptions(device="cpu"), Settings(width=options.width))
     by_frame = [errors_in(seen) for seen in observe(sequence, indices, assembly)]
     rows = []
     for part, frames in enumerate(np.array_split(np.arange(len(by_frame)), 3)):

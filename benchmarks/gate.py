@@ -44,7 +44,7 @@ from depth_recog.method.observation import Observation
 from depth_recog.method.pose.pnp import PnpEstimator
 from depth_recog.method.recognizer import Recognizer
 from depth_recog.method.settings import GATES, Settings
-from depth_recog.networks.factory import Assembly, assemble
+from depth_recog.networks.factory import Assembly, NetworkOptions, assemble
 from depth_recog.networks.precision import PRECISIONS
 from depth_recog.pipeline import ProcessedFrame
 
@@ -184,7 +184,7 @@ def main() -> None:
     if options.scenes:
         sources += [f"synthetic:{s}?seed={SEED}&frames={options.scenes}" for s in SCENES]
     settings = Settings(width=options.width)
-    assembly = assemble("cpu", settings=settings, precision=options.precision)
+    assembly = assemble(NetworkOptions(device="cpu", precision=options.precision), settings)
     rows, rates = [], defaultdict(list)
     for source in sources:
         for (variant, gate), run in judge(

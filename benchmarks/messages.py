@@ -24,7 +24,7 @@ from std_msgs.msg import Header
 from depth_recog.interfaces import compressed_image
 from depth_recog.method.geometry.viewport import limit_depth
 from depth_recog.method.masking import SKY
-from depth_recog.networks.factory import assemble
+from depth_recog.networks.factory import NetworkOptions, assemble
 from depth_recog.nodes.io import messages
 from depth_recog.nodes.io.compressed_depth import compressed_depth
 from depth_recog.nodes.io.points import cloud
@@ -70,7 +70,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(options.threads)
     sequence, indices = recording(options.source)
-    pipeline = Pipeline(assemble("cpu"))
+    pipeline = Pipeline(assemble(NetworkOptions(device="cpu")))
     times: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     bytes_of: dict[tuple[str, str], int] = {}
     for index in indices:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from depth_recog.method.geometry.se3 import inverse_matrix, relative, rotation_angle
 from depth_recog.method.observation import Pair
 from depth_recog.method.trajectory import Place, Trajectory
-from depth_recog.networks.factory import assemble
+from depth_recog.networks.factory import NetworkOptions, assemble
 from depth_recog.pipeline import Pipeline
 
 LEAST_STEP_M = 0.1
@@ -51,7 +51,7 @@ def of_pair(pair: Pair, place: Place, true: NDArray[np.float64]) -> list[float]:
 def judge(source: str) -> dict[str, Any]:
     """One row of the table."""
     sequence, frames = recording(source)
-    pipeline, trajectory = Pipeline(assemble("cpu")), Trajectory()
+    pipeline, trajectory = Pipeline(assemble(NetworkOptions(device="cpu"))), Trajectory()
     poses: dict[str, NDArray[np.float64]] = {}
     pairs, path, metres = [], [], 0.0
     for index in frames:

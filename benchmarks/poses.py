@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from depth_recog.datasets.sequence import Recording
 from depth_recog.method.geometry.se3 import inverse_matrix, relative, rotation_angle
 from depth_recog.method.pose.estimator import PoseEstimate
-from depth_recog.networks.factory import ESTIMATORS, assemble
+from depth_recog.networks.factory import ESTIMATORS, NetworkOptions, assemble
 from depth_recog.pipeline import Pipeline
 
 LEAST_STEP_M = 0.1
@@ -97,7 +97,7 @@ def figures(pairs: Sequence[Judged]) -> dict[str, Any]:
 
 def judge(sequence: Recording, frames: range, estimator: str) -> dict[str, Any]:
     """One row of the table."""
-    pipeline = Pipeline(assemble("cpu", estimator=estimator))
+    pipeline = Pipeline(assemble(NetworkOptions(estimator=estimator, device="cpu")))
     poses, places = {}, {}
     found: list[Judged] = []
     counts: Counter[str] = Counter()

@@ -9,7 +9,7 @@ from depth_recog.cli.options import threshold
 from depth_recog.method.gate.by_image import Thresholds
 from depth_recog.method.masking import DYNAMIC
 from depth_recog.method.settings import GATES, Settings
-from depth_recog.networks.factory import ESTIMATORS, Assembly, assemble
+from depth_recog.networks.factory import ESTIMATORS, Assembly, NetworkOptions, assemble
 from depth_recog.networks.models import preset_rules
 from depth_recog.networks.precision import PRECISIONS
 
@@ -84,13 +84,17 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
 
 def assembly_of(options: argparse.Namespace) -> Assembly:
     """The pipeline of these arguments. Raises DepthRecogError."""
-    return assemble(
-        options.device,
-        options.weights,
-        options.mask_weights,
+    return assemble(network_options_of(options), settings_of(options, options.gate))
+
+
+def network_options_of(options: argparse.Namespace) -> NetworkOptions:
+    """The networks of these arguments."""
+    return NetworkOptions(
+        depth=options.weights,
+        masks=options.mask_weights,
+        gate=options.gate_weights,
         estimator=options.pose,
-        settings=settings_of(options, options.gate),
-        gate_weights=options.gate_weights,
+        device=options.device,
         precision=options.precision,
     )
 

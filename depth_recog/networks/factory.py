@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts a recognizer together: networks from weights files, an estimator by name."""
+"""Builds a recognizer: loads the networks, and makes the pose estimator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from depth_recog.method.pose.epipolar import EpipolarEstimator
 from depth_recog.method.pose.estimator import PoseEstimator
 from depth_recog.method.pose.network import NetworkEstimator
 from depth_recog.method.pose.pnp import PnpEstimator
-from depth_recog.method.recognizer import DepthModel, Recognizer
+from depth_recog.method.recognizer import DepthModel, Recognizer, ScoreModel
 from depth_recog.method.settings import Settings
 from depth_recog.networks.device import choose_device
 from depth_recog.networks.models import Model, header_of, load_model
@@ -26,19 +26,45 @@ ESTIMATORS = ("pnp", "epipolar", "network")
 
 
 @dataclass(frozen=True)
+class NetworkOptions:
+    """Which networks to load, and where they run.
+
+    Weights are a shipped name or a path; "" means the default.
+
+    Attributes:
+        depth: depth weights, or a directory of Hugging Face's transformers.
+        masks: segmentation weights, or an ONNX model.
+        pose: pose weights; loaded for the estimator `network` only.
+        gate: depth weights that the object gate uses while `depth` is trained; "" for `depth`.
+        estimator: one of `ESTIMATORS`.
+        device: auto, cpu, cuda or cuda:N.
+        precision: one of `PRECISIONS`, for depth and segmentation; a pose network keeps float32.
+    """
+
+    depth: str = ""
+    masks: str = ""
+    pose: str = ""
+    gate: str = ""
+    estimator: str = "pnp"
+    device: str = "auto"
+    precision: str = "auto"
+
+
+@dataclass(frozen=True)
 class Assembly:
-    """A recognizer and the files that it was made of.
+    """A recognizer with its networks and the headers of their files.
 
     Attributes:
         recognizer: ready to run.
-        depth_network: what the depth weights hold.
+        depth_network: of the depth weights.
         depth: header of the depth weights.
-        mask_network: what the segmentation weights hold.
+        mask_network: of the segmentation weights.
         masks: header of the segmentation weights.
-        device: where the networks live.
-        precision: float32 or bfloat16, what networks of ours compute in.
-        gate_network: what the gate's own depth weights hold; None where it has none.
-        gate: header of the gate's own depth weights; likewise.
+        estimator: of the poses.
+        device: that the networks run on.
+        precision: float32 or bfloat16.
+        gate_network: of the gate's own depth weights; None without such weights.
+        gate: header of the gate's own depth weights; None without such weights.
     """
 
     recognizer: Recognizer
@@ -46,6 +72,7 @@ class Assembly:
     depth: Header
     mask_network: Model
     masks: Header
+    estimator: PoseEstimator
     device: torch.device
     precision: str
     gate_network: Model | None = None
@@ -53,39 +80,47 @@ class Assembly:
 
     @property
     def depth_model(self) -> DepthModel:
-        """The depth network as the recognizer asks it: at its own size, in this precision."""
+        """The depth network, run at its own size and in `precision`."""
         return _sized(self.depth_network, self.depth, self.precision, self.device)
 
     @property
-    def gate_model(self) -> DepthModel | None:
-        """The gate's own, likewise; None where it has none."""
-        return _frozen(
-            self.depth_network, self.gate_network, self.gate, self.precision, self.device
-        )
-
-    @property
     def mask_model(self) -> Model:
-        """The mask network as the recognizer asks it: in this precision."""
+        """The segmentation network, run in `precision`."""
         return in_precision(self.mask_network, self.precision, self.device)
 
-    def with_settings(self, settings: Settings) -> Assembly:
-        """The same networks with other settings; see `Recognizer.changed`.
+    def with_mask_model(self, scores: ScoreModel) -> Assembly:
+        """The same networks and settings in a new recognizer, with scores from another model."""
+        gate = _gate_model(
+            self.depth_network, self.gate_network, self.gate, self.precision, self.device
+        )
+        settings = self.recognizer.settings
+        recognizer = Recognizer(
+            self.depth_model, scores, self.estimator, settings, self.device, gate
+        )
+        return replace(self, recognizer=recognizer)
 
-        Rules for other classes than these networks' belong to networks that are still being loaded,
-        or could not be: they wait for them.
+    def with_settings(self, settings: Settings) -> Assembly:
+        """The same networks with other settings, see `Recognizer.changed`.
+
+        Rules for other classes than the segmentation network's are ignored: they belong to weights
+        that are still loading or failed to load.
         """
         if settings.rules.classes != self.masks.classes:
             settings = replace(settings, rules=self.recognizer.settings.rules)
         return replace(self, recognizer=self.recognizer.changed(settings))
 
     def network_size(self, camera: Camera) -> tuple[int, int]:
-        """(width, height) at which this camera's images go through the pipeline."""
+        """(width, height) in pixels at which this camera's images are processed."""
         width, height = self.depth.size
         wanted = self.recognizer.settings.width or width
         return network_size(camera, (wanted, round(wanted * height / width)))
 
     def warm_up(self, camera: Camera | None = None) -> None:
-        """Run the networks once, so that the first frame is not late for reasons of its own."""
+        """Run the networks on a blank image, so that the first frame takes no longer than others.
+
+        Args:
+            camera: whose image size is warmed up; None for the size of the depth weights.
+        """
         width, height = self.depth.size
         camera = camera or Camera(width, height, width, width, width / 2, height / 2)
         view = Viewport.of(camera, self.network_size(camera))
@@ -95,104 +130,110 @@ class Assembly:
 
 
 def assemble(
-    device: str = "auto",
-    depth_weights: str = "",
-    mask_weights: str = "",
-    pose_weights: str = "",
-    estimator: str = "pnp",
+    options: NetworkOptions | None = None,
     settings: Settings | None = None,
     previous: Assembly | None = None,
-    gate_weights: str = "",
-    precision: str = "auto",
 ) -> Assembly:
-    """Load everything that a recognizer needs.
+    """Load the networks and build a recognizer.
 
     Args:
-        device: auto, cpu, cuda or cuda:N.
-        depth_weights: shipped name or path; "" for the default.
-        mask_weights: shipped name or path, or of an ONNX model; "" for the default.
-        pose_weights: shipped name or path; "" for the default; used by the estimator `network`.
-        estimator: one of `ESTIMATORS`.
-        settings: what a user may decide.
-        previous: an assembly on that device, whose networks are kept where the file is the same.
-        gate_weights: depth weights that the gate by object sees, however `depth_weights` change:
-            shipped name or path; "" for the latter.
-        precision: one of `PRECISIONS`, for depth and masks of ours; a pose network keeps float32.
+        options: which networks; None for the defaults.
+        settings: of the method; None for the defaults.
+        previous: an assembly on the same device. Its networks are kept where the file is unchanged;
+            where all are, its recognizer continues with its buffered frames.
 
     Raises:
-        ConfigurationError: an unknown estimator or precision.
-        DeviceError: the device, or what the ONNX model asks for, is not there.
-        WeightsError: a file that cannot be used, or rules for other classes than its own.
+        ConfigurationError: the estimator or the precision is unknown.
+        DeviceError: the device, or the provider that an ONNX model asks for, is missing.
+        WeightsError: a file is missing, damaged or of another network, or the preset rules are for
+            other classes than the segmentation weights.
     """
-    settings = settings or Settings()
-    place = choose_device(device)
-    numbers = choose_precision(precision, place)
+    options, settings = options or NetworkOptions(), settings or Settings()
+    device = choose_device(options.device)
+    precision = choose_precision(options.precision, device)
     kept = _networks_of(previous)
-    depth, depth_header = _network(depth_weights, "depth", place, kept)
+    depth, depth_header = _network(options.depth, "depth", device, kept)
     gate, gate_header = None, None
-    if gate_weights:
+    if options.gate:
         kept.append((depth, depth_header))
-        gate, gate_header = _network(gate_weights, "depth", place, kept)
+        gate, gate_header = _network(options.gate, "depth", device, kept)
         _check_units(depth_header, gate_header)
-    masks, mask_header = _network(mask_weights, "masks", place, kept)
-    if mask_header.classes != settings.rules.classes:
-        known, named = mask_header.classes, settings.rules.classes
-        raise WeightsError(
-            f"{mask_header.path}: knows {len(known)} classes ({', '.join(known)}), the preset "
-            f"rules name {len(named)} ({', '.join(named)})"
-        )
-    poses = make_estimator(estimator, pose_weights, place)
-    networks = (depth, masks, gate, numbers)
-    before = previous and (
+    masks, mask_header = _network(options.masks, "masks", device, kept)
+    _check_classes(mask_header, settings)
+    estimator = _make_estimator(options.estimator, options.pose, device)
+    if previous is not None and (depth, masks, gate, precision) == (
         previous.depth_network,
         previous.mask_network,
         previous.gate_network,
         previous.precision,
-    )
-    if previous and networks == before:
-        recognizer = previous.recognizer.changed(settings, poses)
+    ):
+        recognizer = previous.recognizer.changed(settings, estimator)
     else:
-        frozen = _frozen(depth, gate, gate_header, numbers, place)
-        sized = _sized(depth, depth_header, numbers, place)
-        scores = in_precision(masks, numbers, place)
-        recognizer = Recognizer(sized, scores, poses, settings, place, frozen)
+        recognizer = Recognizer(
+            _sized(depth, depth_header, precision, device),
+            in_precision(masks, precision, device),
+            estimator,
+            settings,
+            device,
+            _gate_model(depth, gate, gate_header, precision, device),
+        )
     return Assembly(
-        recognizer, depth, depth_header, masks, mask_header, place, numbers, gate, gate_header
+        recognizer,
+        depth,
+        depth_header,
+        masks,
+        mask_header,
+        estimator,
+        device,
+        precision,
+        gate,
+        gate_header,
     )
 
 
-def check_weights(
-    depth_weights: str, mask_weights: str, pose_weights: str, estimator: str, gate_weights: str = ""
-) -> None:
-    """Look at the headers and hashes of the files that `assemble` would load. Raises as it does."""
-    depth = header_of(depth_weights, "depth")
-    if gate_weights:
-        _check_units(depth, header_of(gate_weights, "depth"))
-    header_of(mask_weights, "masks")
-    if estimator == "network" or pose_weights:
-        header_of(pose_weights, "pose")
+def check_weights(options: NetworkOptions) -> None:
+    """Check headers and hashes of the files that `assemble` would load.
+
+    Raises:
+        WeightsError: as `assemble`.
+    """
+    depth = header_of(options.depth, "depth")
+    if options.gate:
+        _check_units(depth, header_of(options.gate, "depth"))
+    header_of(options.masks, "masks")
+    if options.estimator == "network" or options.pose:
+        header_of(options.pose, "pose")
 
 
 def _check_units(depth: Header, gate: Header) -> None:
     if gate.unit != depth.unit:
         raise WeightsError(
-            f"{gate.path}: its depth is {gate.unit}, that of the depth weights {depth.path.stem} "
-            f"{depth.unit}: poses and velocities are in one unit"
+            f"{gate.path}: the gate weights give depth in {gate.unit}, the depth weights "
+            f"{depth.path.stem} in {depth.unit}; both must have the same unit"
         )
 
 
-def _sized(depth: Model, header: Header, precision: str, device: torch.device) -> DepthModel:
-    return SizedDepth(in_precision(depth, precision, device), header.size)
+def _check_classes(masks: Header, settings: Settings) -> None:
+    known, named = masks.classes, settings.rules.classes
+    if known != named:
+        raise WeightsError(
+            f"{masks.path}: has {len(known)} classes ({', '.join(known)}), but the preset rules "
+            f"are for {len(named)} ({', '.join(named)})"
+        )
 
 
-def _frozen(
+def _sized(network: Model, header: Header, precision: str, device: torch.device) -> DepthModel:
+    return SizedDepth(in_precision(network, precision, device), header.size)
+
+
+def _gate_model(
     depth: Model,
     gate: Model | None,
     header: Header | None,
     precision: str,
     device: torch.device,
 ) -> DepthModel | None:
-    """The gate's own depth network; as long as it is the other one it need not run twice."""
+    """The gate's own depth network; None where it is the depth network, which then runs once."""
     if gate is None or header is None or gate is depth:
         return None
     return _sized(gate, header, precision, device)
@@ -217,12 +258,11 @@ def _network(
     return load_model(name, kind, device)
 
 
-def make_estimator(name: str, pose_weights: str, device: torch.device) -> PoseEstimator:
-    """A pose estimator by name. Raises as `assemble` does."""
+def _make_estimator(name: str, weights: str, device: torch.device) -> PoseEstimator:
     if name == "pnp":
         return PnpEstimator()
     if name == "epipolar":
         return EpipolarEstimator()
     if name == "network":
-        return NetworkEstimator(load_model(pose_weights, "pose", device)[0], device)
-    raise ConfigurationError(f"pose estimator {name!r} is unknown: {', '.join(ESTIMATORS)}")
+        return NetworkEstimator(load_model(weights, "pose", device)[0], device)
+    raise ConfigurationError(f"unknown pose estimator {name!r}; known: {', '.join(ESTIMATORS)}")

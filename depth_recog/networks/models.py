@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks by name: weights of ours, an ONNX segmentation model, a directory of transformers."""
+"""Loads networks by name: own weights, ONNX segmentation models, directories of transformers."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ Model = Callable[..., Tensor]
 
 
 def header_of(name: str, network: str) -> Header:
-    """What is known of a model before it is loaded; arguments as in `load_model`.
+    """Read a model's metadata without loading it; arguments as in `load_model`.
 
     Raises:
-        WeightsError: missing, damaged, or another kind of network.
+        WeightsError: the model is missing, damaged, or another kind of network.
     """
     if is_directory(name, network):
         return directory.read_directory(name)
     if not _is_onnx(name):
         return weights.header_of(name, network)
     path, description = _described(name, network)
-    # What its YAML says is part of it: where that changes, it is loaded again.
+    # The YAML is part of the architecture: the model is loaded again where it changed.
     return Header(
         path=path,
         network=network,
@@ -47,18 +47,21 @@ def header_of(name: str, network: str) -> Header:
 
 
 def load_model(name: str, network: str, device: torch.device | str = "cpu") -> tuple[Model, Header]:
-    """A model, ready to run.
+    """Load a model.
 
     Args:
         name: shipped name, or path of a weights file; for masks also of an ONNX model, for depth
             also of a directory of transformers; "" for the default.
         network: "depth", "masks" or "pose".
-        device: where it shall live.
+        device: to run on.
+
+    Returns:
+        The model in evaluation mode, and its metadata.
 
     Raises:
-        WeightsError: missing, damaged, another network's, or onnxruntime or transformers is
-            missing.
-        DeviceError: onnxruntime lacks what the ONNX model's YAML asks for.
+        WeightsError: the model is missing, damaged or another kind of network, or onnxruntime or
+            transformers is missing.
+        DeviceError: onnxruntime lacks the provider that the ONNX model's YAML names.
     """
     if is_directory(name, network):
         return directory.load_directory(header_of(name, network), torch.device(device))
@@ -70,17 +73,17 @@ def load_model(name: str, network: str, device: torch.device | str = "cpu") -> t
 
 
 def preset_rules(dynamic_classes: list[str], mask_weights: str = "") -> PresetRules:
-    """Preset rules of a list of names, for the classes that the mask weights know.
+    """Make the preset rules for the classes of a segmentation network.
 
-    The default list means whatever of it the model knows, or what its YAML calls `dynamic`; in any
-    other list every name must be one of the model's.
+    The default list stands for the `dynamic` list of an ONNX model's YAML, or for those of its
+    names that the model has. In any other list every name must be one of the model's classes.
 
     Args:
-        dynamic_classes: names of what can move; empty ones are left out.
+        dynamic_classes: names of the classes that can move; empty names are ignored.
         mask_weights: as in `load_model`.
 
     Raises:
-        ConfigurationError: a name that the model does not know.
+        ConfigurationError: the model has no class of such a name.
         WeightsError: an ONNX model's YAML cannot be read.
     """
     named = tuple(name for name in dynamic_classes if name)
@@ -94,7 +97,7 @@ def preset_rules(dynamic_classes: list[str], mask_weights: str = "") -> PresetRu
 
 
 def is_directory(name: str, network: str) -> bool:
-    """Whether a name means a directory of transformers: a shipped name never does."""
+    """Whether a name is a directory of transformers, and not a shipped name."""
     shipped = (weights.SHIPPED / f"{name}.safetensors").is_file()
     return network == "depth" and bool(name) and not shipped and Path(name).expanduser().is_dir()
 
@@ -106,8 +109,8 @@ def _is_onnx(name: str) -> bool:
 def _described(name: str, network: str) -> tuple[Path, Description]:
     if network != "masks":
         raise WeightsError(
-            f"{name}: an ONNX model can be the mask network only; a {network} network is needed "
-            "as .safetensors"
+            f"{name}: only the segmentation network can be an ONNX model; the {network} network "
+            "must be .safetensors"
         )
     path = Path(name).expanduser()
     if not path.is_file():

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""In which numbers the networks compute: float32, or bfloat16 where a device is fast at it.
+"""The precision of the networks: float32, or bfloat16 where the device is fast at it.
 
-bfloat16 has float32's range and 8 of its 24 bits of precision: half the bytes, and on processors
-with instructions for it less than half the time. What comes out of a network is float32 all the
-same.
+bfloat16 has float32's range and 8 of its 24 bits of precision. It needs half the memory, and on
+processors with instructions for it less than half the time. A network's output is float32 anyway.
 """
 
 from __future__ import annotations
@@ -13,23 +12,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from depth_recog.errors import ConfigurationError
+from depth_recog.networks.own.deeplab import RefinedDeepLab
 from depth_recog.networks.own.depth import DepthNetwork
-from depth_recog.networks.own.segmentation import DESIGNS
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 _INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 _AMPERE = (8, 0)
-_MEASURED: tuple[type[nn.Module], ...] = (DepthNetwork, *DESIGNS.values())
+_MEASURED = (DepthNetwork, RefinedDeepLab)
 
 
 @dataclass(frozen=True)
 class _InBfloat16:
-    """A network that computes in bfloat16, but for what it keeps in float32 by itself.
+    """Runs a network in bfloat16, except for layers that keep themselves in float32.
 
-    Its weights stay float32: files and parameters know nothing of this.
+    The weights stay float32.
     """
 
     network: Callable[..., Tensor]
@@ -37,22 +36,22 @@ class _InBfloat16:
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         with torch.autocast(self.device_type, torch.bfloat16):
-            # Whether scores are enlarged in float32 is autocast's choice, another one on a GPU.
+            # autocast upsamples in float32 on some devices and in bfloat16 on others.
             return self.network(*inputs).float()
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """float32 or bfloat16; "auto" takes bfloat16 where the device has instructions for it.
+    """Return float32 or bfloat16; "auto" is bfloat16 where the device has instructions for it.
 
     Args:
         name: one of `PRECISIONS`. bfloat16 works on every device, on most of them slowly.
-        device: where the networks live.
+        device: that the networks run on.
 
     Raises:
-        ConfigurationError: an unknown name.
+        ConfigurationError: `name` is unknown.
     """
     if name not in PRECISIONS:
-        raise ConfigurationError(f"precision {name!r} is unknown: {', '.join(PRECISIONS)}")
+        raise ConfigurationError(f"unknown precision {name!r}; known: {', '.join(PRECISIONS)}")
     if name != "auto":
         return name
     return "bfloat16" if _is_fast(device) else "float32"
@@ -61,15 +60,15 @@ def choose_precision(name: str, device: torch.device) -> str:
 def in_precision(
     network: Callable[..., Tensor], precision: str, device: torch.device
 ) -> Callable[..., Tensor]:
-    """The network as it computes in that precision, float32 in and out.
+    """Wrap a network to compute in a precision, with float32 inputs and outputs.
 
-    Those of others (ONNX, transformers) and the pose network stay as they are: whether bfloat16 is
-    enough for them nobody measured.
+    ONNX and transformers models and the pose network are returned unchanged: bfloat16 was not
+    measured for them.
 
     Args:
         network: of any kind.
         precision: float32 or bfloat16.
-        device: where it lives.
+        device: that it runs on.
     """
     if precision == "float32" or not isinstance(network, _MEASURED):
         return network
@@ -78,9 +77,9 @@ def in_precision(
 
 def _is_fast(device: torch.device) -> bool:
     if device.type == "cuda":
-        # On ROCm the capability is another number, which says nothing of bfloat16.
+        # On ROCm the capability is another number, unrelated to bfloat16.
         nvidia = torch.version.cuda is not None
         return nvidia and torch.cuda.get_device_capability(device) >= _AMPERE
-    # Older torch cannot tell; float32 is right everywhere.
+    # An older torch does not report capabilities: float32 then.
     known: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(known.get(name, False) for name in _INSTRUCTIONS)

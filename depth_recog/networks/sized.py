@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The depth network sees pictures of the size that it was trained on, whatever size a frame has.
+"""Runs a depth network at the image size that it was trained on, whatever size the frame has.
 
-Masks, features and the gate gain by larger pictures, in which small things are found again more
-exactly. A depth network does not: things that are larger than in its training look nearer to it.
+Masks, features and the gate get better with larger images. A depth network does not: objects that
+are larger in the image than in its training look nearer to it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from depth_recog.method.recognizer import DepthModel
 
 @dataclass(frozen=True)
 class SizedDepth:
-    """A `DepthModel` that is asked at its own size, and whose answer is enlarged.
+    """A `DepthModel` that resizes the image to the network's size, and the depth back.
 
     Attributes:
         model: the network.
@@ -28,7 +28,7 @@ class SizedDepth:
     trained: tuple[int, int]
 
     def __call__(self, image: Tensor, focal: Tensor) -> Tensor:
-        """See `DepthModel`; the focal length shrinks with the image."""
+        """See `DepthModel`; the focal length is scaled with the image."""
         height, width = image.shape[2:]
         own = size_alike(width, height, self.trained)
         if own == (width, height):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Overlapping tiles of a frame, for models whose input has a shape of its own.
+"""Overlapping tiles of a frame, for models with a fixed input size.
 
-A wide frame squashed into one square loses its cars, so it is cut into overlapping squares of its
-full height, and every pixel takes the answer of the tile whose centre is nearest: the middle of a
-tile has the most context.
+Resizing a wide frame to a square would make its cars too narrow to be found. The frame is cut into
+overlapping squares of its full height instead, and each pixel takes the result of the tile whose
+centre is nearest, where the context is largest.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 
 def tile_starts(length: int, side: int, overlap: float = 0.4, more: int = 0) -> list[int]:
-    """First pixels of the tiles of `side` pixels that cover `length` pixels.
+    """Return the first pixels of the tiles that cover a frame.
 
     Args:
         length: of the frame's longer side, pixels.
-        side: of a tile, along it.
-        overlap: least share of a tile that the next one covers again.
-        more: tiles beyond those that are needed.
+        side: of a tile, pixels.
+        overlap: smallest share of a tile that the next one covers too.
+        more: number of extra tiles.
     """
     if length <= side:
         return [0]
@@ -28,7 +28,7 @@ def tile_starts(length: int, side: int, overlap: float = 0.4, more: int = 0) -> 
 
 
 def nearest_tile(length: int, starts: list[int], side: int) -> NDArray[np.intp]:
-    """(length,) index of the tile whose centre is nearest to each pixel."""
+    """Return the index of the tile whose centre is nearest to each pixel, (length,)."""
     centres = np.array(starts) + side / 2
     pixels = np.arange(length) + 0.5
     return np.asarray(np.abs(pixels[:, None] - centres[None]).argmin(1))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights files: safetensors with a header that says what they are, and a card beside each.
+"""Weights files: safetensors with metadata about the network, and a card beside each file.
 
-The card is Markdown with a YAML front matter; its `sha256` is the file's. Nothing is unpickled.
+The card is Markdown with YAML front matter, which holds the file's sha256. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from torch import nn
 
 from depth_recog.errors import WeightsError
 from depth_recog.method.masking import CITYSCAPES
+from depth_recog.networks.own.deeplab import segmentation_network
 from depth_recog.networks.own.depth import DepthNetwork
 from depth_recog.networks.own.pose import PoseNetwork
-from depth_recog.networks.own.segmentation import segmentation_network
 
 FORMAT = "depth_recog/1"
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
@@ -37,16 +37,16 @@ DEFAULT = {"depth": "depth-street", "masks": "masks-street", "pose": "pose-stree
 
 @dataclass(frozen=True)
 class Header:
-    """What a weights file says of itself.
+    """The metadata of a weights file, and its hash.
 
     Attributes:
-        path: where it lies.
+        path: of the file or directory.
         network: a key of `NETWORKS`.
         architecture: arguments of that network's class.
         size: (width, height) of the images in training, pixels.
         unit: "metres", or "relative" for a depth up to scale.
         sha256: of the whole file, 64 hexadecimal digits.
-        classes: names of a masks network's classes, by id; of the others none.
+        classes: names of a segmentation network's classes, by id; else empty.
     """
 
     path: Path
@@ -59,10 +59,10 @@ class Header:
 
 
 def resolve(name: str, network: str) -> Path:
-    """The file of a shipped name or of a path; an empty name means the shipped default.
+    """Return the file of a shipped name or a path; "" means the shipped default.
 
     Raises:
-        WeightsError: neither of them exists.
+        WeightsError: there is no such file.
     """
     name = name or DEFAULT[network]
     shipped = SHIPPED / f"{name}.safetensors"
@@ -72,14 +72,14 @@ def resolve(name: str, network: str) -> Path:
     if path.is_file():
         return path
     names = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.safetensors")))
-    raise WeightsError(f"{name}: no such weights file; shipped with the package are: {names}")
+    raise WeightsError(f"{name}: no such weights file; shipped with the package: {names}")
 
 
 def read_header(path: Path) -> Header:
-    """Read and check a file's header and hash, without its tensors.
+    """Read and check a file's metadata and hash, without its tensors.
 
     Raises:
-        WeightsError: not a safetensors file, not ours, or not the file that its card describes.
+        WeightsError: not a safetensors file of depth_recog, or its hash differs from its card's.
     """
     digest = file_sha256(path)
     card = path.with_suffix(".md")
@@ -87,9 +87,9 @@ def read_header(path: Path) -> Header:
         expected = str(read_card(card).get("sha256", ""))
         if expected != digest:
             raise WeightsError(
-                f"{path}: its sha256 is {digest[:12]}..., its card {card.name} says "
-                f"{expected[:12] or 'nothing'}...: the file is damaged or was exchanged; "
-                "restore it, or write a new card"
+                f"{path}: its sha256 is {digest[:12]}..., but its card {card.name} says "
+                f"{expected[:12] or 'nothing'}...; the file is damaged or was replaced: restore "
+                "it, or write a new card"
             )
     try:
         with safe_open(path, framework="pt") as file:
@@ -98,31 +98,33 @@ def read_header(path: Path) -> Header:
         raise WeightsError(f"{path}: not a readable safetensors file ({error})") from error
     if metadata.get("format") != FORMAT:
         raise WeightsError(
-            f"{path}: its header's format is {metadata.get('format')!r}, {FORMAT!r} is needed: "
-            "export the network with depth_recog"
+            f"{path}: the format in its metadata is {metadata.get('format')!r}, but {FORMAT!r} is "
+            "needed; write the file with depth_recog"
         )
     try:
         width, height = json.loads(metadata["size"])
         architecture = json.loads(metadata["architecture"])
         network, unit = metadata["network"], metadata["unit"]
     except (KeyError, ValueError, TypeError) as error:
-        raise WeightsError(f"{path}: its header is incomplete ({error})") from error
+        raise WeightsError(
+            f"{path}: its metadata is incomplete ({error}); write the file again"
+        ) from error
     if network not in NETWORKS:
-        raise WeightsError(f"{path}: holds a {network!r} network; known: {', '.join(NETWORKS)}")
+        raise WeightsError(f"{path}: unknown network {network!r}; known: {', '.join(NETWORKS)}")
     classes = CITYSCAPES if network == "masks" else ()
     if network == "masks" and dict(architecture).get("classes", len(classes)) != len(classes):
         raise WeightsError(
-            f"{path}: knows {architecture['classes']} classes, not the {len(classes)} of "
-            "Cityscapes: export it as ONNX, with a YAML that names them"
+            f"{path}: has {architecture['classes']} classes instead of the {len(classes)} of "
+            "Cityscapes; export it as ONNX, with a YAML file that names its classes"
         )
     return Header(path, network, architecture, (width, height), unit, digest, classes)
 
 
 def read_card(card: Path) -> dict[str, Any]:
-    """The YAML front matter of a card.
+    """Read the YAML front matter of a card.
 
     Raises:
-        WeightsError: there is none.
+        WeightsError: there is none, or it cannot be read.
     """
     try:
         parts = card.read_text(encoding="utf-8").split("---\n")
@@ -136,15 +138,15 @@ def read_card(card: Path) -> dict[str, Any]:
 
 
 def header_of(name: str, network: str) -> Header:
-    """The checked header of a shipped name, of a path, or of the default for "".
+    """Read and check the metadata of a shipped name or a path; "" means the default.
 
     Raises:
-        WeightsError: missing, damaged, or another kind of network.
+        WeightsError: the file is missing, damaged, or holds another kind of network.
     """
     header = read_header(resolve(name, network))
     if header.network != network:
         raise WeightsError(
-            f"{header.path}: holds a {header.network} network, a {network} network is needed"
+            f"{header.path}: holds a {header.network} network; a {network} network is needed"
         )
     return header
 
@@ -152,18 +154,18 @@ def header_of(name: str, network: str) -> Header:
 def load_network(
     name: str, network: str, device: torch.device | str = "cpu"
 ) -> tuple[nn.Module, Header]:
-    """A network with its weights, ready to run.
+    """Load a network.
 
     Args:
         name: shipped name, path, or "" for the default.
-        network: a key of `NETWORKS`, what is expected in the file.
-        device: where it shall live.
+        network: a key of `NETWORKS`; the kind that the file must hold.
+        device: to run on.
 
     Returns:
-        The network in evaluation mode, channels last, and its file's header.
+        The network in evaluation mode, channels last, and the metadata of its file.
 
     Raises:
-        WeightsError: missing, damaged, or another network's.
+        WeightsError: the file is missing, damaged, or holds another kind of network.
     """
     header = header_of(name, network)
     try:
@@ -200,9 +202,8 @@ def save_network(
     architecture: dict[str, Any],
     size: tuple[int, int],
     unit: str,
-    half: bool = True,
 ) -> str:
-    """Write a weights file.
+    """Write a weights file: float16 tensors, but for running variances.
 
     Args:
         module: the trained network.
@@ -211,16 +212,15 @@ def save_network(
         architecture: arguments of that network's class.
         size: (width, height) of the images in training, pixels.
         unit: "metres" or "relative".
-        half: store float16 (loaded as float32 again): half the size.
 
     Returns:
-        The file's sha256; the same tensors give the same file.
+        The file's sha256. The same tensors give the same file.
     """
     tensors = {}
     for key, value in module.state_dict().items():
         if key.endswith("num_batches_tracked"):
             continue
-        stored = value.half() if half and not key.endswith("running_var") else value.float()
+        stored = value.float() if key.endswith("running_var") else value.half()
         tensors[key] = stored.contiguous()
     metadata = {
         "format": FORMAT,
@@ -234,9 +234,9 @@ def save_network(
 
 
 def _ordered(data: bytes) -> bytes:
-    """The same safetensors file with its header's keys in order.
+    """Sort the keys of a safetensors file's header.
 
-    The library shuffles the metadata: the same network would have another hash each time.
+    The library writes the metadata in random order, so that the hash would differ each time.
     """
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
@@ -245,7 +245,7 @@ def _ordered(data: bytes) -> bytes:
 
 
 def file_sha256(path: Path) -> str:
-    """64 hexadecimal digits.
+    """Return a file's sha256, 64 hexadecimal digits.
 
     Raises:
         WeightsError: the file cannot be read.

@@ -89,14 +89,9 @@ def _holds_masks(text: str) -> bool:
 def _encoder_of_masks(text: str) -> Start:
     """A blank decoder on what a segmentation network knows of streets."""
     masks, header = load_network(text, "masks")
-    if not isinstance(masks, RefinedDeepLab):
-        raise WeightsError(
-            f"{header.path}: a segmentation network on MobileNetV2 cannot begin a depth network: "
-            "name ImageNet's .pth, or masks-street"
-        )
     architecture: dict[str, Any] = {"encoder": "edgetpu", "widths": [96, 64, 48, 24]}
     network = DepthNetwork(**architecture)
-    network.encoder.load_state_dict(masks.encoder.state_dict())
+    network.encoder.load_state_dict(cast(RefinedDeepLab, masks).encoder.state_dict())
     name = f"the encoder of {header.path.stem}"
     return Start(network, TRAINED_SIZE, False, architecture, name, header, blank=True)
 

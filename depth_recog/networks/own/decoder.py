@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The way back up from an encoder's features: upsampling, skip connections, convolutions."""
+"""The depth network's decoder: upsampling, skip connections, convolutions."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 
 
-class _Block(nn.Module):
-    """Upsample by two, append the encoder's features of that stride, convolve.
+class _UpsamplingBlock(nn.Module):
+    """Upsample by two, concatenate the encoder's features of that stride, convolve.
 
-    Nearest-neighbour upsampling with a convolution is the deconvolution of block 102 without the
-    checkerboard of a strided one (Odena et al., "Deconvolution and Checkerboard Artifacts", 2016).
+    Nearest-neighbour upsampling and a convolution take the place of block 102's deconvolution: a
+    strided deconvolution leaves a checkerboard pattern (Odena et al., "Deconvolution and
+    Checkerboard Artifacts", 2016).
     """
 
     def __init__(self, inputs: int, skip: int, outputs: int) -> None:
@@ -32,12 +33,12 @@ class _Block(nn.Module):
         return y
 
 
-class Decoder(nn.Module):
-    """Features of strides 32 to 2 in, features of strides 16 down to 1 (or less far) out.
+class UpsamplingDecoder(nn.Module):
+    """From the encoder's features at strides 2 to 32 to features at strides 16 to 1.
 
     Args:
         encoder_channels: channels at strides 2, 4, 8, 16, 32.
-        widths: output channels at strides 16, 8, 4, 2, 1; a shorter tuple stops earlier.
+        widths: output channels at strides 16, 8, 4, 2, 1; fewer for fewer of these strides.
     """
 
     def __init__(self, encoder_channels: tuple[int, ...], widths: tuple[int, ...]) -> None:
@@ -45,18 +46,18 @@ class Decoder(nn.Module):
         skips = [*reversed(encoder_channels[:-1]), 0]
         inputs = [encoder_channels[-1], *widths]
         self.blocks = nn.ModuleList(
-            _Block(i, s, o) for i, s, o in zip(inputs, skips, widths, strict=False)
+            _UpsamplingBlock(i, s, o) for i, s, o in zip(inputs, skips, widths, strict=False)
         )
 
     def forward(self, features: list[Tensor], size: tuple[int, int]) -> list[Tensor]:
-        """Decode.
+        """Return decoded features.
 
         Args:
             features: the encoder's five tensors, finest first.
             size: (height, width) of the image.
 
         Returns:
-            One tensor for each entry of `widths`, coarsest first.
+            One tensor for each of `widths`, coarsest first.
         """
         x = features[-1]
         skips: list[Tensor | None] = [*reversed(features[:-1]), None]

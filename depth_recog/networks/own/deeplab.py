@@ -1,27 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The teacher's network for frames of any width, with its coarse scores refined to stride 4."""
+"""The segmentation network of block 103: DeepLab, with its scores refined to stride 4."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from torch import Tensor, nn
 
 from depth_recog.networks.own.edgetpu import CHANNELS, EdgeTpuEncoder
 
 _HALF_CELL = 1.5 / 4
-"""From a cell's first pixel to its middle, of a cell of four."""
+"""Distance from the first pixel of a cell of four pixels to its centre, in cells."""
 
 
 def enlarge(x: Tensor, factor: int) -> Tensor:
-    """Bilinear enlargement of samples that stand at the pixels 0, factor, 2 factor, ...
+    """Upsample bilinearly, with the samples at the pixels 0, factor, 2 factor, ...
 
-    The common one takes a sample for its cell's middle, half a cell further right and down.
+    `interpolate` with align_corners=False puts the samples at the centres of the cells instead.
 
     Args:
         x: (B, C, h, w).
         factor: how many times larger.
 
     Returns:
-        (B, C, h * factor, w * factor); the last sample goes on to the border.
+        (B, C, h * factor, w * factor); the last sample is repeated up to the border.
     """
     height, width = x.shape[2:]
     x = nn.functional.pad(x, (0, 1, 0, 1), mode="replicate")
@@ -31,7 +33,7 @@ def enlarge(x: Tensor, factor: int) -> Tensor:
 
 
 def centred(x: Tensor) -> Tensor:
-    """Samples that stand at the first pixels of 4x4 cells, moved to the middles of the cells.
+    """Resample from the first pixels of 4x4 cells to the centres of these cells.
 
     Args:
         x: (B, C, h, w).
@@ -43,7 +45,7 @@ def centred(x: Tensor) -> Tensor:
 
 
 class _Refinement(nn.Module):
-    """Coarse features and the encoder's finer ones, at the finer ones' stride."""
+    """Adds the encoder's finer features to upsampled coarse ones."""
 
     def __init__(self, inputs: int, skip: int, outputs: int) -> None:
         super().__init__()
@@ -60,15 +62,17 @@ class _Refinement(nn.Module):
 class RefinedDeepLab(nn.Module):
     """DeepLab's scores at stride 16 plus a correction at stride 4 from the finer features.
 
-    The teacher knows streets of some 500 rows, and its features are too coarse for frames of fewer.
-    So frames are enlarged before they are looked at. The correction begins as zero: what is not
-    trained yet answers as the teacher does.
+    The published weights were trained on images of about 500 rows; smaller images are enlarged
+    first, because the features would be too coarse. The correction is initialised to zero: before
+    training the scores are those of the published weights.
 
     Args:
         widths: channels of the correction at strides 8 and 4.
         classes: number of preset objects.
-        enlargement: of the frame, in halves; sizes times this must be multiples of 16.
-        temperature: what scores are divided by, so that their softmax is a probability.
+        enlargement: factor on the image size, a multiple of 0.5; the enlarged width and height must
+            be multiples of 16.
+        temperature: the scores are divided by it, so that their softmax is a calibrated
+            probability (temperature scaling).
     """
 
     def __init__(
@@ -109,6 +113,21 @@ class RefinedDeepLab(nn.Module):
     def _enlarged(self, image: Tensor) -> Tensor:
         if self.enlargement == 1:
             return image
-        # In whole numbers: an exported graph of any size can compute these.
+        # In integers, so that an exported graph of any size can compute it.
         size = [side * self._halves // 2 for side in image.shape[2:]]
         return nn.functional.interpolate(image, size=size, mode="bilinear", align_corners=False)
+
+
+def segmentation_network(design: str = "", **settings: Any) -> RefinedDeepLab:
+    """Build the network that a weights file names.
+
+    Args:
+        design: "refined_deeplab".
+        settings: arguments of `RefinedDeepLab`.
+
+    Raises:
+        KeyError: the design is unknown.
+    """
+    if design != "refined_deeplab":
+        raise KeyError(f"design {design!r}; refined_deeplab is known")
+    return RefinedDeepLab(**settings)

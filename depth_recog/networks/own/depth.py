@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The depth network of block 102: convolution, then deconvolution."""
+"""The depth network of block 102: an encoder and a decoder."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from depth_recog.networks.own.decoder import Decoder
+from depth_recog.networks.own.decoder import UpsamplingDecoder
 from depth_recog.networks.own.edgetpu import EdgeTpuEncoder
 from depth_recog.networks.own.encoders import ENCODERS, Encoder
 
@@ -16,16 +16,16 @@ SCALES = 3
 class DepthNetwork(nn.Module):
     """Encoder, decoder and a sigmoid head at strides 1, 2 and 4.
 
-    The head's sigmoid s in 0..1 is an inverse depth between two bounds, 1 / far + s (1 / near -
-    1 / far), for a camera of `canonical_focal` pixels: a network sees only how many pixels a thing
-    covers, so its depth belongs to one focal length and is multiplied by focal / canonical_focal
-    for a camera of another one (Yin et al., "Metric3D", 2023).
+    The head's sigmoid s in 0..1 gives the inverse depth 1 / far + s (1 / near - 1 / far) for a
+    camera with a focal length of `canonical_focal` pixels. An object's size in pixels depends on
+    depth and focal length alike, so for another camera the depth is multiplied by focal /
+    canonical_focal (Yin et al., "Metric3D", 2023).
 
     Args:
         encoder: a key of `ENCODERS`, or "edgetpu".
         widths: decoder channels, from half the encoder's last stride to stride 1.
-        near: least depth in metres at the canonical focal length.
-        far: greatest depth in metres at the canonical focal length.
+        near: smallest depth at the canonical focal length, metres.
+        far: largest depth at the canonical focal length, metres.
         canonical_focal: focal length in pixels, at the network's input size.
     """
 
@@ -40,14 +40,14 @@ class DepthNetwork(nn.Module):
         super().__init__()
         self.encoder: Encoder | EdgeTpuEncoder
         self.encoder = EdgeTpuEncoder() if encoder == "edgetpu" else ENCODERS[encoder]()
-        self.decoder = Decoder(self.encoder.channels, tuple(widths))
+        self.decoder = UpsamplingDecoder(self.encoder.channels, tuple(widths))
         self.heads = nn.ModuleList(
             nn.Conv2d(width, 1, 3, padding=1, padding_mode="reflect")
             for width in reversed(widths[-SCALES:])
         )
         self.near, self.far, self.canonical_focal = near, far, canonical_focal
         for head in self.heads:
-            # Starts at about 15 m everywhere, the middle of a street, and not at near / 2.
+            # About 15 m everywhere before training; a bias of 0 would mean about 2 near.
             nn.init.constant_(head.bias, -3.5)  # type: ignore[arg-type]
             nn.init.normal_(head.weight, std=0.01)  # type: ignore[arg-type]
 
@@ -56,11 +56,11 @@ class DepthNetwork(nn.Module):
         return inverse * (self.canonical_focal / focal).view(-1, 1, 1, 1)
 
     def inverse_depths(self, image: Tensor, focal: Tensor) -> list[Tensor]:
-        """Inverse depth at strides 1, 2 and 4, for the multi-scale loss.
+        """Return inverse depth at strides 1, 2 and 4, for the multi-scale loss.
 
         Args:
             image: (B, 3, H, W) float, 0..1, RGB.
-            focal: (B,) float, pixels, vertical focal length of the image as it is fed in.
+            focal: (B,) float, vertical focal length of `image`, pixels.
 
         Returns:
             (B, 1, H, W), (B, 1, H/2, W/2), (B, 1, H/4, W/4); 1 / metres, or up to scale.
@@ -74,23 +74,23 @@ class DepthNetwork(nn.Module):
         ]
 
     def forward(self, image: Tensor, focal: Tensor) -> Tensor:
-        """Depth of an image.
+        """Return the depth of an image.
 
         Args:
             image: (B, 3, H, W) float, 0..1, RGB; H and W multiples of 32.
-            focal: (B,) float, pixels.
+            focal: (B,) float, vertical focal length of `image`, pixels.
 
         Returns:
             (B, 1, H, W) float, along the optical axis; metres where the weights are metric.
         """
         with torch.autocast(image.device.type, enabled=False):
-            # Of what bfloat16 would do to the depth nearly all comes from here.
+            # In float32: in bfloat16 nearly all of the depth error would come from the encoder.
             encoded = self.encoder(image)
         features = self.decoder(encoded, (image.shape[2], image.shape[3]))
         return 1 / self._inverse_depth(_sigmoid(self.heads[0], features[-1]), focal)
 
 
 def _sigmoid(head: nn.Module, x: Tensor) -> Tensor:
-    """A head's answer in float32 whatever the rest runs in: bfloat16 knows depth to 1 % only."""
+    """Run a head in float32: bfloat16 resolves depth to 1 % only."""
     with torch.autocast(x.device.type, enabled=False):
         return torch.sigmoid(head(x.float()))

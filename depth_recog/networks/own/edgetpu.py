@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MobileNet-EdgeTPU with DeepLab's context: the teacher's body, for frames of any size.
+"""MobileNet-EdgeTPU with DeepLab's dilated last stage and image pooling, for images of any size.
 
-Early blocks are one fused 3x3 convolution and a projection, late ones are inverted residuals. There
-is no normalisation: the published weights have it folded into the convolutions.
+Early blocks are a fused 3x3 convolution and a projection, later ones are inverted residuals. There
+is no batch normalisation: in the published weights it is folded into the convolutions.
 
 Sources: Gupta and Akin, "Accelerator-aware Neural Network Design using AutoML", 2020 (the
 backbone); Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017 (the
@@ -44,7 +44,7 @@ _SETTINGS = (
 )
 _TAPS = (3, 7)
 _WIDENED = (0, 4, 8, 12, 16, 20)
-"""Blocks that begin a stage: they have no residual, also where the sizes would allow one."""
+"""First blocks of a stage: without a residual even where the sizes would allow one."""
 _FEATURES = 1280
 _CONTEXT = 128
 
@@ -52,18 +52,18 @@ _CONTEXT = 128
 def _conv(
     inputs: int, outputs: int, kernel: int = 1, stride: int = 1, dilation: int = 1, groups: int = 1
 ) -> nn.Conv2d:
-    # On sizes that are multiples of the stride this samples the pixels 0, s, 2s, ..., which is what
-    # TensorFlow's padding does on the teacher's 513 pixels.
+    # For sizes that are multiples of the stride this samples the pixels 0, s, 2s, ..., as
+    # TensorFlow's padding does for the 513 pixels of the published weights.
     padding = dilation * (kernel // 2)
     kind = nn.Conv2d if dilation == 1 else _DilatedConv
     return kind(inputs, outputs, kernel, stride, padding, dilation, groups)
 
 
 class _DilatedConv(nn.Conv2d):
-    """A convolution that stays in float32 under autocast.
+    """A convolution in float32, also under autocast.
 
-    oneDNN's bfloat16 gradient of a dilated depthwise convolution is wrong by its own size, and at
-    times infinite (torch 2.13, a CPU with AVX512-BF16).
+    oneDNN's bfloat16 gradient of a dilated depthwise convolution has errors as large as itself,
+    and is sometimes infinite (torch 2.13, CPU with AVX512-BF16).
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class _DilatedConv(nn.Conv2d):
             return super().forward(x.to(self.weight.dtype))
 
 
-class _Block(nn.Module):
+class _EdgeTpuBlock(nn.Module):
     def __init__(self, inputs: int, setting: _Setting, residual: bool) -> None:
         super().__init__()
         hidden, kernel = setting.hidden, setting.kernel
@@ -89,10 +89,10 @@ class _Block(nn.Module):
 
 
 class EdgeTpuEncoder(nn.Module):
-    """Features at strides 2, 4 and 8 and, with the whole image's context, at stride 16.
+    """Features at strides 2, 4 and 8, and with the context of the whole image at stride 16.
 
-    A feature at stride s stands at the pixels 0, s, 2s, ...: it is centred on the first pixel of
-    its cell, not on the middle of the cell. 2.6 M parameters.
+    A feature at stride s is centred on the first pixel of its cell (0, s, 2s, ...), not on the
+    centre of the cell. 2.6 M parameters.
     """
 
     channels = CHANNELS
@@ -102,7 +102,7 @@ class EdgeTpuEncoder(nn.Module):
         self.stem = nn.Sequential(_conv(3, 24, 3, 2), nn.ReLU(inplace=True), _conv(24, CHANNELS[0]))
         blocks, channels = [], CHANNELS[0]
         for index, setting in enumerate(_SETTINGS):
-            blocks.append(_Block(channels, setting, residual=index not in _WIDENED))
+            blocks.append(_EdgeTpuBlock(channels, setting, residual=index not in _WIDENED))
             channels = setting.outputs
         self.blocks = nn.ModuleList(blocks)
         self.last = _conv(channels, _FEATURES)
@@ -111,7 +111,7 @@ class EdgeTpuEncoder(nn.Module):
         self.joined = _conv(2 * _CONTEXT, CHANNELS[-1])
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Feature maps at strides 2, 4, 8, 16.
+        """Return feature maps at strides 2, 4, 8, 16.
 
         Args:
             image: (B, 3, H, W) float, 0..1, RGB.

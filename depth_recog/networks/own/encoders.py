@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """ImageNet encoders: MobileNetV2 and MobileNetV3-small.
 
-The modules carry torchvision's parameter names, so that its published ImageNet weights load as
-they are, without torchvision: it does not import beside a CPU-only torch.
+The modules have torchvision's parameter names, so that its ImageNet weights can be loaded.
+torchvision itself is not needed; it cannot be imported together with a CPU-only torch.
 
 Sources: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", 2018; Howard et
 al., "Searching for MobileNetV3", 2019.
@@ -11,6 +11,7 @@ al., "Searching for MobileNetV3", 2019.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,20 +22,25 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+class _Norm(NamedTuple):
+    """Arguments of the batch normalisation."""
+
+    eps: float = 1e-5
+    momentum: float = 0.1
+
+
+_V2_NORM = _Norm()
+_V3_NORM = _Norm(1e-3, 0.01)
+
+
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+
+
 def _conv_norm_act(
-    inputs: int,
-    outputs: int,
-    kernel: int,
-    stride: int = 1,
-    groups: int = 1,
-    act: type[nn.Module] | None = None,
-    eps: float = 1e-5,
-    momentum: float = 0.1,
+    conv: nn.Conv2d, act: type[nn.Module] | None, norm: _Norm = _V2_NORM
 ) -> nn.Sequential:
-    layers: list[nn.Module] = [
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs, eps=eps, momentum=momentum),
-    ]
+    layers: list[nn.Module] = [conv, nn.BatchNorm2d(conv.out_channels, norm.eps, norm.momentum)]
     if act is not None:
         layers.append(act(inplace=True))
     return nn.Sequential(*layers)
@@ -47,9 +53,9 @@ class _InvertedResidualV2(nn.Module):
         self.residual = stride == 1 and inputs == outputs
         layers: list[nn.Module] = []
         if expand != 1:
-            layers.append(_conv_norm_act(inputs, hidden, 1, act=nn.ReLU6))
+            layers.append(_conv_norm_act(_conv(inputs, hidden, 1), nn.ReLU6))
         layers += [
-            _conv_norm_act(hidden, hidden, 3, stride, groups=hidden, act=nn.ReLU6),
+            _conv_norm_act(_conv(hidden, hidden, 3, stride, hidden), nn.ReLU6),
             nn.Conv2d(hidden, outputs, 1, bias=False),
             nn.BatchNorm2d(outputs),
         ]
@@ -72,25 +78,31 @@ class _SqueezeExcitation(nn.Module):
         return x * nn.functional.hardsigmoid(self.fc2(gate))
 
 
+class _V3Setting(NamedTuple):
+    inputs: int
+    kernel: int
+    hidden: int
+    outputs: int
+    squeeze: bool
+    hardswish: bool
+    stride: int
+
+
 class _InvertedResidualV3(nn.Module):
-    def __init__(
-        self, inputs: int, kernel: int, hidden: int, outputs: int, se: bool, hard: bool, stride: int
-    ) -> None:
+    def __init__(self, setting: _V3Setting) -> None:
         super().__init__()
-        act: type[nn.Module] = nn.Hardswish if hard else nn.ReLU
+        inputs, kernel, hidden, outputs, squeeze, hardswish, stride = setting
+        act: type[nn.Module] = nn.Hardswish if hardswish else nn.ReLU
         self.residual = stride == 1 and inputs == outputs
         layers: list[nn.Module] = []
         if hidden != inputs:
-            layers.append(_conv_norm_act(inputs, hidden, 1, act=act, eps=1e-3, momentum=0.01))
-        layers.append(
-            _conv_norm_act(
-                hidden, hidden, kernel, stride, groups=hidden, act=act, eps=1e-3, momentum=0.01
-            )
-        )
-        if se:
+            layers.append(_conv_norm_act(_conv(inputs, hidden, 1), act, _V3_NORM))
+        depthwise = _conv(hidden, hidden, kernel, stride, hidden)
+        layers.append(_conv_norm_act(depthwise, act, _V3_NORM))
+        if squeeze:
             squeezed = max(8, (hidden // 4 + 4) // 8 * 8)
             layers.append(_SqueezeExcitation(hidden, squeezed))
-        layers.append(_conv_norm_act(hidden, outputs, 1, eps=1e-3, momentum=0.01))
+        layers.append(_conv_norm_act(_conv(hidden, outputs, 1), None, _V3_NORM))
         self.block = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -99,12 +111,12 @@ class _InvertedResidualV3(nn.Module):
 
 
 class Encoder(nn.Module):
-    """A stack `features` tapped where the stride doubles.
+    """A stack of layers whose last features at each stride are returned.
 
     Args:
         features: the layers, in torchvision's order.
         taps: index of the last layer at strides 2, 4, 8, 16, 32.
-        channels: channels at those taps.
+        channels: of these layers.
     """
 
     def __init__(self, features: nn.Sequential, taps: tuple[int, ...], channels: tuple[int, ...]):
@@ -118,7 +130,7 @@ class Encoder(nn.Module):
         self.std: Tensor
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Feature maps at strides 2, 4, 8, 16, 32.
+        """Return feature maps at strides 2, 4, 8, 16, 32.
 
         Args:
             image: (B, 3, H, W) float, 0..1, RGB; (B, 6, H, W) for a pair of frames.
@@ -136,10 +148,10 @@ class Encoder(nn.Module):
         return taps
 
     def load_imagenet(self, state: Mapping[str, Tensor]) -> None:
-        """Take torchvision's weights for these layers; the classifier is left out.
+        """Load torchvision's weights, without the classifier.
 
         Raises:
-            WeightsError: a layer of this encoder is missing in `state`.
+            WeightsError: `state` lacks a layer of this encoder.
         """
         own = self.features.state_dict()
         prefix = "features."
@@ -155,7 +167,7 @@ class Encoder(nn.Module):
 
 
 def mobilenet_v2() -> Encoder:
-    """MobileNetV2 without its last 1x1 convolution and classifier: 1.8 M parameters."""
+    """Build MobileNetV2 without last 1x1 convolution and classifier: 1.8 M parameters."""
     settings = (
         (1, 16, 1, 1),
         (6, 24, 2, 2),
@@ -165,7 +177,7 @@ def mobilenet_v2() -> Encoder:
         (6, 160, 3, 2),
         (6, 320, 1, 1),
     )
-    layers: list[nn.Module] = [_conv_norm_act(3, 32, 3, 2, act=nn.ReLU6)]
+    layers: list[nn.Module] = [_conv_norm_act(_conv(3, 32, 3, 2), nn.ReLU6)]
     channels = 32
     for expand, outputs, repeats, stride in settings:
         for i in range(repeats):
@@ -175,7 +187,7 @@ def mobilenet_v2() -> Encoder:
 
 
 def mobilenet_v3_small() -> Encoder:
-    """MobileNetV3-small without its last 1x1 convolution and classifier: 0.87 M parameters."""
+    """Build MobileNetV3-small without last 1x1 convolution and classifier: 0.87 M parameters."""
     settings = (
         (16, 3, 16, 16, True, False, 2),
         (16, 3, 72, 24, False, False, 2),
@@ -189,8 +201,8 @@ def mobilenet_v3_small() -> Encoder:
         (96, 5, 576, 96, True, True, 1),
         (96, 5, 576, 96, True, True, 1),
     )
-    first = _conv_norm_act(3, 16, 3, 2, act=nn.Hardswish, eps=1e-3, momentum=0.01)
-    layers: list[nn.Module] = [first, *(_InvertedResidualV3(*s) for s in settings)]
+    first = _conv_norm_act(_conv(3, 16, 3, 2), nn.Hardswish, _V3_NORM)
+    layers: list[nn.Module] = [first, *(_InvertedResidualV3(_V3Setting(*s)) for s in settings)]
     return Encoder(nn.Sequential(*layers), taps=(0, 1, 3, 8, 11), channels=(16, 16, 24, 48, 96))
 
 

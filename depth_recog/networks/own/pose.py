@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from depth_recog.networks.own.encoders import ENCODERS
 
 UNIT = (0.02, 0.02, 0.02, 1.0, 1.0, 1.0)
-"""What an answer of 1 means: about the largest turn (radians) and step (metres) in a tenth of a
-second on a road, so that all six numbers are learnt alike."""
+"""Rotation (radians) and translation (metres) for an output of 1: about the largest in a tenth of a
+second on a road, so that all six numbers are learnt equally fast."""
 
 
 class PoseNetwork(nn.Module):
-    """An encoder on both frames stacked, and a small convolutional head.
+    """An encoder on both images stacked by channel, and a small convolutional head.
 
     Args:
         encoder: a key of `ENCODERS`.
@@ -37,7 +37,7 @@ class PoseNetwork(nn.Module):
             nn.ReLU(inplace=True),
             nn.Conv2d(width, 6, 1),
         )
-        # Starts near no motion at all.
+        # Almost no motion before training.
         last = cast(nn.Conv2d, self.head[-1])
         nn.init.normal_(last.weight, std=0.01)
         nn.init.zeros_(cast(nn.Parameter, last.bias))
@@ -45,12 +45,12 @@ class PoseNetwork(nn.Module):
         self.unit: Tensor
 
     def load_imagenet(self, state: dict[str, Tensor]) -> None:
-        """ImageNet weights; the first layer's are shared between the frames and halved."""
+        """Load ImageNet weights; the first layer gets half of them for each of the two images."""
         key = "features.0.0.weight"
         self.encoder.load_imagenet({**state, key: torch.cat((state[key], state[key]), 1) / 2})
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Motion between two frames.
+        """Return the motion between two frames.
 
         Args:
             first: (B, 3, H, W) float, 0..1, RGB; the earlier frame.
@@ -58,7 +58,7 @@ class PoseNetwork(nn.Module):
 
         Returns:
             (B, 6) float: rotation vector in radians and translation in the depth network's unit,
-            of T_second_from_first (see `method.se3.from_vector`).
+            of T_second_from_first (see `method.geometry.se3`).
         """
         features = self.encoder(torch.cat((first, second), 1))[-1]
         vector: Tensor = self.head(features).mean((2, 3)) * self.unit

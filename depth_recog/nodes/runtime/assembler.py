@@ -13,7 +13,7 @@ from typing import Any
 
 from depth_recog.errors import DepthRecogError, WeightsError
 from depth_recog.method.settings import Settings
-from depth_recog.networks.factory import Assembly, assemble, check_weights
+from depth_recog.networks.factory import Assembly, NetworkOptions, assemble, check_weights
 from depth_recog.nodes.runtime import memory
 from depth_recog.nodes.runtime.depth_parameters import settings_of
 from depth_recog.nodes.runtime.parameters import Names, Values
@@ -51,7 +51,7 @@ class Assembler:
     def configure(self, values: Values) -> None:
         """Load the networks and warm them up. Raises DepthRecogError."""
         self._settings = settings_of(values)
-        current = _assemble(values, self._settings)
+        current = assemble(_options(values), self._settings)
         current.warm_up()
         self._log_weights(current)
         self.current, self.state, self.why = current, ACTIVE, ""
@@ -76,7 +76,7 @@ class Assembler:
                 settings_of(values)
             return
         if names & FROM_FILES:
-            check_weights(*_files(values), values["gate_weights"])
+            check_weights(_options(values))
         settings_of(values)
 
     def apply(self, names: Names, values: Values) -> None:
@@ -119,7 +119,7 @@ class Assembler:
     def _work(self) -> None:
         while (request := self._requests.take()) is not None:
             try:
-                made = _assemble(request, settings_of(request), self.current)
+                made = assemble(_options(request), settings_of(request), self.current)
                 made.warm_up()
                 self._replace(request, made)
                 del made
@@ -151,21 +151,13 @@ class Assembler:
         )
 
 
-def _files(values: Values) -> tuple[str, str, str, str]:
-    return (
+def _options(values: Values) -> NetworkOptions:
+    return NetworkOptions(
         values["weights"],
         values["mask_weights"],
         values["pose_weights"],
-        values["pose_estimator"],
-    )
-
-
-def _assemble(values: Values, settings: Settings, previous: Assembly | None = None) -> Assembly:
-    return assemble(
-        values["device"],
-        *_files(values),
-        settings,
-        previous,
         values["gate_weights"],
+        values["pose_estimator"],
+        values["device"],
         values["precision"],
     )

@@ -154,12 +154,12 @@ def test_another_network_is_found_out(depth: Path) -> None:
 
 def test_own_weights(tmp_path: Path) -> None:
     """Of another architecture, from a path, without a card."""
-    from depth_recog.networks.own.segmentation import SegmentationNetwork
+    from depth_recog.networks.own.deeplab import segmentation_network
     from depth_recog.networks.weights import save_network
 
-    shape = {"encoder": "mobilenet_v3_small", "widths": [16, 16, 8]}
+    shape = {"design": "refined_deeplab", "widths": [16, 8], "enlargement": 1}
     own = tmp_path / "own.safetensors"
-    save_network(SegmentationNetwork(**shape), own, "masks", shape, (96, 64), "metres")
+    save_network(segmentation_network(**shape), own, "masks", shape, (96, 64), "metres")
     out = tmp_path / "own.onnx"
     assert main(["export", str(own), "--size", "96x64", "--out", str(out)]) == 0
     model, _ = load_model(str(out), "masks")

@@ -21,7 +21,7 @@ from transformers import AutoModelForDepthEstimation
 
 from depth_recog.cli.main import main
 from depth_recog.errors import WeightsError
-from depth_recog.networks.factory import check_weights
+from depth_recog.networks.factory import NetworkOptions, check_weights
 from depth_recog.networks.models import header_of, load_model
 from depth_recog.networks.precision import in_precision
 
@@ -238,7 +238,7 @@ def test_a_changed_file_is_another_network(copy: Path) -> None:
     (copy / "config.json").write_text(json.dumps(config, indent=1))
     assert header_of(str(copy), "depth").sha256 != before.sha256
     (copy / "README.md").write_text("# a card of people's own\n")
-    check_weights(str(copy), "", "", "pnp")
+    check_weights(NetworkOptions(depth=str(copy)))
 
 
 # In use

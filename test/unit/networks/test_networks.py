@@ -12,12 +12,16 @@ from depth_recog.method.masking import PresetRules
 from depth_recog.method.settings import Settings
 from depth_recog.networks import factory
 from depth_recog.networks.device import choose_device
-from depth_recog.networks.own.deeplab import RefinedDeepLab
+from depth_recog.networks.factory import NetworkOptions
+from depth_recog.networks.own.deeplab import segmentation_network
 from depth_recog.networks.own.depth import DepthNetwork
 from depth_recog.networks.own.encoders import ENCODERS
 from depth_recog.networks.own.pose import PoseNetwork
-from depth_recog.networks.own.segmentation import SegmentationNetwork, segmentation_network
 from depth_recog.networks.weights import load_network, save_network
+
+
+def assemble(settings=None, previous=None, **options):
+    return factory.assemble(NetworkOptions(device="cpu", **options), settings, previous)
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +95,6 @@ def test_every_parameter_of_the_depth_network_gets_a_gradient(image):
     assert all(p.grad is not None for p in network.parameters())
 
 
-def test_scores_have_the_images_size(image):
-    assert SegmentationNetwork(classes=7).eval()(image).shape == (2, 7, 64, 96)
-
-
 def test_an_untrained_pose_is_nearly_no_motion_and_sees_the_order(image):
     network = PoseNetwork().train()  # BatchNorm's own statistics: an untrained net hardly reacts
     there = network(image, image.flip(3))
@@ -116,18 +116,18 @@ def test_auto_is_a_device_that_works():
 
 def test_an_unknown_estimator_is_refused():
     with pytest.raises(ConfigurationError, match="orb"):
-        factory.assemble("cpu", estimator="orb")
+        assemble(estimator="orb")
 
 
 def test_rules_that_do_not_fit_the_weights_are_refused():
     settings = Settings(rules=PresetRules(("road", "car"), ("car",)))
     with pytest.raises(WeightsError, match="19 classes"):
-        factory.assemble("cpu", settings=settings)
+        assemble(settings=settings)
 
 
 @pytest.mark.parametrize("estimator", factory.ESTIMATORS)
 def test_the_shipped_networks_work_together(estimator):
-    assembly = factory.assemble("cpu", estimator=estimator)
+    assembly = assemble(estimator=estimator)
     assembly.warm_up()
     camera = Camera(640, 480, 500, 500, 320, 240)
     width, height = assembly.network_size(camera)
@@ -143,13 +143,13 @@ def test_the_shipped_networks_work_together(estimator):
 
 def test_an_assembly_keeps_what_has_not_changed(tmp_path):
     """The same file with the same content; under its old name it may hold something new."""
-    first = factory.assemble("cpu")
+    first = assemble()
     copy = tmp_path / "mine.safetensors"
     shutil.copy(first.depth.path, copy)
-    again = factory.assemble("cpu", previous=first, estimator="epipolar")
+    again = assemble(previous=first, estimator="epipolar")
     assert again.depth_network is first.depth_network
     assert again.mask_network is first.mask_network
-    other = factory.assemble("cpu", str(copy), previous=again)
+    other = assemble(depth=str(copy), previous=again)
     assert other.depth.path == copy
     assert other.mask_network is first.mask_network
     save_network(
@@ -160,7 +160,7 @@ def test_an_assembly_keeps_what_has_not_changed(tmp_path):
         first.depth.size,
         "relative",
     )
-    replaced = factory.assemble("cpu", str(copy), previous=other)
+    replaced = assemble(depth=str(copy), previous=other)
     assert replaced.depth_network is not other.depth_network
     assert replaced.depth.unit == "relative"
 
@@ -185,24 +185,24 @@ def seen(assembly):
 
 
 def test_the_gate_keeps_its_weights_while_others_come(tmp_path):
-    first = factory.assemble("cpu")
+    first = assemble()
     other = changed(tmp_path / "other.safetensors", first.depth)
-    alone = factory.assemble("cpu", previous=first, gate_weights="depth-street")
+    alone = assemble(previous=first, gate="depth-street")
     # As long as both are the same it is one network, which runs once.
     assert alone.gate_network is alone.depth_network is first.depth_network
     depth, gate = seen(alone)
     assert gate is depth
-    swapped = factory.assemble("cpu", other, previous=alone, gate_weights="depth-street")
+    swapped = assemble(depth=other, previous=alone, gate="depth-street")
     assert swapped.gate_network is first.depth_network
     new, same = seen(swapped)
     assert np.array_equal(same, gate)
     assert not np.allclose(new, depth, rtol=0.05)
-    back = factory.assemble("cpu", previous=swapped, gate_weights=other)
+    back = assemble(previous=swapped, gate=other)
     assert back.depth_network is first.depth_network
     assert back.gate_network is swapped.depth_network
     assert np.array_equal(seen(back)[0], depth)
     assert np.array_equal(seen(back)[1], new)
-    without = factory.assemble("cpu", previous=back)
+    without = assemble(previous=back)
     assert without.gate is without.gate_network is None
     assert np.array_equal(seen(without)[1], depth)
     # Nor does another setting lose it.
@@ -211,11 +211,9 @@ def test_the_gate_keeps_its_weights_while_others_come(tmp_path):
 
 def test_the_gates_weights_may_be_for_another_size(tmp_path):
     """The gate's network sees the picture at its own size, and the gate decides by what it says."""
-    larger = changed(
-        tmp_path / "larger.safetensors", factory.assemble("cpu").depth, size=(640, 192)
-    )
-    factory.check_weights("", "", "", "pnp", larger)
-    assembly = factory.assemble("cpu", gate_weights=larger, precision="float32")
+    larger = changed(tmp_path / "larger.safetensors", assemble().depth, size=(640, 192))
+    factory.check_weights(NetworkOptions(gate=larger))
+    assembly = assemble(gate=larger, precision="float32")
     street = SyntheticStreet(frames=8, width=416, height=128, seed=7)
     for frame in street:
         step = assembly.recognizer.step(frame.name, frame.stamp_ns, frame.image, frame.camera)
@@ -232,51 +230,37 @@ def test_the_gates_weights_may_be_for_another_size(tmp_path):
 
 
 def test_weights_that_do_not_go_with_the_gates(tmp_path):
-    header = factory.assemble("cpu").depth
+    header = assemble().depth
     other = changed(tmp_path / "other.safetensors", header, unit="relative")
     for depth, gate in (("", other), (other, "depth-street")):
         with pytest.raises(WeightsError, match="relative"):
-            factory.assemble("cpu", depth, gate_weights=gate)
+            assemble(depth=depth, gate=gate)
         with pytest.raises(WeightsError, match="relative"):
-            factory.check_weights(depth, "", "", "pnp", gate)
+            factory.check_weights(NetworkOptions(depth=depth, gate=gate))
 
 
 def test_weights_are_looked_at_without_loading_them():
-    factory.check_weights("", "", "", "network")
+    factory.check_weights(NetworkOptions(estimator="network"))
     with pytest.raises(WeightsError, match="a masks network is needed"):
-        factory.check_weights("", "depth-street", "", "pnp")
+        factory.check_weights(NetworkOptions(masks="depth-street"))
     with pytest.raises(WeightsError, match="no such weights file"):
-        factory.check_weights("", "", "/nowhere", "pnp")
+        factory.check_weights(NetworkOptions(pose="/nowhere"))
 
 
-def test_masks_of_both_designs_load_and_a_file_without_a_design_is_the_old_one(tmp_path, image):
-    for index, (architecture, kind) in enumerate(
-        (
-            ({}, SegmentationNetwork),
-            ({"design": "decoder", "widths": [24, 16, 8]}, SegmentationNetwork),
-            ({"design": "refined_deeplab", "temperature": 1.7}, RefinedDeepLab),
-        )
-    ):
-        torch.manual_seed(index)
-        network = segmentation_network(**architecture).eval()
-        path = tmp_path / f"{index}.safetensors"
-        save_network(network, path, "masks", architecture, (640, 192), "metres", half=False)
-        again, header = load_network(str(path), "masks")
-        assert type(again) is kind
-        assert header.architecture == architecture
-        torch.testing.assert_close(again(image), network(image))
+def test_masks_load_with_their_settings(tmp_path, image):
+    architecture = {"design": "refined_deeplab", "temperature": 1.7}
+    network = segmentation_network(**architecture).eval().half().float()
+    path = tmp_path / "own.safetensors"
+    save_network(network, path, "masks", architecture, (640, 192), "metres")
+    again, header = load_network(str(path), "masks")
+    assert header.architecture == architecture
+    torch.testing.assert_close(again(image), network(image))
 
 
-def test_masks_of_an_unknown_design_are_refused(tmp_path):
-    path = tmp_path / "moon.safetensors"
-    save_network(RefinedDeepLab(), path, "masks", {"design": "moon"}, (640, 192), "metres")
-    with pytest.raises(WeightsError, match=r"unknown architecture .*moon"):
+@pytest.mark.parametrize("architecture", [{}, {"design": "moon"}])
+def test_masks_of_an_unknown_design_are_refused(tmp_path, architecture):
+    path = tmp_path / "m.safetensors"
+    network = segmentation_network("refined_deeplab")
+    save_network(network, path, "masks", architecture, (640, 192), "metres")
+    with pytest.raises(WeightsError, match=r"unknown architecture.*refined_deeplab is known"):
         load_network(str(path), "masks")
-
-
-def test_the_masks_that_ship_see_both_sizes_and_more():
-    network, header = load_network("", "masks")
-    for width, height in (header.size, (416, 128), (640, 192), (320, 256)):
-        with torch.inference_mode():
-            scores = network(torch.rand(1, 3, height, width))
-        assert scores.shape == (1, 19, height, width)

@@ -189,15 +189,16 @@ def test_ids_become_train_ids_by_name() -> None:
 def test_an_assembly_keeps_its_own_rules_until_its_networks_are_others(tmp_path: Path) -> None:
     path = str(colours(tmp_path / "c.onnx", classes=["road", "sky", "car"]))
     rules = preset_rules(list(DYNAMIC), path)
-    ours = factory.assemble("cpu", mask_weights=path, settings=Settings(rules))
+    options = factory.NetworkOptions(masks=path, device="cpu")
+    ours = factory.assemble(options, Settings(rules))
     assert ours.recognizer.settings.rules == rules
     assert ours.mask_model is ours.mask_network  # in its own precision, whatever ours is
     changed = ours.with_settings(Settings(gate="off"))
     assert changed.recognizer.settings == Settings(rules, "off")
-    again = factory.assemble("cpu", mask_weights=path, settings=Settings(rules), previous=ours)
+    again = factory.assemble(options, Settings(rules), previous=ours)
     assert again.mask_network is ours.mask_network
     describe(Path(path), classes=["road", "sky", "car"], mean=[0.5, 0.5, 0.5])
-    other = factory.assemble("cpu", mask_weights=path, settings=Settings(rules), previous=ours)
+    other = factory.assemble(options, Settings(rules), previous=ours)
     assert other.mask_network is not ours.mask_network
 
 
@@ -313,7 +314,7 @@ def test_half_of_a_size(tmp_path: Path) -> None:
 @pytest.mark.parametrize("network", ["depth", "pose"])
 def test_only_masks_can_be_onnx(tmp_path: Path, network: str) -> None:
     path = colours(tmp_path / "c.onnx")
-    with pytest.raises(WeightsError, match=f"mask network only; a {network} network"):
+    with pytest.raises(WeightsError, match=f"the {network} network must be .safetensors"):
         load_model(str(path), network)
 
 

@@ -270,7 +270,7 @@ def test_plain_safetensors(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["size", "architecture", "network", "unit"])
 def test_incomplete_header(write: Any, key: str) -> None:
-    refused(write(**{key: None}), "header is incomplete", key)
+    refused(write(**{key: None}), "metadata is incomplete", key)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_incomplete_header(write: Any, key: str) -> None:
     [("size", "416x128"), ("size", "[416]"), ("size", "416"), ("architecture", "{")],
 )
 def test_broken_header(write: Any, key: str, text: str) -> None:
-    refused(write(**{key: text}), "header is incomplete")
+    refused(write(**{key: text}), "metadata is incomplete")
 
 
 @pytest.mark.parametrize("text", ['{"banana": 3}', "[1, 2]", "null", '{"encoder": "banana"}'])
@@ -311,9 +311,9 @@ def test_surplus_tensor(write: Any) -> None:
 def test_saved_is_loaded(tmp_path: Path, pose: Any) -> None:
     architecture = json.loads(pose[1]["architecture"])
     torch.manual_seed(1)
-    module = weights.NETWORKS["pose"](**architecture).eval()
+    module = weights.NETWORKS["pose"](**architecture).eval().half().float()
     path = tmp_path / "new.safetensors"
-    digest = save_network(module, path, "pose", architecture, (64, 32), "relative", half=False)
+    digest = save_network(module, path, "pose", architecture, (64, 32), "relative")
     again, header = load_network(str(path), "pose")
     assert header.sha256 == digest == file_sha256(path)
     assert (header.size, header.unit, header.architecture) == ((64, 32), "relative", architecture)

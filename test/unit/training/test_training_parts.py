@@ -2,7 +2,6 @@
 """Smaller parts of training: motion's direction, the road's height, the rate, the unit."""
 
 from itertools import pairwise
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,13 +10,11 @@ import torch
 
 pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 
-from depth_recog.errors import WeightsError
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.geometry.se3 import from_vector, inverse
 from depth_recog.networks.own.depth import DepthNetwork
 from depth_recog.networks.own.pose import PoseNetwork
-from depth_recog.networks.own.segmentation import segmentation_network
-from depth_recog.networks.weights import load_network, save_network
+from depth_recog.networks.weights import load_network
 from depth_recog.training.config import make_config
 from depth_recog.training.flatness import ROAD, road_height, spread
 from depth_recog.training.learner import Learner, start_network
@@ -64,13 +61,6 @@ def test_a_segmentation_network_s_encoder_begins_a_depth_that_knows_nothing_yet(
         depth = again.eval()(torch.rand(1, 3, 64, 128), torch.tensor([244.0]))
     assert depth.shape == (1, 1, 64, 128)
     assert 5 < depth.min() < depth.median() < depth.max() < 45
-
-
-def test_a_segmentation_network_of_another_kind_cannot_begin_a_depth(tmp_path: Path) -> None:
-    plain = segmentation_network()
-    save_network(plain, tmp_path / "plain.safetensors", "masks", {}, (416, 128), "")
-    with pytest.raises(WeightsError, match=r"plain\.safetensors.*MobileNetV2"):
-        start_network(str(tmp_path / "plain.safetensors"), "depth")
 
 
 def road(height: float, pitch: float, roll: float) -> np.ndarray:
