@@ -178,15 +178,19 @@ class Pipeline:
         )
         return ProcessedFrame(step, prepared)
 
-    def process(self, frame: Frame) -> ProcessedFrame:
-        """Prepare and recognize a frame that comes with its calibration.
+    def prepare_frame(self, frame: Frame) -> PreparedImage:
+        """Prepare a frame that comes with its calibration.
 
         Raises:
             CalibrationError: as `prepare`.
         """
         if frame.camera != self._camera:
             self.set_camera(frame.camera)
-        return self.recognize(self.prepare(frame.name, frame.stamp_ns, frame.image))
+        return self.prepare(frame.name, frame.stamp_ns, frame.image)
+
+    def process(self, frame: Frame) -> ProcessedFrame:
+        """Do all stages for a frame that comes with its calibration. Raises as `prepare`."""
+        return self.recognize(self.prepare_frame(frame))
 
     def _viewport(self) -> Viewport:
         if self._camera is None:

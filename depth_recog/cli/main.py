@@ -18,7 +18,6 @@ from depth_recog.files import text_of
 VERBS = {
     "run": "depth, masks and poses of a recording, to files",
     "evaluate": "depth, poses and gate of a recording or of a run, against the truth",
-    "calibrate": "the gate's thresholds from a recording, by placebos on what stands still",
     "record": "write a source, and what is true of it, as a ROS 2 bag",
     "train": "a depth model of your own recordings",
     "export": "weights as an ONNX graph, compared with torch",

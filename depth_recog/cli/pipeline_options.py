@@ -17,79 +17,69 @@ _LITERAL = Settings().thresholds
 
 
 def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the verbs that run the pipeline take."""
-    add_network_arguments(parser)
-    parser.add_argument(
-        "--gate", default=Settings.gate, choices=GATES, help="what is masked as moving"
-    )
-    add_threshold_arguments(parser)
-
-
-def add_threshold_arguments(parser: argparse.ArgumentParser) -> None:
-    """The gates' thresholds."""
-    parser.add_argument(
-        "--gate-threshold",
-        type=threshold,
-        default=Settings.score_threshold,
-        metavar="S",
-        help=f"of the gate by object, default: {Settings.score_threshold:g}; calibrate finds it",
-    )
-    parser.add_argument(
-        "--gate-rotation",
-        type=threshold,
-        default=_LITERAL.rotation,
-        metavar="R",
-        help=f"of the literal gate, per second, default: {_LITERAL.rotation:g}",
-    )
-    parser.add_argument(
-        "--gate-translation",
-        type=threshold,
-        default=_LITERAL.translation,
-        metavar="T",
-        help=f"of the literal gate, metres per second, default: {_LITERAL.translation:g}",
-    )
-
-
-def add_network_arguments(parser: argparse.ArgumentParser) -> None:
-    """Those of them that do not concern the gate."""
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument(
+    """Add the arguments that every verb with a pipeline has."""
+    group = parser.add_argument_group("pipeline")
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    group.add_argument(
         "--precision",
         default="auto",
         choices=PRECISIONS,
-        help="what the networks compute in; auto: bfloat16 where the device is fast at it",
+        help="of the networks; auto: bfloat16 where the device is fast at it",
     )
-    parser.add_argument(
+    group.add_argument(
         "--weights",
         default="",
         help="depth weights: a shipped name, a path, or a directory of transformers",
     )
-    parser.add_argument(
-        "--gate-weights", default="", help="depth weights for the gate by object alone, likewise"
+    group.add_argument(
+        "--gate-weights", default="", help="other depth weights for the object gate"
     )
-    parser.add_argument(
+    group.add_argument(
         "--mask-weights",
         default="",
-        help="segmentation weights, likewise; or NAME.onnx, with NAME.yaml beside it",
+        help="segmentation weights: a shipped name, a path, or NAME.onnx with NAME.yaml beside it",
     )
-    parser.add_argument("--pose", default="pnp", choices=ESTIMATORS, help="pose estimator")
-    parser.add_argument(
+    group.add_argument("--pose", default="pnp", choices=ESTIMATORS, help="pose estimator")
+    group.add_argument(
         "--width",
         type=int,
         default=Settings.width,
         metavar="W",
-        help="of the pictures in which masks, features and the gate look; 0: of the depth weights",
+        help="image width for masks, features and the gate, pixels; 0: as the depth weights",
+    )
+    group.add_argument(
+        "--gate", default=Settings.gate, choices=GATES, help="which objects are masked as moving"
+    )
+    group.add_argument(
+        "--gate-threshold",
+        type=threshold,
+        default=Settings.score_threshold,
+        metavar="S",
+        help=f"score threshold of the object gate, default: {Settings.score_threshold:g}",
+    )
+    group.add_argument(
+        "--gate-rotation",
+        type=threshold,
+        default=_LITERAL.rotation,
+        metavar="R",
+        help=f"rotation threshold of the image gate, per second, default: {_LITERAL.rotation:g}",
+    )
+    group.add_argument(
+        "--gate-translation",
+        type=threshold,
+        default=_LITERAL.translation,
+        metavar="T",
+        help=f"translation threshold of the image gate, m/s, default: {_LITERAL.translation:g}",
     )
 
 
 def assembly_of(options: argparse.Namespace) -> Assembly:
-    """The pipeline of these arguments. Raises DepthRecogError."""
-    return assemble(network_options_of(options), settings_of(options, options.gate))
+    """Load the networks of these arguments.
 
-
-def network_options_of(options: argparse.Namespace) -> NetworkOptions:
-    """The networks of these arguments."""
-    return NetworkOptions(
+    Raises:
+        DepthRecogError: as `assemble`.
+    """
+    networks = NetworkOptions(
         depth=options.weights,
         masks=options.mask_weights,
         gate=options.gate_weights,
@@ -97,21 +87,30 @@ def network_options_of(options: argparse.Namespace) -> NetworkOptions:
         device=options.device,
         precision=options.precision,
     )
-
-
-def settings_of(options: argparse.Namespace, gate: str) -> Settings:
-    """The method's settings of these arguments."""
-    return Settings(
+    settings = Settings(
         rules=preset_rules(list(DYNAMIC), options.mask_weights),
-        gate=gate,
+        gate=options.gate,
         thresholds=Thresholds(options.gate_rotation, options.gate_translation),
         score_threshold=options.gate_threshold,
         width=options.width,
     )
+    return assemble(networks, settings)
 
 
-def gate_of(options: argparse.Namespace) -> str:
-    """The gate and its thresholds, for people."""
+def about_pipeline(options: argparse.Namespace, assembly: Assembly) -> dict[str, str]:
+    """Return weights and options by name, for reports."""
+    return {
+        "weights": assembly.depth.path.stem,
+        "weights sha256": assembly.depth.sha256,
+        **({"gate weights": assembly.gate.path.stem} if assembly.gate else {}),
+        "mask weights": assembly.masks.path.stem,
+        "precision": assembly.precision,
+        "pose": options.pose,
+        "gate": _gate(options),
+    }
+
+
+def _gate(options: argparse.Namespace) -> str:
     if options.gate == "object":
         return f"object, threshold {options.gate_threshold:g}"
     if options.gate == "image":
@@ -120,7 +119,7 @@ def gate_of(options: argparse.Namespace) -> str:
 
 
 def pipeline_options_given(options: argparse.Namespace) -> bool:
-    """Whether any of them was given."""
+    """Whether any of these arguments differs from its default."""
     parser = argparse.ArgumentParser(add_help=False)
     add_pipeline_arguments(parser)
     defaults = vars(parser.parse_args([]))

@@ -260,12 +260,12 @@ def test_unknown_kind_of_network(write: Any) -> None:
 
 @pytest.mark.parametrize("text", [None, "depth_recog/2"])
 def test_other_format(write: Any, text: str | None) -> None:
-    refused(write(format=text), "format", "'depth_recog/1' is needed", "export")
+    refused(write(format=text), "format", "'depth_recog/1' is needed", "write the file")
 
 
 def test_plain_safetensors(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(3)}, tmp_path / "other.safetensors")
-    refused(tmp_path / "other.safetensors", "format is None", "export")
+    refused(tmp_path / "other.safetensors", "metadata is None", "write the file")
 
 
 @pytest.mark.parametrize("key", ["size", "architecture", "network", "unit"])

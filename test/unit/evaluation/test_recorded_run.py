@@ -15,7 +15,7 @@ import pytest
 from constructed import write_recording
 
 from depth_recog.cli.main import main
-from depth_recog.evaluation.run_folder import RunFolder
+from depth_recog.evaluation.recorded_run import RecordedRun
 
 FRAMES = 6
 LAST = f"frame-{FRAMES - 1:06d}.png"
@@ -90,7 +90,7 @@ def test_poses_belong_to_the_frames_in_their_own_order(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"source": "x"}')
     rows = [f"1 0 0 {i} 0 1 0 0 0 0 1 0" for i in (2, 9, 10)]
     (tmp_path / "poses.txt").write_text("\n".join(rows))
-    poses = RunFolder(tmp_path)._poses
+    poses = RecordedRun(tmp_path)._poses
     assert {name: pose[0, 3] for name, pose in poses.items()} == {"2": 2, "9": 9, "10": 10}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers that `depth-recog run` wrote to a folder."""
+"""Results that `depth-recog run` wrote to a folder, in the form that `evaluate` compares."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from numpy.typing import NDArray
 from depth_recog.datasets.image_files import list_images, read_depth, read_ids
 from depth_recog.datasets.sequence import Frame
 from depth_recog.datasets.side_files import read_numbers
-from depth_recog.errors import ConfigurationError, SourceError
+from depth_recog.errors import ConfigurationError, SourceError, WeightsError
 from depth_recog.evaluation.answer import Answer, PairMotion
 from depth_recog.method.masking import PresetRules
+from depth_recog.networks.models import header_of
+from depth_recog.networks.weights import Header
 
 
-class RunFolder:
+class RecordedRun:
     """The output folder of `depth-recog run`.
 
-    Depth images hold 0 for what is invalid and for what is out of range alike; here both have no
-    answer.
+    A depth image holds 0 where depth is invalid or out of range; here both count as no answer.
 
     Args:
         folder: with run.json.
 
     Raises:
-        SourceError: it is not such a folder, or a file there is damaged.
+        SourceError: it is not such a folder, or a file in it is damaged.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -53,16 +54,41 @@ class RunFolder:
 
     @property
     def source(self) -> str:
-        """What was run on, as it was typed."""
+        """The recording that was run on, as typed."""
         return str(self.report["source"])
 
     def weights(self, key: str) -> dict[str, str]:
-        """Name, path and sha256 of weights that the report names; what it lacks is missing."""
+        """Return name, path and sha256 of weights as far as the report has them."""
         entry = self.report.get(key)
         return {k: str(v) for k, v in entry.items()} if isinstance(entry, dict) else {}
 
+    def headers(self) -> tuple[list[Header], tuple[str, ...]]:
+        """Find the weights that the run used.
+
+        Returns:
+            Headers of those whose files are unchanged, and the names of the others.
+        """
+        headers, missing = [], []
+        for key, network in (("weights", "depth"), ("gate_weights", "depth"), ("mask_weights", "masks")):
+            recorded = self.weights(key)
+            if key == "gate_weights" and not recorded:
+                continue
+            name = recorded.get("name", f"unknown {key}")
+            try:
+                header = header_of(recorded.get("path") or name, network)
+            except WeightsError:
+                missing.append(name)
+                continue
+            if header.sha256 == recorded.get("sha256"):
+                headers.append(header)
+            else:
+                missing.append(name)
+        if self.report.get("pose") == "network":
+            headers.append(header_of("", "pose"))
+        return headers, tuple(missing)
+
     def of(self, frames: Iterator[Frame]) -> Iterator[tuple[Frame, Answer]]:
-        """Answers to those of the frames that the run has. Raises SourceError."""
+        """Yield the answers to those frames that the run has. Raises SourceError."""
         answered = set(self._depths)
         for frame in frames:
             if frame.name in answered:
@@ -84,11 +110,11 @@ class RunFolder:
         if not path.is_file() or not path.stat().st_size:
             return {}
         rows = read_numbers(path, columns=12)
-        # A run that broke off may have written the last frame's depth and no more of it.
+        # An interrupted run may have written the last frame's depth, but not its pose.
         if not len(self._depths) - 1 <= len(rows) <= len(self._depths):
             raise SourceError(
-                f"{path} has {len(rows)} lines for {len(self._depths)} depth images: which belongs "
-                "to which cannot be said; run again"
+                f"{path} has {len(rows)} lines for {len(self._depths)} depth images, so frames "
+                "and poses cannot be matched; run again"
             )
         poses = {}
         for name, row in zip(self._depths, rows, strict=False):
@@ -96,7 +122,7 @@ class RunFolder:
         return poses
 
 
-def is_run_folder(path: Path) -> bool:
+def is_recorded_run(path: Path) -> bool:
     """Whether `depth-recog run` wrote this folder."""
     # Not Path.is_file: it raises where a name is too long.
     return os.path.isfile(path / "run.json") and os.path.isdir(path / "depth")
@@ -110,13 +136,13 @@ def _read_report(folder: Path) -> dict[str, Any]:
             raise ValueError("no source in it")
     except (OSError, ValueError) as error:
         raise SourceError(
-            f"{path}: no report of depth-recog run ({error}): run again, or name another folder"
+            f"{path}: not a report of depth-recog run ({error}); run again, or give another folder"
         ) from error
     return report
 
 
 def _read_rules(path: Path, report: dict[str, Any]) -> PresetRules:
-    """What the class ids of the masks mean."""
+    """Return the rules for the class ids of the masks."""
     usual = PresetRules()
     try:
         return PresetRules(
@@ -124,7 +150,7 @@ def _read_rules(path: Path, report: dict[str, Any]) -> PresetRules:
             tuple(report.get("dynamic_classes", usual.dynamic)),
         )
     except (ConfigurationError, TypeError) as error:
-        raise SourceError(f"{path}: its classes cannot be used ({error}): run again") from error
+        raise SourceError(f"{path}: its classes cannot be used ({error}); run again") from error
 
 
 def _read_motions(path: Path) -> dict[str, PairMotion]:
@@ -134,7 +160,7 @@ def _read_motions(path: Path) -> dict[str, PairMotion]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path}: cannot be read ({error}): run again") from error
+        raise SourceError(f"{path}: cannot be read ({error}); run again") from error
     motions = {}
     for number, line in enumerate(lines, 1):
         try:
@@ -142,7 +168,7 @@ def _read_motions(path: Path) -> dict[str, PairMotion]:
             motions[str(pair["second"])] = PairMotion(str(pair["first"]), _matrix(pair["static"]))
         except (ValueError, KeyError, TypeError) as error:
             raise SourceError(
-                f"{path}, line {number}: not a pair's record ({error}): run again"
+                f"{path}, line {number}: not a pair ({error}); run again"
             ) from error
     return motions
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Placebos lie on static background, have the size of things, and stay on what they cover."""
+"""Placebos lie on static background, have the size of objects, and follow their surface."""
 
 from __future__ import annotations
 
@@ -11,10 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from depth_recog.calibration.null_samples import Painted
-from depth_recog.calibration.placebos import MARGIN, SECONDS, SHAPES, Placebo, Placebos
+from depth_recog.evaluation.placebos.placebos import (
+    MARGIN,
+    SECONDS,
+    SHAPES,
+    Placebo,
+    PlaceboShape,
+    Placebos,
+    half_size,
+)
+from depth_recog.evaluation.placebos.samples import PlaceboScores
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import CITYSCAPES, PresetRules
+from depth_recog.method.observation import Observation
 from depth_recog.method.tracking.correspondences import Correspondences
 
 CAMERA = Camera(208, 128, 121.0, 123.0, 100.0, 60.0)
@@ -33,20 +42,28 @@ def flat(depth: float) -> NDArray[np.float32]:
     return np.full(SHAPE, depth, np.float32)
 
 
+def observed(depth: NDArray[np.float32]) -> Observation:
+    blank = np.zeros(SHAPE, np.uint8)
+    return Observation("0", 0, np.zeros((*SHAPE, 3), np.uint8), CAMERA, depth, blank, blank)
+
+
+def placebo_at(shape: PlaceboShape, depth: float) -> Placebo:
+    return Placebo(1, shape, (100.0, 60.0), half_size(shape, depth, CAMERA), depth, 0)
+
+
 def drawn(seed: int, depth: NDArray[np.float32], background: NDArray[np.bool_]) -> Placebos:
     placebos = Placebos(seed)
     grey = texture()
     placebos.follow(0, grey)
     for _ in range(5):
-        placebos.draw(0, grey, depth, background, CAMERA)
+        placebos.draw(grey, observed(depth), background)
     return placebos
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("depth", [8.0, 15.0, 30.0])
-def test_size_in_pixels(shape: object, depth: float) -> None:
-    assert shape in SHAPES
-    mask = Placebo.at_depth(1, shape, (100.0, 60.0), depth, CAMERA, 0).mask(SHAPE)
+def test_size_in_pixels(shape: PlaceboShape, depth: float) -> None:
+    mask = placebo_at(shape, depth).mask(SHAPE)
     metres = {"car": (1.8, 1.5), "person": (0.6, 1.7)}[shape.name]
     wide, high = mask.any(0).sum(), mask.any(1).sum()
     assert wide == pytest.approx(metres[0] * 121.0 / depth, abs=1.01)
@@ -64,8 +81,8 @@ def test_size_in_pixels(shape: object, depth: float) -> None:
         max_size=6,
     ),
 )
-def test_nothing_but_background_is_near(seed: int, holes: list[tuple[int, int, int]]) -> None:
-    """Holes are what could move, or sky; the distance is taken pixel by pixel."""
+def test_placebos_keep_away_from_other_pixels(seed: int, holes: list[tuple[int, int, int]]) -> None:
+    """Holes stand for dynamic classes or sky; the distance is computed pixel by pixel."""
     background = ALL.copy()
     for u, v, size in holes:
         background[v : v + size, u : u + size] = False
@@ -113,14 +130,14 @@ def test_no_placebo(depth: NDArray[np.float32], why: str) -> None:
 
 def test_no_placebo_without_texture() -> None:
     placebos = Placebos(0)
-    placebos.draw(0, np.full(SHAPE, 90, np.uint8), flat(12.0), ALL, CAMERA)
+    placebos.draw(np.full(SHAPE, 90, np.uint8), observed(flat(12.0)), ALL)
     assert not placebos.alive
 
 
 @pytest.mark.parametrize(
     ("move", "growth"), [((3.4, -1.6), 1.0), ((0.0, 0.0), 1.06), ((-2.0, 1.0), 0.95)]
 )
-def test_it_follows_what_it_covers(move: tuple[float, float], growth: float) -> None:
+def test_a_placebo_follows_its_surface(move: tuple[float, float], growth: float) -> None:
     placebos = drawn(3, flat(14.0), ALL)
     before = placebos.alive
     centre = np.array((104.0, 64.0))
@@ -141,7 +158,7 @@ def test_it_follows_what_it_covers(move: tuple[float, float], growth: float) -> 
         assert (placebo.depth, placebo.born_ns) == (old.depth, old.born_ns)
 
 
-def test_what_ends_a_placebo() -> None:
+def test_end_of_a_placebo() -> None:
     grey = texture()
     young = drawn(3, flat(14.0), ALL)
     count = len(young.alive)
@@ -149,11 +166,11 @@ def test_what_ends_a_placebo() -> None:
     young.follow(round(SECONDS * SECOND), grey)
     assert len(young.alive) == count
     young.follow(round(SECONDS * SECOND) + 1, grey)
-    assert not young.alive  # its time is over
+    assert not young.alive  # its lifetime is over
 
     blind = drawn(3, flat(14.0), ALL)
     blind.follow(1, texture(7))
-    assert not blind.alive  # nothing is found again
+    assert not blind.alive  # no feature is found again
 
     other = drawn(3, flat(14.0), ALL)
     other.follow(1, texture(0, (64, 104)))
@@ -167,7 +184,7 @@ def test_what_ends_a_placebo() -> None:
     assert len(near.alive) == count - 1
 
 
-def test_one_that_is_cut_by_the_border_ends() -> None:
+def test_a_placebo_ends_at_the_border() -> None:
     placebos = drawn(3, flat(14.0), ALL)
     leftmost = min(placebos.alive, key=lambda placebo: placebo.centre[0] - placebo.half[0])
     for step in range(1, 200):
@@ -182,7 +199,7 @@ def test_one_that_is_cut_by_the_border_ends() -> None:
 @settings(deadline=None)
 @given(st.floats(0.9, 1.1), st.floats(-20, 20), st.floats(-20, 20), st.integers(3, 30))
 def test_an_exact_flow_is_followed_exactly(growth: float, du: float, dv: float, count: int) -> None:
-    placebo = Placebo.at_depth(1, CAR, (100.0, 60.0), 10.0, CAMERA, 0)
+    placebo = placebo_at(CAR, 10.0)
     points = np.random.default_rng(count).uniform(-9, 9, (count, 2)) + (100, 60)
     after = growth * (points - (100, 60)) + (100 + du, 60 + dv)
     moved = placebo.followed(Correspondences(np.float32(points), np.float32(after), count))
@@ -192,7 +209,7 @@ def test_an_exact_flow_is_followed_exactly(growth: float, du: float, dv: float, 
 
 
 def test_painted_labels() -> None:
-    """The recognizer sees placebos as cars and people; the background is that of the real masks."""
+    """Placebos are labelled as cars and people; the background is that of the real labels."""
     road, sky, truck = (CITYSCAPES.index(name) for name in ("road", "sky", "truck"))
     labels = torch.full(SHAPE, road)
     labels[:20] = sky
@@ -200,7 +217,7 @@ def test_painted_labels() -> None:
     scores = torch.nn.functional.one_hot(labels, 19).permute(2, 0, 1)[None].float()
     placebos = drawn(3, flat(14.0), (labels == road).numpy())
     assert placebos.alive
-    painted = Painted(lambda image: scores, placebos, PresetRules())
+    painted = PlaceboScores(lambda image: scores, placebos, PresetRules())
     seen = painted(torch.zeros(1, 3, *SHAPE)).argmax(1)[0].numpy()
     assert painted.shown == placebos.alive
     np.testing.assert_array_equal(painted.background, (labels == road).numpy())
@@ -208,4 +225,4 @@ def test_painted_labels() -> None:
     for placebo in painted.shown:
         expected[placebo.mask(SHAPE)] = CITYSCAPES.index(placebo.shape.name)
     np.testing.assert_array_equal(seen, expected)
-    np.testing.assert_array_equal(scores.argmax(1)[0], labels)  # the network's own are its own
+    np.testing.assert_array_equal(scores.argmax(1)[0], labels)  # the network's scores are not changed in place
