@@ -31,9 +31,7 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="depth weights: a shipped name, a path, or a directory of transformers",
     )
-    group.add_argument(
-        "--gate-weights", default="", help="other depth weights for the object gate"
-    )
+    group.add_argument("--gate-weights", default="", help="other depth weights for the object gate")
     group.add_argument(
         "--mask-weights",
         default="",

@@ -69,7 +69,11 @@ class RecordedRun:
             Headers of those whose files are unchanged, and the names of the others.
         """
         headers, missing = [], []
-        for key, network in (("weights", "depth"), ("gate_weights", "depth"), ("mask_weights", "masks")):
+        for key, network in (
+            ("weights", "depth"),
+            ("gate_weights", "depth"),
+            ("mask_weights", "masks"),
+        ):
             recorded = self.weights(key)
             if key == "gate_weights" and not recorded:
                 continue
@@ -167,9 +171,7 @@ def _read_motions(path: Path) -> dict[str, PairMotion]:
             pair = json.loads(line)
             motions[str(pair["second"])] = PairMotion(str(pair["first"]), _matrix(pair["static"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise SourceError(
-                f"{path}, line {number}: not a pair ({error}); run again"
-            ) from error
+            raise SourceError(f"{path}, line {number}: not a pair ({error}); run again") from error
     return motions
 
 

@@ -218,7 +218,7 @@ def test_run_in_another_precision(out: Path, tmp_path: Path) -> None:
     assert 0 < difference.mean() < 0.005
 
 
-@pytest.mark.parametrize("verb", ["run", "evaluate", "calibrate"])
+@pytest.mark.parametrize("verb", ["run", "evaluate"])
 def test_an_unknown_precision_is_refused(verb: str, tmp_path: Path) -> None:
     out = ["--out", tmp_path] if verb == "run" else []
     result = command(verb, STREET, *out, "--precision", "half")

@@ -231,7 +231,7 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
 
 def test_a_source_without_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     room = strip(write_recording(tmp_path / "room", 2), "*.pose.txt", "*.depth.png")
-    assert "no truth to judge by (no depth, no poses, no boxes)" in fails(capsys, room)
+    assert "no truth to compare with (neither depth nor poses nor boxes)" in fails(capsys, room)
 
 
 def test_truth_of_which_nothing_can_be_judged(
@@ -239,9 +239,11 @@ def test_truth_of_which_nothing_can_be_judged(
 ) -> None:
     """One pose alone is no motion; a cap may leave no depth."""
     room = write_recording(tmp_path / "room", 2)
-    assert "can be judged" in fails(capsys, strip(room, "*.depth.png"), "--frames", "0:1")
+    assert "nothing could be compared" in fails(
+        capsys, strip(room, "*.depth.png"), "--frames", "0:1"
+    )
     near = strip(write_recording(tmp_path / "near", 2), "*.pose.txt")
-    assert "can be judged" in fails(capsys, near, "--cap", "0.5")
+    assert "nothing could be compared" in fails(capsys, near, "--cap", "0.5")
 
 
 @pytest.mark.parametrize(
@@ -282,7 +284,7 @@ def test_a_fit_without_depth(
     room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = strip(write_recording(tmp_path / "room", 2), "*.depth.png")
-    assert "no true depth there to fit on" in fails(capsys, room, "--fit", other)
+    assert "no true depth in these frames" in fails(capsys, room, "--fit", other)
 
 
 @pytest.mark.parametrize("source", ["/nowhere", "", "v4l2:/dev/video97", "x" * 300, "a\0b"])
@@ -301,7 +303,7 @@ def test_a_live_source(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
             raise AssertionError("nobody should look")
 
     monkeypatch.setitem(sources.READERS, "v4l2", lambda path: Camera())
-    assert "a live source has no truth" in fails(capsys, "v4l2:/dev/video0")
+    assert "a live source cannot be evaluated: record it" in fails(capsys, "v4l2:/dev/video0")
 
 
 def test_a_damaged_image_names_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

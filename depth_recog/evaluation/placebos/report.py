@@ -218,6 +218,4 @@ def _pair_rate(samples: list[PairSample], thresholds: Thresholds) -> Rate:
 
 
 def _text(thresholds: Thresholds) -> str:
-    return (
-        f"gate_rotation {thresholds.rotation:g}, gate_translation {thresholds.translation:g}"
-    )
+    return f"gate_rotation {thresholds.rotation:g}, gate_translation {thresholds.translation:g}"

@@ -16,8 +16,8 @@ from depth_recog.evaluation.placebos.placebos import (
     SECONDS,
     SHAPES,
     Placebo,
-    PlaceboShape,
     Placebos,
+    PlaceboShape,
     half_size,
 )
 from depth_recog.evaluation.placebos.samples import PlaceboScores
@@ -225,4 +225,4 @@ def test_painted_labels() -> None:
     for placebo in painted.shown:
         expected[placebo.mask(SHAPE)] = CITYSCAPES.index(placebo.shape.name)
     np.testing.assert_array_equal(seen, expected)
-    np.testing.assert_array_equal(scores.argmax(1)[0], labels)  # the network's scores are not changed in place
+    np.testing.assert_array_equal(scores.argmax(1)[0], labels)  # not changed in place
