@@ -21,7 +21,7 @@ import torch
 from common import parser_of, recording, report
 
 from depth_recog.method.settings import GATES, Settings
-from depth_recog.networks.factory import ESTIMATORS, assemble
+from depth_recog.networks.factory import ESTIMATORS, NetworkOptions, assemble
 from depth_recog.networks.precision import PRECISIONS
 from depth_recog.pipeline import Pipeline
 
@@ -43,10 +43,10 @@ def main() -> None:
     sequence, indices = recording(options.source)
     frames = [sequence[index] for index in indices]
     assembly = assemble(
-        options.device,
-        estimator=options.estimator,
-        settings=Settings(gate=options.gate, width=options.width),
-        precision=options.precision,
+        NetworkOptions(
+            estimator=options.estimator, device=options.device, precision=options.precision
+        ),
+        Settings(gate=options.gate, width=options.width),
     )
     pipeline = Pipeline(assembly)
     pipeline.set_camera(frames[0].camera)
