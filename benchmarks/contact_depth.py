@@ -3,7 +3,7 @@
 
 python benchmarks/contact_depth.py DRIVE[@A:B] [--width 640] [--json FILE]
 
-`NETWORK_DEVIATION` and `CONTACT_DEVIATION` of depth_recog/method/gate/ground.py come from these
+`NETWORK_STD` and `CONTACT_STD` of depth_recog/method/gate/ground.py come from these
 figures. The drive needs boxes and LiDAR. The error of an object in a frame is the median of
 log(depth / LiDAR) over the points in its box, minus the same over all static points of the frame:
 the scale that they share cancels in the gate's pose. Standard deviations are 1.4826 times the
@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from observing import Observed, observe, sparse_points
 
 from depth_recog.errors import SourceError
-from depth_recog.method.gate.ground import NETWORK_DEVIATION, contact_depth, fit_plane
+from depth_recog.method.gate.ground import NETWORK_STD, contact_depth, fit_plane
 from depth_recog.method.masking import GROUND, ROAD
-from depth_recog.method.median import deviation
+from depth_recog.method.pose.refinement import robust_std
 from depth_recog.method.settings import Settings
 from depth_recog.networks.factory import NetworkOptions, assemble
 
@@ -51,7 +51,7 @@ def errors_in(seen: Observed) -> list[Errors]:
     depth, deviations = contact_depth(
         pixels, frame.depth, frame.dynamic, ground, plane, frame.camera
     )
-    has_contact = deviations != NETWORK_DEVIATION
+    has_contact = deviations != NETWORK_STD
     network, contact = np.log(frame.depth[v, u] / lidar), np.log(depth / lidar)
     scene = float(np.median(network[~dynamic]))
     points = np.stack((*(ray * lidar for ray in frame.camera.rays(u, v)), lidar), 1)
@@ -89,10 +89,10 @@ def main() -> None:
                 "third": part + 1,
                 "objects": len(errors),
                 "network median": np.median(errors[:, 0]),
-                "network deviation": deviation(errors[:, 0]),
+                "network deviation": robust_std(errors[:, 0]),
                 "with contact": len(both),
                 "contact median": np.median(both[:, 1]),
-                "contact deviation": deviation(both[:, 1]),
+                "contact deviation": robust_std(both[:, 1]),
                 "correlation": np.corrcoef(both.T)[0, 1],
             }
         )

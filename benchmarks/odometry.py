@@ -18,7 +18,7 @@ from common import label_of, parser_of, recording, report
 from numpy.typing import NDArray
 
 from depth_recog.method.geometry.se3 import inverse_matrix, relative, rotation_angle
-from depth_recog.method.observation import Pair
+from depth_recog.method.pair import Pair
 from depth_recog.method.trajectory import Place, Trajectory
 from depth_recog.networks.factory import NetworkOptions, assemble
 from depth_recog.pipeline import Pipeline

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.method.gate.by_image import Motion
-from depth_recog.method.gate.regions import Region
+from depth_recog.method.gate.result import Region
 
 RGB = NDArray[np.uint8]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from depth_recog.datasets.sequence import Frame
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.geometry.viewport import FARTHEST, NEAREST, T, Viewport, limit_depth
-from depth_recog.method.observation import Step
+from depth_recog.method.pair import Step
 from depth_recog.networks.factory import Assembly
 
 

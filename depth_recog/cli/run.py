@@ -27,7 +27,7 @@ from depth_recog.datasets.sequence import Recording, Sequence
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import OutputError
 from depth_recog.interfaces.regions import record
-from depth_recog.method.observation import Pair
+from depth_recog.method.pair import Pair
 from depth_recog.method.trajectory import Trajectory
 from depth_recog.networks.factory import Assembly
 from depth_recog.networks.weights import SHIPPED, Header

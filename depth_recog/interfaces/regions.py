@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from depth_recog.method.gate.regions import Region
+from depth_recog.method.gate.result import Region
 
 
 def record(region: Region) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def record(region: Region) -> dict[str, Any]:
         "score": _number(region.score),
         "why": region.why,
         "velocity": _numbers(region.velocity),
-        "deviation": _numbers(region.deviation),
+        "deviation": _numbers(region.velocity_std),
         "centre": _numbers(region.centre),
         "size": _numbers(region.size),
     }

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Block 103, claim 2: scores to categories, categories to static and dynamic images."""
+"""Masks: blocks 103 (claim 2) and 107 (claim 5)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -34,28 +35,27 @@ CITYSCAPES = (
     "motorcycle",
     "bicycle",
 )
-"""The k preset objects, where the mask network names no others; the index is the class id."""
+"""Default preset objects (Cityscapes train ids); the index is the class id."""
 
 DYNAMIC = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
-"""The preset rules' default: means of transport and living things can move."""
+"""Default dynamic classes: vehicles, persons and animals."""
 
 ROAD = ("road",)
 GROUND = ("road", "sidewalk", "terrain")
-"""What things stand on, and the flat part of it."""
+"""Flat ground, and all ground that objects stand on."""
 
 SKY = CITYSCAPES.index("sky")
-
 
 CATEGORIES = (
     ("car", "truck", "bus", "train"),
     ("person", "rider", "motorcycle", "bicycle"),
 )
-"""Classes that a network confuses, or that move together: one category to the gate."""
+"""Classes that networks confuse or that move together: each row is one category for the gate."""
 
 
 @dataclass(frozen=True)
 class PresetRules:
-    """Which preset objects belong to dynamic categories; the others are static.
+    """The preset rules: which preset objects are dynamic; all others are static.
 
     Attributes:
         classes: names of the preset objects, by class id.
@@ -80,69 +80,44 @@ class PresetRules:
             )
 
     def category_ids(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(H, W) class ids to (H, W) uint8: 0 on static classes, else the category id from 1."""
+        """Map (H, W) class ids to (H, W) uint8 category ids: 0 if static, else from 1."""
         table = np.zeros(256, np.uint8)
         ids: dict[tuple[str, ...], int] = {}
         for name in self.dynamic:
             category = next((c for c in self.categories if name in c), (name,))
             table[self.classes.index(name)] = ids.setdefault(category, len(ids) + 1)
-        return np.asarray(cv2.LUT(labels, table), np.uint8)
+        return _looked_up(table, labels)
 
     def pixels_of(self, labels: NDArray[np.uint8], names: tuple[str, ...]) -> NDArray[np.bool_]:
-        """(H, W) class ids to (H, W) bool: those of `names` that are preset objects at all."""
+        """Return (..., H, W) bool, True on the named classes; unknown names are ignored."""
         table = np.zeros(256, np.uint8)
         table[[self.classes.index(name) for name in names if name in self.classes]] = 1
-        return np.asarray(cv2.LUT(labels, table), np.uint8).view(np.bool_)
+        return _looked_up(table, labels).view(np.bool_)
 
     def dynamic_pixels(self, labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """(H, W) class ids to (H, W) bool, True on dynamic categories."""
-        return self._pixels(labels, self.dynamic)
+        """Return (..., H, W) bool, True on dynamic classes."""
+        return self.pixels_of(labels, self.dynamic)
 
     def sky_pixels(self, labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """(H, W) class ids to (H, W) bool, True on the sky; nowhere without such a class."""
-        return self._pixels(labels, ("sky",) if "sky" in self.classes else ())
-
-    def _pixels(self, labels: NDArray[np.uint8], names: tuple[str, ...]) -> NDArray[np.bool_]:
-        table = np.zeros(256, dtype=np.bool_)
-        table[[self.classes.index(name) for name in names]] = True
-        return table[labels]
+        """Return (..., H, W) bool, True on the sky."""
+        return self.pixels_of(labels, ("sky",))
 
     def train_ids(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(H, W) class ids to (H, W) Cityscapes train ids by name, 255 for names it lacks."""
+        """Map (..., H, W) class ids to Cityscapes train ids by name; 255 for other names."""
         table = np.full(256, 255, np.uint8)
         for index, name in enumerate(self.classes):
             table[index] = CITYSCAPES.index(name) if name in CITYSCAPES else 255
-        return table[labels]
+        return _looked_up(table, labels)
 
 
-def class_probabilities(scores: Tensor) -> Tensor:
-    """S_i = exp(z_i) / sum_j exp(z_j), over the classes of a pixel.
-
-    The text's sum runs over pixels by a slip: probabilities of a pixel's categories must add to 1.
-
-    Args:
-        scores: (B, k, H, W) float.
-
-    Returns:
-        (B, k, H, W), summing to 1 over the second dimension.
-    """
-    return torch.softmax(scores, 1)
-
-
-def pixel_objects(probabilities: Tensor) -> Tensor:
-    """The preset object with the largest category probability.
-
-    Args:
-        probabilities: (B, k, H, W) float.
-
-    Returns:
-        (B, H, W) uint8 class ids.
-    """
-    return probabilities.argmax(1).to(torch.uint8)
+def _looked_up(table: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return `table[labels]`; OpenCV is faster than numpy here."""
+    found = cv2.LUT(labels.reshape(-1, labels.shape[-1]), table)
+    return np.asarray(found, np.uint8).reshape(labels.shape)
 
 
 def masked_image(image: NDArray[np.uint8], masked: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The mask processing of the text: masked pixels become 0.
+    """Set masked pixels to 0.
 
     Args:
         image: (H, W, 3) uint8.
@@ -155,21 +130,57 @@ def masked_image(image: NDArray[np.uint8], masked: NDArray[np.bool_]) -> NDArray
 
 
 def static_image(image: NDArray[np.uint8], dynamic: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The image with its dynamic objects masked."""
+    """Return the static image: dynamic objects are masked."""
     return masked_image(image, dynamic)
 
 
 def dynamic_image(image: NDArray[np.uint8], dynamic: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The image with its static objects masked."""
+    """Return the dynamic image: static objects are masked."""
     return masked_image(image, ~dynamic)
 
 
+class Target(NamedTuple):
+    """The images that block 108 compares.
+
+    Attributes:
+        image: (B, C, H, W) float, the target image: I1, or its static image.
+        projection: (B, C, H, W) float, the target projection image.
+        masked: (B, 1, H, W) bool, pixels that are masked in both.
+    """
+
+    image: Tensor
+    projection: Tensor
+    masked: Tensor
+
+
+def target_images(
+    first: Tensor, projection: Tensor, dynamic: Tensor, moving: bool | Tensor
+) -> Target:
+    """Mask the dynamic pixels of I1 and of its projection image if the objects move.
+
+    Source: block 107, claim 5.
+
+    Args:
+        first: (B, C, H, W) float, I1.
+        projection: (B, C, H, W) float, the projection image of I1.
+        dynamic: (B, 1, H, W) bool, dynamic pixels of I1.
+        moving: one decision for all images, or (B,) bool, one per image.
+
+    Returns:
+        A `Target`; nothing is masked in images whose objects do not move.
+    """
+    decisions = torch.as_tensor(moving, device=first.device).expand(len(first)).view(-1, 1, 1, 1)
+    masked = dynamic & decisions
+    zero = torch.zeros_like(first)
+    return Target(torch.where(masked, zero, first), torch.where(masked, zero, projection), masked)
+
+
 def dilated(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
-    """A mask grown by `pixels` in every direction (a square)."""
+    """Return a (H, W) mask grown by `pixels` in every direction (by a square)."""
     kernel = np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8)
     return np.asarray(cv2.dilate(mask.view(np.uint8), kernel), np.uint8).view(np.bool_)
 
 
 def components_of(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Connected components (8 neighbours) of a (H, W) mask: (H, W) their numbers, 0 outside."""
+    """Return (H, W) ids of a mask's connected components (8 neighbours), 0 outside the mask."""
     return np.asarray(cv2.connectedComponents(mask.view(np.uint8), connectivity=8)[1], np.int32)

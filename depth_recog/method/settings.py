@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user may decide of blocks 101 to 107."""
+"""The user's settings of blocks 101 to 107."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from depth_recog.method.gate.by_image import Thresholds
 from depth_recog.method.masking import PresetRules
 
 GATES = ("object", "image", "off", "all")
-"""Each thing by itself; the literal gate; nothing is masked; all that could move is."""
+"""Decide for each object; decide for the whole image; mask nothing; mask every dynamic object."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a user may decide.
+    """The user's settings.
 
     Attributes:
         rules: preset objects and which of them can move.
         gate: one of `GATES`.
-        thresholds: of the literal gate, per second.
-        score_threshold: of the gate by object, see `ObjectGate`.
-        mask_margin: how far masks are grown before features are chosen, pixels at network size.
-        longest_gap_s: frames further apart make no pair, seconds.
-        depth_scale: factor on the networks' depth and translations, before anything is made of
-            them: depth, poses and the gate's thresholds are in one unit.
-        width: of the pictures in which masks, features and the gate look, pixels; 0 for the size of
-            the depth weights, which see pictures of their own size in any case.
+        thresholds: of the image gate, per second.
+        score_threshold: of the object gate, see `ObjectGate`.
+        mask_margin: growth of the masks before static features are chosen, pixels at network size.
+        longest_gap_s: largest time between the frames of a pair, seconds.
+        depth_scale: factor on the networks' depth and translations, applied before all else: depth,
+            poses and gate thresholds are in one unit.
+        width: of the images in which masks, features and the gate are computed, pixels; 0 for the
+            size of the depth weights. The depth network always gets images of its own size.
 
     Raises:
         ConfigurationError: an unknown gate, or a negative width.
@@ -51,5 +51,5 @@ class Settings:
 
     @property
     def seen_by(self) -> tuple[object, ...]:
-        """What a buffered frame depends on."""
+        """The settings that the content of a buffered frame depends on."""
         return self.rules, self.longest_gap_s, self.depth_scale

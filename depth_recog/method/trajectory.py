@@ -15,7 +15,7 @@ from depth_recog.method.geometry.se3 import (
     inverse_matrix,
     log_twist,
 )
-from depth_recog.method.observation import Pair, Step
+from depth_recog.method.pair import Pair, Step
 
 HORIZON_S = 0.5
 """So long a motion is believed to go on when nothing more is seen of it."""

@@ -20,7 +20,7 @@ from sensor_msgs.msg import CameraInfo
 
 from depth_recog.errors import DepthRecogError
 from depth_recog.interfaces import camera_info
-from depth_recog.method.observation import Step
+from depth_recog.method.pair import Step
 from depth_recog.nodes.diagnostics import ledger
 from depth_recog.nodes.diagnostics.reporter import Reporter, Running
 from depth_recog.nodes.io import messages

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from depth_recog.method.gate.ground import fit_plane
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import CITYSCAPES
-from depth_recog.method.median import deviation
+from depth_recog.method.pose.refinement import robust_std
 
 ROAD = CITYSCAPES.index("road")
 
@@ -39,4 +39,4 @@ def spread(heights: list[float]) -> float:
     """Robust deviation of log heights; NaN below three of them."""
     if len(heights) < 3:
         return float("nan")
-    return deviation(np.log(heights))
+    return robust_std(np.log(heights))

@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.method.masking import PresetRules
-from depth_recog.method.tracking.correspondences import Correspondences
 from depth_recog.method.tracking.features import find_features
-from depth_recog.method.tracking.flow import optical_flow
 from depth_recog.method.tracking.partner import LEAST_MOTION, MOST_MOTION
+from depth_recog.method.tracking.tracks import Correspondences, optical_flow
 from depth_recog.training.prepared import Prepared
 
 TARGET = (LEAST_MOTION * MOST_MOTION) ** 0.5

@@ -18,7 +18,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from depth_recog.interfaces.regions import record
 from depth_recog.method.gate.by_image import Motion
-from depth_recog.method.gate.regions import GateResult, Region
+from depth_recog.method.gate.result import GateResult, Region
 from depth_recog.nodes.io.objects import BOX, COLORS, TEXT, VELOCITY, Objects
 
 NOTHING = np.full(3, np.nan)
@@ -34,7 +34,7 @@ def region(number: int = 5, motion: Motion = Motion.MOVING, **changes: Any) -> R
         "score": 12.0,
         "why": "score 12.0 above 3",
         "velocity": np.array((3.0, 0.0, 4.0)),
-        "deviation": np.array((0.5, 9.0, 1.0)),
+        "velocity_std": np.array((0.5, 9.0, 1.0)),
         "centre": np.array((1.0, 0.5, 12.0)),
         "size": np.array((2.0, 1.5, 3.0)),
     }
@@ -107,7 +107,7 @@ def test_what_does_not_move_has_no_arrow(motion: Motion) -> None:
 
 
 def test_what_was_not_measured_has_no_speed() -> None:
-    unknown = region(score=float("nan"), velocity=NOTHING, deviation=NOTHING)
+    unknown = region(score=float("nan"), velocity=NOTHING, velocity_std=NOTHING)
     array = Objects().message(result(unknown), HEADER, "m/s", 0.5)
     assert of(array, TEXT).text == "car 5"
     assert {m.ns for m in array.markers} == {BOX, TEXT}
@@ -160,4 +160,4 @@ def test_rviz_shows_what_there_is_and_nothing_else(frames: list[list[int] | None
 
 
 def test_a_speed_of_zero_has_a_deviation() -> None:
-    assert region(velocity=np.zeros(3)).speed_deviation == 9.0
+    assert region(velocity=np.zeros(3)).speed_std == 9.0

@@ -11,7 +11,7 @@ from gate_streams import Shot, called
 
 from depth_recog.datasets.boxes import Box
 from depth_recog.method.gate.by_image import Motion
-from depth_recog.method.observation import Step
+from depth_recog.method.pair import Step
 
 LEAST_PIXELS = 150
 Calls = dict[str, list[Motion | None]]

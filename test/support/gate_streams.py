@@ -19,7 +19,7 @@ from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.interfaces.regions import record
 from depth_recog.method.gate.by_image import Motion
 from depth_recog.method.geometry.camera import Camera
-from depth_recog.method.observation import Step
+from depth_recog.method.pair import Step
 from depth_recog.method.pose.pnp import PnpEstimator
 from depth_recog.method.recognizer import Recognizer
 from depth_recog.method.settings import Settings
@@ -170,9 +170,9 @@ def check(step: Step) -> None:
         assert json.loads(json.dumps(record(region)))["pixels"] == region.pixels
         known = np.isfinite(region.score)
         assert (np.isfinite(region.velocity) == known).all()
-        assert (np.isfinite(region.deviation) == known).all()
+        assert (np.isfinite(region.velocity_std) == known).all()
         if known:
-            assert (region.deviation > 0).all()
+            assert (region.velocity_std > 0).all()
 
 
 def share(step: Step, pixels: Mask, motion: Motion) -> float:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from depth_recog.method.gate.by_image import Decision, Motion
 from depth_recog.method.geometry.camera import Camera
-from depth_recog.method.observation import Observation, Pair, Step
+from depth_recog.method.observation import Observation
+from depth_recog.method.pair import Pair, Step
 from depth_recog.method.pose.estimator import PoseEstimate
-from depth_recog.method.tracking.correspondences import Correspondences
+from depth_recog.method.tracking.tracks import Correspondences
 
 Float = NDArray[np.float64]
 CAMERA = Camera(4, 2, 4.0, 4.0, 2.0, 1.0)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from depth_recog.method.gate.by_image import Motion
-from depth_recog.method.gate.regions import Region
+from depth_recog.method.gate.result import Region
 from depth_recog.pictures import MOVING_COLOR, STILL_COLOR, outline, outlined_regions
 
 SHAPE = (120, 400)

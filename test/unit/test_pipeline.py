@@ -14,7 +14,8 @@ from depth_recog.datasets.sequence import Frame
 from depth_recog.errors import CalibrationError
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import PresetRules
-from depth_recog.method.observation import Observation, Step
+from depth_recog.method.observation import Observation
+from depth_recog.method.pair import Step
 from depth_recog.networks.factory import Assembly
 from depth_recog.pipeline import Pipeline
 

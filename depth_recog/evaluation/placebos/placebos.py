@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.observation import Observation
-from depth_recog.method.tracking.correspondences import Correspondences
-from depth_recog.method.tracking.flow import optical_flow
+from depth_recog.method.tracking.tracks import Correspondences, optical_flow
 
 Mask = NDArray[np.bool_]
 

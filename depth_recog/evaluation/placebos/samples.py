@@ -15,8 +15,7 @@ from depth_recog.datasets.sequence import Frame
 from depth_recog.evaluation.placebos.placebos import Mask, Placebo, Placebos
 from depth_recog.method.gate.by_image import Motion, absolute_difference
 from depth_recog.method.masking import PresetRules
-from depth_recog.method.observation import Pair
-from depth_recog.method.pose.pair_poses import pose_pair
+from depth_recog.method.pair import Pair, pose_pair
 from depth_recog.method.recognizer import ScoreModel
 from depth_recog.method.tracking.partner import LEAST_MOTION
 from depth_recog.networks.factory import Assembly

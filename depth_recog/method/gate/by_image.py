@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blocks 104 and 107, claims 3 and 5: the literal gate, `gate: image`.
+"""The image gate, `gate: image`: blocks 104 and 107, claims 3 and 5, as the patent has them.
 
-Two poses, one of the static and one of the dynamic images; their absolute difference, element by
-element; any element above its threshold: the dynamic objects move.
+One pose is estimated from the static images, one from the dynamic images. If any element of their
+absolute difference exceeds its threshold, the dynamic objects move.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from depth_recog.method.pose.estimator import PoseEstimate
 
 
 class Motion(IntEnum):
-    """A decision, as it stands in `mask/moving`."""
+    """A decision; the values of the topic `mask/moving`."""
 
     STILL = 0
     UNDECIDED = 1
@@ -27,7 +27,7 @@ class Motion(IntEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """What the gate says of a pair, and why."""
+    """The decision on a pair, and its reason."""
 
     motion: Motion
     why: str
@@ -35,11 +35,11 @@ class Decision:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The preset threshold matrix, per second.
+    """The preset threshold matrix, per second of time between the frames.
 
     Attributes:
-        rotation: for the nine elements of R, per second (dimensionless elements).
-        translation: for the three elements of t, in D1's unit per second.
+        rotation: for the nine elements of R, per second.
+        translation: for the three elements of t, D1's unit per second.
 
     Raises:
         ConfigurationError: a threshold that is not positive.
@@ -55,7 +55,7 @@ class Thresholds:
                 raise ConfigurationError(f"gate threshold for {name} is {value}: must be positive")
 
     def matrix(self, seconds: float) -> Matrix:
-        """The 4x4 threshold matrix of a pair `seconds` apart; its fourth row never fires."""
+        """Return the (4, 4) thresholds of a pair `seconds` apart; infinite in the fourth row."""
         thresholds = np.full((4, 4), np.inf)
         thresholds[:3, :3] = self.rotation * seconds
         thresholds[:3, 3] = self.translation * seconds
@@ -63,7 +63,7 @@ class Thresholds:
 
 
 def absolute_difference(static: Matrix, dynamic: Matrix) -> Matrix:
-    """The pose absolute difference: |static - dynamic|, element by element, (4, 4)."""
+    """Return the pose absolute difference |static - dynamic|, element by element, (4, 4)."""
     difference: Matrix = np.abs(static - dynamic)
     return difference
 
@@ -71,17 +71,17 @@ def absolute_difference(static: Matrix, dynamic: Matrix) -> Matrix:
 def decide(
     static: PoseEstimate, dynamic: PoseEstimate, thresholds: Matrix, dynamic_pixels: int
 ) -> Decision:
-    """The decision of block 107.
+    """Decide on a pair (block 107).
 
     Args:
         static: pose of the static images.
         dynamic: pose of the dynamic images.
         thresholds: (4, 4), for this pair's time difference.
-        dynamic_pixels: how many pixels of I1 and I2 belong to dynamic categories.
+        dynamic_pixels: number of dynamic pixels in I1 and I2.
 
     Returns:
-        STILL without dynamic pixels, UNDECIDED where a pose is missing, else MOVING when any
-        element of the difference is strictly above its threshold.
+        STILL without dynamic pixels, UNDECIDED if a pose is missing, else MOVING if any element
+        of the difference is strictly above its threshold.
     """
     if not dynamic_pixels:
         return Decision(Motion.STILL, "no pixel of a dynamic category")

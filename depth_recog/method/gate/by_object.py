@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gate by object, `gate: object`: block 107 for each thing by itself.
+"""The object gate, `gate: object`: block 107 for every region of the image.
 
-Two poses of masked images cannot tell a mover among parked cars, and a small region has too few
-correspondences for six degrees of freedom. What separates movers is their displacement against the
-static pose with the depth's error marginalised (`evidence`), gathered over time by feature, pooled
-over neighbours, decided with hysteresis, and spread over the pixels (`regions`).
+The patent's two poses of masked images cannot find one mover among parked cars, and a small region
+has too few correspondences for a pose with six degrees of freedom. See the package's docstring for
+what is done instead; `ObjectGate.update` goes through its steps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,32 +18,39 @@ from numpy.typing import NDArray
 from depth_recog.errors import ConfigurationError
 from depth_recog.method.gate import evidence, regions
 from depth_recog.method.gate.by_image import Motion
-from depth_recog.method.gate.evidence import Evidence
+from depth_recog.method.gate.evidence import Evidence, Float
 from depth_recog.method.gate.ground import contact_depth, fit_plane
-from depth_recog.method.gate.regions import GateResult
-from depth_recog.method.gate.residual import Float, residual
-from depth_recog.method.gate.verdict import Known, gate_result_of
+from depth_recog.method.gate.regions import Decided
+from depth_recog.method.gate.result import GateResult
 from depth_recog.method.masking import GROUND, ROAD, PresetRules
 from depth_recog.method.observation import Observation
 from depth_recog.method.pose.estimator import PoseEstimate
-from depth_recog.method.tracking.correspondences import at
-from depth_recog.method.tracking.tracks import STATIC, none_yet, shared
+from depth_recog.method.tracking.tracks import STATIC, at, none_yet, shared
 
 GAPS_S = (0.1, 0.2, 0.4)
-"""The newest frame is compared with its partner and with those this long before it, seconds. Slow
-things need the long ones, quick things are seen in the short ones."""
+"""Besides its partner, the newest frame is compared with those this long before it, seconds: slow
+objects need long gaps, fast ones are tracked over short gaps only."""
 
 THRESHOLD = 3.0
 """Of scores. Kass and Raftery ("Bayes Factors", 1995) call 2 to 6 positive evidence."""
 
+_SIGNIFICANT = 3.0
+_AHEAD = np.array([0.0, 0.0, 1.0])
+_KEPT_NS = 1_000_000_000
+_NO_IDS = np.zeros(0, np.int64)
+_NO_EVIDENCE = evidence.nothing(_NO_IDS)
+_UNDECIDED = Decided(
+    _NO_EVIDENCE, _NO_EVIDENCE, _AHEAD, np.zeros(0), np.zeros(0, np.uint8), _NO_IDS
+)
+
 
 @dataclass(frozen=True)
 class Past:
-    """An earlier frame of the stream, and how the camera has moved since.
+    """An earlier frame of the stream, and the camera's motion since then.
 
     Attributes:
-        frame: the frame, with its tracks.
-        static: T_newest_from_frame with its covariance, in the unit of the frame's depth.
+        frame: the earlier frame, with its tracks.
+        static: T_newest_from_frame with its covariance, in the unit of the gate's depth.
     """
 
     frame: Observation
@@ -51,146 +58,119 @@ class Past:
 
 
 @dataclass(frozen=True)
-class _Features:
-    """Those of one frame that lie on what could move, with what is known of them.
+class Features:
+    """The N features of one frame that lie on dynamic categories.
 
     Attributes:
-        ids: (N,) int64, ascending.
+        ids: (N,) int64 feature ids, ascending.
         pixels: (N, 2) float32, (u, v).
-        depth: (N,) float32, as far as network and ground can tell.
-        deviation: (N,) of its logarithm.
-        weights: (N, N), see `evidence.neighbour_weights`.
+        depth: (N,) float32, from the network or from ground contact.
+        depth_std: (N,) standard deviation of log depth.
+        weights: (N, N) neighbour weights.
     """
 
     ids: NDArray[np.int64]
     pixels: NDArray[np.float32]
     depth: NDArray[np.float32]
-    deviation: Float
+    depth_std: Float
     weights: Float
 
 
-@dataclass(frozen=True)
-class _Memory:
-    """What is kept of the frame before, by feature.
-
-    Attributes:
-        stamp_ns: of that frame.
-        evidence: of each feature by itself.
-        states: (N,) uint8 `Motion`.
-        region_ids: (N,) int64 of their regions.
-        next_region_id: the first that no region has had.
-    """
-
-    stamp_ns: int
-    evidence: Evidence
-    states: NDArray[np.uint8]
-    region_ids: NDArray[np.int64]
-    next_region_id: int
-
-    def common(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Indices of the features that are known already: here, and in `ids`."""
-        return shared(self.evidence.ids, ids)
-
-
-_STANDS_OUT = 3.0
-_AHEAD = np.array([0.0, 0.0, 1.0])
-_KEPT_NS = 1_000_000_000
-_NO_IDS = np.zeros(0, np.int64)
-_BLANK = _Memory(0, evidence.nothing(_NO_IDS), np.zeros(0, np.uint8), _NO_IDS, 1)
-
-
 class ObjectGate:
-    """Decides, frame by frame, which of the things that could move do.
+    """Decides, frame by frame, which regions move.
 
     Args:
         rules: preset objects.
-        threshold: a feature's score above it says "moving", below its negative "still"; between
-            them the decision stays what it was, "undecided" at first.
+        threshold: a feature whose score is above it moves, below its negative it stands still;
+            between them it keeps its decision, which is "undecided" at first.
 
     Raises:
         ConfigurationError: a threshold that is not positive.
     """
 
     def __init__(self, rules: PresetRules, threshold: float = THRESHOLD) -> None:
-        if not threshold > 0:
-            raise ConfigurationError(f"gate threshold {threshold} for scores: must be positive")
         self._rules = rules
-        self._threshold = threshold
-        self._memory = _BLANK
-        self._seen: dict[int, _Features] = {}
+        self._threshold = _checked(threshold)
+        self._next_region_id = 1
+        self.reset()
 
     def reset(self) -> None:
-        """Forget what was seen: another camera, a jump in time. Regions get new ids."""
-        self._memory = replace(_BLANK, next_region_id=self._memory.next_region_id)
-        self._seen.clear()
+        """Forget all frames, because of another camera or a jump in time; region ids go on."""
+        self._seen: dict[int, Features] = {}
+        self._last, self._last_ns = _UNDECIDED, 0
 
     def with_threshold(self, threshold: float) -> ObjectGate:
-        """The same evidence under another threshold. Raises ConfigurationError."""
-        other = ObjectGate(self._rules, threshold)
-        other._memory, other._seen = self._memory, dict(self._seen)
+        """Return a gate with the same evidence and another threshold.
+
+        Raises:
+            ConfigurationError: a threshold that is not positive.
+        """
+        other = copy(self)
+        other._threshold = _checked(threshold)
+        other._seen = dict(self._seen)
         return other
 
     def update(self, frame: Observation, past: Sequence[Past]) -> GateResult:
-        """The newest frame.
+        """Decide on the newest frame.
 
         Args:
-            frame: what is seen in it, with its tracks.
-            past: earlier frames of the same stream, about `GAPS_S` before it.
+            frame: the newest frame, with its tracks.
+            past: earlier frames of the stream, about `GAPS_S` before it.
         """
         features = self._features(frame)
         own = self._gathered(frame, features, past)
         together, enough = evidence.pooled(own, features.weights)
         along = _direction(past)
-        deviation = features.weights @ features.deviation / features.weights.sum(1)
-        scores = evidence.score(together.information, together.vector, along, deviation)
+        depth_std = features.weights @ features.depth_std / features.weights.sum(1)
+        scores = evidence.score(together.information, together.vector, along, depth_std)
         scores = np.where(enough, scores, np.nan)
-        states = self._states(features, scores)
+        old, new = shared(self._last.own.ids, features.ids)
+        states = self._states(features, scores, old, new)
         links = regions.linked(features.weights, states, at(frame.components, features.pixels))
-        old, new = self._memory.common(features.ids)
         before = np.zeros(len(states), np.int64)
-        before[new] = self._memory.region_ids[old]
-        region_ids, following = regions.identified(links, before, self._memory.next_region_id)
-        self._memory = _Memory(frame.stamp_ns, own, states, region_ids, following)
+        before[new] = self._last.region_ids[old]
+        region_ids, following = regions.identified(links, before, self._next_region_id)
+        decided = Decided(own, together, along, scores, states, region_ids)
+        self._last, self._last_ns, self._next_region_id = decided, frame.stamp_ns, following
         nearest = regions.spread_over(frame.components, features.pixels)
-        known = Known(together, along, scores, states, region_ids, _blind(past))
-        return gate_result_of(frame, self._rules.classes, nearest, known, self._threshold)
+        return regions.gate_result(
+            frame, self._rules.classes, nearest, decided, self._threshold, _blind(past)
+        )
 
-    def _features(self, frame: Observation) -> _Features:
-        """The frame's features on what could move; they are kept for the frames to come."""
+    def _features(self, frame: Observation) -> Features:
+        """Return the frame's features on dynamic categories, and keep them for later frames."""
         tracks = frame.tracks or none_yet()
         movable = tracks.categories != STATIC
-        ids, pixels, categories = (
-            tracks.ids[movable],
-            tracks.pixels[movable],
-            tracks.categories[movable],
-        )
+        pixels, gate_depth = tracks.pixels[movable], frame.gate_depth
         plane = None
-        if len(ids):
+        if len(pixels):
             road = self._rules.pixels_of(frame.labels, ROAD)
-            plane = fit_plane(frame.gate_depth, road, frame.camera)
+            plane = fit_plane(gate_depth, road, frame.camera)
         ground = self._rules.pixels_of(frame.labels, GROUND)
-        depth, deviation = contact_depth(
-            pixels, frame.gate_depth, frame.dynamic, ground, plane, frame.camera
+        depth, depth_std = contact_depth(
+            pixels, gate_depth, frame.dynamic, ground, plane, frame.camera
         )
         known = np.isfinite(depth) & (depth > 0)
-        ids, pixels, depth = ids[known], pixels[known], depth[known]
-        weights = evidence.neighbour_weights(pixels, depth, categories[known], frame.camera.fx)
-        features = _Features(ids, pixels, depth, deviation[known], weights)
+        pixels, depth = pixels[known], depth[known]
+        weights = evidence.neighbour_weights(
+            pixels, depth, tracks.categories[movable][known], frame.camera.fx
+        )
+        features = Features(tracks.ids[movable][known], pixels, depth, depth_std[known], weights)
         oldest = frame.stamp_ns - _KEPT_NS
         self._seen = {then: f for then, f in self._seen.items() if oldest <= then}
         self._seen[frame.stamp_ns] = features
         return features
 
-    def _gathered(self, frame: Observation, features: _Features, past: Sequence[Past]) -> Evidence:
-        """The features' own evidence, with the newest displacements."""
-        passed = (frame.stamp_ns - self._memory.stamp_ns) / 1e9
-        own = evidence.remembered(self._memory.evidence, features.ids, passed)
+    def _gathered(self, frame: Observation, features: Features, past: Sequence[Past]) -> Evidence:
+        """Return the features' own evidence, including their newest displacements."""
+        passed = (frame.stamp_ns - self._last_ns) / 1e9
+        own = evidence.remembered(self._last.own, features.ids, passed)
         for earlier in past:
             static, then = earlier.static, self._seen.get(earlier.frame.stamp_ns)
             if then is None or not static.ok or static.covariance is None:
                 continue
             one, two = shared(then.ids, features.ids)
-            left = residual(
+            moved = evidence.displacements(
                 static.T_second_from_first,
                 then.pixels[one],
                 features.pixels[two],
@@ -198,44 +178,55 @@ class ObjectGate:
                 frame.camera,
             )
             seconds = (frame.stamp_ns - earlier.frame.stamp_ns) / 1e9
-            information, vector = evidence.displaced(
-                left, seconds, static.covariance, features.weights[two][:, two]
+            information, vector = evidence.information_of(
+                *moved, seconds, static.covariance, features.weights[two][:, two]
             )
             own.information[two] += information
             own.vector[two] += vector
         return own
 
-    def _states(self, features: _Features, scores: Float) -> NDArray[np.uint8]:
-        """`Motion` by feature, with hysteresis; a new feature takes over its neighbours' state."""
-        old, new = self._memory.common(features.ids)
+    def _states(
+        self, features: Features, scores: Float, old: NDArray[np.intp], new: NDArray[np.intp]
+    ) -> NDArray[np.uint8]:
+        """Return (N,) uint8 `Motion`, with hysteresis.
+
+        A new feature starts with the decision on the known feature that has the largest weight.
+        Known are those with indices `new` here and `old` in the previous frame.
+        """
         states = np.full(len(scores), Motion.UNDECIDED, np.uint8)
-        states[new] = self._memory.states[old]
+        states[new] = self._last.states[old]
         fresh = np.setdiff1d(np.arange(len(scores)), new, assume_unique=True)
         if len(new) and len(fresh):
             known = features.weights[fresh][:, new]
             closest = known.argmax(1)
             near = known.max(1) >= regions.LINKED
             states[fresh[near]] = states[new[closest[near]]]
-        # A score that is not a number changes nothing.
+        # Comparisons with NaN are false: without a score the decision stays.
         states[scores > self._threshold] = Motion.MOVING
         states[scores < -self._threshold] = Motion.STILL
         return states
 
 
+def _checked(threshold: float) -> float:
+    if not threshold > 0:
+        raise ConfigurationError(f"gate threshold {threshold} for scores: must be positive")
+    return threshold
+
+
 def _direction(past: Sequence[Past]) -> Float:
-    """(3,) unit vector in which the camera goes, or looks where that is lost in the noise."""
+    """Return (3,) unit vector of the camera's motion; the optical axis if it hardly moves."""
     for earlier in reversed(past):
         static = earlier.static
         if static.ok and static.covariance is not None:
-            way = static.T_second_from_first[:3, 3]
-            length = float(np.linalg.norm(way))
+            translation = static.T_second_from_first[:3, 3]
+            length = float(np.linalg.norm(translation))
             noise = float(np.sqrt(np.trace(static.covariance[3:, 3:])))
-            return way / length if length > _STANDS_OUT * noise else _AHEAD
+            return translation / length if length > _SIGNIFICANT * noise else _AHEAD
     return _AHEAD
 
 
 def _blind(past: Sequence[Past]) -> str:
-    """Why no displacement can be measured, in words; empty where one can."""
+    """Return why no displacement can be measured; empty if one can."""
     if any(earlier.static.ok for earlier in past):
         return ""
     return f"no static pose: {past[0].static.why}" if past else ""

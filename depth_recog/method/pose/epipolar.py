@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`epipolar`: claim 4. Correspondences -> K^-1 p -> epipolar constraint -> R and t.
+"""`epipolar`: the estimator of claim 4. Correspondences -> K^-1 p -> epipolar constraint -> R, t.
 
-The constraint is (K^-1 p2)^T [t]x R (K^-1 p1) = 0; the text has its factors in another order, in
-which the dimensions do not fit. Its t has no length: that is fitted against D1.
+The constraint is (K^-1 p2)^T [t]x R (K^-1 p1) = 0; in the patent's order of the factors the
+dimensions do not match. It leaves the length of t open, which is fitted against D1.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.pose.estimator import PoseEstimate, PosePair
-from depth_recog.method.tracking.correspondences import at
+from depth_recog.method.tracking.tracks import at
 
 LEAST_POINTS = 12
 LEAST_INLIERS = 10
 TOLERANCE = 0.7
-# In baselines. OpenCV's default of 50 drops most of a street at a small step.
+# Largest depth of an inlier, in baselines: OpenCV's default of 50 rejects most of a street.
 _FARTHEST = 1e9
-# Pixels that the inliers must spread over, across the line that fits them best.
+# Least standard deviation of the inliers across the line that fits them best, pixels.
 _LEAST_SPREAD = 3.0
-# Nearer than this to the epipole or to infinity, a ray pair says nothing about length.
+# Rays at a smaller angle than this are not triangulated.
 _LEAST_PARALLAX = np.radians(0.15)
 
 
 def camera_coordinates(pixels: NDArray[np.float32], camera: Camera) -> NDArray[np.float64]:
-    """K^-1 p of the text.
+    """Return K^-1 p.
 
     Args:
         pixels: (N, 2) float32, (u, v).
@@ -40,30 +40,12 @@ def camera_coordinates(pixels: NDArray[np.float32], camera: Camera) -> NDArray[n
     return np.stack((x, y, np.ones_like(x)), 1)
 
 
-def epipolar_residual(
-    first: NDArray[np.float64],
-    second: NDArray[np.float64],
-    T_second_from_first: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """(K^-1 p2)^T [t]x R (K^-1 p1), (N,), 0 for a still point; t is taken at unit length.
-
-    Args:
-        first: (N, 3) float64 camera coordinates in I1.
-        second: (N, 3) float64 camera coordinates in I2.
-        T_second_from_first: (4, 4) float64.
-    """
-    t = T_second_from_first[:3, 3]
-    turned = first @ T_second_from_first[:3, :3].T
-    residual: NDArray[np.float64] = (second * np.cross(t / np.linalg.norm(t), turned)).sum(1)
-    return residual
-
-
 def triangulated_depth(
     first: NDArray[np.float64],
     second: NDArray[np.float64],
     T_second_from_first: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Depth in the first camera where two rays come nearest, NaN where they are nearly parallel.
+    """Return the depth in the first camera where two rays come nearest; NaN if nearly parallel.
 
     Args:
         first: (N, 3) float64 camera coordinates in I1.
@@ -76,7 +58,7 @@ def triangulated_depth(
     t = T_second_from_first[:3, 3]
     a = first @ T_second_from_first[:3, :3].T
     b = second
-    # z1 a + t = z2 b in the least-squares sense: two normal equations for each pair of rays.
+    # Least squares of z1 a + t = z2 b: two normal equations for each pair of rays.
     aa, bb, ab = (a * a).sum(1), (b * b).sum(1), (a * b).sum(1)
     at_, bt = a @ t, b @ t
     determinant = aa * bb - ab * ab
@@ -87,10 +69,10 @@ def triangulated_depth(
 
 
 class EpipolarEstimator:
-    """Five-point essential matrix (Nister, 2004), cheirality checked.
+    """Five-point essential matrix (Nister, 2004) in RANSAC, with a cheirality check.
 
-    In RANSAC's loop every better guess is refined on its inliers (OpenCV's USAC_ACCURATE): five
-    points alone leave the rotation three times farther off.
+    OpenCV's USAC_ACCURATE refines every better model on its inliers; five points alone give a
+    rotation error three times as large.
     """
 
     name = "epipolar"
@@ -102,7 +84,7 @@ class EpipolarEstimator:
             return PoseEstimate(why=f"{count} correspondences, {LEAST_POINTS} needed", points=count)
         first = camera_coordinates(pair.correspondences.first, pair.camera)
         second = camera_coordinates(pair.correspondences.second, pair.camera)
-        cv2.setRNGSeed(0)  # the same pair gives the same pose, in every process
+        cv2.setRNGSeed(0)  # so that the same pair gives the same pose in every process
         focal = (pair.camera.fx + pair.camera.fy) / 2
         essential, inliers = cv2.findEssentialMat(
             first[:, :2].copy(),
@@ -155,14 +137,14 @@ class EpipolarEstimator:
 
 
 def fit_length(triangulated: NDArray[np.float64], depth: NDArray[np.float64]) -> float | None:
-    """The length of t that makes triangulated depths agree with D1: the median ratio.
+    """Return the length of t that makes triangulated depths agree with D1: the median ratio.
 
     Args:
         triangulated: (N,) float64, depths for a t of unit length; NaN where unknown.
         depth: (N,) float64, D1 at the same points.
 
     Returns:
-        The length in D1's unit, None with fewer than `LEAST_INLIERS` usable points.
+        The length in D1's unit; None with fewer than `LEAST_INLIERS` usable points.
     """
     usable = np.isfinite(triangulated) & (triangulated > 0) & np.isfinite(depth) & (depth > 0)
     if usable.sum() < LEAST_INLIERS:

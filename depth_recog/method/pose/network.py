@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`network`: the pose network of the text, on masked images."""
+"""`network`: the patent's pose network, on masked images."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ PoseModel = Callable[[Tensor, Tensor], Tensor]
 
 
 class NetworkEstimator:
-    """A CNN that takes both frames and answers with six numbers.
+    """A network that computes the motion from both images.
 
     Args:
-        model: (1, 3, H, W) float 0..1 twice, to (1, 6): rotation vector in radians, translation.
+        model: takes (1, 3, H, W) float 0..1 twice, returns (1, 6): rotation vector in radians,
+            translation.
         device: where the model lives.
     """
 
@@ -42,7 +43,7 @@ class NetworkEstimator:
         with torch.inference_mode():
             vector = self._model(*frames)[0].double().cpu()
         matrix = se3.from_vector(vector).numpy()
-        # It learned its unit together with the depth network.
+        # It was trained in the unit of the depth network's output.
         matrix[:3, 3] *= pair.scale
         if not np.isfinite(matrix).all():
             return PoseEstimate(why="the pose network's answer is not finite", points=seen)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`pnp`: pose from correspondences and D1's depth, robust, with a covariance. The default."""
+"""`pnp`, the default estimator: a robust pose with covariance from correspondences and depth."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.geometry.se3 import Matrix
 from depth_recog.method.pose.estimator import PoseEstimate, PosePair
-from depth_recog.method.pose.refinement import FEW_STEPS, STEPS, cells_of, refine
-from depth_recog.method.tracking.correspondences import at
+from depth_recog.method.pose.refinement import FEW_STEPS, STEPS, refine
+from depth_recog.method.tracking.tracks import at
 
 LEAST_POINTS = 8
 LEAST_INLIERS = 6
@@ -23,7 +23,7 @@ _CONFIDENCE = 0.999
 def lift(
     pixels: NDArray[np.float32], depth: NDArray[np.float32], camera: Camera
 ) -> NDArray[np.float64]:
-    """Z K^-1 (u, v, 1): pixels to points.
+    """Unproject pixels to points: Z K^-1 (u, v, 1).
 
     Args:
         pixels: (N, 2) float32, (u, v).
@@ -34,16 +34,16 @@ def lift(
         (N, 3) float64, in the depth's unit; not finite where the depth is not.
     """
     z = at(depth, pixels).astype(np.float64)
-    with np.errstate(invalid="ignore"):  # the sky, straight ahead: 0 times infinity
+    with np.errstate(invalid="ignore"):  # infinite depth at the principal point: 0 times infinity
         x, y = camera.rays(pixels[:, 0], pixels[:, 1])
         return np.stack((x * z, y * z, z), 1)
 
 
 class PnpEstimator:
-    """Perspective-n-point (Ke and Roumeliotis, 2017) in a RANSAC loop, then `refinement`.
+    """Perspective-n-point (Ke and Roumeliotis, 2017) in RANSAC, then `refinement`.
 
-    D1's unit is the translation's unit: a depth that is wrong by a factor gives a translation that
-    is wrong by the same factor and the right rotation.
+    The translation is in D1's unit: a depth that is wrong by a factor gives a translation that is
+    wrong by this factor, and the right rotation.
     """
 
     name = "pnp"
@@ -53,7 +53,7 @@ class PnpEstimator:
         return self.estimate_from(pair, None)
 
     def estimate_from(self, pair: PosePair, guess: Matrix | None) -> PoseEstimate:
-        """As `estimate`, but from a pose (4, 4) that is nearly right: no RANSAC is needed then."""
+        """Estimate from a guess (4, 4) close to the solution, without RANSAC; None for RANSAC."""
         points = lift(pair.correspondences.first, pair.depth, pair.camera)
         usable = np.isfinite(points).all(1) & (points[:, 2] > 0)
         points = points[usable]
@@ -65,7 +65,7 @@ class PnpEstimator:
             )
         start, agreeing = guess, len(points)
         if start is None:
-            start, agreeing = _first_guess(points, pixels, pair.camera)
+            start, agreeing = _ransac(points, pixels, pair.camera)
         if agreeing < LEAST_INLIERS:
             return PoseEstimate(
                 why=f"{agreeing} of {len(points)} correspondences agree on a motion, "
@@ -73,9 +73,9 @@ class PnpEstimator:
                 points=len(points),
                 inliers=agreeing,
             )
-        cells = cells_of(pair.correspondences.first[usable], pair.camera.width)
+        places = pair.correspondences.first[usable]
         steps = STEPS if guess is None else FEW_STEPS
-        refined = refine(points, pixels, cells, start, pair.camera, steps)
+        refined = refine(points, pixels, places, start, pair.camera, steps)
         agreeing = int(refined.inliers.sum())
         finite = np.isfinite(refined.T_second_from_first).all()
         if not finite or agreeing < LEAST_INLIERS:
@@ -85,12 +85,12 @@ class PnpEstimator:
         )
 
 
-def _first_guess(
+def _ransac(
     points: NDArray[np.float64], pixels: NDArray[np.float64], camera: Camera
 ) -> tuple[Matrix, int]:
-    """A motion that many points agree with, and how many they are; 0 where there is none."""
+    """Return the motion (4, 4) with the most inliers, and their number; 0 if there is none."""
     guess = np.eye(4)
-    cv2.setRNGSeed(0)  # the same pair gives the same pose, in every process
+    cv2.setRNGSeed(0)  # so that the same pair gives the same pose in every process
     try:
         found, rotation, translation, inliers = cv2.solvePnPRansac(
             points,
@@ -103,7 +103,7 @@ def _first_guess(
             flags=cv2.SOLVEPNP_AP3P,
         )
     except cv2.error:
-        # OpenCV gives up on degenerate points (all in one place) by throwing.
+        # OpenCV raises an error for degenerate points (all in one place).
         return guess, 0
     if not found or inliers is None:
         return guess, 0

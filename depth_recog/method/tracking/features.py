@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which pixels of a frame are worth finding again in others: Shi and Tomasi's corners, shared out.
+"""Find corners (Shi and Tomasi, 1994) and follow them from frame to frame.
 
-The corners of the image are computed once. The background and each connected component of the
-dynamic mask have a quota each, and are divided into cells that give one corner: the background's
-corners are stronger than a pedestrian's, and so are a large car's.
+`follow` runs the optical flow once forward and once backward per frame. Since features keep their
+ids, this gives the correspondences of the newest frame with every earlier frame of the stream.
+
+`find_features` computes corner strength once for the whole image. The background and each connected
+component of the dynamic mask have a quota of features of their own, and only one feature is taken
+per grid cell: otherwise the strong corners of the background or of a large car would displace those
+of a person.
 """
 
 from __future__ import annotations
@@ -13,44 +17,92 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.method.masking import components_of
-from depth_recog.method.tracking.correspondences import at
-
-Pixels = NDArray[np.float32]
+from depth_recog.method.tracking.tracks import (
+    STATIC,
+    Grey,
+    Points,
+    Tracks,
+    as_bright_as,
+    at,
+    optical_flow,
+)
 
 STATIC_FEATURES = 400
-"""At most so many on the background."""
+"""Largest number of features on the background."""
 
 DENSITY = 1 / 20
 FEWEST, MOST = 12, 120
-"""On a component of what could move: one for 20 pixels, within these bounds."""
+"""Quota of a dynamic component: features per pixel, within these bounds."""
 
 SMALLEST_COMPONENT = 16
-"""Pixels; a smaller component holds no motion that could be measured."""
+"""Smallest component that gets features, pixels."""
 
 _BLOCK = 3
 _LARGE = 320
 _STATIC_QUALITY = 0.005
-_DYNAMIC_QUALITY = 0.0003  # dark cars beside bright ones count as well
+_DYNAMIC_QUALITY = 0.0003  # low, so that dark cars beside bright ones get features too
 _FAINTEST = 1e-7
 _STATIC_CELL_SHARE = 1 / 100
 _DYNAMIC_CELL = 3
+
+
+def follow(
+    tracks: Tracks,
+    before: Grey,
+    grey: Grey,
+    categories: NDArray[np.uint8],
+    near: NDArray[np.bool_],
+    components: NDArray[np.int32] | None = None,
+) -> Tracks:
+    """Find the features of the previous frame in this one, and add new ones where some are missing.
+
+    A feature whose category changes, or a static one that comes near a dynamic pixel, is dropped:
+    it slid along an edge, or the mask changed.
+
+    Args:
+        tracks: of the previous frame; `none_yet()` for the first frame.
+        before: (H, W) uint8, the previous frame.
+        grey: (H, W) uint8, this frame.
+        categories: (H, W) uint8, category ids of this frame.
+        near: (H, W) bool, dynamic pixels and their margin; no static feature is placed there.
+        components: (H, W) int32, connected components of the dynamic pixels; computed if None.
+
+    Returns:
+        The features of this frame; N = 0 on an image without texture.
+    """
+    kept, lost = tracks, 0.0
+    if len(tracks):
+        found = optical_flow(before, as_bright_as(before, grey), tracks.pixels)
+        lost = 1 - len(found) / len(tracks)
+        rows, pixels = found.rows, found.second
+        was = tracks.categories[rows]
+        same = (at(categories, pixels) == was) & ((was != STATIC) | ~at(near, pixels))
+        kept = Tracks(tracks.ids[rows[same]], pixels[same], was[same], tracks.next_id)
+    new = find_features(grey, categories > STATIC, near, kept.pixels, components)
+    return Tracks(
+        np.concatenate((kept.ids, np.arange(kept.next_id, kept.next_id + len(new)))),
+        np.concatenate((kept.pixels, new)),
+        np.concatenate((kept.categories, at(categories, new))),
+        kept.next_id + len(new),
+        lost,
+    )
 
 
 def find_features(
     grey: NDArray[np.uint8],
     dynamic: NDArray[np.bool_] | None = None,
     near: NDArray[np.bool_] | None = None,
-    existing: Pixels | None = None,
+    existing: Points | None = None,
     components: NDArray[np.int32] | None = None,
-) -> Pixels:
-    """Corners worth tracking: several hundred on the background, tens on every dynamic component.
+) -> Points:
+    """Select new corners: several hundred on the background, tens on every dynamic component.
 
     Args:
         grey: (H, W) uint8.
         dynamic: (H, W) bool, pixels of dynamic categories.
-        near: (H, W) bool, where no corner of the background is taken; None: nowhere on `dynamic`.
-        existing: (M, 2) float32 pixels (u, v) that are followed already: they count.
-        components: (H, W) int32, of `dynamic`, where somebody knows them already.
+        near: (H, W) bool, where no background corner is taken; `dynamic` if None.
+        existing: (M, 2) float32 pixels (u, v) already tracked; they count towards the quotas.
+        components: (H, W) int32, connected components of `dynamic`; computed if None.
 
     Returns:
         (N, 2) float32 new pixels (u, v), the background's first; N = 0 on an image without texture.
@@ -59,58 +111,57 @@ def find_features(
     dynamic = np.zeros(grey.shape, np.bool_) if dynamic is None else dynamic
     near = dynamic if near is None else near
     components = components_of(dynamic) if components is None else components
-    # A large picture at half its size: where exactly a textured window lies matters not.
-    step = 2 if grey.shape[1] >= _LARGE else 1
-    seen = cv2.resize(grey, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA)
-    strength = cv2.cornerMinEigenVal(seen, _BLOCK if step > 1 else _BLOCK + 2)
-    summits = strength == cv2.dilate(strength, np.ones((3, 3), np.uint8))
-    rows, columns = np.nonzero(summits & (strength > _FAINTEST))
-    value = np.asarray(strength[rows, columns], np.float32)
-    rows, columns = step * rows, step * columns
-    pixels = np.stack((columns, rows), 1).astype(np.float32)
-    owner, owned = components[rows, columns], at(components, existing)
-    areas = np.bincount(components[dynamic], minlength=1)
-    quota = np.where(areas < SMALLEST_COMPONENT, 0, np.clip(areas * DENSITY, FEWEST, MOST)).astype(
-        int
-    )
+    pixels, strength = _corners(grey)
+    columns, rows = pixels.astype(np.intp).T
+    owner = components[rows, columns]  # (N,) component of each corner, 0 for the background
+    existing_owner = at(components, existing)  # (M,)
+
+    areas = np.bincount(components[dynamic], minlength=1)  # (components + 1,) pixels
+    quota = np.clip(areas * DENSITY, FEWEST, MOST).astype(int)
+    quota[areas < SMALLEST_COMPONENT] = 0
     quota[0] = STATIC_FEATURES
-    quota -= np.bincount(owned, minlength=len(quota))
+    quota -= np.bincount(existing_owner, minlength=len(quota))
+
     strongest = np.zeros(len(quota), np.float32)
-    np.maximum.at(strongest, owner, value)
+    np.maximum.at(strongest, owner, strength)
     least = np.where(owner == 0, _STATIC_QUALITY, _DYNAMIC_QUALITY) * strongest[owner]
-    usable = (value > least) & (quota[owner] > 0)
-    background = np.flatnonzero(usable & (owner == 0) & ~near[rows, columns])
-    cell = max(3, round(grey.shape[1] * _STATIC_CELL_SHARE))
-    chosen = [_within(background, pixels, value, owner, quota, cell, existing[owned == 0])]
-    component = np.flatnonzero(usable & (owner > 0))
-    chosen.append(
-        _within(component, pixels, value, owner, quota, _DYNAMIC_CELL, existing[owned > 0])
-    )
-    return pixels[np.concatenate(chosen)]
+    allowed = (strength > least) & (quota[owner] > 0) & ((owner > 0) | ~near[rows, columns])
+    usable = np.flatnonzero(allowed)
+    # By component, the background (0) first; within one the strongest first.
+    order = usable[np.lexsort((-strength[usable], owner[usable]))]
+
+    static_cell = max(3, round(grey.shape[1] * _STATIC_CELL_SHARE))
+    chosen = []
+    for cell, on_background in ((static_cell, True), (_DYNAMIC_CELL, False)):
+        candidates = order[(owner[order] == 0) == on_background]
+        taken = existing[(existing_owner == 0) == on_background]
+        candidates = candidates[_first_in_empty_cell(taken, pixels[candidates], cell)]
+        owners = owner[candidates]  # ascending
+        rank = np.arange(len(candidates)) - np.searchsorted(owners, owners)
+        chosen.append(candidates[rank < quota[owners]])
+    selected: Points = pixels[np.concatenate(chosen)]
+    return selected
 
 
-def _within(
-    candidates: NDArray[np.intp],
-    pixels: Pixels,
-    value: NDArray[np.float32],
-    owner: NDArray[np.int32],
-    quota: NDArray[np.intp],
-    cell: int,
-    existing: Pixels,
-) -> NDArray[np.intp]:
-    """The strongest candidate of each cell that is still empty, as many as the quotas allow."""
-    order = candidates[np.lexsort((-value[candidates], owner[candidates]))]
-    # Of a cell's features the first one counts: one that exists, else the strongest candidate.
-    cells = _cells(np.concatenate((existing, pixels[order])), cell)
-    _, first = np.unique(cells, return_index=True)
-    order = order[np.sort(first[first >= len(existing)]) - len(existing)]
-    owners = owner[order]
-    rank = np.arange(len(order)) - np.searchsorted(owners, owners)
-    return order[rank < quota[owners]]
+def _corners(grey: NDArray[np.uint8]) -> tuple[Points, NDArray[np.float32]]:
+    """Return (N, 2) pixels (u, v) of local maxima of corner strength, row by row, and the strength.
+
+    A large image is searched at half its size: tracking does not need the exact maximum.
+    """
+    step = 2 if grey.shape[1] >= _LARGE else 1
+    small = cv2.resize(grey, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA)
+    strength = cv2.cornerMinEigenVal(small, _BLOCK if step > 1 else _BLOCK + 2)
+    maxima = strength == cv2.dilate(strength, np.ones((3, 3), np.uint8))
+    rows, columns = np.nonzero(maxima & (strength > _FAINTEST))
+    pixels = np.stack((step * columns, step * rows), 1).astype(np.float32)
+    return pixels, np.asarray(strength[rows, columns], np.float32)
 
 
-def _cells(pixels: Pixels, cell: int) -> NDArray[np.int64]:
-    """A number for the square of `cell` pixels in which each pixel lies."""
-    where = np.rint(pixels).astype(np.int64) // cell
-    numbers: NDArray[np.int64] = where[:, 1] * 100_000 + where[:, 0]
-    return numbers
+def _first_in_empty_cell(existing: Points, pixels: Points, cell: int) -> NDArray[np.intp]:
+    """Return the indices of those (N, 2) pixels that are first in a cell without existing pixels.
+
+    Cells are squares of `cell` x `cell` pixels.
+    """
+    u, v = (np.rint(np.concatenate((existing, pixels))).astype(np.int64) // cell).T
+    _, first = np.unique(v * 100_000 + u, return_index=True)
+    return np.sort(first[first >= len(existing)]) - len(existing)

@@ -1,26 +1,84 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Features with an identity, followed from frame to frame: corners, pyramidal Lucas-Kanade.
-
-One forward and one backward flow a frame give the correspondences of the newest frame with every
-frame that is remembered.
-"""
+"""Tracked features, correspondences between two frames, and the optical flow that finds them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.method.tracking.correspondences import Correspondences, at
-from depth_recog.method.tracking.features import find_features
-from depth_recog.method.tracking.flow import optical_flow
+Grey = NDArray[np.uint8]
+Points = NDArray[np.float32]
+S = TypeVar("S", bound=np.generic)
 
 STATIC = 0
-"""Group of what cannot move."""
+"""Category id of everything that cannot move."""
 
+TOLERANCE = 0.7
+"""Largest distance, in pixels, between a feature and where the backward flow returns it to."""
+
+_LK_WINDOW = (9, 9)
+_LK_LEVELS = 3
 _SAME_GAIN = 0.03
+
+
+def at(image: NDArray[S], pixels: NDArray[np.float32]) -> NDArray[S]:
+    """Return the values (N,) of a (H, W) array at the pixels nearest to (N, 2) points (u, v)."""
+    u, v = nearest_pixels(pixels, image.shape)
+    values: NDArray[S] = image[v, u]
+    return values
+
+
+def nearest_pixels(
+    pixels: NDArray[np.float32], shape: tuple[int, ...]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return columns and rows (N,) nearest to (N, 2) points (u, v), clipped to the image."""
+    height, width = shape
+    u, v = np.clip(np.rint(pixels).astype(int), 0, (width - 1, height - 1)).T
+    return u, v
+
+
+@dataclass(frozen=True)
+class Correspondences:
+    """Corresponding pixels of two frames.
+
+    Attributes:
+        first: (N, 2) float32, (u, v) in I1, pixels.
+        second: (N, 2) float32, (u, v) in I2, pixels.
+        tried: number of features that were searched for; N of them were found.
+        rows: (N,) indices of the found features among those searched for; empty if unknown.
+    """
+
+    first: Points
+    second: Points
+    tried: int
+    rows: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def within(
+        self, keep_first: NDArray[np.bool_], keep_second: NDArray[np.bool_]
+    ) -> Correspondences:
+        """Select the correspondences with both ends on unmasked pixels.
+
+        Args:
+            keep_first: (H, W) bool, pixels of I1 that are not masked.
+            keep_second: (H, W) bool, pixels of I2 that are not masked.
+        """
+        tried = at(keep_first, self.first)
+        kept = tried & at(keep_second, self.second)
+        return Correspondences(self.first[kept], self.second[kept], int(tried.sum()))
+
+    @property
+    def median_motion(self) -> float:
+        """Median length of the displacements in pixels; 0 without correspondences."""
+        if not len(self):
+            return 0.0
+        return float(np.median(np.hypot(*(self.second - self.first).T)))
 
 
 @dataclass(frozen=True)
@@ -28,15 +86,15 @@ class Tracks:
     """The features of one frame.
 
     Attributes:
-        ids: (N,) int64, ascending; the same number is the same feature in another frame.
+        ids: (N,) int64 feature ids, ascending; a feature has the same id in every frame.
         pixels: (N, 2) float32, (u, v).
-        categories: (N,) uint8, `STATIC`, or the dynamic category on which a feature lies.
-        next_id: the first number that no feature has had.
-        lost: share of the features of the frame before that were not found again.
+        categories: (N,) uint8, `STATIC` or the id of the dynamic category that a feature lies on.
+        next_id: the first id that was never used.
+        lost: share of the previous frame's features that were not found.
     """
 
     ids: NDArray[np.int64]
-    pixels: NDArray[np.float32]
+    pixels: Points
     categories: NDArray[np.uint8]
     next_id: int
     lost: float = 0.0
@@ -46,77 +104,64 @@ class Tracks:
 
 
 def none_yet() -> Tracks:
-    """Before the first frame."""
+    """Return the empty tracks that precede the first frame."""
     return Tracks(np.zeros(0, np.int64), np.zeros((0, 2), np.float32), np.zeros(0, np.uint8), 0)
 
 
 def shared(
     first: NDArray[np.int64], second: NDArray[np.int64]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices (M,) into two ascending arrays of ids (not negative) that both have."""
+    """Return indices (M,) into two ascending arrays of ids (>= 0) of the ids that both contain."""
     place = np.searchsorted(first, second)
     two = np.flatnonzero(np.append(first, -1)[place] == second)
     return place[two], two
 
 
-def common(first: Tracks, second: Tracks) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices (M,) into `first` and `second` of the features that both have."""
-    return shared(first.ids, second.ids)
-
-
 def correspondences(first: Tracks, second: Tracks) -> Correspondences:
-    """Correspondences between two frames of one stream."""
-    one, two = common(first, second)
+    """Return the correspondences between two frames of one stream."""
+    one, two = shared(first.ids, second.ids)
     return Correspondences(first.pixels[one], second.pixels[two], len(first))
 
 
-def follow(
-    tracks: Tracks,
-    before: NDArray[np.uint8],
-    grey: NDArray[np.uint8],
-    categories: NDArray[np.uint8],
-    near: NDArray[np.bool_],
-    components: NDArray[np.int32] | None = None,
-) -> Tracks:
-    """Find the features of the frame before in this one, and new ones where some are missing.
-
-    A feature that changes sides (onto what can move, off it, or within `margin` of it) is another
-    feature: it slid along an edge, or the masks changed their mind.
+def optical_flow(
+    first: Grey, second: Grey, features: Points, tolerance: float = TOLERANCE
+) -> Correspondences:
+    """Follow features by pyramidal Lucas-Kanade, forward and backward.
 
     Args:
-        tracks: of the frame before; `none_yet()` on a first frame.
-        before: (H, W) uint8, the frame before.
-        grey: (H, W) uint8, this frame.
-        categories: (H, W) uint8, category ids of this frame.
-        near: (H, W) bool, dynamic pixels and their margin: no static feature is looked for there.
-        components: (H, W) int32, connected components of the dynamic pixels; computed if None.
+        first: (H, W) uint8, I1 in grey.
+        second: (H, W) uint8, I2 in grey.
+        features: (N, 2) float32 pixels (u, v) in I1.
+        tolerance: largest distance in pixels between a feature and where the backward flow ends.
 
     Returns:
-        The features of this frame; N = 0 on an image without texture.
+        The features that were found inside I2.
     """
-    kept, lost = tracks, 0.0
-    if len(tracks):
-        found = optical_flow(before, as_bright_as(before, grey), tracks.pixels)
-        lost = 1 - len(found) / len(tracks)
-        was = tracks.categories[found.rows]
-        same = (at(categories, found.second) == was) & ((was != STATIC) | ~at(near, found.second))
-        rows = found.rows[same]
-        kept = Tracks(tracks.ids[rows], found.second[same], was[same], tracks.next_id)
-    pixels = find_features(grey, categories > STATIC, near, kept.pixels, components)
-    ids = np.arange(kept.next_id, kept.next_id + len(pixels))
-    return Tracks(
-        np.concatenate((kept.ids, ids)),
-        np.concatenate((kept.pixels, pixels)),
-        np.concatenate((kept.categories, at(categories, pixels))),
-        kept.next_id + len(pixels),
-        lost,
+    if not len(features):
+        return Correspondences(features, features, 0)
+    there, found = _lucas_kanade(first, second, features)
+    back, returned = _lucas_kanade(second, first, there)
+    height, width = second.shape
+    good = found & returned & (np.linalg.norm(back - features, axis=1) < tolerance)
+    good &= (there[:, 0] >= 0) & (there[:, 0] <= width - 1)
+    good &= (there[:, 1] >= 0) & (there[:, 1] <= height - 1)
+    rows = np.flatnonzero(good)
+    return Correspondences(features[rows], there[rows], len(features), rows)
+
+
+def _lucas_kanade(first: Grey, second: Grey, features: Points) -> tuple[Points, NDArray[np.bool_]]:
+    """Return (N, 2) end points and (N,) bool, whether each was found."""
+    output = np.zeros_like(features)
+    ends, found, _ = cv2.calcOpticalFlowPyrLK(
+        first, second, features, output, winSize=_LK_WINDOW, maxLevel=_LK_LEVELS
     )
+    return np.asarray(ends, np.float32), found[:, 0] == 1
 
 
-def as_bright_as(before: NDArray[np.uint8], grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """`grey` with the mean and the deviation of `before`, both (H, W) uint8.
+def as_bright_as(before: Grey, grey: Grey) -> Grey:
+    """Return `grey` with the mean and standard deviation of `before`; both (H, W) uint8.
 
-    Optical flow takes brightness for constant, and an automatic exposure does not keep it.
+    Optical flow assumes constant brightness, which an automatic exposure does not keep.
     """
     was, is_now = cv2.meanStdDev(before), cv2.meanStdDev(grey)
     if not is_now[1].item():
@@ -124,6 +169,6 @@ def as_bright_as(before: NDArray[np.uint8], grey: NDArray[np.uint8]) -> NDArray[
     gain = was[1].item() / is_now[1].item()
     offset = was[0].item() - gain * is_now[0].item()
     if abs(gain - 1) < _SAME_GAIN and abs(gain * 128 + offset - 128) < 128 * _SAME_GAIN:
-        return grey  # rounding would cost more than it mends
+        return grey  # so small a change is less harmful than rounding every pixel
     table = np.clip(np.rint(gain * np.arange(256) + offset), 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(grey, table), np.uint8)

@@ -19,8 +19,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from depth_recog.interfaces.regions import record
 from depth_recog.method.gate.by_image import Motion
-from depth_recog.method.gate.regions import GateResult, Region
-from depth_recog.method.gate.residual import Float
+from depth_recog.method.gate.result import Float, GateResult, Region
 
 BOX, TEXT, VELOCITY = "box", "text", "velocity"
 """Namespaces of the markers."""
@@ -106,7 +105,7 @@ def caption(region: Region, unit: str) -> str:
     named = f"{region.name} {region.region_id}"
     if region.motion is Motion.STILL or not np.isfinite(region.speed):
         return named
-    return f"{named}: {region.speed:.1f} ± {region.speed_deviation:.1f} {unit}"
+    return f"{named}: {region.speed:.1f} ± {region.speed_std:.1f} {unit}"
 
 
 def _marker(ns: str, kind: int, region: Region, header: Header, lifetime_s: float) -> Marker:

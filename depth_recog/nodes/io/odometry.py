@@ -11,7 +11,7 @@ from std_msgs.msg import Header
 
 from depth_recog.interfaces.pose import quaternion
 from depth_recog.method.geometry.se3 import Matrix
-from depth_recog.method.observation import Step
+from depth_recog.method.pair import Step
 from depth_recog.method.trajectory import Place, Trajectory
 
 _FORWARD_FROM_OPTICAL = np.array(((0.0, 0.0, 1.0), (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0)))

@@ -21,7 +21,7 @@ from visualization_msgs.msg import MarkerArray
 from depth_recog.errors import ConfigurationError
 from depth_recog.method.geometry.se3 import Matrix
 from depth_recog.method.masking import dynamic_image, static_image
-from depth_recog.method.observation import Pair, Step
+from depth_recog.method.pair import Pair, Step
 from depth_recog.method.pose.estimator import PoseEstimate
 from depth_recog.nodes.io import messages, odometry
 from depth_recog.nodes.io.compressed_depth import compressed_depth

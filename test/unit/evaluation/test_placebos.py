@@ -24,7 +24,7 @@ from depth_recog.evaluation.placebos.samples import PlaceboScores
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import CITYSCAPES, PresetRules
 from depth_recog.method.observation import Observation
-from depth_recog.method.tracking.correspondences import Correspondences
+from depth_recog.method.tracking.tracks import Correspondences
 
 CAMERA = Camera(208, 128, 121.0, 123.0, 100.0, 60.0)
 SHAPE = (CAMERA.height, CAMERA.width)

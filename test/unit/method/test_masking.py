@@ -1,42 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Block 103: scores, categories, static and dynamic images, pixel by pixel."""
+"""Blocks 103 and 107: categories, static and dynamic images, target images, pixel by pixel."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from depth_recog.errors import ConfigurationError
 from depth_recog.method import masking
-from depth_recog.method.masking import CITYSCAPES, PresetRules
+from depth_recog.method.masking import CITYSCAPES, PresetRules, target_images
 
 PROPERTY = settings(deadline=None, max_examples=40, derandomize=True, database=None)
-
-
-@PROPERTY
-@given(st.integers(0, 10_000))
-def test_probabilities_are_a_softmax_over_the_classes_of_a_pixel(seed: int) -> None:
-    scores = np.random.default_rng(seed).normal(0, 3, (2, 5, 3, 4))
-    got = masking.class_probabilities(torch.from_numpy(scores)).numpy()
-    for b, v, u in np.ndindex(2, 3, 4):
-        powers = [math.exp(z) for z in scores[b, :, v, u]]
-        np.testing.assert_allclose(got[b, :, v, u], [p / sum(powers) for p in powers], rtol=1e-9)
-    np.testing.assert_allclose(got.sum(1), 1, rtol=1e-12)
-    objects = masking.pixel_objects(torch.from_numpy(got))
-    assert objects.dtype == torch.uint8
-    np.testing.assert_array_equal(objects, scores.argmax(1))
-
-
-def test_probabilities_are_differentiable_and_do_not_overflow() -> None:
-    scores = torch.randn(1, 4, 2, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(masking.class_probabilities, scores)
-    huge = masking.class_probabilities(torch.tensor([1e4, -1e4, 0.0]).view(1, 3, 1, 1))
-    assert huge.flatten().tolist() == [1, 0, 0]
 
 
 def test_means_of_transport_and_living_things_can_move() -> None:
@@ -164,3 +142,57 @@ def test_patches_are_what_a_walk_over_neighbours_finds(seed: int, full: float) -
     pairs = set(zip(got.ravel().tolist(), expected.ravel().tolist(), strict=True))
     assert len(pairs) == len({one for one, _ in pairs}) == len({two for _, two in pairs})
     np.testing.assert_array_equal(got > 0, mask)
+
+
+# --- target images --------------------------------------------------------------------------------
+
+
+def example(seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    first = 0.1 + 0.9 * torch.rand(3, 2, 4, 5, generator=generator)
+    projection = 0.1 + 0.9 * torch.rand(3, 2, 4, 5, generator=generator)
+    return first, projection, torch.rand(3, 1, 4, 5, generator=generator) < 0.4
+
+
+@PROPERTY
+@given(st.integers(0, 10_000), st.lists(st.booleans(), min_size=3, max_size=3))
+def test_dynamic_positions_are_masked_in_both_where_they_move(
+    seed: int, moving: list[bool]
+) -> None:
+    first, projection, dynamic = example(seed)
+    got = target_images(first, projection, dynamic, torch.tensor(moving))
+    for b in range(3):
+        for v in range(4):
+            for u in range(5):
+                out = moving[b] and bool(dynamic[b, 0, v, u])
+                assert got.masked[b, 0, v, u] == out
+                for c in range(2):
+                    assert got.image[b, c, v, u] == (0 if out else first[b, c, v, u])
+                    assert got.projection[b, c, v, u] == (0 if out else projection[b, c, v, u])
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_one_decision_serves_every_image(moving: bool) -> None:
+    first, projection, dynamic = example(1)
+    one = target_images(first, projection, dynamic, moving)
+    each = target_images(first, projection, dynamic, torch.full((3,), moving))
+    for a, b in zip(one, each, strict=True):
+        assert torch.equal(a, b)
+    assert one.masked.any() == moving
+
+
+def test_nothing_is_written_into_the_inputs() -> None:
+    first, projection, dynamic = example(2)
+    before = [x.clone() for x in (first, projection, dynamic)]
+    target_images(first, projection, dynamic, True)
+    for a, b in zip(before, (first, projection, dynamic), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_masked_positions_get_no_gradient() -> None:
+    first, projection, dynamic = example(3)
+    projection.requires_grad_()
+    got = target_images(first, projection, dynamic, True)
+    got.projection.sum().backward()
+    assert projection.grad is not None
+    assert torch.equal(projection.grad, (~dynamic).expand(3, 2, 4, 5).float())

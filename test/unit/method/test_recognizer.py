@@ -19,7 +19,7 @@ from depth_recog.method.geometry import se3
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.loss import photometric
 from depth_recog.method.masking import PresetRules
-from depth_recog.method.observation import Step, moving_map
+from depth_recog.method.pair import Step, moving_map
 from depth_recog.method.pose.epipolar import EpipolarEstimator
 from depth_recog.method.pose.estimator import PoseEstimate, PosePair
 from depth_recog.method.pose.pnp import PnpEstimator

@@ -12,13 +12,7 @@ from steps import Float, alone, estimate, paired, rigid
 
 from depth_recog.method.geometry.se3 import exp_twist, log_twist
 from depth_recog.method.pose.estimator import PoseEstimate
-from depth_recog.method.trajectory import (
-    AGREEING_PAIRS,
-    DEPTH_SHARE,
-    HORIZON_S,
-    Place,
-    Trajectory,
-)
+from depth_recog.method.trajectory import AGREEING_PAIRS, DEPTH_SHARE, HORIZON_S, Place, Trajectory
 
 PROPERTY = settings(deadline=None, max_examples=40, derandomize=True, database=None)
 SECOND = 10**9

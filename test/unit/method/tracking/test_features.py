@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.method.tracking import features
-from depth_recog.method.tracking.correspondences import at
 from depth_recog.method.tracking.features import find_features
+from depth_recog.method.tracking.tracks import at
 
 PROPERTY = settings(deadline=None, max_examples=40, derandomize=True, database=None)
 Grey = NDArray[np.uint8]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The score against the two hypotheses' densities, written out; velocity, memory, neighbours."""
+"""The score against the two hypotheses' densities, written out; the velocity."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from depth_recog.method.gate import evidence
-from depth_recog.method.gate.evidence import Evidence
-from depth_recog.method.gate.residual import Residual
 from depth_recog.method.settings import Settings
 
 PROPERTY = settings(deadline=None, max_examples=30, derandomize=True, database=None)
@@ -29,30 +27,30 @@ def by_motion(u: float, v: float, depth: float) -> Float:
 
 
 def views(rng: np.random.Generator, count: int, seconds: float = 0.1) -> tuple[Float, Float, Float]:
-    """J (count, 2), B (count, 2, 3), A (count, 2, 6) of one thing, as a camera drives past it."""
-    J, B, A = [], [], []
+    """J (count, 2), B (count, 2, 3), A (count, 2, 6) of an object that a camera drives past."""
+    J, B = [], []
     for i in range(count):
         depth = 20 - 8 * seconds * i
         u, v = 1200 / depth, 300 / depth
         b = by_motion(u, v, depth)
         J.append(b @ (np.array((u, v, FOCAL)) / FOCAL * (depth + 8 * seconds)))
         B.append(b)
-        A.append(rng.normal(0, 50, (2, 6)))
-    return np.array(J), np.array(B), np.array(A)
-
-
-def seen(e: Float, J: Float, B: Float, A: Float) -> Residual:
-    return Residual(e, J, B, A)
+    A = np.concatenate((rng.normal(0, 50, (count, 2, 3)), B), 2)
+    return np.array(J), np.array(B), A
 
 
 def gathered(
     e: Float, J: Float, B: Float, A: Float, seconds: float = 0.1, pose: Float = CERTAIN
 ) -> tuple[Float, Float]:
-    """The summed information (1, 4, 4), (1, 4) of one feature's displacements, one at a time."""
+    """The summed information (1, 4, 4), (1, 4) of one feature's displacements, one at a time.
+
+    The translation's columns of A are B.
+    """
+    A = np.concatenate((A[:, :, :3], B), 2)
     information, vector = np.zeros((1, 4, 4)), np.zeros((1, 4))
     for i in range(len(e)):
-        one = seen(e[i : i + 1], J[i : i + 1], B[i : i + 1], A[i : i + 1])
-        more = evidence.displaced(one, seconds, pose, np.ones((1, 1)))
+        one = e[i : i + 1], J[i : i + 1], A[i : i + 1]
+        more = evidence.information_of(*one, seconds, pose, np.ones((1, 1)))
         information += more[0]
         vector += more[1]
     return information, vector
@@ -79,22 +77,23 @@ def slow_score(
     seconds: float,
     pose: Float,
     along: Float,
-    depth_deviation: float,
+    depth_std: float,
 ) -> float:
     """Twice the log Bayes factor: all displacements as one Gaussian vector, each hypothesis."""
     count = len(e)
+    A = np.concatenate((A[:, :, :3], B), 2)
     noise = np.zeros((2 * count, 2 * count))
     for i in range(count):
-        own = evidence.PIXEL_DEVIATION**2 * np.eye(2) + A[i] @ pose @ A[i].T
+        own = evidence.PIXEL_STD**2 * np.eye(2) + A[i] @ pose @ A[i].T
         noise[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] = own * seconds / evidence.STANDARD_GAP_S
     by_depth = J.reshape(-1, 1)
     by_speed = (B * seconds).reshape(-1, 3)
-    still = noise + depth_deviation**2 * by_depth @ by_depth.T
+    still = noise + depth_std**2 * by_depth @ by_depth.T
     x = e.reshape(-1)
     covariances = [
-        evidence.SPEED_DEVIATION**2 * np.eye(3),
-        evidence.ALONG_DEVIATION**2 * np.outer(along, along)
-        + evidence.SIDEWAYS_DEVIATION**2 * (np.eye(3) - np.outer(along, along)),
+        evidence.SPEED_STD**2 * np.eye(3),
+        evidence.ALONG_STD**2 * np.outer(along, along)
+        + evidence.SIDEWAYS_STD**2 * (np.eye(3) - np.outer(along, along)),
     ]
     densities = [log_density(x, still + by_speed @ V @ by_speed.T) for V in covariances]
     moving = np.log(np.mean(np.exp(np.array(densities) - max(densities)))) + max(densities)
@@ -112,7 +111,7 @@ def slow_score(
     st.sampled_from([0.05, 0.15, 0.3]),
 )
 def test_the_score_is_the_bayes_factor(
-    seed: int, count: int, seconds: float, depth_deviation: float
+    seed: int, count: int, seconds: float, depth_std: float
 ) -> None:
     rng = np.random.default_rng(seed)
     J, B, A = views(rng, count, seconds)
@@ -122,15 +121,15 @@ def test_the_score_is_the_bayes_factor(
     pose = root @ root.T
     along = direction(rng)
     information, vector = gathered(e, J, B, A, seconds, pose)
-    got = evidence.score(information, vector, along, depth_deviation)
-    expected = slow_score(e, J, B, A, seconds, pose, along, depth_deviation)
+    got = evidence.score(information, vector, along, depth_std)
+    expected = slow_score(e, J, B, A, seconds, pose, along, depth_std)
     assert got.shape == (1,)
     assert got[0] == pytest.approx(expected, rel=1e-8, abs=1e-8)
     several = evidence.score(
         np.repeat(information, 3, 0),
         np.repeat(vector, 3, 0),
         along,
-        np.array((0.01, depth_deviation, 1.0)),
+        np.array((0.01, depth_std, 1.0)),
     )
     assert several[1] == pytest.approx(got[0]), "each with its own deviation"
     assert len(set(several)) == 3
@@ -236,11 +235,13 @@ def test_neighbours_that_disagree_are_believed_less() -> None:
     J, B, A = views(np.random.default_rng(0), 2)
     B[1], J[1] = B[0], J[0]
     e = np.array([[3.0, 0], [-3.0, 0]])
-    information, _ = evidence.displaced(seen(e, J, B, A), 0.1, CERTAIN, np.ones((2, 2)))
-    alone, _ = evidence.displaced(seen(e, J, B, A), 0.1, CERTAIN, np.eye(2))
-    alike, _ = evidence.displaced(seen(e[:1].repeat(2, 0), J, B, A), 0.1, CERTAIN, np.ones((2, 2)))
+    A[1] = A[0]
+    information, _ = evidence.information_of(e, J, A, 0.1, CERTAIN, np.ones((2, 2)))
+    alone, _ = evidence.information_of(e, J, A, 0.1, CERTAIN, np.eye(2))
+    same = e[:1].repeat(2, 0)
+    alike, _ = evidence.information_of(same, J, A, 0.1, CERTAIN, np.ones((2, 2)))
     np.testing.assert_allclose(alike, alone)
-    spread = evidence.PIXEL_DEVIATION**2 / (evidence.PIXEL_DEVIATION**2 + 9)
+    spread = evidence.PIXEL_STD**2 / (evidence.PIXEL_STD**2 + 9)
     assert information[0, 1, 1] == pytest.approx(alone[0, 1, 1] * spread, rel=1e-6)
 
 
@@ -284,15 +285,15 @@ def test_velocity_is_the_posterior_of_least_squares(seed: int) -> None:
     J, B, A = views(rng, 4)
     e = B @ (rng.normal(0, 2, 3) * 0.1) + rng.normal(0, 0.3, (4, 2))
     information, vector = gathered(e, J, B, A)
-    H = np.concatenate((J[:, :, None], B * 0.1), 2).reshape(-1, 4) / evidence.PIXEL_DEVIATION
+    H = np.concatenate((J[:, :, None], B * 0.1), 2).reshape(-1, 4) / evidence.PIXEL_STD
     along = direction(rng)
-    prior = np.diag([1 / 0.2] + [1 / evidence.SPEED_DEVIATION] * 3)
+    prior = np.diag([1 / evidence.NETWORK_STD] + [1 / evidence.SPEED_STD] * 3)
     # As fast as anything across the camera's way, and as what goes with it besides along it.
-    fast = np.hypot(evidence.SPEED_DEVIATION, evidence.ALONG_DEVIATION)
-    prior[1:, 1:] += np.outer(along, along) * (1 / fast - 1 / evidence.SPEED_DEVIATION)
+    fast = np.hypot(evidence.SPEED_STD, evidence.ALONG_STD)
+    prior[1:, 1:] += np.outer(along, along) * (1 / fast - 1 / evidence.SPEED_STD)
     rows = np.concatenate((H, prior))
-    right = np.concatenate((e.reshape(-1) / evidence.PIXEL_DEVIATION, np.zeros(4)))
-    got, covariance = evidence.velocity(information[0], vector[0], along, 0.2)
+    right = np.concatenate((e.reshape(-1) / evidence.PIXEL_STD, np.zeros(4)))
+    got, covariance = evidence.velocity(information[0], vector[0], along)
     np.testing.assert_allclose(got, np.linalg.lstsq(rows, right)[0][1:], atol=1e-7)
     np.testing.assert_allclose(covariance, np.linalg.inv(rows.T @ rows)[1:, 1:], atol=1e-7)
 
@@ -304,123 +305,3 @@ def test_a_speed_the_camera_s_way_is_not_pulled_to_rest() -> None:
     wide, covariance = evidence.velocity(information[0], vector[0], AHEAD)
     assert narrow[2] < wide[2] == pytest.approx(8.0, abs=3.0)
     assert np.sqrt(covariance[2, 2]) > 0.5, "a wrong depth explains some of it"
-
-
-# --- memory ---------------------------------------------------------------------------------------
-
-
-def some(ids: list[int], seed: int = 0) -> Evidence:
-    rng = np.random.default_rng(seed)
-    root = rng.normal(size=(len(ids), 4, 4))
-    vectors = rng.normal(size=(len(ids), 4))
-    return Evidence(np.array(ids), root @ np.swapaxes(root, 1, 2), vectors)
-
-
-def test_evidence_fades_and_follows_its_feature() -> None:
-    old = some([2, 3, 5, 9])
-    got = evidence.remembered(old, np.array([3, 4, 9, 11]), evidence.MEMORY_S)
-    assert got.ids.tolist() == [3, 4, 9, 11]
-    np.testing.assert_allclose(got.information[[0, 2]], old.information[[1, 3]] / np.e)
-    np.testing.assert_allclose(got.vector[[0, 2]], old.vector[[1, 3]] / np.e)
-    assert not got.information[[1, 3]].any()
-    assert not got.vector[[1, 3]].any()
-
-
-@PROPERTY
-@given(st.floats(0, 2), st.floats(0, 2))
-def test_two_short_times_are_one_long_one(one: float, two: float) -> None:
-    old, ids = some([0, 1]), np.array([0, 1])
-    twice = evidence.remembered(evidence.remembered(old, ids, one), ids, two)
-    once = evidence.remembered(old, ids, one + two)
-    np.testing.assert_allclose(twice.information, once.information)
-    np.testing.assert_allclose(twice.vector, once.vector)
-
-
-def test_what_is_remembered_is_a_copy() -> None:
-    old = some([0])
-    evidence.remembered(old, np.array([0]), 0.0).information[:] = 7
-    assert not (old.information == 7).any()
-
-
-# --- neighbour weights ----------------------------------------------------------------------------
-
-
-def crowd(seed: int, count: int = 25) -> tuple[Float, Float, NDArray[np.uint8]]:
-    rng = np.random.default_rng(seed)
-    pixels = rng.uniform(0, 60, (count, 2)).astype(np.float32)
-    depth = rng.uniform(3, 40, count).astype(np.float32)
-    return pixels, depth, rng.integers(1, 3, count).astype(np.uint8)
-
-
-@PROPERTY
-@given(st.integers(0, 10_000))
-def test_neighbourhood_is_what_a_loop_says(seed: int) -> None:
-    pixels, depth, categories = crowd(seed)
-    got = evidence.neighbour_weights(pixels, depth, categories, FOCAL)
-    assert got.dtype == np.float64
-    assert (np.diag(got) == 1).all()
-    for i in range(len(depth)):
-        reach = max(evidence.LEAST_REACH, FOCAL * evidence.REACH / depth[i])
-        for j in range(len(depth)):
-            apart = np.hypot(*(pixels[i] - pixels[j])) / reach
-            logs = np.log(depth[i] / depth[j]) / evidence.DEPTH_REACH
-            square = apart**2 + logs**2
-            if categories[i] != categories[j] or square > 16.01:
-                assert got[i, j] == 0, "exactly"
-            elif square < 15.99:
-                assert got[i, j] == pytest.approx(np.exp(-0.5 * square), rel=1e-3)
-
-
-def test_neighbours_of_one_depth_count_alike_in_both_pools() -> None:
-    pixels, _, categories = crowd(2)
-    weights = evidence.neighbour_weights(pixels, np.full(25, 8, np.float32), categories, FOCAL)
-    np.testing.assert_allclose(weights, weights.T, rtol=1e-5)
-    assert 0.1 < (weights > 0).mean() < 1
-
-
-@PROPERTY
-@given(st.integers(0, 10_000))
-def test_pooled_evidence_is_a_bounded_sum(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    pixels, depth, categories = crowd(seed)
-    weights = evidence.neighbour_weights(pixels, depth, categories, FOCAL)
-    own = some(list(range(25)), seed)
-    blank = rng.random(25) < 0.4
-    own.information[blank] = 0
-    own.vector[blank] = 0
-    together, enough = evidence.pooled(own, weights)
-    for i in range(25):
-        own_weights = np.where(blank, 0.0, weights[i])
-        count = own_weights.sum()
-        own_weights *= min(count, evidence.MOST_WEIGHT) / max(count, 1e-9)
-        assert own_weights.sum() <= evidence.MOST_WEIGHT + 1e-9
-        expected = sum(w * m for w, m in zip(own_weights, own.information, strict=True))
-        np.testing.assert_allclose(together.information[i], expected, atol=1e-9)
-        expected = sum(w * v for w, v in zip(own_weights, own.vector, strict=True))
-        np.testing.assert_allclose(together.vector[i], expected, atol=1e-9)
-        assert enough[i] == (not blank[i] and count >= 1.5)
-
-
-def test_a_feature_by_itself_is_not_enough() -> None:
-    """Slips happen to single features."""
-    together, enough = evidence.pooled(some([0, 1]), np.eye(2))
-    assert enough.tolist() == [False, False]
-    assert together.ids.tolist() == [0, 1]
-    _, enough = evidence.pooled(evidence.nothing(np.arange(4)), np.ones((4, 4)))
-    assert not enough.any()
-
-
-def test_nobody_is_no_error() -> None:
-    none = np.zeros(0, np.int64)
-    blank = evidence.nothing(none)
-    assert len(evidence.remembered(blank, none, 0.1).ids) == 0
-    assert len(evidence.remembered(some([1]), none, 0.1).ids) == 0
-    zero = np.zeros(0, np.float32)
-    weights = evidence.neighbour_weights(
-        np.zeros((0, 2), np.float32), zero, none.astype(np.uint8), FOCAL
-    )
-    assert weights.shape == (0, 0)
-    together, enough = evidence.pooled(blank, weights)
-    assert together.information.shape == (0, 4, 4)
-    assert enough.shape == (0,)
-    assert evidence.score(together.information, together.vector, AHEAD, np.zeros(0)).shape == (0,)

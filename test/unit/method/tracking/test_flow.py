@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Optical flow on a shifted picture, whose answer is known, and on the synthetic street."""
+"""Optical flow on a shifted picture and on the synthetic street; correspondences under masks."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.method.tracking.features import find_features
-from depth_recog.method.tracking.flow import optical_flow
+from depth_recog.method.tracking.tracks import Correspondences, at, optical_flow
 
+PROPERTY = settings(deadline=None, max_examples=40, derandomize=True, database=None)
 Grey = NDArray[np.uint8]
 
 
@@ -96,3 +99,41 @@ def test_the_street_moves_as_its_truth_says() -> None:
     # Measured 0.2 px; beyond a pixel are edges of objects in front of other objects.
     assert np.median(error) < 0.4
     assert np.mean(error > 1) < 0.15
+
+
+# --- correspondences ------------------------------------------------------------------------------
+
+
+def correspondences(first: list, second: list, tried: int | None = None) -> Correspondences:
+    ends = [np.array(x, np.float32).reshape(-1, 2) for x in (first, second)]
+    return Correspondences(ends[0], ends[1], len(ends[0]) if tried is None else tried)
+
+
+@PROPERTY
+@given(st.integers(0, 10_000))
+def test_at_takes_the_nearest_pixel_and_clips(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    image = rng.random((5, 8))
+    pixels = rng.uniform((-3, -3), (11, 8), (20, 2)).astype(np.float32)
+    got = at(image, pixels)
+    for value, (u, v) in zip(got, pixels, strict=True):
+        column, row = min(max(round(float(u)), 0), 7), min(max(round(float(v)), 0), 4)
+        assert value == image[row, column]
+
+
+def test_within_asks_both_ends() -> None:
+    keep1, keep2 = np.ones((4, 6), bool), np.ones((4, 6), bool)
+    keep1[1, 2] = keep2[3, 4] = False
+    all_of_them = correspondences(
+        [[2, 1], [1, 2], [0, 0], [5, 3]], [[3, 1], [4, 3], [1, 0], [5, 2]], tried=9
+    )
+    kept = all_of_them.within(keep1, keep2)
+    assert kept.first.tolist() == [[0, 0], [5, 3]]
+    assert kept.second.tolist() == [[1, 0], [5, 2]]
+    assert (len(kept), kept.tried) == (2, 3)
+
+
+def test_median_motion_is_that_of_the_displacements_lengths() -> None:
+    three = correspondences([[0, 0], [5, 5], [9, 1]], [[3, 4], [5, 6], [9, 11]])
+    assert three.median_motion == 5
+    assert correspondences([], []).median_motion == 0

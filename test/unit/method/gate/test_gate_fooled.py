@@ -17,7 +17,7 @@ from gate_streams import BUILDING, CAR, ROAD, Shot, gain, play, retimed, shots, 
 
 from depth_recog.method.gate.by_image import Motion
 from depth_recog.method.masking import dilated
-from depth_recog.method.observation import Step
+from depth_recog.method.pair import Step
 
 STEP = 100_000_000
 

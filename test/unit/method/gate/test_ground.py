@@ -141,16 +141,18 @@ class Street:
     def __post_init__(self) -> None:
         self.depth = road_of(LEVEL)
         self.bottom = round(CAMERA.cy + CAMERA.fy * LEVEL.height / self.distance + 0.5)
-        self.things = np.zeros((128, 416), bool)
-        self.things[50 : self.bottom, 180:240] = True
-        self.depth[self.things] = self.distance
-        self.ground: Mask = np.isfinite(self.depth) & ~self.things
+        self.objects = np.zeros((128, 416), bool)
+        self.objects[50 : self.bottom, 180:240] = True
+        self.depth[self.objects] = self.distance
+        self.ground: Mask = np.isfinite(self.depth) & ~self.objects
         self.features = np.array([[190.0, 60.0], [210.0, self.bottom - 3.0]], np.float32)
 
     def witness(self, plane: Plane | None = LEVEL) -> tuple[NDArray[np.float32], Float]:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            return contact_depth(self.features, self.depth, self.things, self.ground, plane, CAMERA)
+            return contact_depth(
+                self.features, self.depth, self.objects, self.ground, plane, CAMERA
+            )
 
     def doubt(self) -> float:
         """Standard deviation of the contact's log depth, by numeric differentiation."""
@@ -160,7 +162,7 @@ class Street:
             return float(np.log(LEVEL.height * CAMERA.fy / (at - CAMERA.cy)))
 
         by_row = (log(row + 1e-4) - log(row - 1e-4)) / 2e-4
-        return float(np.hypot(ground.CONTACT_DEVIATION, ground.CONTACT_PIXELS * by_row))
+        return float(np.hypot(ground.CONTACT_STD, ground.CONTACT_PIXELS * by_row))
 
 
 @pytest.mark.parametrize("distance", [6.5, 8.0, 15.0])
@@ -170,7 +172,7 @@ def test_a_right_depth_is_confirmed(distance: float) -> None:
     assert depth.dtype == np.float32
     np.testing.assert_allclose(depth, distance, rtol=0.5 / (street.bottom - CAMERA.cy))
     np.testing.assert_allclose(deviation, street.doubt(), rtol=1e-6)
-    assert street.doubt() < ground.CONTACT_DEVIATION + 0.03
+    assert street.doubt() < ground.CONTACT_STD + 0.03
 
 
 @pytest.mark.parametrize("wrong", [8.0, 1.15, 0.85, 0.3])
@@ -200,7 +202,7 @@ def unwitnessed(street: Street, plane: Plane | None = LEVEL) -> None:
     own = street.depth[[60, street.bottom - 3], [190, 210]]
     depth, deviation = street.witness(plane)
     np.testing.assert_array_equal(depth, own)
-    np.testing.assert_array_equal(deviation, ground.NETWORK_DEVIATION)
+    np.testing.assert_array_equal(deviation, ground.NETWORK_STD)
 
 
 def test_without_a_plane_there_is_no_witness() -> None:
@@ -230,10 +232,10 @@ def test_what_stands_before_it_is_no_witness() -> None:
     street.features = np.array([[190.0, 60.0]], np.float32)
     depth, deviation = street.witness()
     assert depth[0] == 10
-    assert deviation[0] == ground.NETWORK_DEVIATION
+    assert deviation[0] == ground.NETWORK_STD
     street.features = np.array([[190.0, 70.0]], np.float32)
     depth, deviation = street.witness()
-    assert deviation[0] < ground.NETWORK_DEVIATION, "the one before is witnessed"
+    assert deviation[0] < ground.NETWORK_STD, "the one before is witnessed"
     assert depth[0] == pytest.approx(7, rel=0.1)
 
 
@@ -246,7 +248,7 @@ def test_a_contact_above_the_horizon_is_none() -> None:
     street.features = np.array([[190.0, 30.0]], np.float32)
     depth, deviation = street.witness()
     assert depth[0] == 10
-    assert deviation[0] == ground.NETWORK_DEVIATION
+    assert deviation[0] == ground.NETWORK_STD
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, -1.0])
@@ -255,7 +257,7 @@ def test_a_depth_that_is_none_stays_so(value: float) -> None:
     street.depth[street.objects] = value
     depth, deviation = street.witness()
     np.testing.assert_array_equal(depth, np.float32(value))
-    np.testing.assert_array_equal(deviation, ground.NETWORK_DEVIATION)
+    np.testing.assert_array_equal(deviation, ground.NETWORK_STD)
 
 
 def test_nobody_is_no_error() -> None:

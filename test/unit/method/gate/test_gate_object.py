@@ -14,7 +14,7 @@ from gate_streams import CAR, Shot, Stream, check, play, retimed, shots
 from depth_recog.errors import ConfigurationError
 from depth_recog.method.gate.by_image import Motion
 from depth_recog.method.gate.by_object import ObjectGate, Past
-from depth_recog.method.gate.evidence import SPEED_DEVIATION
+from depth_recog.method.gate.evidence import SPEED_STD
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import PresetRules
 from depth_recog.method.observation import Observation
@@ -119,7 +119,7 @@ def test_the_published_matrices_are_those_of_the_likeliest_mover() -> None:
     np.testing.assert_allclose(difference[:3, 3], np.abs(likeliest.velocity) * pair.seconds)
     assert not difference[:3, :3].any()
     assert (difference > pair.thresholds).any(), "some element is above its threshold"
-    limits = (3 * likeliest.deviation + 0.3) * pair.seconds
+    limits = (3 * likeliest.velocity_std + 0.3) * pair.seconds
     np.testing.assert_allclose(pair.thresholds[:3, 3], limits)
 
 
@@ -262,7 +262,7 @@ def test_things_are_expected_to_go_the_cameras_way(way: tuple[float, ...], beyon
     gate.update(frames[0], ())
     pose = PoseEstimate(motion, True, covariance=1e-8 * np.eye(6))
     (region,) = gate.update(frames[1], [Past(frames[0], pose)]).regions
-    assert (region.deviation[2] > SPEED_DEVIATION) == beyond
+    assert (region.velocity_std[2] > SPEED_STD) == beyond
 
 
 # --- time -----------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from depth_recog.method.gate import regions
 from depth_recog.method.gate.by_image import Motion
-from depth_recog.method.gate.regions import GateResult, Region
+from depth_recog.method.gate.result import GateResult, Region
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.pose.estimator import PoseEstimate
 

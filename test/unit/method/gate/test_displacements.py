@@ -1,30 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The residual and its derivatives, against numeric differentiation and exact scenes."""
+"""Displacements and their derivatives, against numeric differentiation and exact scenes."""
 
 from __future__ import annotations
 
 import warnings
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from steps import rigid
 
-from depth_recog.method.gate.residual import Residual, residual
+from depth_recog.method.gate import evidence
 from depth_recog.method.geometry.camera import Camera
 
 PROPERTY = settings(deadline=None, max_examples=30, derandomize=True, database=None)
 CAMERA = Camera(width=416, height=128, fx=241.7, fy=290.3, cx=204.0, cy=58.8)
 Float = NDArray[np.float64]
-
-
-def rigid(rotation: object, translation: object) -> Float:
-    T = np.eye(4)
-    T[:3, :3] = cv2.Rodrigues(np.asarray(rotation, np.float64))[0]
-    T[:3, 3] = translation
-    return T
 
 
 def seen(points: Float) -> Float:
@@ -47,14 +41,22 @@ def some(seed: int, count: int = 20) -> tuple[Float, NDArray[np.float32], NDArra
     return T, pixels, rng.integers(16, 320, count).astype(np.float32) / 4
 
 
-def of(T: Float, first: object, second: object, depth: object) -> Residual:
-    return residual(
-        T,
-        np.asarray(first, np.float32),
-        np.asarray(second, np.float32),
-        np.asarray(depth, np.float32),
-        CAMERA,
-    )
+class Of(NamedTuple):
+    """e, J and A of correspondences."""
+
+    error: Float
+    by_depth: Float
+    by_pose: Float
+
+    @property
+    def by_motion(self) -> Float:
+        """B."""
+        return self.by_pose[:, :, 3:]
+
+
+def of(T: Float, *correspondences: object) -> Of:
+    first, second, depth = (np.asarray(values, np.float32) for values in correspondences)
+    return Of(*evidence.displacements(T, first, second, depth, CAMERA))
 
 
 @PROPERTY
@@ -78,7 +80,6 @@ def test_derivatives_are_numeric_ones(seed: int) -> None:
     for axis, unit in enumerate(np.eye(3)):
         # `unit` is bound in time: each is used within its own turn of the loop.
         moved = by(lambda s, unit=unit: turned + T[:3, 3] + s * unit)
-        close(got.by_motion[:, :, axis], moved)
         close(got.by_pose[:, :, 3 + axis], moved)
         turning = by(lambda s, unit=unit: turned @ rigid(s * unit, 0)[:3, :3].T + T[:3, 3])
         close(got.by_pose[:, :, axis], turning)
@@ -92,13 +93,13 @@ def test_what_stands_has_none(seed: int) -> None:
     ends = seen(points @ T[:3, :3].T + T[:3, 3])
     got = of(T, pixels, ends, depth)
     # What float32 pixels allow.
-    np.testing.assert_allclose(got.pixels, 0, atol=1e-6 * (1 + np.abs(ends).max()))
+    np.testing.assert_allclose(got.error, 0, atol=1e-6 * (1 + np.abs(ends).max()))
 
 
 def test_exactly_none_without_motion() -> None:
     _, pixels, depth = some(1)
     got = of(np.eye(4), pixels, pixels, depth)
-    np.testing.assert_allclose(got.pixels, 0, atol=1e-12)
+    np.testing.assert_allclose(got.error, 0, atol=1e-12)
     np.testing.assert_allclose(got.by_depth, 0, atol=1e-12)
 
 
@@ -113,7 +114,7 @@ def test_a_motion_of_its_own_shows_along_b(seed: int) -> None:
     errors = []
     for scale in (1.0, 0.5):
         got = of(T, pixels, seen(points + scale * tau), depth)
-        errors.append(np.abs(got.pixels - got.by_motion @ (scale * tau)).max())
+        errors.append(np.abs(got.error - got.by_motion @ (scale * tau)).max())
     size = np.abs(got.by_motion @ tau).max()
     assert errors[0] < 0.05 * size
     assert errors[1] < 0.3 * errors[0] + 1e-4
@@ -124,9 +125,9 @@ def test_signs_in_words() -> None:
     T = rigid((0, 0, 0), (0, 0, -1))
     pixel, depth = np.array([[304.0, 98.8]]), np.array([11.0])
     place = lifted(pixel, depth) @ T[:3, :3].T + T[:3, 3]
-    right = of(T, pixel, seen(place + (0.5, 0, 0)), depth).pixels[0]
-    down = of(T, pixel, seen(place + (0, 0.5, 0)), depth).pixels[0]
-    nearer = of(T, pixel, seen(place - (0, 0, 0.5)), depth).pixels[0]
+    right = of(T, pixel, seen(place + (0.5, 0, 0)), depth).error[0]
+    down = of(T, pixel, seen(place + (0, 0.5, 0)), depth).error[0]
+    nearer = of(T, pixel, seen(place - (0, 0, 0.5)), depth).error[0]
     assert right == pytest.approx((0.5 * CAMERA.fx / 10, 0), abs=1e-4)
     assert down == pytest.approx((0, 0.5 * CAMERA.fy / 10), abs=1e-4)
     assert (nearer > 1).all()
@@ -139,8 +140,8 @@ def test_a_wrong_depth_shows_along_j() -> None:
     delta = 0.01
     ends = seen((points * np.exp(delta)) @ T[:3, :3].T + T[:3, 3])
     got = of(T, pixels, ends, depth)
-    np.testing.assert_allclose(got.pixels, got.by_depth * delta, atol=0.03 * np.abs(ends).max() / 9)
-    assert np.sign(got.pixels[np.abs(got.by_depth) > 5]).tolist() == (
+    np.testing.assert_allclose(got.error, got.by_depth * delta, atol=0.03 * np.abs(ends).max() / 9)
+    assert np.sign(got.error[np.abs(got.by_depth) > 5]).tolist() == (
         np.sign(got.by_depth[np.abs(got.by_depth) > 5]).tolist()
     )
 
@@ -159,4 +160,4 @@ def test_what_ends_behind_the_camera_proves_nothing(length: float) -> None:
 def test_nobody_is_no_error() -> None:
     none = np.zeros((0, 2))
     got = of(np.eye(4), none, none, np.zeros(0))
-    assert [part.shape for part in got] == [(0, 2), (0, 2), (0, 2, 3), (0, 2, 6)]
+    assert [part.shape for part in got] == [(0, 2), (0, 2), (0, 2, 6)]

@@ -13,10 +13,16 @@ from numpy.typing import NDArray
 
 from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.method.masking import PresetRules, dilated
-from depth_recog.method.tracking import tracks
-from depth_recog.method.tracking.correspondences import Correspondences, at
-from depth_recog.method.tracking.flow import optical_flow
-from depth_recog.method.tracking.tracks import STATIC, Tracks, as_bright_as, none_yet
+from depth_recog.method.tracking import features, tracks
+from depth_recog.method.tracking.tracks import (
+    STATIC,
+    Correspondences,
+    Tracks,
+    as_bright_as,
+    at,
+    none_yet,
+    optical_flow,
+)
 
 PROPERTY = settings(deadline=None, max_examples=25, derandomize=True, database=None)
 Grey = NDArray[np.uint8]
@@ -29,7 +35,7 @@ def grey_of(image: Grey) -> Grey:
 
 def follow(known: Tracks, before: Grey, grey: Grey, categories: Grey) -> Tracks:
     near = dilated(categories > STATIC, 2)
-    return tracks.follow(known, before, grey, categories, near)
+    return features.follow(known, before, grey, categories, near)
 
 
 def picture(seed: int = 0) -> Grey:
@@ -120,7 +126,7 @@ def test_correspondences_are_the_features_that_both_frames_have(seed: int, right
     np.testing.assert_array_equal(found.second, [two[number][0] for number in both])
     inner = (found.first[:, 0] > 12) & (found.first[:, 0] < SHAPE[1] - 12)
     np.testing.assert_allclose((found.second - found.first)[inner, 0], right, atol=0.3)
-    some, others = tracks.common(first, second)
+    some, others = tracks.shared(first.ids, second.ids)
     np.testing.assert_array_equal(first.ids[some], second.ids[others])
     assert second.lost == pytest.approx(
         1 - len(optical_flow(picture(seed % 5), as_bright_as(picture(seed % 5), now_picture),
@@ -186,7 +192,7 @@ def test_lost_is_the_share_that_was_not_found(monkeypatch: pytest.MonkeyPatch) -
         return Correspondences(features[rows], features[rows], len(features), rows)
 
     known = follow(none_yet(), picture(0), picture(0), categories_of())
-    monkeypatch.setattr(tracks, "optical_flow", half)
+    monkeypatch.setattr(features, "optical_flow", half)
     now = follow(known, picture(0), picture(0), categories_of())
     assert now.lost == pytest.approx(0.5, abs=0.01)
     assert set(known.ids[::2].tolist()) <= set(now.ids.tolist())

@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from depth_recog.method.geometry import se3
 from depth_recog.method.geometry.camera import Camera
-from depth_recog.method.pose.refinement import CELLS, Refined, cells_of, linearised, refine
+from depth_recog.method.pose.refinement import (
+    CELLS,
+    Refined,
+    cells_of,
+    linearised,
+    median,
+    refine,
+    robust_std,
+)
 
 PROPERTY = settings(deadline=None, max_examples=25, derandomize=True, database=None)
 CAMERA = Camera(width=416, height=128, fx=241.7, fy=246.3, cx=204.0, cy=58.8)
@@ -65,7 +73,7 @@ def draw(
 def refined(seed: int, error: DepthError = exact, outliers: float = 0.0) -> Refined:
     points, seen, first = draw(seed, error, outliers)
     start = matrix((0.006, -0.018, 0.004, 0.05, -0.0, -0.8))
-    return refine(points, seen, cells_of(first, CAMERA.width), start, CAMERA)
+    return refine(points, seen, first, start, CAMERA)
 
 
 def off(estimate: Float) -> Float:
@@ -112,9 +120,9 @@ def test_points_behind_the_camera_have_no_say() -> None:
     points[:50, 2] = -5.0
     T = matrix(MOTION)
     assert linearised(points.T, seen.T, T, CAMERA)[3].tolist() == [False] * 50 + [True] * 250
-    found = refine(points, seen, cells_of(first, CAMERA.width), T, CAMERA)
+    found = refine(points, seen, first, T, CAMERA)
     assert not found.inliers[:50].any()
-    others = refine(points[50:], seen[50:], cells_of(first, CAMERA.width)[50:], T, CAMERA)
+    others = refine(points[50:], seen[50:], first[50:], T, CAMERA)
     np.testing.assert_allclose(found.T_second_from_first, others.T_second_from_first, atol=1e-3)
 
 
@@ -123,7 +131,7 @@ def test_a_camera_that_rolls_by_half_a_turn_is_followed() -> None:
     points, _, first = draw(0)
     T = matrix((0.0, 0.0, 2.5, 0.1, 0.05, -0.9))
     start = matrix((0.02, -0.02, 2.48, 0.1, 0.05, -0.8))
-    found = refine(points, project(points, T), cells_of(first, CAMERA.width), start, CAMERA)
+    found = refine(points, project(points, T), first, start, CAMERA)
     np.testing.assert_allclose(found.T_second_from_first, T, atol=1e-5)
 
 
@@ -183,11 +191,11 @@ def test_the_covariance_covers(error: DepthError) -> None:
 @given(st.floats(0.01, 100.0), st.integers(0, 100))
 def test_the_depths_unit_is_that_of_translation_and_covariance(scale: float, seed: int) -> None:
     points, seen, first = draw(seed, independent)
-    start, cells = matrix(MOTION), cells_of(first, CAMERA.width)
-    one = refine(points, seen, cells, start, CAMERA)
+    start = matrix(MOTION)
+    one = refine(points, seen, first, start, CAMERA)
     larger = start.copy()
     larger[:3, 3] *= scale
-    other = refine(points * scale, seen, cells, larger, CAMERA)
+    other = refine(points * scale, seen, first, larger, CAMERA)
     units = np.array([1, 1, 1, scale, scale, scale])
     np.testing.assert_allclose(
         other.T_second_from_first[:3, :3], one.T_second_from_first[:3, :3], atol=1e-9
@@ -212,3 +220,21 @@ def test_cells_are_squares_of_a_share_of_the_width() -> None:
     assert len({a, c, d}) == 3
     everywhere = np.stack(np.meshgrid(np.arange(416), np.arange(128)), 2).reshape(-1, 2)
     assert len(np.unique(cells_of(everywhere.astype(np.float32), 416))) == CELLS * 4
+
+
+# --- robust statistics ------------------------------------------------------------------------
+
+
+@PROPERTY
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40))
+def test_the_median_is_numpys(values: list[float]) -> None:
+    given_ = np.array(values)
+    assert median(given_) == pytest.approx(float(np.median(given_)), rel=1e-12)
+    np.testing.assert_array_equal(given_, values, "the values stay as they are")
+
+
+def test_the_deviation_is_a_normal_distributions_and_outliers_hardly_move_it() -> None:
+    values = np.random.default_rng(0).normal(5, 0.3, 100_001)
+    assert robust_std(values) == pytest.approx(0.3, rel=0.02)
+    values[::20] = 1e6
+    assert robust_std(values) == pytest.approx(0.3, rel=0.1)
