@@ -76,20 +76,13 @@ class ManagedNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
                 self.failed = True
                 raise DepthRecogError(f"{self.get_name()} did not start: see the error above")
 
-    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Return to `unconfigured` after an exception in a transition."""
-        self.release()
-        return TransitionCallbackReturn.SUCCESS
-
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Return to `unconfigured`."""
+        """Free everything: at cleanup, at shutdown, and after an exception in a transition."""
         self.release()
         return TransitionCallbackReturn.SUCCESS
 
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Free everything."""
-        self.release()
-        return TransitionCallbackReturn.SUCCESS
+    on_shutdown = on_cleanup
+    on_error = on_cleanup
 
     def guarded(
         self, work: Callable[[], None], undo: Callable[[], object]
