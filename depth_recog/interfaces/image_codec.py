@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """sensor_msgs/Image's bytes to RGB and back: numpy and OpenCV, no ROS.
 
-The nodes' seam (nodes/seam.py) takes it where cv_bridge is missing, the reader of bags always.
+The nodes use it where cv_bridge is missing (nodes/io/seam.py), the readers of bags always.
 """
 
 from __future__ import annotations

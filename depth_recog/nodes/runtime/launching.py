@@ -209,14 +209,12 @@ def failed(event: Any, context: LaunchContext) -> None:
 def _file(values: Values, name: str, default: str) -> str:
     """The file that an argument names, or the default in config/; launch ignores a missing one."""
     given = values[name]
-    if given and not Path(given).is_file():
+    if not given:
+        share = FindPackageShare("depth_recog").find("depth_recog")
+        return str(Path(share) / "config" / default)
+    if not Path(given).is_file():
         raise FileNotFoundError(f"{name}:={given} is not a file")
-    return given or _config(default)
-
-
-def _config(file: str) -> str:
-    share = FindPackageShare("depth_recog").find("depth_recog")
-    return str(Path(share) / "config" / file)
+    return given
 
 
 def _as_strings(parameters: dict[str, Any]) -> dict[str, Any]:
