@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where frames come from: one reader per kind behind one protocol."""
+"""Readers of image sequences: one per kind of source, all with one interface."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boxes around things that can move, as people annotated them or as a scene was made."""
+"""3D bounding boxes of objects, annotated or synthetic."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ _NEAREST = 0.1
 
 @dataclass(frozen=True)
 class Box:
-    """One thing in one frame: an oriented box in the camera's frame.
+    """An oriented box around one object, in the camera's frame.
 
     Attributes:
-        track: the thing's name, the same in every frame of its sequence that shows it.
-        kind: its Cityscapes class, such as "car", "person", "rider" (a person on a bicycle, with
-            the bicycle); "misc" for what can move and has none.
-        T_camera_from_box: (4, 4) float64, metres. The box's frame has its origin at the box's
-            centre, x along the length to the front, y along the width to the left, z along the
-            height upwards.
+        track: the object's identity, the same in all frames of the sequence.
+        kind: Cityscapes class, such as "car", "person", "rider" (a person on a bicycle, with the
+            bicycle); "misc" for objects of other classes.
+        T_camera_from_box: (4, 4) float64, metres. The box's origin is its centre; x points to the
+            front (length), y to the left (width), z up (height).
         size: (length, width, height) in metres.
-        speed: in the world, metres per second, as a horizontal displacement over one second
-            around the frame (less at a track's ends); NaN where it is not known.
-        truncated: the image's border cuts it.
+        speed: metres per second in the world: horizontal displacement over one second around the
+            frame (less at a track's ends); NaN if unknown.
+        truncated: whether the image border cuts the box.
     """
 
     track: str
@@ -45,28 +44,28 @@ class Box:
         return np.asarray((rotation @ local + centre).T)
 
     def contains(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Which points of the camera frame lie within the box.
+        """Tests which points lie within the box.
 
         Args:
-            points: (..., 3), metres.
+            points: (..., 3), metres, camera frame.
 
         Returns:
             (...) bool; False for points that are not finite.
         """
         rotation, centre = self.T_camera_from_box[:3, :3], self.T_camera_from_box[:3, 3]
-        with np.errstate(invalid="ignore"):  # the sky is infinitely far
+        with np.errstate(invalid="ignore"):  # sky points are infinite
             local = np.abs((points - centre) @ rotation)
         return np.asarray((local <= np.array(self.size) / 2).all(-1))
 
     def seen_by(self, camera: Camera) -> Box | None:
-        """The box as a part of a camera's image, whether or not something hides it.
+        """Tests whether the box is within the field of view; occlusion is ignored.
 
         Args:
             camera: intrinsics without distortion.
 
         Returns:
-            The box, `truncated` if it was or if it reaches beyond the image; None where all of it
-            is beside the image or behind the camera.
+            The box, `truncated` if it was or if it extends beyond the image; None if it is
+            outside of the image or behind the camera.
         """
         x, y, z = self.corners().T
         left, right = -0.5 - camera.cx, camera.width - 0.5 - camera.cx
@@ -85,14 +84,14 @@ class Box:
         return replace(self, truncated=bool(self.truncated or outside.any()))
 
     def outline(self, camera: Camera) -> tuple[float, float, float, float] | None:
-        """The upright rectangle around the box's image, clipped to the image's borders.
+        """The axis-aligned rectangle around the projected box, clipped to the image.
 
         Args:
             camera: intrinsics without distortion.
 
         Returns:
-            (left, top, right, bottom) in pixels, or None where a corner is behind the camera or
-            nothing of the box is in the image.
+            (left, top, right, bottom) in pixels; None if a corner is behind the camera or the box
+            is outside of the image.
         """
         x, y, z = self.corners().T
         if z.min() < _NEAREST:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ROS camera_info YAML files, as camera_calibration writes and camera_info_manager reads them."""
+"""ROS camera_info YAML files (camera_calibration writes them, camera_info_manager reads them)."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def read_camera_yaml(path: str | Path) -> Camera:
         camera_matrix: {rows: 3, cols: 3, data: [fx, 0, cx, 0, fy, cy, 0, 0, 1]}
         distortion_model: plumb_bob   # or rational_polynomial, equidistant; plumb_bob if left out
         distortion_coefficients: {rows: 1, cols: 5, data: [k1, k2, p1, p2, k3]}
-        rectification_matrix: ...     # not read: of a single camera it is the identity
-        projection_matrix: ...        # not read: images are taken as the camera gives them
+        rectification_matrix: ...     # ignored: the identity for a single camera
+        projection_matrix: ...        # ignored: images are not rectified yet
 
     Args:
         path: the YAML file.
 
     Returns:
-        The camera; coefficients that are all zero become none where they mean "no distortion".
+        The camera. Coefficients that are all zero are dropped, except for `equidistant`.
 
     Raises:
-        CalibrationError: the file is missing, no YAML, lacks a key, or holds a matrix of another
-            shape, something that is no number, or an uncalibrated (all-zero) camera.
+        CalibrationError: the file is missing or no YAML, a key is missing, a matrix has another
+            shape or a value that is no number, or the camera is uncalibrated (all zeros).
     """
     path = Path(path)
     try:
@@ -61,7 +61,7 @@ def read_camera_yaml(path: str | Path) -> Camera:
         )
     model = content.get("distortion_model", "plumb_bob")
     distortion = tuple(_matrix(content, "distortion_coefficients", path))
-    # All zero means "none" in the polynomial models, but not in equidistant: that is a fisheye.
+    # All zeros mean no distortion in the polynomial models; an equidistant lens stays a fisheye.
     if not any(distortion) and model != "equidistant":
         distortion = ()
     try:
@@ -80,12 +80,12 @@ def read_camera_yaml(path: str | Path) -> Camera:
 
 
 def write_camera_yaml(path: str | Path, camera: Camera, name: str = "camera") -> None:
-    """Writes intrinsics so that camera_info_manager and `read_camera_yaml` read them.
+    """Writes intrinsics as a ROS camera_info YAML.
 
     Args:
-        path: the file, which is replaced if it is there.
-        camera: the intrinsics; all digits are kept.
-        name: camera_name in the file; drivers compare it with their own.
+        path: the file; it is replaced if it exists.
+        camera: the intrinsics, written with all digits.
+        name: camera_name in the file; drivers compare it with theirs.
 
     Raises:
         OutputError: the file cannot be written.
@@ -113,7 +113,7 @@ def write_camera_yaml(path: str | Path, camera: Camera, name: str = "camera") ->
 
 
 def camera_yamls(folder: Path) -> list[Path]:
-    """The folder's YAML files that mention a camera_matrix, sorted; they may still be damaged."""
+    """The folder's YAML files that contain "camera_matrix", sorted; not checked further."""
     files = sorted((*folder.glob("*.yaml"), *folder.glob("*.yml")))
     return [f for f in files if f.is_file() and b"camera_matrix" in f.read_bytes()]
 
@@ -140,7 +140,7 @@ def _matrix(content: dict[object, object], key: str, path: Path) -> list[float]:
 
 
 def _number(value: object, key: str, path: Path) -> float:
-    """A finite number. YAML 1.1 takes 1e-05, which numpy prints, for text. CalibrationError."""
+    """A finite number; YAML 1.1 reads 1e-05 as text. Raises CalibrationError."""
     try:
         number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every reader of files needs of images: listing them, decoding them, their intrinsics."""
+"""Image files: listing, decoding, and intrinsics that fit their size."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 def existing_folder(path: str | Path, layout: str) -> Path:
-    """The folder as an absolute path, links kept: neighbours are found by the name as given.
+    """The folder as an absolute path; symbolic links are kept, as neighbours are found by name.
 
     Args:
-        path: what the user gave; a leading ~ is expanded.
-        layout: what is expected there, for the message.
+        path: from the user; a leading ~ is expanded.
+        layout: the expected content, for the message.
 
     Raises:
         SourceError: there is no such folder.
@@ -44,11 +44,11 @@ def natural_key(path: Path) -> tuple[tuple[int, int | str], ...]:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The folder's images in natural order; hidden files are left out. Empty if there are none.
+    """Lists the images of a folder in natural order, without hidden files.
 
     Raises:
-        SourceError: the folder cannot be listed, a name is not valid UTF-8, or two images share a
-            stem, which would give two frames one name.
+        SourceError: the folder cannot be listed, a name is not valid UTF-8, or two images have
+            the same stem and so the same frame name.
     """
     try:
         names = os.listdir(folder)
@@ -75,7 +75,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     """Decodes one image file.
 
     Returns:
-        (H, W, 3) uint8, RGB, contiguous; a grey image has three equal channels.
+        (H, W, 3) uint8, RGB, contiguous; three equal channels for a grey image.
 
     Raises:
         SourceError: the file is missing, cut off, or no image.
@@ -97,15 +97,15 @@ def read_depth(
     Args:
         path: the PNG.
         units_per_metre: 256 for KITTI, 1000 for millimetres.
-        size: (width, height) in pixels that the depth must have, the image's.
-        invalid: raw values that mean "unknown".
-        beyond: the raw value that means "sky", if there is one.
+        size: (width, height) of the image in pixels, which the depth must have.
+        invalid: raw values for unknown depth.
+        beyond: raw value for the sky, if any.
 
     Returns:
         (H, W) float32, metres, NaN where unknown, +inf where sky.
 
     Raises:
-        SourceError: the file is missing, damaged, no 16-bit image or of another size.
+        SourceError: the file is missing, damaged, not 16-bit or of another size.
     """
     raw = _decode(path, cv2.IMREAD_UNCHANGED)
     if raw.dtype != np.uint16 or raw.ndim != 2:
@@ -123,15 +123,15 @@ def read_depth(
 
 
 def read_colour_codes(path: Path, size: tuple[int, int], what: str) -> NDArray[np.generic]:
-    """Decodes an image whose three channels are no colour but a code.
+    """Decodes an image whose three channels are a code, not a colour.
 
     Args:
-        path: the image.
-        size: (width, height) in pixels that it must have, the image's.
-        what: what it codes, for the message.
+        path: the file.
+        size: (width, height) in pixels that it must have.
+        what: its content, for the message.
 
     Returns:
-        (H, W, 3) uint8 or uint16, as stored, in the order R, G, B.
+        (H, W, 3) uint8 or uint16 as stored, in the order R, G, B.
 
     Raises:
         SourceError: the file is missing, damaged, has another number of channels or another size.
@@ -146,12 +146,12 @@ def read_colour_codes(path: Path, size: tuple[int, int], what: str) -> NDArray[n
 
 
 def read_ids(path: Path, size: tuple[int, int], what: str) -> NDArray[np.uint8]:
-    """Decodes an 8-bit image of numbers: grey, or indexed (where the index is the number).
+    """Decodes an 8-bit image of ids: grey levels, or the indices of a palette image.
 
     Args:
-        path: the image.
-        size: (width, height) in pixels that it must have, the image's.
-        what: what it numbers, for the message.
+        path: the file.
+        size: (width, height) in pixels that it must have.
+        what: its content, for the message.
 
     Returns:
         (H, W) uint8.
@@ -159,8 +159,8 @@ def read_ids(path: Path, size: tuple[int, int], what: str) -> NDArray[np.uint8]:
     Raises:
         SourceError: the file is missing, damaged, of another kind or of another size.
     """
-    _decode(path, cv2.IMREAD_UNCHANGED)  # names what is cut off better than Pillow does
-    # OpenCV replaces an index by its colour, which cannot be undone.
+    _decode(path, cv2.IMREAD_UNCHANGED)  # its message for a cut-off file is better than Pillow's
+    # OpenCV replaces palette indices by colours.
     try:
         with Image.open(path) as image:
             kind, numbers = image.mode, np.array(image)
@@ -191,7 +191,7 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def _decode(path: Path, flags: int) -> NDArray[np.generic]:
-    """cv2.imread, but with the reason for a failure. Raises SourceError."""
+    """cv2.imread with the reason of a failure. Raises SourceError."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -208,23 +208,23 @@ def _decode(path: Path, flags: int) -> NDArray[np.generic]:
 
 
 def is_cut_off(data: bytes) -> bool:
-    """Whether a JPEG or a PNG lacks its end.
+    """Whether the end of a JPEG or PNG is missing.
 
-    Some versions of OpenCV fill what a cut-off image lacks with grey and report success.
+    Some versions of OpenCV fill the missing part with grey and report success.
     """
     if data.startswith(b"\xff\xd8"):
-        # Entropy coded data never holds a bare marker, so the last "start of scan" must have an end
-        # after it.
+        # Entropy-coded data contain no markers, so an "end of image" must follow the last "start of
+        # scan".
         return data.rfind(b"\xff\xd9") <= data.rfind(b"\xff\xda")
     return data.startswith(b"\x89PNG") and data.rfind(b"IEND") < 0
 
 
 def fit_camera(camera: Camera, width: int, height: int, calibration: Path, image: Path) -> Camera:
-    """The camera for an image of `width` x `height` pixels, scaled if only the size differs.
+    """Scales a camera to an image of `width` x `height` pixels.
 
     Raises:
-        CalibrationError: the image has another aspect ratio than the calibration (by more than
-            the rounding to whole pixels explains), so it was cropped or is another camera's.
+        CalibrationError: the aspect ratios differ by more than rounding to whole pixels explains:
+            the image was cropped, or the calibration is another camera's.
     """
     if camera.size == (width, height):
         return camera
@@ -240,11 +240,11 @@ def fit_camera(camera: Camera, width: int, height: int, calibration: Path, image
 def camera_of_matrix(
     matrix: NDArray[np.float64], width: int, height: int, calibration: Path
 ) -> Camera:
-    """The camera of a calibration file that does not say for which size it is.
+    """The camera of a calibration file that holds K but no image size.
 
     Raises:
-        CalibrationError: no camera has such a matrix, or the principal point is far from the
-            image's middle: the images were resized and the file was not.
+        CalibrationError: K is invalid, or the principal point is far from the image's centre, as
+            after resizing the images without scaling K.
     """
     try:
         camera = Camera.from_matrix(matrix, width, height)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What may follow a path after a question mark: `PATH?camera=1`."""
+"""Options after a source's path: `PATH?camera=1`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from depth_recog.errors import SourceError
 
 
 def split_options(text: str | Path, allowed: tuple[str, ...]) -> tuple[Path, dict[str, str]]:
-    """The path and its options. A path that exists is taken whole, question mark and all.
+    """Splits a source into path and options. An existing path may contain a question mark.
 
     Args:
-        text: what the user gave.
-        allowed: the options' names.
+        text: the source as the user wrote it.
+        allowed: names of the options.
 
     Raises:
-        SourceError: an unknown option, one without a value, or one that is given twice.
+        SourceError: an option is unknown, has no value, or is given twice.
     """
     whole = Path(text)
     path, mark, query = str(text).partition("?")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one shape in which every source of frames is read."""
+"""The interface of all sources: frames, ground truth, sequences."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from depth_recog.method.geometry.camera import Camera
 
 @dataclass(frozen=True)
 class Frame:
-    """One image and what is known of it without any truth.
+    """One image with its name, stamp and intrinsics.
 
     Attributes:
-        name: stem of the frame's file, or its number as ten digits; unique in the sequence.
-        stamp_ns: time of exposure in nanoseconds; strictly rising within a sequence.
+        name: stem of the image file, or the frame's number as ten digits; unique in the sequence.
+        stamp_ns: nanoseconds, time of exposure; strictly increasing within a sequence.
         image: (H, W, 3) uint8, RGB.
-        camera: intrinsics of this very image (`camera.size == (W, H)`).
+        camera: intrinsics at the size of this image (`camera.size == (W, H)`).
     """
 
     name: str
@@ -34,16 +34,16 @@ class Frame:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known to be true of a frame; None where the source does not know it.
+    """Ground truth of a frame; None for what the source does not have.
 
     Attributes:
         depth: (H, W) float32, metres along the optical axis; NaN unknown, +inf sky.
         world_from_camera: (4, 4) float64, metres, optical frame (x right, y down, z forward).
         labels: (H, W) uint8, Cityscapes train ids, 255 unlabelled.
-        moving: (H, W) bool, pixels of things that move in the world.
-        flow: (H, W, 2) float32, pixels: where a pixel's surface point goes in the next frame's
-            image, minus the pixel; NaN where it has no image there or there is no next frame.
-        boxes: the things that can move, as far as the image shows them; empty where there is none.
+        moving: (H, W) bool, pixels of objects that move in the world.
+        flow: (H, W, 2) float32, pixels: position of a pixel's surface point in the next image,
+            minus the pixel; NaN where it has none there or there is no next frame.
+        boxes: the objects within the image; empty if there are none.
     """
 
     depth: NDArray[np.float32] | None = None
@@ -56,12 +56,12 @@ class Truth:
 
 @runtime_checkable
 class Sequence(Protocol):
-    """Frames in the order in which they were taken. Iterating twice starts anew.
+    """Frames in order of time. Each iteration starts at the first frame.
 
     Attributes:
         kind: the reader's name, as in `kind:path`.
-        name: what people call this recording.
-        rate_hz: the nominal frame rate.
+        name: name of the recording.
+        rate_hz: nominal frame rate, Hz.
         live: True for a device: it has no length and cannot be read twice.
     """
 
@@ -77,7 +77,7 @@ class Sequence(Protocol):
 
 @runtime_checkable
 class Recording(Sequence, Protocol):
-    """A sequence that lies on a disk, or that can be made again: any frame at any time."""
+    """A sequence with random access: files, or a synthetic scene."""
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -88,12 +88,12 @@ class Recording(Sequence, Protocol):
         ...
 
     def truth(self, index: int) -> Truth:
-        """What is known of frame `index`."""
+        """Ground truth of frame `index`."""
         ...
 
     def file(self, index: int) -> Path | None:
-        """The file that frame `index` is read from; None for frames that are made, not read.
+        """The file that frame `index` is read from; None for synthetic frames.
 
-        It tells whether a frame was trained on. Raises IndexError beyond the end.
+        Splits identify frames by it. Raises IndexError beyond the end.
         """
         ...

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The text files that lie beside images: timestamps, poses, matrices."""
+"""Text files that come with the images: timestamps, poses, matrices."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def read_numbers(
 
     Args:
         path: the file.
-        columns: how many numbers a line must have; None for any.
-        finite: whether nan and inf are errors too.
+        columns: required numbers a line; None for any.
+        finite: whether nan and inf are errors.
 
     Returns:
         (rows, columns) float64, at least one row.
 
     Raises:
-        SourceError: the file is missing, holds something else, or rows of another length.
+        SourceError: the file is missing, or is no such table.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -47,10 +47,10 @@ def read_stamps(path: Path) -> list[int]:
     """Reads timestamps, one a line: whole nanoseconds, or `2011-09-26 13:04:32.345808896` (UTC).
 
     Returns:
-        Nanoseconds since the epoch, strictly rising.
+        Nanoseconds since the epoch, strictly increasing.
 
     Raises:
-        SourceError: the file is missing, holds something else, or time stands still or goes back.
+        SourceError: the file is missing or damaged, or a stamp is not later than the one before.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
@@ -79,19 +79,19 @@ def check_rising(stamps: Items[int], path: Path) -> None:
 
 
 def frame_number(file: Path, index: int) -> int:
-    """The number in a file's name, which counts lines of the side files; else its position.
+    """The frame number in a file's name, else its position in the sequence.
 
-    A copy of a dataset with some images left out keeps its timestamps and poses that way.
+    Side files are indexed by it, so that a copy without some of the images still fits them.
     """
     digits = re.search(r"\d+", file.name)
     return int(digits.group()) if digits else index
 
 
 def line_of(rows: int, number: int, path: Path, image: Path) -> int:
-    """Checks that a side file reaches as far as its images.
+    """Checks that a side file has a line for an image's number, and returns the number.
 
     Raises:
-        SourceError: it does not.
+        SourceError: the file has too few lines.
     """
     if number >= rows:
         raise SourceError(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opens a source of frames from what a user types."""
+"""Opens sources by path, or by `kind:path`."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from depth_recog.errors import SourceError
 
 
 def open_synthetic(spec: str) -> Sequence:
-    """Opens a scene that is drawn, not read: `street?seed=3`. Raises SourceError."""
-    # Reading a folder should not wait for the renderer's imports.
+    """Opens a synthetic scene: `street?seed=3`. Raises SourceError."""
+    # Imported here, as the renderer takes long to import.
     from depth_recog.datasets.street import parse_spec
 
     return parse_spec(spec)
@@ -67,7 +67,7 @@ KINDS = (
 
 
 def open_source(text: str) -> Sequence:
-    """Opens a source by its path, or by `kind:path` where the path alone does not tell the kind.
+    """Opens a source by its path, or by `kind:path` if the path does not show the kind.
 
     Args:
         text: a path, `kind:path`, or `synthetic`. Each reader's class documents its layout.
@@ -89,34 +89,34 @@ def open_source(text: str) -> Sequence:
 
 
 def split_kind(text: str) -> tuple[str, str]:
-    """The reader's kind and what it is to open.
+    """Splits a source into the reader's kind and the path.
 
     Raises:
-        SourceError: an unknown kind, or a path that shows none.
+        SourceError: the kind is unknown, or the path does not show one.
     """
     if text == "synthetic":
         return text, "street"
     kind, colon, path = text.partition(":")
     if colon and kind in READERS:
         return kind, path
-    # A single letter is a drive of Windows; a path that exists may hold a colon.
+    # A single letter is a Windows drive; an existing path may contain a colon.
     if colon and re.fullmatch(r"\w{2,}", kind) and not Path(text).exists():
         raise SourceError(f"unknown kind {kind!r} in {text!r}: write one of {', '.join(READERS)}")
     return recognise(text), text
 
 
 def recognise(text: str) -> str:
-    """The kind that a path shows.
+    """Finds the kind of a source from its path.
 
     Raises:
-        SourceError: there is nothing at the path, or nothing that a reader takes.
+        SourceError: the path does not exist, or no reader accepts it.
     """
     if not text.strip():
         raise SourceError(f"the source {text!r} is empty: give a path")
     if text.startswith("/dev/video"):
         return "v4l2"
     path = Path(text).expanduser()
-    if not os.path.exists(path):  # what follows a question mark is the reader's
+    if not os.path.exists(path):  # options follow a question mark
         path = Path(text.partition("?")[0]).expanduser()
     if not os.path.exists(path):  # Path.exists raises where a name is too long
         raise SourceError(f"{text} does not exist: check the spelling")
@@ -133,7 +133,7 @@ def recognise(text: str) -> str:
 
 
 def _recognise_folder(path: Path) -> str:
-    """The kind of a folder, by the files that only this kind has."""
+    """The kind of a folder, by files that only this kind has."""
     if any(path.glob("image_02/data")) or any(path.glob("*/image_02/data")):
         return "kitti_raw"
     if (path / "calib.txt").is_file() and (path / "image_2").is_dir():

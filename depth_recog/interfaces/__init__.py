@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ROS messages mean, without ROS: rclpy's objects and a bag's are read by the same code."""
+"""Contents of ROS messages without ROS: the same code reads the objects of rclpy and rosbags."""

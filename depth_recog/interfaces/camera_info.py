@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sensor_msgs/CameraInfo and the method's `Camera`."""
+"""Conversion between sensor_msgs/CameraInfo and `Camera`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from depth_recog.method.geometry.camera import Camera
 
 @dataclass(frozen=True)
 class CameraCalibration:
-    """What a CameraInfo says of the image that comes with it.
+    """The cameras of an image before and after rectification, from its CameraInfo.
 
     Attributes:
-        camera: of the image as it comes, distortion included.
-        rectified: after rectification: P's left 3x3 block, or K where P is empty.
+        camera: camera of the received image, with distortion.
+        rectified: camera of the rectified image: P's left 3x3 block, or K if P is empty.
         rotation: (3, 3) float64 rectification matrix R.
     """
 
@@ -29,7 +29,7 @@ class CameraCalibration:
 
 
 def identity(info: Any) -> tuple[object, ...]:
-    """All that `from_message` reads: equal for messages of one calibration."""
+    """All fields that `from_message` reads, to compare calibrations."""
     roi = info.roi
     return (
         info.width,
@@ -46,14 +46,14 @@ def identity(info: Any) -> tuple[object, ...]:
 
 
 def from_message(info: Any, image_is_rectified: bool = False) -> CameraCalibration:
-    """Read a CameraInfo: region of interest and binning applied.
+    """Reads a CameraInfo and applies its region of interest and binning.
 
     Args:
         info: the message, of rclpy or of a bag.
         image_is_rectified: the image was rectified before (an `image_rect` topic): only P counts.
 
     Raises:
-        CalibrationError: uncalibrated (K[0] == 0), or values that no camera has.
+        CalibrationError: uncalibrated (K[0] == 0), or invalid values.
     """
     k = np.asarray(info.k, dtype=np.float64).reshape(3, 3)
     p = np.asarray(info.p, dtype=np.float64).reshape(3, 4)
@@ -64,7 +64,7 @@ def from_message(info: Any, image_is_rectified: bool = False) -> CameraCalibrati
         return CameraCalibration(window, window, np.eye(3))
     distortion = tuple(float(d) for d in info.d)
     model = info.distortion_model or "plumb_bob"
-    # A fisheye lens with zeros is not a pinhole; zeros of the other models mean no distortion.
+    # All zeros mean no distortion, except for equidistant, which stays a fisheye.
     keep = any(distortion) or model == "equidistant"
     raw = Camera(
         info.width,
@@ -97,7 +97,7 @@ def _window(camera: Camera, info: Any) -> Camera:
 
 
 def fields(camera: Camera) -> dict[str, Any]:
-    """What a CameraInfo for an image of this camera holds: no region of interest, no binning."""
+    """Fields of a CameraInfo for this camera, without region of interest and binning."""
     k = camera.matrix
     return {
         "width": camera.width,

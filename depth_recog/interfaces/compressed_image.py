@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sensor_msgs/CompressedImage's JPEG and PNG to RGB and back, as image_transport has them.
+"""Conversion between RGB and the JPEG or PNG of sensor_msgs/CompressedImage.
 
-`format` is "jpeg", "png", or "ENCODING; jpeg compressed CHANNELS": the image's encoding before it
-was compressed, and the order of the channels that were handed to the compressor.
+`format` follows image_transport: "jpeg", "png", or "ENCODING; jpeg compressed CHANNELS" with the
+encoding before compression and the channel order that the compressor was given.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from depth_recog.errors import EncodingError
 from depth_recog.interfaces import image_codec
 
 FORMAT = "rgb8; jpeg compressed bgr8"
-"""What `to_jpeg` writes."""
+"""Format of `to_jpeg`."""
 
 _JPEG, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
@@ -25,7 +25,7 @@ _QUALITY = 95  # image_transport's default
 
 
 def to_rgb(form: str, data: object) -> NDArray[np.uint8]:
-    """Decode an image.
+    """Decodes an image.
 
     Args:
         form: the message's `format`.
@@ -40,7 +40,7 @@ def to_rgb(form: str, data: object) -> NDArray[np.uint8]:
     buffer = np.frombuffer(data, np.uint8)  # type: ignore[call-overload]
     _check(form, buffer)
     try:
-        # Unchanged: a camera's EXIF orientation must not turn the image away from its calibration.
+        # IMREAD_UNCHANGED ignores the EXIF orientation, which the calibration does not know of.
         pixels = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
     except cv2.error:
         pixels = None
@@ -53,20 +53,20 @@ def to_rgb(form: str, data: object) -> NDArray[np.uint8]:
         pixels = np.right_shift(pixels, 8).astype(np.uint8)
     encoding, _, compression = form.partition(";")
     if pixels.ndim == 2:
-        # A PNG of a Bayer image is the mosaic itself; a JPEG of one was made grey before.
+        # A PNG of a Bayer image is the raw mosaic; a JPEG of one is grey.
         mosaic = encoding.startswith("bayer_") and "png" in compression
         name = encoding.replace("16", "8") if mosaic else "mono8"
         height, width = pixels.shape
         return image_codec.to_rgb(name, height, width, width, np.ascontiguousarray(pixels))
     if encoding.startswith(("rgb", "bgr")) and compression and "compressed bgr" not in compression:
-        # RGB was handed to a compressor that takes BGR: so image_transport understands it.
+        # The compressor took these RGB values for BGR, as in image_transport.
         return np.ascontiguousarray(pixels[..., :3])
     code = cv2.COLOR_BGRA2RGB if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB
     return np.asarray(cv2.cvtColor(pixels, code), np.uint8)
 
 
 def _check(form: str, buffer: NDArray[np.uint8]) -> None:
-    """Some versions of OpenCV fill what is missing of a file with grey and say nothing."""
+    """Raises EncodingError for cut-off data, which some versions of OpenCV fill with grey."""
     head = buffer[:8].tobytes()
     end = {_JPEG: _JPEG_END, _PNG: _PNG_END}.get(head[:2] if head[:2] == _JPEG else head)
     if end is None:
@@ -74,7 +74,7 @@ def _check(form: str, buffer: NDArray[np.uint8]) -> None:
             f"compressed image ({form!r}, {buffer.size} bytes) is neither JPEG nor PNG: set the "
             "publisher's format to one of them"
         )
-    # Some cameras pad their files with zeros.
+    # Some cameras pad the data with zeros.
     if not buffer.tobytes().rstrip(b"\0").endswith(end):
         raise EncodingError(
             f"compressed image ({form!r}, {buffer.size} bytes) is truncated: its end is missing; "
@@ -83,7 +83,7 @@ def _check(form: str, buffer: NDArray[np.uint8]) -> None:
 
 
 def to_jpeg(rgb: NDArray[np.uint8]) -> array.array[int]:
-    """An (H, W, 3) uint8 RGB image as a JPEG file's bytes, to go with `FORMAT`."""
+    """Encodes an (H, W, 3) uint8 RGB image as JPEG, of format `FORMAT`."""
     options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
     file = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)[1]
     data = array.array("B")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sensor_msgs/Image's bytes to RGB and back: numpy and OpenCV, no ROS.
+"""Conversion of sensor_msgs/Image to RGB and depth with numpy and OpenCV.
 
-The nodes use it where cv_bridge is missing (nodes/io/seam.py), the readers of bags always.
+Used by the reader of bags, and by the nodes where cv_bridge is not installed (nodes/io/seam.py).
 """
 
 from __future__ import annotations
@@ -18,60 +18,60 @@ from depth_recog.errors import EncodingError
 
 @dataclass(frozen=True)
 class Layout:
-    """How an encoding lies in memory, and OpenCV's code to make RGB of it."""
+    """Memory layout of an encoding, and OpenCV's conversion code to RGB."""
 
+    encoding: str
     dtype: str
     channels: int
     to_rgb: int | None
     even_width: bool = False
 
 
-# OpenCV names a Bayer pattern by its second row's second and third pixel: ROS's rggb is its BG.
+# OpenCV names a Bayer pattern by the second and third pixel of its second row: rggb is its BG.
 ENCODINGS = {
-    "mono8": Layout("u1", 1, cv2.COLOR_GRAY2RGB),
-    "8UC1": Layout("u1", 1, cv2.COLOR_GRAY2RGB),
-    "mono16": Layout("u2", 1, cv2.COLOR_GRAY2RGB),
-    "rgb8": Layout("u1", 3, None),
-    "bgr8": Layout("u1", 3, cv2.COLOR_BGR2RGB),
-    "8UC3": Layout("u1", 3, cv2.COLOR_BGR2RGB),
-    "rgba8": Layout("u1", 4, cv2.COLOR_RGBA2RGB),
-    "bgra8": Layout("u1", 4, cv2.COLOR_BGRA2RGB),
-    "yuv422": Layout("u1", 2, cv2.COLOR_YUV2RGB_UYVY, even_width=True),
-    "uyvy": Layout("u1", 2, cv2.COLOR_YUV2RGB_UYVY, even_width=True),
-    "yuv422_yuy2": Layout("u1", 2, cv2.COLOR_YUV2RGB_YUY2, even_width=True),
-    "yuyv": Layout("u1", 2, cv2.COLOR_YUV2RGB_YUY2, even_width=True),
-    "bayer_rggb8": Layout("u1", 1, cv2.COLOR_BayerBG2RGB),
-    "bayer_bggr8": Layout("u1", 1, cv2.COLOR_BayerRG2RGB),
-    "bayer_gbrg8": Layout("u1", 1, cv2.COLOR_BayerGR2RGB),
-    "bayer_grbg8": Layout("u1", 1, cv2.COLOR_BayerGB2RGB),
+    layout.encoding: layout
+    for layout in (
+        Layout("mono8", "u1", 1, cv2.COLOR_GRAY2RGB),
+        Layout("8UC1", "u1", 1, cv2.COLOR_GRAY2RGB),
+        Layout("mono16", "u2", 1, cv2.COLOR_GRAY2RGB),
+        Layout("rgb8", "u1", 3, None),
+        Layout("bgr8", "u1", 3, cv2.COLOR_BGR2RGB),
+        Layout("8UC3", "u1", 3, cv2.COLOR_BGR2RGB),
+        Layout("rgba8", "u1", 4, cv2.COLOR_RGBA2RGB),
+        Layout("bgra8", "u1", 4, cv2.COLOR_BGRA2RGB),
+        Layout("yuv422", "u1", 2, cv2.COLOR_YUV2RGB_UYVY, even_width=True),
+        Layout("uyvy", "u1", 2, cv2.COLOR_YUV2RGB_UYVY, even_width=True),
+        Layout("yuv422_yuy2", "u1", 2, cv2.COLOR_YUV2RGB_YUY2, even_width=True),
+        Layout("yuyv", "u1", 2, cv2.COLOR_YUV2RGB_YUY2, even_width=True),
+        Layout("bayer_rggb8", "u1", 1, cv2.COLOR_BayerBG2RGB),
+        Layout("bayer_bggr8", "u1", 1, cv2.COLOR_BayerRG2RGB),
+        Layout("bayer_gbrg8", "u1", 1, cv2.COLOR_BayerGR2RGB),
+        Layout("bayer_grbg8", "u1", 1, cv2.COLOR_BayerGB2RGB),
+    )
 }
 
 DEPTH_ENCODINGS = {
-    "32FC1": Layout("f4", 1, None),
-    "16UC1": Layout("u2", 1, None),
-    "mono16": Layout("u2", 1, None),
+    layout.encoding: layout
+    for layout in (
+        Layout("32FC1", "f4", 1, None),
+        Layout("16UC1", "u2", 1, None),
+        Layout("mono16", "u2", 1, None),
+    )
 }
 
 
 def raw_view(
-    encoding: str,
-    height: int,
-    width: int,
-    step: int,
-    data: object,
-    big_endian: bool = False,
-    layouts: Mapping[str, Layout] = ENCODINGS,
+    encoding: str, height: int, width: int, step: int, data: object, big_endian: bool = False
 ) -> NDArray[np.generic]:
-    """The message's bytes as an array, without a copy where the rows are not padded.
+    """An image message's pixels as an array, without a copy if the rows are not padded.
 
     Args:
-        encoding: a key of `layouts`.
+        encoding: a key of `ENCODINGS`.
         height: rows.
         width: pixels in a row.
         step: bytes in a row, padding included.
         data: a buffer of at least `height * step` bytes.
         big_endian: byte order of values of more than one byte.
-        layouts: the encodings that may come.
 
     Returns:
         (H, W) or (H, W, C), in the encoding's type.
@@ -79,28 +79,40 @@ def raw_view(
     Raises:
         EncodingError: an unknown encoding, a step too short for the width, too few bytes.
     """
+    return _pixels(_layout(encoding, ENCODINGS), height, width, step, data, big_endian)
+
+
+def _layout(encoding: str, layouts: Mapping[str, Layout]) -> Layout:
+    """Raises EncodingError for an unknown encoding."""
     layout = layouts.get(encoding)
     if layout is None:
         raise EncodingError(
             f"encoding {encoding!r} is not supported; convert the image to one of: "
             f"{', '.join(layouts)}"
         )
+    return layout
+
+
+def _pixels(
+    layout: Layout, height: int, width: int, step: int, data: object, big_endian: bool
+) -> NDArray[np.generic]:
+    """See `raw_view`."""
     if height < 1 or width < 1:
         raise EncodingError(f"image of {width}x{height} pixels is empty: check the camera's driver")
     if layout.even_width and width % 2:
         raise EncodingError(
-            f"encoding {encoding} needs an even width, the image has {width}: crop a column"
+            f"encoding {layout.encoding} needs an even width, the image has {width}: crop a column"
         )
     dtype = np.dtype(layout.dtype).newbyteorder(">" if big_endian else "<")
     pixel = layout.channels * dtype.itemsize
     if step < width * pixel:
         raise EncodingError(
-            f"step {step} is too short: {width} pixels of {encoding} take {width * pixel} bytes; "
-            "set step to at least that"
+            f"step {step} is too short: {width} pixels of {layout.encoding} take {width * pixel} "
+            "bytes; set step to at least that"
         )
     if step % dtype.itemsize:
         raise EncodingError(
-            f"step {step} is not a multiple of {encoding}'s {dtype.itemsize} bytes: "
+            f"step {step} is not a multiple of {layout.encoding}'s {dtype.itemsize} bytes: "
             "pad the rows to one"
         )
     buffer = np.frombuffer(data, np.uint8)  # type: ignore[call-overload]
@@ -117,7 +129,7 @@ def raw_view(
 def to_rgb(
     encoding: str, height: int, width: int, step: int, data: object, big_endian: bool = False
 ) -> NDArray[np.uint8]:
-    """An image message's pixels as RGB. Arguments and errors as in `raw_view`.
+    """Converts an image message's pixels to RGB. Arguments and errors as in `raw_view`.
 
     Returns:
         (H, W, 3) uint8, contiguous; a view of `data` for unpadded rgb8.
@@ -125,7 +137,7 @@ def to_rgb(
     values = raw_view(encoding, height, width, step, data, big_endian)
     if values.dtype.itemsize == 2:
         values = values >> 8  # type: ignore[operator]
-    # Without a copy where they are bytes already.
+    # No copy if they are uint8 already.
     pixels = values.astype(np.uint8, copy=False)
     code = ENCODINGS[encoding].to_rgb
     return pixels if code is None else np.asarray(cv2.cvtColor(pixels, code), np.uint8)
@@ -134,13 +146,14 @@ def to_rgb(
 def to_depth(
     encoding: str, height: int, width: int, step: int, data: object, big_endian: bool = False
 ) -> NDArray[np.float32]:
-    """A depth message's pixels (REP 118). Arguments and errors as in `raw_view`.
+    """Converts a depth message's pixels (REP 118). Arguments and errors as in `raw_view`.
 
     Returns:
-        (H, W) float32, metres, NaN unknown: 32FC1 as it is, 16UC1 and mono16 in millimetres. Zero
-        is unknown in all of them.
+        (H, W) float32, metres, NaN unknown. 32FC1 is in metres, 16UC1 and mono16 in millimetres;
+        zero is unknown.
     """
-    values = raw_view(encoding, height, width, step, data, big_endian, DEPTH_ENCODINGS)
+    layout = _layout(encoding, DEPTH_ENCODINGS)
+    values = _pixels(layout, height, width, step, data, big_endian)
     depth = values.astype(np.float32)
     if encoding != "32FC1":
         depth /= np.float32(1000)

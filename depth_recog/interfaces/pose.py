@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rotations as ROS writes them: unit quaternions (x, y, z, w)."""
+"""Conversion between rotation matrices and quaternions (x, y, z, w) of ROS messages."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 
 def quaternion(rotation: NDArray[np.float64]) -> tuple[float, float, float, float]:
-    """(x, y, z, w) of a (3, 3) rotation matrix, w >= 0.
+    """The quaternion (x, y, z, w), w >= 0, of a (3, 3) rotation matrix.
 
-    Divides by the largest of the four numbers (Shepperd, 1978): none of the sixteen digits is lost
-    near the identity or at half a turn.
+    Divides by the largest component, which is accurate for all rotations (Shepperd, 1978).
     """
     r = rotation
     trace = r[0, 0] + r[1, 1] + r[2, 2]
@@ -32,7 +31,7 @@ def quaternion(rotation: NDArray[np.float64]) -> tuple[float, float, float, floa
 
 
 def rotation(x: float, y: float, z: float, w: float) -> NDArray[np.float64] | None:
-    """(3, 3) float64 of a quaternion of any length; None where it is zero or not finite."""
+    """The (3, 3) float64 rotation of a quaternion of any norm; None if zero or not finite."""
     q = np.array((x, y, z, w), np.float64)
     length = np.linalg.norm(q)
     if not np.isfinite(length) or length < 1e-9:
@@ -48,7 +47,7 @@ def rotation(x: float, y: float, z: float, w: float) -> NDArray[np.float64] | No
 
 
 def from_message(translation: Any, orientation: Any) -> NDArray[np.float64] | None:
-    """(4, 4) float64 of a Point or Vector3 and a Quaternion; None where tracking was lost."""
+    """The (4, 4) float64 pose of a Point or Vector3 and a Quaternion; None if not valid."""
     turned = rotation(orientation.x, orientation.y, orientation.z, orientation.w)
     if turned is None:
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the gate by object says of a region, as JSON: in files and in markers alike."""
+"""Regions of the object gate as JSON, for files and for markers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from depth_recog.method.gate.result import Region
 
 
 def record(region: Region) -> dict[str, Any]:
-    """Everything that is known of a region; what is not (NaN) is None, for JSON has no NaN."""
+    """A region as a JSON object; NaN becomes None."""
     return {
         "number": region.region_id,
         "class": region.name,
@@ -32,6 +32,6 @@ def _number(value: float) -> float | None:
 
 
 def _numbers(values: Iterable[float]) -> list[float] | None:
-    """All of them or nothing: half a vector is of no use."""
+    """The vector; None if a component is not finite."""
     numbers = [float(value) for value in values]
     return numbers if all(map(math.isfinite, numbers)) else None

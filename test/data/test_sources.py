@@ -406,7 +406,7 @@ def test_v4l2_errors(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SourceError, match=r"video99 does not exist: plug.*there is .*kinds"):
         open_source("/dev/video99")
     monkeypatch.setattr("os.access", lambda *_: False)
-    with pytest.raises(SourceError, match="video0 may not be read: sudo usermod -aG video"):
+    with pytest.raises(SourceError, match="video0: permission denied: sudo usermod -aG video"):
         V4l2(text)
 
 

@@ -207,7 +207,8 @@ def test_a_recording() -> None:
     assert frames[0].camera.fx == pytest.approx(241.7 * 640 / 416)
     np.testing.assert_array_equal(next(iter(street)).image, frames[0].image)
     assert np.isnan(street.truth(3).flow).all()
-    for index in (4, -1):
+    np.testing.assert_array_equal(street[-1].image, frames[3].image)
+    for index in (4, -5):
         with pytest.raises(IndexError):
             street[index]
         with pytest.raises(IndexError):

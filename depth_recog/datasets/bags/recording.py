@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from depth_recog.datasets.bags import messages
@@ -18,13 +17,14 @@ from depth_recog.datasets.bags.topics import KEYS, choose_topics
 from depth_recog.datasets.bags.truth import TruthReader
 from depth_recog.datasets.image_files import fit_camera
 from depth_recog.datasets.options import split_options
+from depth_recog.datasets.reader import RecordingReader
 from depth_recog.datasets.sequence import Frame, Truth
 from depth_recog.errors import EncodingError, SourceError
 
 LAYOUT = "a folder that ros2 bag record wrote, or one of its .mcap or .db3 files"
 
 
-class Rosbag:
+class Rosbag(RecordingReader):
     """One camera of a bag.
 
     Accepted: `BAG?image=/camera/image_raw&camera_info=/camera/camera_info`, where BAG is a folder
@@ -50,7 +50,6 @@ class Rosbag:
     """
 
     kind = "rosbag"
-    live = False
 
     def __init__(self, text: str | Path) -> None:
         """Indexes the messages; decodes no image.
@@ -82,29 +81,14 @@ class Rosbag:
                 "the bag again"
             )
         self._report(lost)
+        self._stamps = self._images.stamps
         self.rate_hz = self._images.rate_hz
         self._decoder = MessageDecoder(self._bag.topics[topics.image])
         self._cameras = BagCameras(self._bag, topics, self._images, options.get("camera"))
-        self._truth = TruthReader(self._bag, topics, self._images)
+        self._truths = TruthReader(self._bag, topics, self._images)
         self._cameras[0]  # an uncalibrated camera should be known before the first frame
 
-    def __len__(self) -> int:
-        """Number of images that are whole."""
-        return len(self._images.entries)
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Frames in order. Raises SourceError or CalibrationError as `__getitem__`."""
-        return (self[i] for i in range(len(self)))
-
-    def __getitem__(self, index: int) -> Frame:
-        """Frame `index`.
-
-        Raises:
-            IndexError: beyond the end.
-            SourceError: the image is damaged, or its encoding is not known.
-            CalibrationError: its CameraInfo is none, or of another aspect ratio.
-        """
-        index = range(len(self))[index]
+    def _frame(self, index: int) -> Frame:
         try:
             message = self._decoder(self._bag.read(self._images.entries[index]))
             image = decode(message, self._compressed)
@@ -115,28 +99,20 @@ class Rosbag:
         height, width = image.shape[:2]
         place = Path(f"image {index} of {self._topic}")
         camera = fit_camera(self._cameras[index], width, height, self._cameras.place, place)
-        return Frame(f"{index:010d}", self._images.stamps[index], image, camera)
+        return Frame(f"{index:010d}", self._stamps[index], image, camera)
 
-    def truth(self, index: int) -> Truth:
-        """What the bag's other topics say of frame `index`.
-
-        Raises:
-            IndexError: beyond the end.
-            SourceError: a message is damaged, or of another size than the image.
-        """
-        index = range(len(self))[index]
-        size = self._size(index) if self._truth.has_pixels else (0, 0)
+    def _truth(self, index: int) -> Truth:
+        size = self._size(index) if self._truths.has_pixels else (0, 0)
         return Truth(
-            depth=self._truth.depth(index, size),
-            world_from_camera=self._truth.pose(index),
-            labels=self._truth.labels(index, size),
-            moving=self._truth.moving(index, size),
-            boxes=self._truth.boxes(index),
+            depth=self._truths.depth(index, size),
+            world_from_camera=self._truths.pose(index),
+            labels=self._truths.labels(index, size),
+            moving=self._truths.moving(index, size),
+            boxes=self._truths.boxes(index),
         )
 
-    def file(self, index: int) -> Path | None:
-        """The bag's file that the image lies in. Raises IndexError beyond the end."""
-        return self._bag.file(self._images.entries[range(len(self))[index]])
+    def _file(self, index: int) -> Path | None:
+        return self._bag.file(self._images.entries[index])
 
     def _size(self, index: int) -> tuple[int, int]:
         """(width, height) of an image; a compressed one says it only when it is decoded."""

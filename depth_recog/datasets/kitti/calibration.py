@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""KITTI's calibration files, of raw data and odometry alike."""
+"""Calibration files of KITTI raw and KITTI odometry."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from depth_recog.errors import CalibrationError
 
 
 def read_calib(path: Path) -> dict[str, NDArray[np.float64]]:
-    """Reads a KITTI calibration file: `name: numbers` a line; other lines are left out.
+    """Reads a KITTI calibration file: `name: numbers` on each line; other lines are ignored.
 
     Raises:
         CalibrationError: the file cannot be read.
@@ -29,7 +29,7 @@ def read_calib(path: Path) -> dict[str, NDArray[np.float64]]:
         try:
             entries[name.strip()] = np.array(values.split(), dtype=np.float64)
         except ValueError:
-            continue  # calib_time is a date; a needed entry that is lost here is missed by name
+            continue  # a date, or a damaged entry: `calib_entry` reports it as missing
     return entries
 
 
@@ -67,10 +67,9 @@ def camera_offset(p: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def rotation_of(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The rotation nearest to nine numbers, row by row, (3, 3) float64.
+    """The rotation nearest to nine numbers in row-major order, (3, 3) float64.
 
-    The files round to seven digits. A pose that is no rotation loses digits wherever it is inverted
-    by its transpose or written as a quaternion.
+    The files have seven digits, so their matrices are not exactly orthonormal.
     """
     u, _, vt = np.linalg.svd(values.reshape(3, 3))
     return np.asarray(u @ vt)

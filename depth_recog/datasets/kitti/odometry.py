@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -14,17 +13,18 @@ from depth_recog.datasets.image_files import (
     camera_of_matrix,
     existing_folder,
     list_images,
-    read_rgb,
 )
 from depth_recog.datasets.kitti.calibration import camera_offset, read_calib, read_projection
-from depth_recog.datasets.sequence import Frame, Truth
+from depth_recog.datasets.reader import ImageReader
+from depth_recog.datasets.sequence import Truth
 from depth_recog.datasets.side_files import check_rising, frame_number, line_of, read_numbers
 from depth_recog.errors import SourceError
+from depth_recog.method.geometry.camera import Camera
 
 LAYOUT = "a KITTI odometry sequence such as sequences/00"
 
 
-class KittiOdometry:
+class KittiOdometry(ImageReader):
     """One sequence of the KITTI odometry benchmark.
 
     Layout::
@@ -32,17 +32,16 @@ class KittiOdometry:
         sequences/00/
           image_2/000000.png (or .jpg)
           calib.txt                  P2, for the images at the size they have here
-          times.txt                  seconds, one a line, if there; else 10 Hz
-        poses/00.txt                 world from camera 0, 12 numbers a line, if there
+          times.txt                  seconds, one a line, optional; 10 Hz without
+        poses/00.txt                 world from camera 0, 12 numbers a line, optional
 
-    Images may be left out: a line of times and poses belongs to the image of that number. If the
-    images were resized, calib.txt must have been scaled with them; one that was obviously not is
-    refused. Truth: poses of camera 2; the world is camera 0 at the sequence's start.
+    Images may be missing: line n of times and poses belongs to image n. If the images were resized,
+    calib.txt must have been scaled with them; an obvious mismatch is an error. Truth: poses of
+    camera 2; the world frame is that of camera 0 at the sequence's start.
     """
 
     kind = "kitti_odometry"
     rate_hz = 10.0
-    live = False
 
     def __init__(self, path: str | Path) -> None:
         """Lists the images and reads calibration and times.
@@ -66,34 +65,10 @@ class KittiOdometry:
         self._p2 = read_projection(calib, "P2", self._calib_file)
         self._stamps = self._read_stamps()
 
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self._files)
+    def _camera_at(self, index: int, width: int, height: int) -> Camera:
+        return camera_of_matrix(self._p2, width, height, self._calib_file)
 
-    def __iter__(self) -> Iterator[Frame]:
-        """Frames in order. Raises SourceError or CalibrationError as `__getitem__`."""
-        return (self[i] for i in range(len(self)))
-
-    def __getitem__(self, index: int) -> Frame:
-        """Frame `index`.
-
-        Raises:
-            IndexError: beyond the end.
-            SourceError: the image is missing or damaged.
-            CalibrationError: calib.txt was made for another size.
-        """
-        file = self._files[index]
-        image = read_rgb(file)
-        camera = camera_of_matrix(self._p2, image.shape[1], image.shape[0], self._calib_file)
-        return Frame(file.stem, self._stamps[index], image, camera)
-
-    def truth(self, index: int) -> Truth:
-        """Pose of frame `index`; None if the sequence has no poses (11 to 21).
-
-        Raises:
-            IndexError: beyond the end.
-            SourceError: the poses are damaged or end before this frame.
-        """
+    def _truth(self, index: int) -> Truth:
         number = self._numbers[index]
         if self._poses is None:
             return Truth()
@@ -101,10 +76,6 @@ class KittiOdometry:
         world_from_camera0 = np.eye(4)
         world_from_camera0[:3] = self._poses[line].reshape(3, 4)
         return Truth(world_from_camera=world_from_camera0 @ np.linalg.inv(camera_offset(self._p2)))
-
-    def file(self, index: int) -> Path | None:
-        """The image's file. Raises IndexError beyond the end."""
-        return self._files[index]
 
     @property
     def _poses_file(self) -> Path:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -13,10 +12,8 @@ from numpy.typing import NDArray
 from depth_recog.datasets.image_files import (
     existing_folder,
     fit_camera,
-    image_size,
     list_images,
     read_depth,
-    read_rgb,
 )
 from depth_recog.datasets.kitti.calibration import (
     calib_entry,
@@ -27,7 +24,8 @@ from depth_recog.datasets.kitti.calibration import (
     rotation_of,
 )
 from depth_recog.datasets.kitti.tracklets import TrackletBoxes, read_tracklets
-from depth_recog.datasets.sequence import Frame, Truth
+from depth_recog.datasets.reader import ImageReader
+from depth_recog.datasets.sequence import Truth
 from depth_recog.datasets.side_files import frame_number, line_of, read_numbers, read_stamps
 from depth_recog.errors import SourceError
 from depth_recog.method.geometry.camera import Camera
@@ -36,7 +34,7 @@ EARTH_RADIUS_M = 6378137.0
 LAYOUT = "a KITTI raw drive such as 2011_09_26/2011_09_26_drive_0005_sync"
 
 
-class KittiRaw:
+class KittiRaw(ImageReader):
     """One drive of KITTI raw.
 
     Layout::
@@ -48,20 +46,19 @@ class KittiRaw:
           2011_09_26_drive_0005_sync/
             image_02/data/0000000000.png (or .jpg)
             image_02/timestamps.txt  2011-09-26 13:04:32.345808896, taken as UTC
-            oxts/data/0000000000.txt                      poses, if there
-            proj_depth/groundtruth/image_02/0000000000.png   depth, if there, else
-            proj_depth/velodyne_raw/image_02/0000000000.png  depth, if there
-            tracklet_labels.xml                           boxes, if there
+            oxts/data/0000000000.txt                      poses, optional
+            proj_depth/groundtruth/image_02/0000000000.png   depth, optional, else
+            proj_depth/velodyne_raw/image_02/0000000000.png  depth, optional
+            tracklet_labels.xml                           boxes, optional
 
-    The path is the drive, or the date folder if it holds one drive only. Images may be left out:
-    a line of timestamps.txt belongs to the image of that number. Truth: depth in metres (uint16 /
-    256, 0 unknown), poses and boxes; the world is camera 2 at the drive's first OXTS record. Things
-    far away have no box: the annotators drew them around LiDAR points.
+    The path is the drive, or the date folder if it contains only one drive. Images may be missing:
+    line n of timestamps.txt belongs to image n. Truth: depth in metres (uint16 / 256, 0 unknown),
+    poses and boxes; the world frame is that of camera 2 at the drive's first OXTS record. Distant
+    objects have no box, as boxes were annotated around LiDAR points.
     """
 
     kind = "kitti_raw"
     rate_hz = 10.0
-    live = False
 
     def __init__(self, path: str | Path) -> None:
         """Lists the images and reads calibration and timestamps.
@@ -94,40 +91,14 @@ class KittiRaw:
         self._calib = calib
         self._camera = Camera.from_matrix(self._p2, round(width), round(height))
 
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self._files)
+    def _camera_at(self, index: int, width: int, height: int) -> Camera:
+        return fit_camera(self._camera, width, height, self._calib_file, self._files[index])
 
-    def __iter__(self) -> Iterator[Frame]:
-        """Frames in order. Raises SourceError or CalibrationError as `__getitem__`."""
-        return (self[i] for i in range(len(self)))
-
-    def __getitem__(self, index: int) -> Frame:
-        """Frame `index`.
-
-        Raises:
-            IndexError: beyond the end.
-            SourceError: the image is missing or damaged.
-            CalibrationError: the image has another aspect ratio than the calibration.
-        """
-        file = self._files[index]
-        image = read_rgb(file)
-        camera = fit_camera(self._camera, image.shape[1], image.shape[0], self._calib_file, file)
-        return Frame(file.stem, self._stamps[index], image, camera)
-
-    def truth(self, index: int) -> Truth:
-        """Depth, pose and boxes of frame `index`, each None where the drive has no file for it.
-
-        Raises:
-            IndexError: beyond the end.
-            SourceError: a depth image, an OXTS record or the tracklets are damaged.
-            CalibrationError: there is an OXTS record but no calibration from IMU to camera, or
-                there are tracklets but none from LiDAR to camera.
-        """
+    def _truth(self, index: int) -> Truth:
         stem = self._files[index].stem
         depth = None
         projected = self._drive / "proj_depth"
-        # The depth benchmark's cleaned, accumulated LiDAR is better than a single scan.
+        # The depth benchmark's accumulated and filtered LiDAR is denser than a single scan.
         source = "groundtruth" if (projected / "groundtruth").is_dir() else "velodyne_raw"
         depth_file = projected / source / "image_02" / f"{stem}.png"
         if depth_file.is_file():
@@ -137,22 +108,12 @@ class KittiRaw:
             pose = self._world_from_mercator @ pose
         boxes = None
         if self._boxes is not None:
-            camera = fit_camera(self._camera, *self._size, self._calib_file, self._files[index])
-            boxes = self._boxes.at(self._numbers[index], camera)
+            boxes = self._boxes.at(self._numbers[index], self._camera_at(index, *self._size))
         return Truth(depth=depth, world_from_camera=pose, boxes=boxes)
-
-    def file(self, index: int) -> Path | None:
-        """The image's file. Raises IndexError beyond the end."""
-        return self._files[index]
-
-    @cached_property
-    def _size(self) -> tuple[int, int]:
-        """(width, height) of the images: all of a drive have one."""
-        return image_size(self._files[0])
 
     @cached_property
     def _boxes(self) -> TrackletBoxes | None:
-        """The drive's tracklets, None where it has none: read once, their speeds need all poses."""
+        """The drive's tracklets, if any; read once, as their speeds need all poses."""
         file = self._drive / "tracklet_labels.xml"
         if not file.is_file():
             return None
@@ -165,7 +126,7 @@ class KittiRaw:
 
     @cached_property
     def _first_oxts(self) -> Path:
-        """The drive's first OXTS record: it sets the map's scale and the world's origin."""
+        """The drive's first OXTS record: it defines the map's scale and the world's origin."""
         return min((self._drive / "oxts" / "data").glob("*.txt"))
 
     @cached_property
@@ -175,12 +136,12 @@ class KittiRaw:
 
     @cached_property
     def _world_from_mercator(self) -> NDArray[np.float64]:
-        # Mercator coordinates are millions of metres: too many for whoever computes in float32.
+        # Mercator coordinates are millions of metres, too large for float32.
         return np.asarray(np.linalg.inv(self._mercator_from_camera(self._first_oxts)))
 
     @cached_property
     def _camera_from_velo(self) -> NDArray[np.float64]:
-        """(4, 4) float64: rectified camera 2 from LiDAR, metres."""
+        """T_camera_from_velo of rectified camera 2, (4, 4) float64, metres."""
         rectify = np.eye(4)
         rectify[:3, :3] = rotation_of(calib_entry(self._calib, "R_rect_00", 9, self._calib_file))
         camera_from_velo = read_rigid(self._drive.parent / "calib_velo_to_cam.txt")
@@ -188,17 +149,17 @@ class KittiRaw:
 
     @cached_property
     def imu_from_camera(self) -> NDArray[np.float64]:
-        """(4, 4) float64: IMU from rectified camera 2, metres."""
+        """T_imu_from_camera of rectified camera 2, (4, 4) float64, metres."""
         velo_from_imu = read_rigid(self._drive.parent / "calib_imu_to_velo.txt")
         return np.asarray(np.linalg.inv(self._camera_from_velo @ velo_from_imu))
 
     def _pose(self, stem: str) -> NDArray[np.float64] | None:
-        """(4, 4) float64, metres: camera 2 in the map (x east, y north, z up), if recorded."""
+        """Camera 2 in the map (x east, y north, z up), (4, 4) float64, metres; None without."""
         file = self._drive / "oxts" / "data" / f"{stem}.txt"
         return self._mercator_from_camera(file) if file.is_file() else None
 
     def _mercator_from_camera(self, file: Path) -> NDArray[np.float64]:
-        """(4, 4) float64, metres: devkit's convertOxtsToPose.m, then IMU to camera 2."""
+        """Map from camera 2, (4, 4) float64, metres (the devkit's convertOxtsToPose.m)."""
         lat, lon, alt, roll, pitch, yaw = _read_oxts(file)[:6]
         mercator_from_imu = np.eye(4)
         mercator_from_imu[:3, 3] = (
@@ -215,7 +176,7 @@ class KittiRaw:
 
 
 def find_drive(folder: Path) -> Path:
-    """The drive in `folder`: itself, or the only sub-folder with an image_02.
+    """Finds the drive: `folder` itself, or its only sub-folder with image_02/data.
 
     Raises:
         SourceError: there is none, or several.

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""KITTI raw's tracklet_labels.xml: the boxes that people drew around what can move.
+"""KITTI raw's tracklet_labels.xml: annotated 3D boxes of objects.
 
-The fields are those of the devkit's Tracklets.h. A pose is that of the middle of the box's bottom
-face in the LiDAR's frame (x forward, y left, z up), in metres and radians; every box stands upright
-(rx = ry = 0). `truncation` is 0 in the image, 1 truncated, 2 out of the image, 3 behind the camera,
-99 not given. `state` (0 unset, 1 interpolated, 2 labelled) and `occlusion` (0 visible, 1 partly, 2
-fully hidden, -1 not given) are not read: a box is as true where it was interpolated or is hidden.
+The fields are defined in the devkit's Tracklets.h. A pose is the centre of the box's bottom face in
+the LiDAR frame (x forward, y left, z up), in metres and radians, with rx = ry = 0. `truncation` is
+0 in the image, 1 truncated, 2 outside of the image, 3 behind the camera, 99 unset. `state` (0
+unset, 1 interpolated, 2 labelled) and `occlusion` (0 visible, 1 partly, 2 fully, -1 unset) are
+ignored, as interpolated and occluded boxes are valid too.
 """
 
 from __future__ import annotations
@@ -28,12 +28,10 @@ KINDS = {
     "Truck": "truck",
     "Pedestrian": "person",
     "Person (sitting)": "person",
-    # The box holds rider and bicycle, and more of its pixels are the rider's. KITTI has no boxes
-    # for bicycles that nobody sits on.
+    # The box encloses rider and bicycle. KITTI has no boxes for bicycles without a rider.
     "Cyclist": "rider",
     "Tram": "train",
-    # Trailers, animals and the like. Cityscapes has no class for them, but they can move: without
-    # them their places would pass for background.
+    # Trailers, animals and the like: objects without a Cityscapes class.
     "Misc": "misc",
 }
 
@@ -46,14 +44,14 @@ Float = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Tracklet:
-    """One thing in all frames in which it was annotated.
+    """One object in all frames in which it was annotated.
 
     Attributes:
         name: its number in the file.
         kind: see `KINDS`.
         size: (length, width, height) in metres.
-        first_frame: number of the frame to which the first pose belongs.
-        poses: (N, 4) float64: x, y, z of the bottom face's middle and the yaw.
+        first_frame: number of the frame of the first pose.
+        poses: (N, 4) float64: x, y, z of the bottom face's centre in metres, yaw in radians.
         truncation: (N,) int, as in the file.
     """
 
@@ -65,7 +63,7 @@ class Tracklet:
     truncation: NDArray[np.int64]
 
     def velo_from_box(self, frame: int) -> Float | None:
-        """(4, 4) float64, the LiDAR's frame from that of the box (`Box`); None without a pose."""
+        """T_velo_from_box, (4, 4) float64, metres; None without a pose in this frame."""
         if not 0 <= frame - self.first_frame < len(self.poses):
             return None
         x, y, z, yaw = self.poses[frame - self.first_frame]
@@ -76,14 +74,14 @@ class Tracklet:
 
 
 def read_tracklets(path: Path) -> tuple[Tracklet, ...]:
-    """All tracklets of a file.
+    """Reads all tracklets of a file.
 
     Raises:
         SourceError: the file cannot be read or is damaged.
     """
     try:
         text = path.read_text(encoding="utf-8")
-        # KITTI's files name a document type and declare no entity: one that does is an attack.
+        # KITTI's files declare no entities; they could be used to exhaust memory.
         if "<!ENTITY" in text:
             raise ValueError("it declares entities")
         root = ET.fromstring(text).find("tracklets")
@@ -101,13 +99,13 @@ def read_tracklets(path: Path) -> tuple[Tracklet, ...]:
 
 
 class TrackletBoxes:
-    """The tracklets of a drive as boxes of its frames.
+    """Boxes of a drive's frames, from its tracklets.
 
     Args:
-        tracklets: as they were read.
-        camera_from_velo: (4, 4), rectified camera from LiDAR.
-        poses: world from camera of the frames by number, (4, 4), metres, z up; None where unknown.
-        seconds: time of the frames by number.
+        tracklets: all tracklets of the drive.
+        camera_from_velo: (4, 4), rectified camera from LiDAR, metres.
+        poses: by frame number, world from camera, (4, 4), metres, z up; None if unknown.
+        seconds: by frame number, the time.
     """
 
     def __init__(
@@ -117,12 +115,12 @@ class TrackletBoxes:
         poses: Mapping[int, Float | None],
         seconds: Mapping[int, float],
     ) -> None:
-        """Finds every tracklet's place in the world at every frame."""
+        """Computes each tracklet's path in the world."""
         self._tracklets, self._camera_from_velo = tracklets, camera_from_velo
         self._paths = [self._path(tracklet, poses, seconds) for tracklet in tracklets]
 
     def at(self, frame: int, camera: Camera) -> tuple[Box, ...]:
-        """The boxes in the image of a frame, whether or not something hides them.
+        """The boxes within the image of a frame, occluded ones included.
 
         Args:
             frame: its number.
@@ -149,7 +147,7 @@ class TrackletBoxes:
     def _path(
         self, tracklet: Tracklet, poses: Mapping[int, Float | None], seconds: Mapping[int, float]
     ) -> Float:
-        """(N, 4): frame number, seconds and horizontal place of a tracklet, by frame number."""
+        """(N, 4): frame number, seconds, horizontal position in metres, by frame number."""
         rows = []
         for frame, pose in poses.items():
             transform = tracklet.velo_from_box(frame)
@@ -160,9 +158,9 @@ class TrackletBoxes:
 
 
 def _speed(path: Float, frame: int) -> float:
-    """Displacement over the ten frames around `frame`, less at the ends, metres per second.
+    """Horizontal speed over the ten frames around `frame`, less at the ends, metres per second.
 
-    It is horizontal: OXTS's altitude jumps by centimetres to decimetres between frames.
+    The altitude of OXTS records jumps by centimetres to decimetres between frames.
     """
     window = path[np.abs(path[:, 0] - frame) <= _HALF_WINDOW]
     if len(window) == 0 or window[-1, 1] - window[0, 1] < _LEAST_SECONDS:

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder of images with a ROS camera_info YAML."""
+"""Folders of images with a ROS camera_info YAML."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -15,34 +14,33 @@ from depth_recog.datasets.image_files import (
     existing_folder,
     fit_camera,
     list_images,
-    read_rgb,
 )
-from depth_recog.datasets.sequence import Frame, Truth
+from depth_recog.datasets.reader import ImageReader
 from depth_recog.datasets.side_files import check_rising, read_stamps
 from depth_recog.errors import CalibrationError, SourceError
+from depth_recog.method.geometry.camera import Camera
 
 LAYOUT = "a folder of images with a ROS camera_info YAML"
 
 
-class Folder:
+class Folder(ImageReader):
     """Images in a folder, in natural order (frame9 before frame10).
 
     Layout::
 
         clip/
-          *.jpg, *.jpeg, *.png, *.bmp or *.webp, here or in the only sub-folder that has any
-          camera.yaml      ROS camera_info; any *.yaml or *.yml with a camera_matrix, here or
-                           beside the images; there must be exactly one
-          timestamps.txt   if there, here or beside the images: one line an image, whole
+          *.jpg, *.jpeg, *.png, *.bmp or *.webp, here or in the only sub-folder with images
+          camera.yaml      ROS camera_info; exactly one *.yaml or *.yml with a camera_matrix,
+                           here or beside the images
+          timestamps.txt   optional, here or beside the images: one line an image, whole
                            nanoseconds or `2011-09-26 13:04:32.345808896`
 
-    Without timestamps.txt, names of 19 digits are nanoseconds since the epoch; other images are
-    taken to be 10 Hz apart. Images of another size than the YAML's scale the intrinsics if the
-    aspect ratio is the same. No truth.
+    Without timestamps.txt, file names of 19 digits are nanoseconds since the epoch; otherwise the
+    rate is 10 Hz. The intrinsics are scaled to the images' size if the aspect ratio is the same.
+    No ground truth.
     """
 
     kind = "folder"
-    live = False
 
     def __init__(self, path: str | Path) -> None:
         """Lists the images and reads calibration and timestamps.
@@ -67,42 +65,15 @@ class Folder:
             self.rate_hz = 1e9 / median(gaps)
         self._stamps = stamps or [i * 100_000_000 for i in range(len(self._files))]
 
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self._files)
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Frames in order. Raises SourceError or CalibrationError as `__getitem__`."""
-        return (self[i] for i in range(len(self)))
-
-    def __getitem__(self, index: int) -> Frame:
-        """Frame `index`.
-
-        Raises:
-            IndexError: beyond the end.
-            SourceError: the image is missing, damaged or no image.
-            CalibrationError: the image has another aspect ratio than the YAML.
-        """
-        file = self._files[index]
-        image = read_rgb(file)
-        camera = fit_camera(self._camera, image.shape[1], image.shape[0], self._calibration, file)
-        return Frame(file.stem, self._stamps[index], image, camera)
-
-    def truth(self, index: int) -> Truth:
-        """Nothing is known of these images. Raises IndexError beyond the end."""
-        self._files[index]
-        return Truth()
-
-    def file(self, index: int) -> Path | None:
-        """The image's file. Raises IndexError beyond the end."""
-        return self._files[index]
+    def _camera_at(self, index: int, width: int, height: int) -> Camera:
+        return fit_camera(self._camera, width, height, self._calibration, self._files[index])
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The images in `folder`, or in its only sub-folder that has any.
+    """Finds the images in `folder`, or in its only sub-folder with images.
 
     Raises:
-        SourceError: there are none, or several sub-folders hold some.
+        SourceError: there are none, or several sub-folders contain images.
     """
     files = list_images(folder)
     if files:
@@ -122,7 +93,7 @@ def find_images(folder: Path) -> list[Path]:
 
 
 def find_calibration(places: list[Path]) -> Path:
-    """The only camera YAML in `places`.
+    """Finds the only camera YAML in `places`.
 
     Raises:
         CalibrationError: there is none, or there are several.
@@ -140,7 +111,7 @@ def find_calibration(places: list[Path]) -> Path:
 
 
 def _find_stamps(places: list[Path], files: list[Path]) -> list[int] | None:
-    """Nanoseconds of each image from timestamps.txt or the names; None without. SourceError."""
+    """Nanoseconds of each image from timestamps.txt or file names, if any. Raises SourceError."""
     for place in places:
         stamps_file = place / "timestamps.txt"
         if not stamps_file.is_file():
@@ -152,7 +123,7 @@ def _find_stamps(places: list[Path], files: list[Path]) -> list[int] | None:
                 "an image, or delete it"
             )
         return stamps
-    # Nineteen digits are nanoseconds from 2001 to 2286; a frame's number never is that long.
+    # Nineteen digits are nanoseconds between 2001 and 2286; frame numbers are shorter.
     if all(re.fullmatch(r"[1-9]\d{18}", file.stem) for file in files):
         stamps = [int(file.stem) for file in files]
         check_rising(stamps, files[0].parent)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A camera under Linux (Video4Linux)."""
+"""Live cameras under Linux (Video4Linux)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from depth_recog.errors import CalibrationError, SourceError
 
 
 class Capture(Protocol):
-    """The part of cv2.VideoCapture that is used here."""
+    """The methods of cv2.VideoCapture that are used here."""
 
     def isOpened(self) -> bool:  # noqa: N802  (OpenCV's name)
         """Whether the device was opened."""
@@ -31,7 +31,7 @@ class Capture(Protocol):
         ...
 
     def set(self, propId: int, value: float) -> bool:
-        """Asks for a property; False if the device refuses."""
+        """Sets a property; False if the device refuses."""
         ...
 
     def grab(self) -> bool:
@@ -39,7 +39,7 @@ class Capture(Protocol):
         ...
 
     def retrieve(self) -> tuple[bool, Any]:
-        """Decodes the image that was grabbed: (ok, (H, W, 3) uint8 BGR)."""
+        """Decodes the grabbed image: (ok, (H, W, 3) uint8 BGR)."""
         ...
 
     def release(self) -> None:
@@ -56,10 +56,10 @@ class V4l2:
     """A live camera.
 
     Accepted: `/dev/video0` or `/dev/video0?camera=/path/camera.yaml`. Without `camera=` the ROS
-    camera_info YAML is looked for where ROS drivers keep it, $ROS_HOME/camera_info (by default
-    ~/.ros/camera_info): the one named after the device as v4l2_camera names it (HD Pro Webcam C920
-    -> hd_pro_webcam_c920.yaml), else the only one. The device is asked for the YAML's image size.
-    Stamps are the system clock's when an image has arrived.
+    camera_info YAML is taken from $ROS_HOME/camera_info (default ~/.ros/camera_info): the file
+    named after the device as v4l2_camera does (HD Pro Webcam C920 -> hd_pro_webcam_c920.yaml), else
+    the only one. The device is set to the YAML's image size. Stamps are the system time at which an
+    image arrives.
     """
 
     kind = "v4l2"
@@ -68,14 +68,14 @@ class V4l2:
     def __init__(
         self, text: str | Path, open_capture: Callable[[str], Capture] = open_device
     ) -> None:
-        """Finds the calibration; the device is opened when frames are asked for.
+        """Finds the calibration; iteration opens the device.
 
         Args:
-            text: the device, perhaps with `?camera=`.
-            open_capture: opens the device; tests put a stand-in here.
+            text: the device, optionally with `?camera=`.
+            open_capture: opens the device.
 
         Raises:
-            SourceError: the device is missing or may not be read.
+            SourceError: the device is missing, or permission is denied.
             CalibrationError: no YAML, several, or a damaged one.
         """
         self._device, _, query = str(text).partition("?")
@@ -90,10 +90,10 @@ class V4l2:
         self.rate_hz = 30.0
 
     def __iter__(self) -> Iterator[Frame]:
-        """Frames as they come, until the caller stops; the device is closed then.
+        """Frames as they arrive, until the caller stops; then the device is closed.
 
         Raises:
-            SourceError: the device cannot be opened, or is lost.
+            SourceError: the device cannot be opened, or stops.
             CalibrationError: the device gives images of another aspect ratio than the YAML.
         """
         capture = self._open_capture(self._device)
@@ -105,7 +105,7 @@ class V4l2:
                 )
             capture.set(cv2.CAP_PROP_FRAME_WIDTH, self._camera.width)
             capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._camera.height)
-            # Images that wait in the driver's queue would get the stamp of when they are fetched.
+            # Images that wait in the driver's queue would be stamped too late.
             capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
             fps = capture.get(cv2.CAP_PROP_FPS)
             self.rate_hz = fps if fps > 0 else self.rate_hz
@@ -117,7 +117,7 @@ class V4l2:
         index, stamp = 0, 0
         while True:
             grabbed = capture.grab()
-            # The clock may be set back while the camera runs; stamps must not be.
+            # Stamps must increase also when the system clock is set back.
             stamp = max(time.time_ns(), stamp + 1)
             ok, bgr = capture.retrieve() if grabbed else (False, None)
             if not ok:
@@ -134,7 +134,7 @@ class V4l2:
 
 
 def find_calibration(device: str) -> Path:
-    """The YAML that ROS drivers would use for `device`.
+    """Finds the YAML that ROS drivers would use for `device`.
 
     Raises:
         CalibrationError: there is none, or several of which none is named after the device.
@@ -161,18 +161,18 @@ def find_calibration(device: str) -> Path:
 
 
 def _check_device(device: str) -> None:
-    """Raises SourceError if the device is missing or may not be read."""
+    """Raises SourceError if the device is missing or permission is denied."""
     if not Path(device).exists():
         raise SourceError(
             f"{device} does not exist: plug the camera in, or take another device ({_devices()})"
         )
     if not os.access(device, os.R_OK | os.W_OK):
         raise SourceError(
-            f"{device} may not be read: sudo usermod -aG video $USER, then log in again"
+            f"{device}: permission denied: sudo usermod -aG video $USER, then log in again"
         )
 
 
 def _devices() -> str:
-    """The devices that are there, in words."""
+    """The existing devices, for messages."""
     devices = sorted(str(path) for path in Path("/dev").glob("video*"))
     return "there is " + ", ".join(devices) if devices else "there is no /dev/video* here"

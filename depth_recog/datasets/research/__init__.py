@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other research datasets."""
+"""Research datasets: Virtual KITTI 2, Cityscapes, 7-Scenes, TUM RGB-D."""

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RGB-D recordings laid out as Microsoft's 7-Scenes."""
+"""RGB-D recordings in the layout of Microsoft's 7-Scenes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,37 +10,36 @@ import numpy as np
 from depth_recog.datasets.image_files import (
     camera_of_matrix,
     existing_folder,
-    image_size,
     list_images,
     read_depth,
-    read_rgb,
 )
-from depth_recog.datasets.sequence import Frame, Truth
+from depth_recog.datasets.reader import ImageReader
+from depth_recog.datasets.sequence import Truth
 from depth_recog.datasets.side_files import frame_number, read_numbers
 from depth_recog.errors import CalibrationError, SourceError
+from depth_recog.method.geometry.camera import Camera
 
 LAYOUT = "a 7-Scenes sequence such as redkitchen/seq-01"
 
 
-class SevenScenes:
-    """One sequence of 7-Scenes, or of a recording laid out like it.
+class SevenScenes(ImageReader):
+    """One sequence of 7-Scenes, or a recording in the same layout.
 
     Layout::
 
         redkitchen/
           frame-000000.color.jpg (or .png)
-          frame-000000.depth.png   uint16, millimetres; 0 and 65535 unknown; if there
-          frame-000000.pose.txt    4x4 camera to world, metres; if there
+          frame-000000.depth.png   uint16, millimetres; 0 and 65535 unknown; optional
+          frame-000000.pose.txt    4x4 camera to world, metres; optional
           camera-intrinsics.txt    3x3 K in pixels, here or in the folder above
 
-    Stamps are the frame's number at 30 Hz. Truth: depth and poses; a pose that is not finite
-    (tracking was lost) is None. Of the original data set the depth is the depth camera's own, not
-    registered to the colour image.
+    Stamps are the frame number at 30 Hz. Truth: depth and poses; a pose that is not finite
+    (tracking lost) is None. In the original data set the depth is not registered to the colour
+    image.
     """
 
     kind = "seven_scenes"
     rate_hz = 30.0
-    live = False
 
     def __init__(self, path: str | Path) -> None:
         """Lists the images and reads the intrinsics.
@@ -79,36 +76,14 @@ class SevenScenes:
         if self._matrix.shape[0] != 3:
             raise CalibrationError(f"{self._calibration}: 3 lines of 3 numbers are needed")
 
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self._files)
+    def _frame_name(self, index: int) -> str:
+        return self._files[index].stem.removesuffix(".color")
 
-    def __iter__(self) -> Iterator[Frame]:
-        """Frames in order. Raises SourceError or CalibrationError as `__getitem__`."""
-        return (self[i] for i in range(len(self)))
+    def _camera_at(self, index: int, width: int, height: int) -> Camera:
+        return camera_of_matrix(self._matrix, width, height, self._calibration)
 
-    def __getitem__(self, index: int) -> Frame:
-        """Frame `index`.
-
-        Raises:
-            IndexError: beyond the end.
-            SourceError: the image is missing or damaged.
-            CalibrationError: the intrinsics are for another size.
-        """
-        file = self._files[index]
-        image = read_rgb(file)
-        height, width = image.shape[:2]
-        camera = camera_of_matrix(self._matrix, width, height, self._calibration)
-        return Frame(file.stem.removesuffix(".color"), self._stamps[index], image, camera)
-
-    def truth(self, index: int) -> Truth:
-        """Depth and pose of frame `index`, each None where there is no file for it.
-
-        Raises:
-            IndexError: beyond the end.
-            SourceError: a depth image or a pose is damaged.
-        """
-        stem = self._files[index].stem.removesuffix(".color")
+    def _truth(self, index: int) -> Truth:
+        stem = self._frame_name(index)
         depth_file = self._folder / f"{stem}.depth.png"
         depth = None
         if depth_file.is_file():
@@ -122,12 +97,3 @@ class SevenScenes:
             if not np.isfinite(pose).all():
                 pose = None
         return Truth(depth=depth, world_from_camera=pose)
-
-    def file(self, index: int) -> Path | None:
-        """The image's file. Raises IndexError beyond the end."""
-        return self._files[index]
-
-    @cached_property
-    def _size(self) -> tuple[int, int]:
-        """(width, height) of the images: all of a recording have one."""
-        return image_size(self._files[0])

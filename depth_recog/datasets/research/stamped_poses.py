@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Poses at their own times, and the pose in between."""
+"""Poses with timestamps, and interpolation between them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Float = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class StampedPoses:
-    """Where a camera was, at times that rise or stand still.
+    """Poses of a camera over time.
 
     Attributes:
-        stamps_ns: nanoseconds, N of them.
-        places: (N, 3) float64, metres.
-        quaternions: (N, 4) float64, unit, x y z w.
-        longest_gap_ns: between poses further apart the pose is not known.
+        stamps_ns: N stamps in nanoseconds, not decreasing.
+        places: (N, 3) float64, positions in metres.
+        quaternions: (N, 4) float64, unit quaternions x y z w.
+        longest_gap_ns: longer gaps between poses are not interpolated.
     """
 
     stamps_ns: tuple[int, ...]
@@ -34,7 +34,7 @@ class StampedPoses:
     longest_gap_ns: int = 100_000_000
 
     def at(self, stamp_ns: int) -> Float | None:
-        """The pose at a time: linear in place, slerp in rotation.
+        """The pose at a time: linear interpolation of the position, slerp of the rotation.
 
         Returns:
             (4, 4) float64; None before the first pose, after the last, and within a gap.
@@ -53,10 +53,10 @@ class StampedPoses:
 
 
 def read_stamped_poses(path: Path) -> StampedPoses:
-    """Reads `timestamp tx ty tz qx qy qz qw` a line, seconds and metres; # begins a comment.
+    """Reads lines of `timestamp tx ty tz qx qy qz qw`, seconds and metres; # begins a comment.
 
     Raises:
-        SourceError: the file is missing, damaged or empty, time goes back, or a quaternion is none.
+        SourceError: the file is missing, damaged or empty, or stamps decrease.
     """
     stamps, rows = [], []
     for number, fields in read_lines(path):
@@ -76,7 +76,7 @@ def read_stamped_poses(path: Path) -> StampedPoses:
         raise SourceError(f"{path}: time goes back; sort the lines")
     table = np.array(rows, dtype=np.float64)
     lengths = np.linalg.norm(table[:, 3:], axis=1)
-    # Written with four decimals, unit quaternions are off by some 1e-4.
+    # Unit quaternions written with four decimals have norms off by about 1e-4.
     if not np.isfinite(table).all() or np.abs(lengths - 1).max() > 0.01:
         raise SourceError(
             f"{path} holds a pose that is not finite or whose quaternion has not length 1: "
@@ -86,7 +86,7 @@ def read_stamped_poses(path: Path) -> StampedPoses:
 
 
 def read_lines(path: Path) -> list[tuple[int, list[str]]]:
-    """Line number and fields of each line that is not empty or a comment. Raises SourceError."""
+    """Number and fields of each line, without empty lines and comments. Raises SourceError."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -96,7 +96,7 @@ def read_lines(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def seconds_to_ns(text: str) -> int:
-    """Whole nanoseconds; a float of seconds since the epoch would lose some hundred of them.
+    """Converts seconds to nanoseconds exactly; float seconds since the epoch lose some 100 ns.
 
     Raises:
         ValueError: the text is no finite number.
@@ -109,7 +109,7 @@ def seconds_to_ns(text: str) -> int:
 
 def _slerp(a: Float, b: Float, way: float) -> Float:
     cosine = float(a @ b)
-    if cosine < 0:  # a quaternion and its negative are one rotation: take the shorter way
+    if cosine < 0:  # q and -q are the same rotation: take the shorter path
         b, cosine = -b, -cosine
     angle = np.arccos(min(cosine, 1.0))
     if angle < 1e-6:

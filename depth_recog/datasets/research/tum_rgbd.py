@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The TUM RGB-D benchmark, and recordings laid out like it."""
+"""The TUM RGB-D benchmark, and recordings in the same layout."""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -13,17 +12,16 @@ from depth_recog.datasets.camera_yaml import EXAMPLE, read_camera_yaml
 from depth_recog.datasets.image_files import (
     existing_folder,
     fit_camera,
-    image_size,
     read_depth,
-    read_rgb,
 )
+from depth_recog.datasets.reader import ImageReader
 from depth_recog.datasets.research.stamped_poses import (
     StampedPoses,
     read_lines,
     read_stamped_poses,
     seconds_to_ns,
 )
-from depth_recog.datasets.sequence import Frame, Truth
+from depth_recog.datasets.sequence import Truth
 from depth_recog.datasets.side_files import check_rising
 from depth_recog.errors import CalibrationError, SourceError
 from depth_recog.method.geometry.camera import Camera
@@ -35,33 +33,31 @@ _CAMERAS = {
     "2": Camera(640, 480, 520.9, 521.0, 325.1, 249.7, (0.2312, -0.7849, -0.0033, -0.0001, 0.9172)),
     "3": Camera(640, 480, 535.4, 539.2, 320.1, 247.6),
 }
-"""The colour cameras of freiburg1 to 3 as the benchmark's documentation gives them."""
+"""The colour cameras of freiburg1 to 3, from the benchmark's documentation."""
 
 _ASSOCIATION_NS = 20_000_000
 
 
-class TumRgbd:
+class TumRgbd(ImageReader):
     """One sequence of the TUM RGB-D benchmark. Layout-tested.
 
-    Layout-tested: read from files that the tests write in this layout; the data set itself was not
-    at hand. Layout::
+    Layout-tested: tested with generated files in this layout, not with the data set. Layout::
 
         rgbd_dataset_freiburg1_desk/
           rgb.txt            `1305031102.175304 rgb/1305031102.175304.png` a line: seconds, image
-          depth.txt          the same of depth images: uint16, metres x 5000, 0 unknown; if there
-          groundtruth.txt    timestamp tx ty tz qx qy qz qw: camera in the world; if there
-          camera.yaml        ROS camera_info; only where the folder's name does not tell the camera
+          depth.txt          the same for depth images: uint16, metres x 5000, 0 unknown; optional
+          groundtruth.txt    timestamp tx ty tz qx qy qz qw: camera in the world; optional
+          camera.yaml        ROS camera_info; only if the folder's name does not tell the camera
 
-    Without camera.yaml the intrinsics are the benchmark's own, by `freiburg1`, `freiburg2` or
-    `freiburg3` in the folder's name; the first two have distortion, and depth belongs to the image
-    as it is, not to the rectified one. Truth: depth, of the depth image nearest in time, at most
-    20 ms away (it is registered to the colour image); the pose at the image's time, interpolated,
-    None outside the ground truth and in gaps of more than 100 ms.
+    Without camera.yaml the benchmark's intrinsics are used, by `freiburg1`, `freiburg2` or
+    `freiburg3` in the folder's name. The first two have distortion; depth is registered to the
+    unrectified colour image. Truth: the depth image nearest in time, at most 20 ms away; the pose
+    interpolated at the image's time, None outside of the ground truth and in gaps of more than
+    100 ms.
     """
 
     kind = "tum_rgbd"
     rate_hz = 30.0
-    live = False
 
     def __init__(self, path: str | Path) -> None:
         """Reads the list of images and the intrinsics.
@@ -71,7 +67,7 @@ class TumRgbd:
 
         Raises:
             SourceError: the folder or rgb.txt is missing, or rgb.txt is damaged.
-            CalibrationError: the camera is not known, or camera.yaml is damaged.
+            CalibrationError: the camera is unknown, or camera.yaml is damaged.
         """
         self._folder = existing_folder(path, LAYOUT)
         self.name = self._folder.name
@@ -94,37 +90,13 @@ class TumRgbd:
                 f"{self._calibration} ({EXAMPLE}); the benchmark's default for the Kinect is fx = "
                 "fy = 525, cx = 319.5, cy = 239.5 without distortion"
             )
-        self._calibration = self._folder  # its name is the calibration
+        self._calibration = self._folder  # the folder's name selects the intrinsics
         self._camera = _CAMERAS[known.group(1)]
 
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self._files)
+    def _camera_at(self, index: int, width: int, height: int) -> Camera:
+        return fit_camera(self._camera, width, height, self._calibration, self._files[index])
 
-    def __iter__(self) -> Iterator[Frame]:
-        """Frames in order. Raises SourceError or CalibrationError as `__getitem__`."""
-        return (self[i] for i in range(len(self)))
-
-    def __getitem__(self, index: int) -> Frame:
-        """Frame `index`.
-
-        Raises:
-            IndexError: beyond the end.
-            SourceError: the image is missing or damaged.
-            CalibrationError: the image has another aspect ratio than the calibration.
-        """
-        file = self._files[index]
-        image = read_rgb(file)
-        camera = fit_camera(self._camera, image.shape[1], image.shape[0], self._calibration, file)
-        return Frame(file.stem, self._stamps[index], image, camera)
-
-    def truth(self, index: int) -> Truth:
-        """Depth and pose of frame `index`, each None where there is none near enough in time.
-
-        Raises:
-            IndexError: beyond the end.
-            SourceError: depth.txt, a depth image or groundtruth.txt is damaged.
-        """
+    def _truth(self, index: int) -> Truth:
         stamp = self._stamps[index]
         depth = self._depth_file(stamp)
         return Truth(
@@ -132,18 +104,9 @@ class TumRgbd:
             world_from_camera=self._trajectory.at(stamp) if self._trajectory else None,
         )
 
-    def file(self, index: int) -> Path | None:
-        """The image's file. Raises IndexError beyond the end."""
-        return self._files[index]
-
-    @cached_property
-    def _size(self) -> tuple[int, int]:
-        """(width, height) of the images: all of a sequence have one."""
-        return image_size(self._files[0])
-
     @cached_property
     def _depths(self) -> tuple[list[int], list[Path]]:
-        """Stamps and files of the depth images, none without depth.txt."""
+        """Stamps and files of the depth images; empty without depth.txt."""
         listing = self._folder / "depth.txt"
         return _read_listing(listing) if listing.is_file() else ([], [])
 
@@ -153,7 +116,7 @@ class TumRgbd:
         return read_stamped_poses(file) if file.is_file() else None
 
     def _depth_file(self, stamp: int) -> Path | None:
-        """The depth image nearest in time, if it is near enough."""
+        """The depth image nearest in time, if it is within the limit."""
         stamps, files = self._depths
         after = bisect_left(stamps, stamp)
         near = [i for i in (after - 1, after) if 0 <= i < len(stamps)]
@@ -164,10 +127,10 @@ class TumRgbd:
 
 
 def _read_listing(path: Path) -> tuple[list[int], list[Path]]:
-    """Stamps in nanoseconds, strictly rising, and files of rgb.txt or depth.txt.
+    """Reads rgb.txt or depth.txt: stamps in nanoseconds, strictly increasing, and files.
 
     Raises:
-        SourceError: the file is damaged, or time does not go on.
+        SourceError: the file is damaged, or stamps do not increase.
     """
     stamps, files = [], []
     for number, fields in read_lines(path):

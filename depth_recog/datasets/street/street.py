@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -12,6 +11,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_recog.datasets.reader import RecordingReader
 from depth_recog.datasets.sequence import Frame, Truth
 from depth_recog.datasets.street.path import Bend, Drive, generator
 from depth_recog.datasets.street.scene import SCENES
@@ -35,7 +35,7 @@ _LIMITS = {
 }
 
 
-class SyntheticStreet:
+class SyntheticStreet(RecordingReader):
     """A camera's drive along an endless street, with exact truth. A `Recording`.
 
     Frame i is a function of (scene, seed, i) and of the size and the rate alone: it does not depend
@@ -69,7 +69,6 @@ class SyntheticStreet:
     """
 
     kind = "synthetic"
-    live = False
 
     def __init__(
         self,
@@ -103,28 +102,20 @@ class SyntheticStreet:
         """Number of frames."""
         return self._frames
 
-    def __iter__(self) -> Iterator[Frame]:
-        """All frames, in order."""
-        return (self[index] for index in range(self._frames))
-
-    def __getitem__(self, index: int) -> Frame:
-        """Render frame `index`. Raises IndexError beyond the end."""
+    def _frame(self, index: int) -> Frame:
         image = self._painter.paint(self.camera, self.view(index))
         if self._scene.gain:
             image = finish(image.astype(np.float32) * np.float32(self.gain(index)))
         return Frame(f"{index:010d}", self._stamp(index), image, self.camera)
 
-    def truth(self, index: int) -> Truth:
-        """Everything that is known of frame `index`. Raises IndexError beyond the end."""
+    def _truth(self, index: int) -> Truth:
         view = self.view(index)
         following: NDArray[np.float64] | None = None
         if index + 1 < self._frames:
             following = self._drive.world_from_camera(self._time(index + 1))
         return truth_of(self.camera, view, self._drive.bend, following)
 
-    def file(self, index: int) -> Path | None:
-        """None: the frames are made. Raises IndexError beyond the end."""
-        self._check(index)
+    def _file(self, index: int) -> Path | None:
         return None
 
     def view(self, index: int) -> StreetView:
@@ -132,7 +123,7 @@ class SyntheticStreet:
 
         The latest is kept: an image and its truth share it.
         """
-        self._check(index)
+        index = range(self._frames)[index]
         if self._latest is None or self._latest[0] != index:
             view = self._surroundings.view(self._time(index), self._time(index + 1))
             self._latest = index, view
@@ -143,10 +134,6 @@ class SyntheticStreet:
         if not self._scene.gain:
             return 1.0
         return math.exp(generator(self._seed, _GAIN, index).uniform(-0.35, 0.25))
-
-    def _check(self, index: int) -> None:
-        if not 0 <= index < self._frames:
-            raise IndexError(f"frame {index} of {self._frames}")
 
     def _stamp(self, index: int) -> int:
         """Nanoseconds; exact, since a float second is not."""

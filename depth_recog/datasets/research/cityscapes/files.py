@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the files of Cityscapes lie, and which images belong to one snippet."""
+"""The file layout of Cityscapes, and the images of one snippet."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class CityscapesImage:
 
     Attributes:
         file: the image.
-        city: where it was taken.
-        sequence: six digits.
-        number: of the frame.
+        city: name of the city.
+        sequence: sequence number, six digits.
+        number: frame number.
     """
 
     file: Path
@@ -37,31 +37,31 @@ class CityscapesImage:
 
     @property
     def stem(self) -> str:
-        """What the names of all files of this frame begin with."""
+        """The common prefix of the names of this frame's files."""
         return f"{self.city}_{self.sequence}_{self.number:06d}"
 
     def side_file(self, packages: tuple[str, ...], suffix: str) -> Path | None:
-        """The file of this frame in another package, or beside the image; None without."""
+        """This frame's file in another package or beside the image, if it exists."""
         name = f"{self.stem}_{suffix}"
         places = [place / name for place in side_folders(self.file.parent, packages)]
         return next((place for place in places if place.is_file()), None)
 
 
 def side_folders(images: Path, packages: tuple[str, ...]) -> list[Path]:
-    """Where files that belong to a folder of images may lie: other packages, and the folder."""
+    """Folders with files of the same images: those of other packages, and the images' own."""
     root, inner = images.parent.parent.parent, Path(images.parent.name) / images.name
     return [*(root / package / inner for package in packages), images]
 
 
 def find_images(folder: Path, city: str | None) -> list[CityscapesImage]:
-    """The images of one city.
+    """Finds the images of one city.
 
     Args:
         folder: the root of Cityscapes, or a folder of images.
-        city: its name; it may be left out of a folder of images.
+        city: its name; optional for a folder of one city's images.
 
     Raises:
-        SourceError: there are none, the city is unknown, or none was given.
+        SourceError: there are none, or the city is unknown or ambiguous.
     """
     images = [image for file in list_images(folder) if (image := _parsed(file)) is not None]
     if images:
@@ -90,13 +90,13 @@ def find_images(folder: Path, city: str | None) -> list[CityscapesImage]:
 def one_snippet(
     images: list[CityscapesImage], wanted: str | None, place: Path
 ) -> list[CityscapesImage]:
-    """The images of one snippet: of one sequence, without a step of more than a second.
+    """Selects the images of one snippet: of one sequence, without gaps of more than a second.
 
     Args:
-        images: of one city.
-        wanted: a sequence such as 000000, or 000000_000275 with the snippet's first frame where a
-            sequence has several; None where there is but one.
-        place: for the message.
+        images: the images of one city.
+        wanted: a sequence such as 000000, or with the snippet's first frame 000000_000275; None for
+            the only one.
+        place: the folder, for the message.
 
     Raises:
         SourceError: none or several of them match.

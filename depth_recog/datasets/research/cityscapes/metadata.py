@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON files of Cityscapes: the camera's calibration and the vehicle's odometry.
+"""The JSON files of Cityscapes: camera calibration and vehicle odometry.
 
-The vehicle's frame is that of ISO 8855: x forward, y left, z up. Formulas and units are those of
-the data set's csCalibration.pdf.
+The vehicle's frame follows ISO 8855: x forward, y left, z up. Formulas and units are from the data
+set's csCalibration.pdf.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Float = NDArray[np.float64]
 _REMEDY = "unpack it again"
 
 FULL_SIZE = (2048, 1024)
-"""(width, height) in pixels of the images that the intrinsics and disparities are for."""
+"""(width, height) in pixels to which intrinsics and disparities refer."""
 
 # From the optical frame (x right, y down, z forward) to x forward, y left, z up.
 _ISO_FROM_OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
@@ -33,12 +33,12 @@ _ISO_FROM_OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 
 @dataclass(frozen=True)
 class CityscapesCalibration:
-    """What a camera.json says.
+    """The content of a camera.json.
 
     Attributes:
-        camera: intrinsics at FULL_SIZE; principal points are taken as counted from pixel centres.
-        baseline: to the right camera, metres.
-        T_vehicle_from_camera: (4, 4) float64, metres, from the optical frame.
+        camera: intrinsics at FULL_SIZE; principal points are relative to pixel centres.
+        baseline: distance to the right camera, metres.
+        T_vehicle_from_camera: extrinsics of the optical frame, (4, 4) float64, metres.
     """
 
     camera: Camera
@@ -47,7 +47,7 @@ class CityscapesCalibration:
 
 
 def read_calibration(path: Path) -> CityscapesCalibration:
-    """Reads a camera.json. Raises CalibrationError: it is missing, damaged, or lacks a number."""
+    """Reads a camera.json. Raises CalibrationError if it is missing or damaged."""
     fx, fy, u0, v0 = _numbers(path, "fx fy u0 v0", CalibrationError, "intrinsic")
     extrinsic = _numbers(path, "baseline x y z yaw pitch roll", CalibrationError, "extrinsic")
     baseline, x, y, z, yaw, pitch, roll = extrinsic
@@ -68,13 +68,13 @@ def read_calibration(path: Path) -> CityscapesCalibration:
 
 
 def read_motion(path: Path) -> tuple[float, float]:
-    """Speed in m/s and yaw rate in rad/s, positive to the left. Raises SourceError."""
+    """Reads speed, m/s, and yaw rate, rad/s, positive to the left. Raises SourceError."""
     speed, yaw_rate = _numbers(path, "speed yawRate", SourceError)
     return speed, yaw_rate
 
 
 def dead_reckoning(motions: Items[tuple[float, float]], seconds: Items[float]) -> list[Float]:
-    """Where the vehicle was, from its speed and yaw rate.
+    """Integrates speed and yaw rate to poses (dead reckoning).
 
     Args:
         motions: speed and yaw rate at each time.
@@ -100,7 +100,7 @@ def dead_reckoning(motions: Items[tuple[float, float]], seconds: Items[float]) -
 def _numbers(
     path: Path, names: str, error_kind: type[DepthRecogError], block: str | None = None
 ) -> list[float]:
-    """Numbers of a JSON object, or of the object `block` in it. Raises `error_kind`."""
+    """Reads numbers of a JSON object, or of its member `block`. Raises `error_kind`."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The coded images of Virtual KITTI 2: categories as colours, flow as colours."""
+"""Class images and flow images of Virtual KITTI 2, both coded as colours."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TRAIN_NAMES = {
     "Car": "car",
     "Van": "car",
 }
-"""Categories that Cityscapes trains on; GuardRail, Misc and Undefined are unlabelled."""
+"""Cityscapes class of each category; GuardRail, Misc and Undefined are unlabelled."""
 
 
 def read_labels(
@@ -36,14 +36,14 @@ def read_labels(
 
     Args:
         path: the PNG.
-        colours: of each category, from colors.txt.
+        colours: colour of each category, from colors.txt.
         size: (width, height) in pixels that it must have.
 
     Returns:
         (H, W) uint8, Cityscapes train ids, 255 unlabelled.
 
     Raises:
-        SourceError: the image is damaged, or has a colour that no category has.
+        SourceError: the image is damaged, or has a colour of no category.
     """
     codes = read_colour_codes(path, size, "labels")
     labels = np.full(codes.shape[:2], 255, np.uint8)
@@ -64,15 +64,15 @@ def read_labels(
 def read_flow(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
     """Reads the flow to the next frame.
 
-    Red is the horizontal flow and green the vertical one, each from -1 (0) to 1 (65535) in units of
-    width - 1 and height - 1; blue is 0 where there is none, as for the sky.
+    Red is the horizontal and green the vertical flow, each from -1 (0) to 1 (65535) in units of
+    width - 1 and height - 1; blue is 0 where there is no flow, as for the sky.
 
     Args:
         path: the PNG.
         size: (width, height) in pixels that it must have.
 
     Returns:
-        (H, W, 2) float32, pixels; NaN where there is none.
+        (H, W, 2) float32, pixels; NaN without flow.
 
     Raises:
         SourceError: the image is damaged or not 16-bit.

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,13 +14,12 @@ from numpy.typing import NDArray
 from depth_recog.datasets.image_files import (
     camera_of_matrix,
     existing_folder,
-    image_size,
     list_images,
     read_depth,
     read_ids,
-    read_rgb,
 )
 from depth_recog.datasets.options import split_options
+from depth_recog.datasets.reader import ImageReader
 from depth_recog.datasets.research.vkitti2.images import read_flow, read_labels
 from depth_recog.datasets.research.vkitti2.tables import (
     REMEDY,
@@ -30,18 +28,18 @@ from depth_recog.datasets.research.vkitti2.tables import (
     read_intrinsics,
 )
 from depth_recog.datasets.research.vkitti2.vehicles import VehicleBoxes, read_motion
-from depth_recog.datasets.sequence import Frame, Truth
+from depth_recog.datasets.sequence import Truth
 from depth_recog.datasets.side_files import check_rising, frame_number
 from depth_recog.errors import CalibrationError, SourceError
+from depth_recog.method.geometry.camera import Camera
 
 LAYOUT = "a variation of Virtual KITTI 2 such as Scene01/clone"
 
 
-class VKitti2:
+class VKitti2(ImageReader):
     """One variation of one scene of Virtual KITTI 2, one camera. Layout-tested.
 
-    Layout-tested: read from files that the tests write in this layout; the data set itself was not
-    at hand. Layout::
+    Layout-tested: tested with generated files in this layout, not with the data set. Layout::
 
         Scene01/clone/
           frames/rgb/Camera_0/rgb_00000.jpg
@@ -50,37 +48,35 @@ class VKitti2:
           frames/classSegmentation/Camera_0/classgt_00000.png       colours of colors.txt
           frames/instanceSegmentation/Camera_0/instancegt_00000.png indexed, trackID + 1; 0 none
           frames/forwardFlow/Camera_0/flow_00000.png                uint16, see `read_flow`
-          intrinsic.txt   K of each frame; needed
+          intrinsic.txt   K of each frame; required
           extrinsic.txt   T_camera_from_world of each frame; x right, y down, z forward, metres
           colors.txt      the categories' colours
           bbox.txt        isMoving and truncation_ratio of each vehicle
           pose.txt        size and place of each vehicle
           info.txt        Car, Van or Truck
 
-    The downloads may be unpacked into one tree, or stay apart: what a variation lacks is looked for
-    at the same place in the neighbouring folders named `vkitti_2...` (vkitti_2.0.3_rgb,
-    vkitti_2.0.3_textgt and so on). The path is the variation, with `?camera=1` for the right
-    camera, or its frames/rgb/Camera_1. Principal points are counted from pixel centres: (620.5,
-    187) is the middle of 1242x375. Stamps are the frame's number at 10 Hz.
+    The downloads may be unpacked into one tree or into separate folders named `vkitti_2...` beside
+    each other (vkitti_2.0.3_rgb, vkitti_2.0.3_textgt and so on). The path is the variation, with
+    `?camera=1` for the right camera, or its frames/rgb/Camera_1. Principal points are relative to
+    pixel centres: (620.5, 187) is the centre of 1242x375. Stamps are the frame number at 10 Hz.
 
-    Truth: depth, pose, labels, moving, flow and boxes, each None where its files are not there.
-    There is no sidewalk among the labels. A vehicle moves where bbox.txt says that it does between
-    this frame and the next. Flow is None where the next image was left out.
+    Truth: depth, pose, labels, moving, flow and boxes, each None without its files. The labels have
+    no sidewalk. A vehicle moves if bbox.txt says that it moves between this frame and the next.
+    Flow is None if the next image is missing.
     """
 
     kind = "vkitti2"
     rate_hz = 10.0
-    live = False
 
     def __init__(self, path: str | Path) -> None:
         """Lists the images and reads the intrinsics.
 
         Args:
-            path: the variation, perhaps with `?camera=`, or the folder of one camera's images.
+            path: the variation, optionally with `?camera=`, or the folder of one camera's images.
 
         Raises:
             SourceError: the folder or its images are missing.
-            CalibrationError: intrinsic.txt is missing or damaged, or ends before the images do.
+            CalibrationError: intrinsic.txt is missing or damaged.
         """
         place, options = split_options(path, ("camera",))
         folder = existing_folder(place, LAYOUT)
@@ -106,25 +102,8 @@ class VKitti2:
         except SourceError as error:
             raise CalibrationError(str(error)) from error
 
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self._files)
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Frames in order. Raises SourceError or CalibrationError as `__getitem__`."""
-        return (self[i] for i in range(len(self)))
-
-    def __getitem__(self, index: int) -> Frame:
-        """Frame `index`.
-
-        Raises:
-            IndexError: beyond the end.
-            SourceError: the image is missing or damaged.
-            CalibrationError: there are no intrinsics for this frame, or for another size.
-        """
-        file, number = self._files[index], self._numbers[index]
-        image = read_rgb(file)
-        height, width = image.shape[:2]
+    def _camera_at(self, index: int, width: int, height: int) -> Camera:
+        number = self._numbers[index]
         if number not in self._intrinsics:
             raise CalibrationError(
                 f"{self._intrinsic_file} has no line for frame {number}, camera {self._camera}: "
@@ -132,17 +111,9 @@ class VKitti2:
             )
         fx, fy, cx, cy = self._intrinsics[number]
         matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
-        camera = camera_of_matrix(matrix, width, height, self._intrinsic_file)
-        return Frame(file.stem, self._stamps[index], image, camera)
+        return camera_of_matrix(matrix, width, height, self._intrinsic_file)
 
-    def truth(self, index: int) -> Truth:
-        """Everything that is known of frame `index`, each None where there is no file for it.
-
-        Raises:
-            IndexError: beyond the end.
-            SourceError: a file is damaged, or two of them contradict each other.
-        """
-        index = range(len(self))[index]
+    def _truth(self, index: int) -> Truth:
         number = self._numbers[index]
         depth = self._image("depth", "depth", number)
         classes = self._image("classSegmentation", "classgt", number)
@@ -167,17 +138,8 @@ class VKitti2:
             boxes=tracks.at(number, camera_from_world) if tracks else None,
         )
 
-    def file(self, index: int) -> Path | None:
-        """The image's file. Raises IndexError beyond the end."""
-        return self._files[index]
-
-    @cached_property
-    def _size(self) -> tuple[int, int]:
-        """(width, height) of the images: all of a variation have one."""
-        return image_size(self._files[0])
-
     def _find(self, name: str) -> Path:
-        """The folder of that name below the first root that has it. Raises SourceError."""
+        """The folder `name` in the first root that has it. Raises SourceError."""
         for root in self._roots:
             if (root / name).is_dir():
                 return root / name
@@ -188,12 +150,12 @@ class VKitti2:
         raise SourceError(f"{below} has no {name}: give {LAYOUT}")
 
     def _side(self, name: str) -> Path:
-        """The text file of that name; where it should be if it is nowhere."""
+        """The file `name`; its expected path if it does not exist."""
         found = [root / name for root in self._roots if (root / name).is_file()]
         return found[0] if found else self._roots[0] / name
 
     def _image(self, folder: str, stem: str, number: int) -> Path | None:
-        """The truth image of a frame, if it is there."""
+        """The ground truth image of a frame, if it exists."""
         name = f"frames/{folder}/Camera_{self._camera}/{stem}_{number:05d}.png"
         file = self._side(name)
         return file if file.is_file() else None
@@ -232,7 +194,7 @@ class VKitti2:
         return self._extrinsics[number]
 
     def _moving(self, file: Path, number: int) -> NDArray[np.bool_] | None:
-        """(H, W), the pixels of moving vehicles. Raises SourceError."""
+        """(H, W) bool, pixels of moving vehicles. Raises SourceError."""
         if self._motion is None:
             return None
         tracks = read_ids(file, self._size, "instances").astype(np.int64) - 1
@@ -241,7 +203,7 @@ class VKitti2:
 
 
 def _neighbours(variation: Path) -> list[Path]:
-    """The same variation in the other downloads, if each was unpacked into its own folder."""
+    """The same variation in the other downloads, if they are in separate folders."""
     root, inner = variation.parent.parent, Path(variation.parent.name) / variation.name
     if not root.name.startswith("vkitti_2"):
         return []

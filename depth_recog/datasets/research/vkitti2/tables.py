@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The text files of Virtual KITTI 2: a header with the columns' names, then one row a line."""
+"""The text files of Virtual KITTI 2: a header of column names, then one row a line."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def read_rows(path: Path, columns: str) -> list[list[str]]:
 
     Args:
         path: the file.
-        columns: their names, in the wanted order, separated by spaces.
+        columns: their names in the order of the result, separated by spaces.
 
     Returns:
-        One list of texts a row.
+        One list of strings a row.
 
     Raises:
-        SourceError: the file is missing or damaged, lacks a column, or a row is cut off.
+        SourceError: the file is missing or damaged, or has no such column.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -61,7 +61,7 @@ def read_table(path: Path, columns: str) -> Float:
         (rows, columns) float64, finite.
 
     Raises:
-        SourceError: as `read_rows`, and for a value that is no finite number.
+        SourceError: as `read_rows`, and for values that are no finite numbers.
     """
     rows = read_rows(path, columns)
     try:
@@ -75,16 +75,16 @@ def read_table(path: Path, columns: str) -> Float:
 
 
 def read_intrinsics(path: Path, camera: int) -> dict[int, Float]:
-    """Each frame's intrinsics: fx, fy, cx, cy, (4,) float64, pixels. Raises SourceError."""
+    """By frame: fx, fy, cx, cy, (4,) float64, pixels. Raises SourceError."""
     table = read_table(path, "frame cameraID K[0,0] K[1,1] K[0,2] K[1,2]")
     return {int(row[0]): row[2:] for row in table if row[1] == camera}
 
 
 def read_extrinsics(path: Path, camera: int) -> dict[int, Float]:
-    """Each frame's T_camera_from_world, (4, 4) float64, metres.
+    """By frame: T_camera_from_world, (4, 4) float64, metres.
 
     Raises:
-        SourceError: the file is missing or damaged, or a matrix is no rigid motion.
+        SourceError: the file is missing or damaged, or a matrix is no rigid transform.
     """
     extrinsics = {}
     for row in read_table(path, f"frame cameraID {_ROTATION}"):
@@ -100,7 +100,7 @@ def read_extrinsics(path: Path, camera: int) -> dict[int, Float]:
 
 
 def read_kinds(path: Path) -> dict[int, str]:
-    """The Cityscapes class of each track; Cityscapes counts vans as cars. Raises SourceError."""
+    """By track: the Cityscapes class, in which vans are cars. Raises SourceError."""
     kinds = {}
     for track, label in read_rows(path, "trackID label"):
         if not track.isdecimal() or label not in _KINDS:
@@ -124,18 +124,18 @@ def read_colours(path: Path) -> dict[str, tuple[int, int, int]]:
 
 
 def by_frame(path: Path, columns: str, camera: int) -> Mapping[int, dict[int, Float]]:
-    """Reads a table of vehicles.
+    """Reads a table of vehicles by frame and track.
 
     Args:
         path: the file.
-        columns: the wanted ones besides frame, cameraID and trackID.
-        camera: whose rows are wanted.
+        columns: names of the columns, without frame, cameraID and trackID.
+        camera: number of the camera.
 
     Returns:
-        For each frame the values of each track; a frame without rows has no tracks.
+        By frame and track: the values; an empty dict for frames without rows.
 
     Raises:
-        SourceError: the file is damaged, or a track is twice in a frame.
+        SourceError: the file is damaged, or a track appears twice in a frame.
     """
     frames: defaultdict[int, dict[int, Float]] = defaultdict(dict)
     for row in read_table(path, f"frame cameraID trackID {columns}"):

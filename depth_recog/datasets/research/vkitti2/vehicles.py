@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The vehicles of Virtual KITTI 2: which of them move, and boxes around them."""
+"""The vehicles of Virtual KITTI 2: their motion and their boxes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _POSE = (
 _HALF_SECOND = 5  # frames
 _TOLERANCE_M = 0.5
 
-# A vehicle's frame has x to its front, y down, z to its left; a box's has z up.
+# In the vehicle's frame x points to the front, y down, z to the left; in the box's frame z is up.
 _VEHICLE_FROM_BOX = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 
 
 def read_motion(bbox: Path, camera: int) -> dict[int, dict[int, tuple[bool, bool]]]:
-    """For each frame and track of bbox.txt: does it move, and does the border cut it?
+    """By frame and track of bbox.txt: whether it moves, and whether the image border cuts it.
 
     Raises:
         SourceError: the file is damaged.
@@ -40,12 +40,12 @@ def read_motion(bbox: Path, camera: int) -> dict[int, dict[int, tuple[bool, bool
 
 
 class VehicleBoxes:
-    """The boxes of a recording.
+    """The boxes of the vehicles, by frame.
 
     Args:
-        pose: pose.txt: sizes, and places as the centre of a box's bottom face.
-        info: info.txt: what each track is.
-        motion: what `read_motion` gave.
+        pose: pose.txt: sizes, and positions of the centre of a box's bottom face.
+        info: info.txt: the type of each track.
+        motion: from `read_motion`.
         camera: number of the camera.
 
     Raises:
@@ -76,7 +76,7 @@ class VehicleBoxes:
             T_camera_from_world: (4, 4), metres.
 
         Raises:
-            SourceError: a vehicle is elsewhere in the world than in the camera's frame.
+            SourceError: a vehicle's positions in the world and in the camera's frame disagree.
         """
         boxes = []
         for track, row in self._rows.get(frame, {}).items():
@@ -118,7 +118,7 @@ class VehicleBoxes:
 
 
 def _rotation(y: float, x: float, z: float) -> Float:
-    """Ry Rx Rz, as KITTI turns its objects: at y = 0 the front is along the x axis."""
+    """Ry Rx Rz as in KITTI: at y = 0 the front points along the x axis."""
     (cx, cy, cz), (sx, sy, sz) = np.cos((x, y, z)), np.sin((x, y, z))
     rx = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
     ry = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
