@@ -211,7 +211,7 @@ def test_a_split_bag_with_a_part_missing(
     assert bag.left_out == 2
     assert len(caplog.messages) == 1
     assert f"{part.name} is missing" in caplog.messages[0]
-    assert "2 images that metadata.yaml counts are not there" in caplog.messages[0]
+    assert "2 images that metadata.yaml counts are missing" in caplog.messages[0]
     part.write_bytes(b"no bag")
     assert len(Rosbag(path)) == 4
     assert f"{part.name} is left out" in caplog.messages[1]

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rosbag2's files: found, indexed and read without ROS, also where they are damaged."""
+"""ROS 2 bags (rosbag2) without ROS: reading, also of damaged files, and writing."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A rosbag2 recording: its files, in order, as one index of messages."""
+"""The storage files of a bag as one index of messages."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ STORAGES: dict[str, Callable[[Path], Storage]] = {".mcap": McapFile, ".db3": Sql
 
 
 class Bag:
-    """A folder that rosbag2 wrote, or one of its files alone.
+    """A folder that rosbag2 wrote, or one of its storage files.
 
     Attributes:
         path: the folder or file.
-        topics: by name.
-        damage: what is wrong with it, in words; empty where nothing is.
+        topics: topics by name.
+        damage: descriptions of the damage; empty without.
     """
 
     def __init__(self, path: Path) -> None:
         """Finds the files and reads their indexes.
 
         Raises:
-            SourceError: no such bag, or nothing of it can be read.
+            SourceError: none of the files can be read.
         """
         self.path = path
         self._notes: list[str] = []
@@ -65,15 +65,15 @@ class Bag:
 
     @property
     def damage(self) -> list[str]:
-        """What is wrong with the bag, in words; some of it shows only when it is indexed."""
+        """Descriptions of the damage; complete only after the topics were indexed."""
         return self._notes + [f.damage for f in self._files if f.damage]
 
     def file(self, entry: Entry) -> Path:
-        """The file that a message lies in."""
+        """The file that contains a message."""
         return self._files[entry.file].path
 
     def index(self, topic: str) -> list[Entry]:
-        """A topic's messages in the order in which they were received."""
+        """A topic's messages in order of receipt."""
         entries = [
             entry
             for number, storage in enumerate(self._files)
@@ -83,15 +83,15 @@ class Bag:
         return sorted(entries, key=lambda entry: entry.time_ns)
 
     def missing(self, topic: str, found: int) -> int:
-        """How many more messages of a topic metadata.yaml promises than were found."""
+        """Number of a topic's messages that metadata.yaml counts but that were not found."""
         return max(0, self._counts.get(topic, 0) - found)
 
     def read(self, entry: Entry) -> bytes | memoryview:
-        """A message, serialised. Raises DamagedError."""
+        """Reads a serialised message. Raises DamagedError."""
         return unpacked(self._files[entry.file].read(entry))
 
     def peek(self, entry: Entry, head: int, tail: int = 0) -> Peek:
-        """A message's ends. Raises DamagedError."""
+        """Reads a message's first and last bytes. Raises DamagedError."""
         peek = self._files[entry.file].peek(entry, head, tail)
         if peek.head[:4] == ZSTD_MAGIC:
             data = self.read(entry)
@@ -100,13 +100,13 @@ class Bag:
         return peek
 
     def _find(self, folder: Path) -> list[Path]:
-        """The folder's files in the order of their messages. Raises SourceError."""
+        """Finds the storage files, in order of their messages. Raises SourceError."""
         there = [
             file.name
             for file in sorted(folder.iterdir(), key=natural_key)
             if storage_suffix(file) in STORAGES and file.is_file()
         ]
-        # rosbag2 leaves the unpacked file beside the packed one when it has played it.
+        # rosbag2 leaves the decompressed file beside the compressed one after playing it.
         unpacked_too = {f"{name}{ZSTD_SUFFIX}" for name in there}
         there = [name for name in there if name not in unpacked_too]
         listed = self._read_metadata(folder / METADATA)
@@ -118,12 +118,12 @@ class Bag:
             )
         self._notes += [f"{name} is missing" for name in lost]
         plain = {name.removesuffix(ZSTD_SUFFIX) for name in listed}
-        # Files that were renamed are listed nowhere: then all are taken.
+        # If no file is listed, as after renaming, all are taken.
         known = [name for name in there if name.removesuffix(ZSTD_SUFFIX) in plain]
         return [folder / name for name in known or there]
 
     def _read_metadata(self, path: Path) -> list[str]:
-        """Names of the files that metadata.yaml lists; notes the counts of messages."""
+        """Names of the files that metadata.yaml lists; also sets the message counts."""
         try:
             content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
             information = content["rosbag2_bagfile_information"]
@@ -144,7 +144,7 @@ class Bag:
             raise SourceError(f"{path} is empty: copy it again")
         if path.suffix != ZSTD_SUFFIX:
             return STORAGES[storage_suffix(path)](path)
-        # Kept as long as this bag: a file that is compressed as a whole has no places to jump to.
+        # A file that is compressed as a whole has no random access: decompressed while this exists.
         folder = tempfile.mkdtemp(prefix="depth_recog_")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         plain = Path(folder) / path.stem

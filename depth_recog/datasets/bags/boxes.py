@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boxes as visualization_msgs/Marker: one CUBE each, which RViz shows as it is.
+"""Boxes as visualization_msgs/Marker of type CUBE, with the box's pose and scale.
 
-Pose and scale are the box's. RViz does not show a CUBE's text: it holds, as JSON, what a marker has
-no field for, so that every digit comes back.
+The marker's text, which RViz ignores for a CUBE, holds the other fields as JSON with all digits.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ ADD = 0
 
 
 def text(box: Box) -> str:
-    """What a marker's text says of a box; an unknown speed is null."""
+    """The marker text of a box; an unknown speed is null."""
     speed = box.speed if math.isfinite(box.speed) else None
     return json.dumps(
         {"track": box.track, "kind": box.kind, "speed": speed, "truncated": box.truncated}
@@ -28,7 +27,7 @@ def text(box: Box) -> str:
 
 
 def from_markers(message: Any) -> tuple[Box, ...]:
-    """The boxes of a MarkerArray; other markers are passed over. Raises DamagedError."""
+    """Reads the boxes of a MarkerArray; ignores other markers. Raises DamagedError."""
     cubes = [m for m in message.markers if m.type == CUBE and m.action == ADD]
     return tuple(_box(marker) for marker in cubes)
 
@@ -49,4 +48,6 @@ def _box(marker: Any) -> Box:
             truncated=bool(known["truncated"]),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise DamagedError(f"marker {marker.id} says nothing of its box ({error})") from error
+        raise DamagedError(
+            f"the text of marker {marker.id} does not describe a box ({error})"
+        ) from error

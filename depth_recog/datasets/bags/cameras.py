@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The camera of each of a bag's images: from camera_info, or from a YAML where there is none."""
+"""The camera of each image of a bag, from camera_info or from a YAML file."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ _HEADER_BYTES = 12
 
 
 class BagCameras:
-    """BagCameras of a topic's images.
+    """The cameras of a topic's images.
 
-    An image's CameraInfo is the newest whose stamp is not later than the image's; images before the
-    first one take the first.
+    An image's CameraInfo is the latest that is not later than the image; images before the first
+    CameraInfo take the first.
     """
 
     def __init__(
         self, bag: Bag, topics: CameraTopics, images: ImageIndex, given: str | None
     ) -> None:
-        """Finds the calibration.
+        """Finds the CameraInfo messages or the YAML.
 
         Args:
             bag: the bag.
-            topics: its topics.
+            topics: the camera's topics.
             images: the images.
-            given: a YAML that the user named: it goes before the bag's own.
+            given: a YAML from the user, which overrides the CameraInfo.
 
         Raises:
-            CalibrationError: neither a CameraInfo nor a YAML, or a damaged YAML.
+            CalibrationError: there is neither a CameraInfo nor a YAML, or the YAML is damaged.
         """
         self._bag = bag
         self._images = images
@@ -90,7 +90,7 @@ class BagCameras:
 def _stamped(
     bag: Bag, entries: list[Entry], by_header: bool
 ) -> tuple[list[int], list[Entry], bool]:
-    """Stamps, rising, and where the messages are; by time of receipt where one has no stamp."""
+    """Stamps in order, entries, and whether the stamps are header.stamp or times of receipt."""
     found: list[tuple[int, Entry]] = []
     for entry in entries:
         try:
@@ -99,7 +99,7 @@ def _stamped(
             continue
         if stamp is not None:
             found.append((stamp, entry))
-    # Some drivers send a CameraInfo once, or always the same, with a stamp of zero.
+    # Some drivers send a CameraInfo without a stamp: then the times of receipt are used.
     by_header = by_header and all(stamp for stamp, _ in found)
     if not by_header:
         found = [(entry.time_ns, entry) for _, entry in found]
@@ -108,7 +108,7 @@ def _stamped(
 
 
 def _beside(bag: Bag, topics: CameraTopics) -> Path:
-    """camera.yaml in the bag's folder or beside it. Raises CalibrationError."""
+    """Finds camera.yaml in the bag's folder or beside it. Raises CalibrationError."""
     places = [bag.path.parent / "camera.yaml"]
     if bag.path.is_dir():
         places.insert(0, bag.path / "camera.yaml")

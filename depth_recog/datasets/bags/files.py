@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How rosbag2 names its files: enough to tell a bag from other sources."""
+"""File names of rosbag2, to recognise a bag without importing its readers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ ZSTD_SUFFIX = ".zstd"
 
 
 def storage_suffix(path: Path) -> str:
-    """.mcap or .db3 of a bag's file, also of one compressed as .mcap.zstd; else its own."""
+    """The suffix without .zstd: .mcap or .db3 for a bag's file."""
     return Path(path.name.removesuffix(ZSTD_SUFFIX)).suffix.lower()
 
 
 def is_bag(path: Path) -> bool:
-    """Whether an existing path looks like a bag, or like one of a bag's files."""
+    """Whether an existing path looks like a bag or one of its storage files."""
     if path.is_dir():
         named = (path / METADATA).is_file()
         return named or any(storage_suffix(file) in SUFFIXES for file in path.iterdir())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bag's images: which of them are whole, when they were taken, and their pixels."""
+"""The images of a bag: complete ones, their stamps and their pixels."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from depth_recog.interfaces.image_codec import to_rgb
 
 _TAIL_BYTES = 64
 _NO_CLOCK = 0.1
-"""The share of images out of order above which stamps are taken for no clock at all."""
+"""Share of images out of order above which header stamps are not used."""
 
 
 @dataclass(frozen=True)
 class ImageIndex:
-    """The images of a topic that can be read.
+    """The complete images of a topic.
 
     Attributes:
-        entries: where they are, in the order of their stamps.
-        stamps: nanoseconds, strictly rising.
-        by_header: whether the stamps are header.stamp; else the bag's times of receipt.
-        damaged: how many images were left out because they are not whole.
-        late: how many because they are not later than one before.
+        entries: their positions, in order of their stamps.
+        stamps: nanoseconds, strictly increasing.
+        by_header: whether the stamps are header.stamp or the bag's times of receipt.
+        damaged: number of images left out because they are incomplete.
+        late: number of images left out because they are not later than an earlier one.
     """
 
     entries: list[Entry]
@@ -43,17 +43,17 @@ class ImageIndex:
 
     @property
     def rate_hz(self) -> float:
-        """By the median time between two images; 10 where there is only one."""
+        """Rate by the median time between images, Hz; 10 for a single image."""
         gaps = [after - before for before, after in pairwise(self.stamps)]
         return 1e9 / median(gaps) if gaps else 10.0
 
 
 def index_images(bag: Bag, topic: str) -> ImageIndex:
-    """Looks at both ends of every image.
+    """Indexes the complete images, from the first and last bytes of each.
 
-    Stamps are header.stamp. Where more than a tenth of them are not later than one before (a driver
-    that writes zeros, a recording of a loop), all are the bag's times of receipt. The images that
-    are still not later than one before are left out.
+    Stamps are header.stamp. If more than a tenth of them are not later than an earlier one (a
+    driver that writes zeros, a loop that was recorded), the bag's times of receipt are used
+    instead. Images that are still not later than an earlier one are left out.
     """
     compressed = bag.topics[topic].msgtype == messages.COMPRESSED_IMAGE
     entries = bag.index(topic)
@@ -77,7 +77,7 @@ def index_images(bag: Bag, topic: str) -> ImageIndex:
 
 
 def _rising(images: list[tuple[int, Entry]]) -> list[tuple[int, Entry]]:
-    """Those images that are later than all before them."""
+    """The images that are later than all before them."""
     kept: list[tuple[int, Entry]] = []
     for stamp, entry in images:
         if not kept or stamp > kept[-1][0]:
@@ -86,7 +86,7 @@ def _rising(images: list[tuple[int, Entry]]) -> list[tuple[int, Entry]]:
 
 
 def _stamp_of_whole(bag: Bag, entry: Entry, compressed: bool) -> int | None:
-    """header.stamp of an image; None where it is not whole."""
+    """header.stamp of an image; None if it is incomplete."""
     try:
         peek = bag.peek(entry, messages.HEAD_BYTES, _TAIL_BYTES if compressed else 0)
         stamp = messages.stamp(peek, messages.IMAGE)
@@ -96,7 +96,7 @@ def _stamp_of_whole(bag: Bag, entry: Entry, compressed: bool) -> int | None:
         if compressed:
             start = peek.head[head.begin : head.begin + 8]
             if is_cut_off(start + peek.tail):
-                # The end mark may stand farther in front: some cameras pad what they send.
+                # Some cameras pad the data, so the end marker may be earlier.
                 data = bytes(bag.read(entry)[head.begin : head.begin + head.length])
                 return None if is_cut_off(data) else stamp
     except DamagedError:
@@ -105,13 +105,13 @@ def _stamp_of_whole(bag: Bag, entry: Entry, compressed: bool) -> int | None:
 
 
 def decode(message: Any, compressed: bool) -> NDArray[np.uint8]:
-    """Pixels of an Image or CompressedImage.
+    """Decodes an Image or CompressedImage.
 
     Returns:
         (H, W, 3) uint8, RGB, contiguous.
 
     Raises:
-        EncodingError: an encoding that is not known, or data that are no image.
+        EncodingError: the encoding is unknown, or the data are damaged.
     """
     if not compressed:
         image = to_rgb(
@@ -122,6 +122,6 @@ def decode(message: Any, compressed: bool) -> NDArray[np.uint8]:
             message.data,
             bool(message.is_bigendian),
         )
-        # A view of the bag's bytes could not be written to, unlike other readers' images.
+        # A view of the bag's bytes is read-only; images of other readers are writeable.
         return image if image.flags.writeable else image.copy()
     return compressed_image.to_rgb(message.format, message.data)

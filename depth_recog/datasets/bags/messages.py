@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bag's serialised messages as objects, and what can be told from their first bytes."""
+"""Deserialises messages, completely or only the header fields in their first bytes."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ TRANSFORM = "geometry_msgs/msg/TransformStamped"
 MARKERS = "visualization_msgs/msg/MarkerArray"
 
 HEAD_BYTES = 512
-"""Enough for a header and what stands before an image's pixels."""
+"""Enough for the fields before an image's pixels."""
 STAMP_BYTES = 16
 """Enough for `stamp`."""
 
 
 class MessageDecoder:
-    """Messages of one topic, by the definition that the bag has of them, else by Jazzy's."""
+    """Deserialises messages of one topic, with the bag's definition or else Jazzy's."""
 
     def __init__(self, topic: Topic) -> None:
-        """The definition is read at the first message."""
+        """Parses the definition at the first message only."""
         self._topic = topic
         self._types: Typestore | None = None
 
     def __call__(self, data: bytes | memoryview) -> Any:
-        """The message; its arrays are views of `data`. Raises DamagedError."""
+        """Deserialises a message; its arrays are views of `data`. Raises DamagedError."""
         if self._types is None:
             self._types = _typestore(self._topic)
         try:
@@ -50,14 +50,14 @@ class MessageDecoder:
             raise DamagedError(f"no {self._topic.msgtype}: {error}") from error
 
     def __getstate__(self) -> dict[str, Any]:
-        """The code that was made of the definition stays behind."""
+        """Leaves out the code that was generated from the definition."""
         return {**self.__dict__, "_types": None}
 
 
 def _typestore(topic: Topic) -> Typestore:
-    """The types that a topic's messages are made of.
+    """The message types of a topic.
 
-    A definition of the bag's own comes first: types such as Marker differ between distributions.
+    The bag's own definition is preferred, as types such as Marker differ between distributions.
     """
     known = get_typestore(Stores.ROS2_JAZZY)
     if not topic.definition:
@@ -77,7 +77,7 @@ def _typestore(topic: Topic) -> Typestore:
 
 
 class Head(NamedTuple):
-    """What stands before an image's pixels; `width` and `height` are 0 of compressed ones."""
+    """The fields before an image's pixels; width, height and step are 0 if compressed."""
 
     width: int
     height: int
@@ -87,12 +87,12 @@ class Head(NamedTuple):
     length: int
 
     def whole(self, size: int) -> bool:
-        """Whether a message of `size` bytes holds all of its image."""
+        """Whether a message of `size` bytes contains the complete image."""
         return 0 < self.length <= size - self.begin and self.length >= self.height * self.step
 
 
 class _Cursor:
-    """Fields of a serialised message in order (CDR: aligned to their size, after four bytes)."""
+    """Reads fields of a CDR message in order; each is aligned to its size."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -116,7 +116,7 @@ class _Cursor:
 
 
 def image_head(head: bytes, compressed: bool) -> Head | None:
-    """The fields of an Image or CompressedImage before its pixels; None where they are not there.
+    """Reads the fields of an Image or CompressedImage before its pixels; None if cut off.
 
     Args:
         head: the message's first bytes.
@@ -139,11 +139,11 @@ def image_head(head: bytes, compressed: bool) -> Head | None:
 
 
 def stamp(peek: Peek, msgtype: str) -> int | None:
-    """header.stamp in nanoseconds, of a MarkerArray its first marker's; None where there is none.
+    """Reads header.stamp in nanoseconds, for a MarkerArray of its first marker; None without.
 
     Args:
         peek: at least `STAMP_BYTES` of the message.
-        msgtype: its type, which begins with a header.
+        msgtype: its type: MarkerArray, or one that begins with a header.
     """
     head = peek.head
     if len(head) < 8:

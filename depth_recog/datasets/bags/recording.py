@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ROS 2 bags (rosbag2), without ROS."""
+"""Reads one camera of a ROS 2 bag (rosbag2), without ROS."""
 
 from __future__ import annotations
 
@@ -28,38 +28,38 @@ class Rosbag(RecordingReader):
     """One camera of a bag.
 
     Accepted: `BAG?image=/camera/image_raw&camera_info=/camera/camera_info`, where BAG is a folder
-    with metadata.yaml, or one .mcap or .db3 file, compressed or not; everything after it may be
-    left out. Without `image=` the bag must have one camera: one image topic with a camera_info
-    beside it. Images are raw or compressed (JPEG, PNG); those of a topic image_rect* are taken for
-    rectified, with P for K.
+    that rosbag2 wrote, or one .mcap or .db3 file, compressed or not; the options are optional.
+    Without `image=` the bag must have one camera: one image topic with a camera_info in its
+    namespace. Images are raw or compressed (JPEG, PNG); those of topics named image_rect* are
+    rectified, with P as K.
 
-    Without camera_info in the bag a ROS camera_info YAML is needed: `?camera=camera.yaml`, or
-    camera.yaml in the bag's folder or beside it.
+    Without camera_info a ROS camera_info YAML is needed: `?camera=camera.yaml`, or camera.yaml in
+    the bag's folder or beside it.
 
-    Truth: the topics that `depth-recog record` writes beside the images, ground_truth/depth, pose,
-    labels, moving and boxes; or of any bag `?depth=/topic` (32FC1 or 16UC1, registered to the
-    images) and `?pose=/topic` (PoseStamped, Odometry or TransformStamped: the optical frame in the
-    world). No flow.
+    Truth: the topics of `depth-recog record`, ground_truth/depth, pose, labels, moving and boxes in
+    the image's namespace; or `?depth=/topic` (32FC1 or 16UC1, registered to the images) and
+    `?pose=/topic` (PoseStamped, Odometry or TransformStamped of the optical frame in the world). No
+    flow.
 
-    Of a damaged bag the good part is read. What is wrong, and how many images were left out, is
-    said once, as a warning.
+    The readable part of a damaged bag is read. One warning describes the damage and counts the
+    images left out.
 
     Attributes:
-        left_out: how many images of the topic are known to be missing, not whole, or not later than
-            one before.
+        left_out: number of images that are missing, incomplete, or not later than an earlier one.
     """
 
     kind = "rosbag"
 
     def __init__(self, text: str | Path) -> None:
-        """Indexes the messages; decodes no image.
+        """Indexes the messages without decoding images.
 
         Args:
-            text: the bag, perhaps with options.
+            text: the bag, optionally with options.
 
         Raises:
-            SourceError: no such bag or topic, several cameras, or nothing that can be read.
-            CalibrationError: no calibration.
+            SourceError: the bag or a topic does not exist, there are several cameras, or no image
+                can be read.
+            CalibrationError: the calibration is missing or invalid.
         """
         path, options = split_options(text, KEYS)
         path = Path(os.path.abspath(path.expanduser()))
@@ -86,7 +86,7 @@ class Rosbag(RecordingReader):
         self._decoder = MessageDecoder(self._bag.topics[topics.image])
         self._cameras = BagCameras(self._bag, topics, self._images, options.get("camera"))
         self._truths = TruthReader(self._bag, topics, self._images)
-        self._cameras[0]  # an uncalibrated camera should be known before the first frame
+        self._cameras[0]  # reports an uncalibrated camera before the first frame is read
 
     def _frame(self, index: int) -> Frame:
         try:
@@ -115,7 +115,7 @@ class Rosbag(RecordingReader):
         return self._bag.file(self._images.entries[index])
 
     def _size(self, index: int) -> tuple[int, int]:
-        """(width, height) of an image; a compressed one says it only when it is decoded."""
+        """(width, height) of an image; a compressed one must be decoded for it."""
         if not self._compressed:
             peek = self._bag.peek(self._images.entries[index], messages.HEAD_BYTES)
             head = messages.image_head(peek.head, compressed=False)
@@ -125,17 +125,17 @@ class Rosbag(RecordingReader):
         return width, height
 
     def _report(self, lost: int) -> None:
-        """One warning with all that is wrong; none where nothing is."""
+        """Logs one warning that describes all damage, if any."""
         images = self._images
         parts = list(self._bag.damage)
         if images.damaged:
             parts.append(f"{images.damaged} images are empty or cut off")
         if images.late:
-            parts.append(f"{images.late} images are not later than one before")
+            parts.append(f"{images.late} images are not later than an earlier one")
         if lost:
-            parts.append(f"{lost} images that metadata.yaml counts are not there")
+            parts.append(f"{lost} images that metadata.yaml counts are missing")
         if not images.by_header:
-            parts.append("header stamps do not rise: the times of receipt are taken")
+            parts.append("header stamps do not increase: times of receipt are used")
         if parts:
             logging.getLogger(__name__).warning(
                 "%s, %s: %s; %d images are read, %d left out",

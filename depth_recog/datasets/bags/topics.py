@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of a bag's topics are meant: by what the user wrote, else by ROS's naming convention."""
+"""Selects the topics of one camera: by the user's options, else by ROS naming conventions."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ POSES = (messages.POSE, messages.ODOMETRY, messages.TRANSFORM)
 
 @dataclass(frozen=True)
 class CameraTopics:
-    """The topics of one camera; None for what there is not.
+    """The topics of one camera; None for those the bag does not have.
 
     Attributes:
         image: raw or compressed images.
-        camera_info: their calibration.
-        depth: true depth, registered to the images.
-        pose: true pose of the optical frame in the world.
+        camera_info: their CameraInfo.
+        depth: ground truth depth, registered to the images.
+        pose: ground truth pose of the optical frame in the world.
         labels: Cityscapes train ids.
-        moving: what moves.
-        boxes: things that can move.
-        own_depth: whether the depth is our recorder's, stamped exactly as the images are.
-        own_pose: whether the pose is.
+        moving: masks of moving objects.
+        boxes: boxes of objects.
+        own_depth: whether `depth-recog record` wrote the depth, with the stamps of the images.
+        own_pose: the same for the pose.
     """
 
     image: str
@@ -45,10 +45,10 @@ class CameraTopics:
 
 
 def choose_topics(bag: Bag, options: dict[str, str]) -> CameraTopics:
-    """The topics to be read.
+    """Selects the topics to read.
 
     Raises:
-        SourceError: no camera in the bag, several, or a topic that is not there or of another
+        SourceError: the bag has no camera or several, or a topic does not exist or has another
             type.
     """
     image = options.get("image") or _find_image(bag)
@@ -87,19 +87,19 @@ _TRUTH_TYPES = {
 
 
 def base_name(bag: Bag, image: str) -> str:
-    """The image topic without its transport: image_raw/compressed belongs to image_raw."""
+    """The image topic without its transport: image_raw for image_raw/compressed."""
     if bag.topics[image].msgtype == messages.COMPRESSED_IMAGE:
         return image.removesuffix("/compressed")
     return image
 
 
 def beside_image(bag: Bag, image: str, name: str) -> str:
-    """The topic of that name in an image's namespace, as image_transport finds camera_info."""
+    """The topic `name` in the namespace of an image topic."""
     return base_name(bag, image).rpartition("/")[0] + "/" + name
 
 
 def is_rectified(bag: Bag, image: str) -> bool:
-    """Whether a topic's name says, as image_proc's do, that its images are rectified."""
+    """Whether the topic is named image_rect*, as image_proc names rectified images."""
     return base_name(bag, image).rpartition("/")[2].startswith("image_rect")
 
 
@@ -123,13 +123,13 @@ def _listed(bag: Bag, types: tuple[str, ...]) -> str:
 
 
 def _find_image(bag: Bag) -> str:
-    """The only camera: images with a camera_info, else images alone. Raises SourceError."""
+    """Finds the only camera, preferring images with a camera_info. Raises SourceError."""
     found = [t for t in sorted(bag.topics) if _is(bag, t, IMAGES) and _shows_colours(bag, t)]
     calibrated = [
         t for t in found if _is(bag, beside_image(bag, t, "camera_info"), (messages.CAMERA_INFO,))
     ]
     candidates = calibrated or found
-    # Of one camera's two transports the raw one has lost nothing.
+    # If a camera has both transports, the raw one is without compression loss.
     raw = [t for t in candidates if bag.topics[t].msgtype == messages.IMAGE]
     names = [t for t in candidates if t in raw or base_name(bag, t) not in raw]
     if len(names) == 1:
@@ -146,7 +146,7 @@ def _find_image(bag: Bag) -> str:
 
 
 def _shows_colours(bag: Bag, topic: str) -> bool:
-    """Whether a topic is a camera's, not a depth camera's nor a truth's; told by an image."""
+    """Whether a topic has colour or grey images, not depth or ground truth."""
     if f"/{TRUTH}/" in topic or topic.endswith("/compressedDepth"):
         return False
     if bag.topics[topic].msgtype != messages.IMAGE:

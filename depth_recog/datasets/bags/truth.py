@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a bag knows to be true of its images: topics under ground_truth/, or others by topics."""
+"""Ground truth of a bag's images: topics of ground_truth/, or chosen by option."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from depth_recog.interfaces.image_codec import raw_view, to_depth
 
 
 class Join:
-    """A topic's messages by the stamp of the image that they belong to.
+    """Assigns a topic's messages to images by stamp.
 
     Args:
-        bag: where they are.
-        topic: their topic.
-        images: what they are joined with.
-        within_ns: how far the stamps may be apart; the nearest counts.
+        bag: the bag.
+        topic: the topic.
+        images: the images.
+        within_ns: largest difference of stamps, nanoseconds; the nearest message is taken.
     """
 
     def __init__(self, bag: Bag, topic: str, images: ImageIndex, within_ns: int) -> None:
@@ -41,7 +41,7 @@ class Join:
 
     @cached_property
     def _stamped(self) -> list[tuple[int, Entry]]:
-        """Stamps, rising, and where the messages are."""
+        """Stamps and positions of the messages, in order."""
         msgtype = self._bag.topics[self.topic].msgtype
         found: list[tuple[int, Entry]] = []
         for entry in self._bag.index(self.topic):
@@ -52,12 +52,12 @@ class Join:
                 except DamagedError:
                     continue
                 stamp = messages.stamp(peek, msgtype)
-            # An empty MarkerArray has no stamp but the time when it came.
+            # An empty MarkerArray has no stamp: its time of receipt is used.
             found.append((entry.time_ns if stamp is None else stamp, entry))
         return sorted(found)
 
     def message(self, index: int) -> Any:
-        """The message that belongs to an image; None where there is none.
+        """The message of an image; None without.
 
         Raises:
             SourceError: it is damaged.
@@ -82,14 +82,14 @@ class Join:
 
 
 class TruthReader:
-    """Truth of one camera's images, topic by topic; None where the bag has no such topic.
+    """Ground truth of one camera's images; None for topics that the bag does not have.
 
-    Our recorder's topics are stamped as the images are, and must be to be joined. Depth and pose of
-    other topics are joined with the nearest image too, up to half the time between two images.
+    Messages of `depth-recog record` have exactly the stamps of their images. Depth and pose of
+    other topics may differ by up to half the time between two images.
     """
 
     def __init__(self, bag: Bag, topics: CameraTopics, images: ImageIndex) -> None:
-        """Opens the topics; their messages are looked up when the first truth is asked for."""
+        """Prepares the topics; they are indexed at the first access."""
         half = int(0.5e9 / images.rate_hz)
 
         def join(topic: str | None, own: bool = True) -> Join | None:
@@ -103,7 +103,7 @@ class TruthReader:
 
     @property
     def has_pixels(self) -> bool:
-        """Whether there is any truth that must have the image's size."""
+        """Whether there is ground truth that must have the image's size."""
         return any((self._depth, self._labels, self._moving))
 
     def depth(self, index: int, size: tuple[int, int]) -> NDArray[np.float32] | None:
@@ -122,13 +122,13 @@ class TruthReader:
         return None if values is None else np.asarray(values != 0)
 
     def pose(self, index: int) -> NDArray[np.float64] | None:
-        """See `Truth.world_from_camera`; None where tracking was lost. Raises SourceError."""
+        """See `Truth.world_from_camera`; None if tracking was lost. Raises SourceError."""
         message = self._pose.message(index) if self._pose else None
         if message is None:
             return None
         if hasattr(message, "transform"):
             return pose.from_message(message.transform.translation, message.transform.rotation)
-        # Odometry has a pose with a covariance around it.
+        # Odometry wraps the pose in a PoseWithCovariance.
         found = message.pose.pose if hasattr(message.pose, "pose") else message.pose
         return pose.from_message(found.position, found.orientation)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes frames, and what is true of them, as a bag that ROS 2 Jazzy reads."""
+"""Writes frames and their ground truth as a bag for ROS 2 Jazzy."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ STORAGES = {"sqlite3": StoragePlugin.SQLITE3, "mcap": StoragePlugin.MCAP}
 OPTICAL_FRAME = "camera_optical_frame"
 WORLD_FRAME = "world"
 _VERSION: Literal[9] = 9
-"""rosbag2's, of ROS 2 Jazzy."""
+"""Format version of rosbag2 in ROS 2 Jazzy."""
 _FOREVER = QosTime(9223372036, 854775807)
 _QOS = Qos(
     QosHistory.KEEP_LAST,
@@ -55,7 +55,7 @@ _BOX_COLOR = (0.1, 0.6, 1.0, 0.4)
 
 
 class BagWriter:
-    """A bag that is being written; as a context it is closed at the end, whatever happened.
+    """Writes a bag; as a context manager it closes the bag at the end, also after an exception.
 
     Topics, under the namespace::
 
@@ -64,15 +64,15 @@ class BagWriter:
         ground_truth/depth    sensor_msgs/Image 32FC1, metres, NaN unknown
         ground_truth/pose     geometry_msgs/PoseStamped, the optical frame in the world
         ground_truth/labels   sensor_msgs/Image mono8, Cityscapes train ids
-        ground_truth/moving   sensor_msgs/Image mono8, 255 on what moves
-        ground_truth/boxes    visualization_msgs/MarkerArray, a CUBE a box
+        ground_truth/moving   sensor_msgs/Image mono8, 255 where moving
+        ground_truth/boxes    visualization_msgs/MarkerArray, a CUBE for each box
 
-    Every message carries its frame's stamp, and was received at it. The bag is written beside its
-    place and moved there when it is whole; nothing that is there already is touched.
+    Header stamp and time of receipt of every message are the frame's stamp. The bag is written to a
+    temporary folder beside `out` and renamed when it is complete; existing files are not changed.
 
     Attributes:
-        frames: how many were written.
-        truths: names of the truths that were written.
+        frames: number of frames written.
+        truths: names of the ground truth topics written.
     """
 
     def __init__(
@@ -85,10 +85,10 @@ class BagWriter:
         """Creates the bag.
 
         Args:
-            out: the folder that the bag becomes; it must not exist.
+            out: the bag's folder, which must not exist.
             storage: a key of `STORAGES`.
             jpeg_quality: 1 to 100 for JPEG, None for raw images.
-            namespace: of the topics.
+            namespace: namespace of the topics.
 
         Raises:
             OutputError: the folder exists, or cannot be written.
@@ -105,7 +105,7 @@ class BagWriter:
         try:
             self.out.parent.mkdir(parents=True, exist_ok=True)
             self._place = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=self.out.parent))
-            # The storage file is named after its folder, and metadata.yaml names the file.
+            # The storage file is named after its folder, which metadata.yaml refers to.
             self._writer = Writer(
                 self._place / self.out.name, version=_VERSION, storage_plugin=STORAGES[storage]
             )
@@ -123,7 +123,7 @@ class BagWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Keeps what is whole, also when the source failed; not what failed to be written."""
+        """Keeps the frames written so far if the source failed; discards them if writing failed."""
         if self.frames and not isinstance(error, OutputError):
             self.close()
         else:
@@ -133,7 +133,7 @@ class BagWriter:
         """Writes one frame.
 
         Raises:
-            OutputError: it cannot be written: the disk is full, or the stamp is none that ROS has.
+            OutputError: the disk is full, or ROS cannot represent the stamp.
         """
         seconds, nanoseconds = divmod(frame.stamp_ns, 1_000_000_000)
         if not 0 <= seconds < 2**31:
@@ -145,7 +145,7 @@ class BagWriter:
         header = self._make("std_msgs/msg/Header", stamp=stamp, frame_id=OPTICAL_FRAME)
         world = self._make("std_msgs/msg/Header", stamp=stamp, frame_id=WORLD_FRAME)
         try:
-            # CameraInfo first, as a node that plays the bag needs it first.
+            # Subscribers need the CameraInfo before the image.
             self._write("camera_info", self._info(frame, header), frame.stamp_ns)
             self._write(*self._image(frame, header), frame.stamp_ns)
             for name, message in self._truth(truth, header, world).items():
@@ -156,7 +156,7 @@ class BagWriter:
         self.frames += 1
 
     def close(self) -> None:
-        """Finishes the bag and moves it to its place. Raises OutputError."""
+        """Completes the bag and renames it to `out`. Raises OutputError."""
         try:
             self._writer.close()
             if self.out.exists():
@@ -175,11 +175,11 @@ class BagWriter:
         )
 
     def _discard(self) -> None:
-        """Removes what has not become a bag."""
+        """Removes the temporary folder."""
         try:
             self._writer.abort()
         except (OSError, sqlite3.Error):
-            pass  # of a full disk the last bytes cannot be written, and they are not wanted
+            pass  # the last bytes cannot be written to a full disk
         finally:
             shutil.rmtree(self._place, ignore_errors=True)
 
@@ -284,7 +284,7 @@ class BagWriter:
             pose=self._pose(box.T_camera_from_box),
             scale=self._make("geometry_msgs/msg/Vector3", x=length, y=width, z=height),
             color=self._make("std_msgs/msg/ColorRGBA", r=red, g=green, b=blue, a=alpha),
-            # A box that is gone must not stay in RViz.
+            # RViz removes the box after this time.
             lifetime=self._make("builtin_interfaces/msg/Duration", sec=0, nanosec=500_000_000),
             frame_locked=False,
             points=[],
