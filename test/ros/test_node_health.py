@@ -184,7 +184,7 @@ def test_a_camera_whose_qos_does_not_fit(start: Any) -> None:
     )
     before = int(peer.diagnostics["QoS mismatches"])
     peer.wait(lambda: int(peer.diagnostics["QoS mismatches"]) > before, "the second one's event")
-    assert process.stderr.count("/shy/image: a publisher there offers") == 1
+    assert process.stderr.count("/shy/image: a publisher has an incompatible QoS") == 1
     peer.node.destroy_publisher(extra)
     peer.withdraw()
     peer.advertise()
