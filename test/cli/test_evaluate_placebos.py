@@ -18,10 +18,10 @@ STREET = "synthetic:parked?seed=31&frames=120"
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any, Path]:
-    """Table, figures and parameters file of one report, from a process of its own."""
+    """Table, figures and parameters file of one report."""
     out = tmp_path_factory.mktemp("out")
     arguments = ["--yaml", out / "gate.yaml", "--json", out / "gate.json", "--quantile", "0.9"]
-    result = command("evaluate", STREET, "--placebos", "--frames", "0:60", *arguments, limit=300)
+    result = command("evaluate", STREET, "--placebos", "--frames", "0:60", *arguments)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     return result.stdout, json.loads((out / "gate.json").read_text()), out / "gate.yaml"
@@ -91,7 +91,7 @@ def test_the_seed_decides(
 
 
 def test_what_it_refuses(tmp_path: Path) -> None:
-    def refused(source: str, *arguments: object) -> str:
+    def refused(source: str, *arguments: str | Path) -> str:
         return fails("evaluate", source, "--placebos", *arguments)
 
     assert "7 frames" in refused("synthetic:parked?frames=7")
