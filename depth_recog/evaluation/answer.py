@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a method says of a frame, and where that comes from."""
+"""A method's results for one frame, and the interface of a method."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from depth_recog.datasets.sequence import Frame
 
 @dataclass(frozen=True)
 class PairMotion:
-    """The camera's motion between two frames, as estimated.
+    """The estimated ego-motion between two frames.
 
     Attributes:
         first: name of the earlier frame.
-        T_second_from_first: (4, 4) float64 in the depth's unit, or None where there is no answer.
+        T_second_from_first: (4, 4) float64 in the depth's unit; None where the estimate failed.
     """
 
     first: str
@@ -28,18 +28,17 @@ class PairMotion:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a method says of one frame.
+    """A method's results for one frame.
 
     Attributes:
-        depth: (H, W) float32, of the rectified image's size; NaN without an answer, inf beyond
-            range.
+        depth: (H, W) float32 at the rectified image's size; NaN where unknown, inf beyond range.
         labels: (H, W) uint8 train ids, or None.
-        dynamic: (H, W) bool, pixels of dynamic categories, or None.
+        dynamic: (H, W) bool, pixels of dynamic classes, or None.
         moving: (H, W) uint8, 0 still, 1 undecided, 2 moving, or None.
-        scores: (H, W) float32, how likely a pixel of what could move is to move, in any unit; NaN
-            where nothing is known; or None.
-        motion: against an earlier frame, or None where there was no partner.
-        world_from_camera: (4, 4) float64, the estimated trajectory in any world, or None.
+        scores: (H, W) float32, higher where motion is more likely, in any unit; NaN where unknown;
+            or None.
+        motion: since an earlier frame; None without a partner frame.
+        world_from_camera: (4, 4) float64, estimated pose in any world frame, or None.
     """
 
     depth: NDArray[np.float32]
@@ -52,14 +51,14 @@ class Answer:
 
 
 class Answers(Protocol):
-    """A method that is asked frame after frame, in order.
+    """A method that processes frames in order.
 
     Attributes:
-        about: what people need to know of it: weights, sha256, gate, ...; goes into the report.
+        about: weights, sha256, gate and so on, for the report.
     """
 
     about: dict[str, str]
 
     def of(self, frames: Iterator[Frame]) -> Iterator[tuple[Frame, Answer]]:
-        """Answers to the frames, each beside its frame. Raises DepthRecogError."""
+        """Yield each frame with its results. Raises DepthRecogError."""
         ...

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth without looking: what a network has to beat."""
+"""Depth without a network: baselines that a network has to beat."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ Depth = NDArray[np.float32]
 
 
 class Baseline(Protocol):
-    """Depth of a camera's every image.
+    """The same depth for every image of a camera.
 
     Attributes:
-        about: one line for people.
+        about: one line for the report.
     """
 
     about: str
 
     def depth(self, camera: Camera) -> Depth:
-        """(H, W) float32 metres, for a camera without distortion."""
+        """Return (H, W) float32 metres for a rectified camera."""
         ...
 
 
@@ -40,16 +40,16 @@ class Constant:
     about = f"{CONSTANT_M:.0f} m everywhere"
 
     def depth(self, camera: Camera) -> Depth:
-        """(H, W) float32 metres."""
+        """Return (H, W) float32 metres."""
         return np.full((camera.height, camera.width), CONSTANT_M, np.float32)
 
 
 class GroundPlane:
-    """A level road under a level camera; at the horizon and above, the cap.
+    """A level road under a level camera, and the cap from the horizon up.
 
     Args:
         height: of the camera above the road, metres.
-        cap: metres.
+        cap: largest depth, metres.
     """
 
     def __init__(self, height: float, cap: float) -> None:
@@ -57,7 +57,7 @@ class GroundPlane:
         self._height, self._cap = height, cap
 
     def depth(self, camera: Camera) -> Depth:
-        """(H, W) float32 metres."""
+        """Return (H, W) float32 metres."""
         below = (np.arange(camera.height) - camera.cy) / camera.fy
         depth = np.full(camera.height, self._cap)
         road = below > self._height / self._cap
@@ -66,14 +66,15 @@ class GroundPlane:
 
 
 class RowMean:
-    """The mean log depth at each angle below the horizon, as fitted on a recording.
+    """The mean log depth of each image row, fitted on a recording.
 
-    By angle, not by row, so that it may be fitted with one camera and judged with another.
+    Rows are identified by their angle below the horizon, so that it can be fitted with one camera
+    and evaluated with another.
 
     Args:
-        slopes: (N,) rising; y / z of the rows.
-        logs: (N,) mean log depth there, metres.
-        about: what it was fitted on.
+        slopes: (N,) ascending, y / z of the rows.
+        logs: (N,) mean log depth of these rows, depth in metres.
+        about: the frames that it was fitted on.
     """
 
     def __init__(self, slopes: NDArray[np.float64], logs: NDArray[np.float64], about: str) -> None:
@@ -81,17 +82,17 @@ class RowMean:
         self._slopes, self._logs = slopes, logs
 
     def depth(self, camera: Camera) -> Depth:
-        """(H, W) float32 metres; rows beyond those fitted take the nearest one's."""
+        """Return (H, W) float32 metres; rows beyond the fitted ones get the nearest row's depth."""
         slopes = (np.arange(camera.height) - camera.cy) / camera.fy
         rows = np.exp(np.interp(slopes, self._slopes, self._logs))
         return np.repeat(rows[:, None], camera.width, 1).astype(np.float32)
 
 
 def fit_row_mean(sequence: Recording, frames: range, about: str, cap: float) -> RowMean | None:
-    """Fit on frames with true depth; None where none of them has any.
+    """Fit the row mean on frames with true depth; None without any.
 
     Raises:
-        SourceError: the frames lie beyond the recording's end.
+        SourceError: there are no such frames.
     """
     if len(frames) == 0 or frames[-1] >= len(sequence):
         raise SourceError(f"{about}: frames {frames.start}:{frames.stop} of {len(sequence)}")

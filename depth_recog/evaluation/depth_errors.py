@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The figures that papers on monocular depth give, of one image or of many pixels.
+"""The usual metrics of monocular depth, for one image or many pixels.
 
 Source: Eigen et al., "Depth Map Prediction from a Single Image", 2014 (abs_rel to a3, silog); the
 crop is Garg et al.'s, "Unsupervised CNN for Single View Depth Estimation", 2016.
@@ -24,14 +24,14 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Protocol:
-    """Which pixels are judged.
+    """Which pixels are compared.
 
     Attributes:
-        crop: one of `CROPS`; Garg's leaves out the sky, the bonnet and the sides of KITTI's images.
-        cap: true depths from here on are left out, metres.
+        crop: one of `CROPS`; Garg's crop excludes sky, bonnet and sides of KITTI's images.
+        cap: pixels with a true depth from here on are excluded, metres.
 
     Raises:
-        ConfigurationError: an unknown crop, or a cap that is not positive.
+        ConfigurationError: the crop is unknown, or the cap is not positive.
     """
 
     crop: str = "garg"
@@ -39,12 +39,12 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if self.crop not in CROPS:
-            raise ConfigurationError(f"crop {self.crop!r} is unknown: {', '.join(CROPS)}")
+            raise ConfigurationError(f"unknown crop {self.crop!r}; known: {', '.join(CROPS)}")
         if not NEAREST < self.cap < np.inf:
-            raise ConfigurationError(f"a cap of {self.cap} m: more than {NEAREST} m is needed")
+            raise ConfigurationError(f"cap {self.cap} m: more than {NEAREST} m is needed")
 
     def judged(self, truth: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """(H, W) bool: pixels of a (H, W) true depth that count."""
+        """Return which pixels of a (H, W) true depth are compared, (H, W) bool."""
         height, width = truth.shape
         known: NDArray[np.bool_] = (truth > NEAREST) & (truth < self.cap)
         if self.crop == "garg":
@@ -56,23 +56,23 @@ class Protocol:
         return known
 
     def usable(self, depth: Values) -> Values:
-        """Answers as they are judged: where there is none, or infinity, the cap.
+        """Return the depth for the comparison: the cap where it is missing or infinite.
 
-        A pixel without an answer is not left out, or a method could shine by keeping silent. A
-        finite answer beyond the cap stays as it is; KITTI's own scripts would clip it, which can
-        only make a method look better.
+        Pixels without depth are not excluded, because a method could improve its figures by leaving
+        difficult pixels out. A finite depth beyond the cap is not changed; KITTI's own scripts clip
+        it, which can only improve a method's figures.
         """
         answered = np.isfinite(depth) & (depth > 0)
         return np.where(answered, np.maximum(depth, NEAREST), self.cap)
 
 
 def median_scale(depth: Values, truth: Values) -> float:
-    """Ratio of the medians, truth over depth; both (N,), N > 0."""
+    """Return the median of the truth over that of the depth; both (N,), N > 0."""
     return float(np.median(truth) / np.median(depth))
 
 
 def terms(depth: Values, truth: Values) -> Values:
-    """What each pixel adds to every metric.
+    """Return the terms of the metrics, pixel by pixel.
 
     Args:
         depth: (N,) metres, positive.
@@ -93,9 +93,9 @@ def terms(depth: Values, truth: Values) -> Values:
 
 
 def figures(total: Values) -> dict[str, float]:
-    """`METRICS` of the sum of `terms` over pixels, (9,); NaN where there was no pixel.
+    """Return `METRICS` from the sum of `terms` over pixels, (9,); NaN without pixels.
 
-    silog is 100 times the root of the variance of log(d / t), as KITTI's benchmark has it.
+    silog is 100 times the standard deviation of log(d / t), as in KITTI's benchmark.
     """
     count = total[8]
     if count == 0:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Collects the depth errors of one method over a recording: whole, by range, class and motion."""
+"""Collects one method's depth errors over a recording, also by range, class and motion."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ _ORDER = {
     "by_motion": MOTIONS,
 }
 
-# LiDAR points on a car's skin lie on, and by calibration a little outside, its box.
+# LiDAR points on an object lie on its box or, by errors of the calibration, just outside.
 _MARGIN_M = 0.15
 
 
 class Groups:
-    """Which of an image's judged pixels belong to which group.
+    """Assigns the compared pixels of an image to groups.
 
     Args:
         truth: (N,) metres.
         labels: (N,) uint8 train ids, or None.
-        motions: (N,) index into `MOTIONS`, -1 for things whose motion is not known; or None.
+        motions: (N,) index into `MOTIONS`, -1 on objects whose motion is unknown; or None.
 
     Attributes:
-        names: axis and name of each group, G of them.
+        names: (axis, name) of each of the G groups.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Groups:
         self._members = np.stack((np.ones(len(truth)), *groups.values()))
 
     def sums(self, terms: Values) -> tuple[Values, Values]:
-        """(9,) over all pixels and (G, 9) over those of each of `names`, of (9, N) terms."""
+        """Return sums of (9, N) terms: (9,) over all pixels, (G, 9) over those of each group."""
         totals = self._members @ terms.T
         return totals[0], totals[1:]
 
@@ -73,12 +73,12 @@ class Groups:
 class DepthTally:
     """One method's errors.
 
-    The figures of whole images are means over the images, as papers give them; those of groups are
-    taken over all pixels of the group in all images, since an image may have few of them. What is
-    median-scaled is scaled by the whole image's factor, in the groups too.
+    Figures of whole images are means over the images, as in papers. Figures of a group are computed
+    over the group's pixels of all images together, because one image may have few of them.
+    Median-scaled figures use the factor of the whole image, in groups too.
 
     Args:
-        protocol: which pixels are judged.
+        protocol: which pixels are compared.
     """
 
     def __init__(self, protocol: Protocol) -> None:
@@ -90,11 +90,11 @@ class DepthTally:
         self._groups: dict[tuple[str, str, str], Values] = {}
 
     def add(self, name: str, depth: Values, truth: Values, groups: Groups) -> None:
-        """One image.
+        """Add one image.
 
         Args:
-            name: the frame's.
-            depth: (N,) the method's answers at the judged pixels, N > 0.
+            name: of the frame.
+            depth: (N,) the method's depth at the compared pixels, N > 0.
             truth: (N,) metres.
             groups: of these pixels.
         """
@@ -113,11 +113,11 @@ class DepthTally:
 
     @property
     def images(self) -> int:
-        """How many images were judged."""
+        """Number of images."""
         return len(self.names)
 
     def per_image(self, kind: str = "median_scaled", metric: str = "abs_rel") -> list[float]:
-        """One metric, image by image, in the order in which they came."""
+        """Return one metric of each image, in order."""
         return [row[METRICS.index(metric)] for row in self._images[kind]]
 
     @property
@@ -127,11 +127,11 @@ class DepthTally:
 
     @property
     def scales(self) -> list[float]:
-        """Truth over depth, ratio of the medians, image by image."""
+        """Median of the truth over median of the depth, of each image."""
         return self._scales
 
     def result(self) -> dict[str, Any]:
-        """The figures, nested as docs/evaluation.md describes."""
+        """Return the figures as nested dictionaries, see docs/evaluation.md."""
         if not self.names:
             return {"images": 0}
         answer: dict[str, Any] = {
@@ -157,7 +157,7 @@ class DepthTally:
 
 
 def _by_place(item: tuple[tuple[str, str, str], Values]) -> int:
-    """Groups stand in the order of their axis, not in that in which frames showed them."""
+    """Sort key: groups in the order of their axis, not in that of their first frames."""
     _, axis, group = item[0]
     return _ORDER[axis].index(group)
 
@@ -165,16 +165,16 @@ def _by_place(item: tuple[tuple[str, str, str], Values]) -> int:
 def motions(
     truth: NDArray[np.float32], judged: NDArray[np.bool_], boxes: tuple[Box, ...], camera: Camera
 ) -> NDArray[np.int8]:
-    """For each judged pixel the index into `MOTIONS` of what its true point lies in.
+    """Return for each compared pixel the motion of the object that its true point belongs to.
 
     Args:
         truth: (H, W) metres along the optical axis.
-        judged: (H, W) bool, N of them true.
+        judged: (H, W) bool, True at the N compared pixels.
         boxes: of the frame.
-        camera: intrinsics of the depth image, without distortion.
+        camera: intrinsics of the rectified depth image.
 
     Returns:
-        (N,) int8; -1 within boxes whose motion is not known, or is neither.
+        (N,) int8, index into `MOTIONS`; -1 within boxes whose motion is unknown.
     """
     rows, columns = np.nonzero(judged)
     z = truth[rows, columns].astype(np.float64)
@@ -182,14 +182,14 @@ def motions(
     points = np.stack((x * z, y * z, z), -1)
     answer = np.full(len(z), MOTIONS.index("background"), np.int8)
     codes = {MOVING: MOTIONS.index("moving"), PARKED: MOTIONS.index("parked")}
-    # A thing that moves wins over a parked one where their boxes touch.
+    # Where boxes overlap, a moving object takes precedence over a parked one.
     for box in sorted(boxes, key=lambda b: motion_of(b) == MOVING):
         answer[_skin(box).contains(points)] = codes.get(motion_of(box), -1)
     return answer
 
 
 def _skin(box: Box) -> Box:
-    """The box as points on its thing see it: wider, and lifted off the road's own points."""
+    """Return the box widened for points on its surface, and lifted above those of the road."""
     length, width, height = box.size
     lift = np.eye(4)
     lift[2, 3] = _MARGIN_M

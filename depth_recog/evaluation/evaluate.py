@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One pass over a recording: every method is asked, and every figure taken, on the same frames."""
+"""Compares a method and baselines with the truth, in one pass over a recording."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from depth_recog.method.geometry.se3 import inverse_matrix, relative
 from depth_recog.method.geometry.viewport import Viewport, rectify_nearest
 
 ANSWER = "answer"
-"""The name under which the method that is judged stands beside the baselines."""
+"""Name of the evaluated method beside those of the baselines."""
 
 LEAST_GAIN = 1 / 3
-"""A network whose abs_rel is not at least this much below the row mean's is no depth network."""
+"""A depth network's abs_rel should be at least this share below the row mean's."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A frame to be shown.
+    """A frame for the report.
 
     Attributes:
-        name: the frame's.
+        name: of the frame.
         abs_rel: median-scaled.
-        scale: truth over depth, ratio of the medians.
-        image: (H, W, 3) uint8 RGB, without distortion.
-        depth: (H, W) float32, as answered.
+        scale: median of the truth over median of the depth.
+        image: (H, W, 3) uint8 RGB, rectified.
+        depth: (H, W) float32, the method's, unscaled.
         truth: (H, W) float32 metres.
     """
 
@@ -51,15 +51,15 @@ class Example:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came out.
+    """The results.
 
     Attributes:
-        figures: nested as docs/evaluation.md describes; only what JSON knows.
+        figures: nested dictionaries for JSON, see docs/evaluation.md.
         frames: names of the frames with true depth, in order.
         abs_rel: median-scaled, of each of them.
         scales: of each of them.
-        best: the frame with the least abs_rel, None without true depth.
-        worst: the one with the largest.
+        best: the frame with the smallest abs_rel; None without true depth.
+        worst: the frame with the largest abs_rel.
         paths: estimated and true camera positions, (N, 3) metres; None without poses.
     """
 
@@ -73,8 +73,8 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What the next frame is compared with: a frame whose scale and pose are known."""
+class _Previous:
+    """A frame with known scale and pose, for the comparison with the next one."""
 
     index: int
     depth: NDArray[np.float32]
@@ -83,7 +83,7 @@ class _Seen:
 
 
 class _Collector:
-    """Everything that is counted during the pass."""
+    """Collects errors over the frames."""
 
     def __init__(self, protocol: Protocol, baselines: dict[str, Baseline]) -> None:
         self.protocol = protocol
@@ -92,18 +92,18 @@ class _Collector:
         self.flicker = Flicker(protocol.cap)
         self.poses = PoseTally()
         self.gate = GateTally()
-        self.gate_asked = False
+        self.has_gate = False
         self.best: Example | None = None
         self.worst: Example | None = None
         self.paths: tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]] = ([], [])
         self.labels = "none"
-        self._before: _Seen | None = None
+        self._before: _Previous | None = None
         self._known: dict[str, tuple[int, NDArray[np.float64]]] = {}
         self._flat: dict[str, NDArray[np.float32]] = {}
         self._flat_camera: object = None
 
     def add(self, index: int, frame: Frame, truth: Truth, answer: Answer) -> None:
-        """One frame; its truth is rectified already."""
+        """Add one frame with its rectified truth."""
         scale = None
         if truth.depth is not None:
             scale = self._depth(frame, truth, truth.depth, answer)
@@ -111,7 +111,7 @@ class _Collector:
             self._motion(index, frame.name, truth.world_from_camera, answer)
         self._compare_with_last(index, frame, truth, answer, scale)
         if truth.boxes is not None and answer.moving is not None and answer.dynamic is not None:
-            self.gate_asked = True
+            self.has_gate = True
             camera = frame.camera.rectified()
             self.gate.add(
                 frame.stamp_ns, answer.moving, answer.dynamic, truth.boxes, camera, answer.scores
@@ -120,7 +120,7 @@ class _Collector:
     def _depth(
         self, frame: Frame, truth: Truth, depth: NDArray[np.float32], answer: Answer
     ) -> float | None:
-        """The frame's scale, truth over depth; None where no pixel of it is judged."""
+        """Return the frame's scale, truth over depth; None where no pixel is compared."""
         judged = self.protocol.judged(depth)
         if not judged.any():
             return None
@@ -184,7 +184,7 @@ class _Collector:
         camera = frame.camera.rectified()
         depth = without_movers(answer.depth, truth, camera)
         before = self._before
-        self._before = _Seen(index, depth, scale, truth.world_from_camera)
+        self._before = _Previous(index, depth, scale, truth.world_from_camera)
         if before is None or before.index != index - 1 or before.depth.shape != depth.shape:
             return
         self.flicker.add(
@@ -204,18 +204,18 @@ def evaluate(
     baselines: dict[str, Baseline],
     progress: Callable[[], object] = lambda: None,
 ) -> Evaluation:
-    """Judge a method on frames of a recording, and the baselines beside it.
+    """Compare a method and baselines with the truth of a recording.
 
     Args:
-        sequence: with some truth.
+        sequence: the recording.
         frames: which of its frames, in order.
         answers: the method.
-        protocol: which pixels are judged.
+        protocol: which pixels are compared.
         baselines: by name.
         progress: called after every frame.
 
     Raises:
-        DepthRecogError: a frame, its truth or its answer cannot be read.
+        DepthRecogError: a frame, its truth or its result cannot be read.
     """
     collector = _Collector(protocol, baselines)
     numbers: dict[str, int] = {}
@@ -236,7 +236,7 @@ def evaluate(
 
 
 def rectified(truth: Truth, frame: Frame) -> Truth:
-    """The truth as it lies in the image without distortion; flow is left out there."""
+    """Return the truth for the rectified image; without flow where the image is distorted."""
     camera = frame.camera
     if not camera.distorted:
         return truth
@@ -264,7 +264,7 @@ def _evaluation(collector: _Collector, asked: int, answered: int) -> Evaluation:
     poses = collector.poses.result()
     if poses["pairs"] or "trajectory" in poses:
         figures["pose"] = poses
-    if collector.gate_asked:
+    if collector.has_gate:
         figures["gate"] = collector.gate.result()
     paths = None
     if len(collector.paths[0]) > 1:
@@ -283,14 +283,14 @@ def _evaluation(collector: _Collector, asked: int, answered: int) -> Evaluation:
 def _aligned(
     estimated: list[NDArray[np.float64]], true: list[NDArray[np.float64]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Positions of both, the estimated way moved to begin as the true one does; not scaled."""
+    """Return positions of both, the estimated path moved to the true start; not scaled."""
     start = true[0] @ inverse_matrix(estimated[0])
     moved = np.array([(start @ pose)[:3, 3] for pose in estimated])
     return moved, np.array([pose[:3, 3] for pose in true])
 
 
 def verdict(figures: dict[str, Any]) -> dict[str, Any]:
-    """Whether the method beats the row mean by a third, by median-scaled abs_rel."""
+    """Check whether the method's median-scaled abs_rel is a third below the row mean's."""
     rows = figures["baselines"].get("row_mean")
     if rows is None or not rows.get("images"):
         return {"beats_row_mean": None, "gain": None}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Temporal flicker: how far the depth of one frame is from that of the next, seen from there."""
+"""Temporal flicker: difference of one frame's depth, warped to the next, and the next's depth."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Depth = NDArray[np.float32]
 
 _NEAREST = 0.5
 _LARGEST = float(np.log(2.0))
-"""A surface that hides another differs by more than that; it is no flicker, nor is it left out."""
+"""Larger differences are clipped to this: they come from occlusion, not from flicker."""
 
 
 class Flicker:
-    """Warps each frame's depth to the next frame by the true motion and compares there.
+    """Warps each frame's depth to the next frame by the true motion and compares the two.
 
-    Both depths of a pair are multiplied by one factor, so that the true motion in metres applies; a
-    factor for each image would hide the flicker of the scale.
+    Both depths of a pair are scaled to metres by the same factor. A factor for each image would
+    hide the flicker of the scale.
 
     Args:
-        cap: what is farther, in metres, is not compared.
+        cap: largest depth that is compared, metres.
     """
 
     def __init__(self, cap: float) -> None:
@@ -42,12 +42,12 @@ class Flicker:
         T_second_from_first: NDArray[np.float64],
         camera: Camera,
     ) -> None:
-        """One pair of successive frames.
+        """Add a pair of successive frames.
 
         Args:
-            first: (H, W) depth of the earlier frame; NaN is left out.
+            first: (H, W) depth of the earlier frame; NaN to exclude a pixel.
             second: (H, W) depth of the later frame, likewise.
-            scale: metres over the depths' unit, for both.
+            scale: factor from both depths to metres.
             T_second_from_first: (4, 4) true motion in metres.
             camera: intrinsics of both.
         """
@@ -64,7 +64,7 @@ class Flicker:
             self._means.append(float(clipped.mean()))
 
     def result(self) -> dict[str, Any]:
-        """Means over the pairs of the median and the mean |log ratio|."""
+        """Return the means over the pairs of the median and the mean |log ratio|."""
         if not self._medians:
             return {"pairs": 0}
         return {
@@ -75,15 +75,15 @@ class Flicker:
 
 
 def without_movers(depth: Depth, truth: Truth, camera: Camera) -> Depth:
-    """A depth image with NaN where the truth knows that something moves.
+    """Set the depth of moving objects to NaN.
 
     Args:
         depth: (H, W).
-        truth: its mask of what moves is taken, or else the outlines of its boxes that move.
-        camera: intrinsics of the image, without distortion.
+        truth: its mask of moving objects is used, or else the outlines of its moving boxes.
+        camera: intrinsics of the rectified image.
 
     Returns:
-        (H, W) float32; the depth itself where nothing is known to move.
+        (H, W) float32; the same array where no object moves.
     """
     if truth.moving is not None:
         return np.where(truth.moving, np.float32(np.nan), depth)
@@ -105,7 +105,7 @@ def warped_difference(
     camera: Camera,
     cap: float,
 ) -> NDArray[np.float64]:
-    """Log of the warped over the later frame's depth, at pixels that both frames see.
+    """Return log(warped depth / later depth) at the pixels that both frames show.
 
     Args:
         first: (H, W) metres.
@@ -117,8 +117,8 @@ def warped_difference(
     Returns:
         (N,) float64.
     """
-    # K (R K^-1 p z + t) at every pixel p: its first part is linear in the pixel, so that rows and
-    # columns are added, not points multiplied.
+    # K (R K^-1 p z + t) at every pixel p. K R K^-1 p is linear in the pixel, so a row and a column
+    # are added instead of multiplying each point by a matrix.
     turn = camera.matrix @ T_second_from_first[:3, :3] @ np.linalg.inv(camera.matrix)
     shift = camera.matrix @ T_second_from_first[:3, 3]
     height, width = first.shape

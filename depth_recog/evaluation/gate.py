@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does the gate say "moving" of what moves, and of nothing else: by track, never by frame.
+"""Compares the gate's decisions with the boxes of the truth, by track.
 
-A thing's track counts once however long it is seen. Where a thing starts or stops, the part in
-which it moves and the part in which it stands are two tracks; while it does neither clearly
-(`motion`), it is not judged.
+An object's track counts once, however long it is visible. Where an object starts or stops, the part
+in which it moves and the part in which it is parked are two tracks; frames in which its speed is
+between the two (see `motion`) are left out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from depth_recog.method.gate.by_image import Motion
 from depth_recog.method.geometry.camera import Camera
 
 PROMPT_S = 0.3
-"""Seconds from a mover's being visible within which it should be found."""
+"""Seconds from its first visible frame within which a moving object should be detected."""
 
 _LEAST_PIXELS = 200
 _DRAWS = 1000
@@ -31,15 +31,15 @@ _UNSEEN = -1e9
 
 @dataclass
 class _Track:
-    """Frames in which one thing moves, or in which it is parked.
+    """Frames in which one object moves, or in which it is parked.
 
     Attributes:
-        stamps_ns: when it was seen.
-        scores: median score of the thing's pixels, 0 where nothing is known of them; without
-            scores the share of them that are called moving, undecided ones counted half.
-        moving: whether more pixels are called moving than anything else.
-        undecided: likewise.
-        seen: whether the masks show anything that can move there.
+        stamps_ns: of the frames, nanoseconds.
+        scores: median score of the object's pixels, 0 where unknown; without scores the share of
+            pixels that are called moving, undecided ones counted half.
+        moving: whether most pixels are called moving.
+        undecided: whether most pixels are called undecided.
+        seen: whether the masks show a dynamic class there.
     """
 
     stamps_ns: list[int] = field(default_factory=list)
@@ -50,7 +50,7 @@ class _Track:
 
 
 class GateTally:
-    """Collects the gate's decisions at the boxes of the truth."""
+    """Collects the gate's decisions inside the boxes of the truth."""
 
     def __init__(self) -> None:
         self._tracks: dict[tuple[str, str], _Track] = defaultdict(_Track)
@@ -64,15 +64,15 @@ class GateTally:
         camera: Camera,
         scores: NDArray[np.float32] | None = None,
     ) -> None:
-        """One frame.
+        """Add one frame.
 
         Args:
-            stamp_ns: of the frame.
+            stamp_ns: of the frame, nanoseconds.
             moving: (H, W) uint8, 0 still, 1 undecided, 2 moving.
-            dynamic: (H, W) bool, what the masks say can move.
+            dynamic: (H, W) bool, pixels of dynamic classes.
             boxes: of the frame.
-            camera: intrinsics of these images, without distortion.
-            scores: (H, W) float32, how likely each pixel is to move, in any unit; NaN unknown.
+            camera: intrinsics of these rectified images.
+            scores: (H, W) float32, higher where motion is more likely; NaN where unknown.
         """
         for box, region in visible_regions(boxes, camera):
             state = motion_of(box)
@@ -90,7 +90,7 @@ class GateTally:
                 known = (codes == Motion.MOVING) + 0.5 * (codes == Motion.UNDECIDED)
                 score = float(known.mean()) if seen else 0.0
             else:
-                # Nothing known is neither here nor there; not in the masks is as still as can be.
+                # An unknown score counts as 0; an object outside the masks as certainly still.
                 known = np.nan_to_num(scores[rows, columns][here])
                 score = float(np.median(known)) if seen else _UNSEEN
             track.scores.append(score)
@@ -99,7 +99,7 @@ class GateTally:
             track.undecided.append(winner == Motion.UNDECIDED)
 
     def result(self) -> dict[str, Any]:
-        """The figures, nested as docs/evaluation.md describes; with 95 % intervals over tracks."""
+        """Return the figures with 95 % intervals over tracks, see docs/evaluation.md."""
         movers = self._of(MOVING)
         parked = self._of(PARKED)
         answer: dict[str, Any] = {"moving_tracks": len(movers), "parked_tracks": len(parked)}
@@ -137,9 +137,9 @@ class GateTally:
 def visible_regions(
     boxes: tuple[Box, ...], camera: Camera
 ) -> list[tuple[Box, tuple[NDArray[np.intp], NDArray[np.intp]]]]:
-    """Each box with the pixels (rows, columns) of its outline that no nearer outline covers.
+    """Return each box with the pixels (rows, columns) of its outline that no nearer box covers.
 
-    Boxes of which fewer than 200 pixels, or less than half, are left are left out.
+    Boxes with fewer than 200 visible pixels, or less than half of their outline, are left out.
     """
     taken = np.zeros((camera.height, camera.width), np.bool_)
     answer = []
@@ -159,7 +159,7 @@ def visible_regions(
 
 
 def _figures(movers: list[_Track], parked: list[_Track]) -> dict[str, float]:
-    """Every track weighs the same, however long it is."""
+    """Compute the figures; every track has the same weight, however long it is."""
     answer: dict[str, float] = {}
     if movers and parked:
         answer["auc"] = float(
@@ -183,16 +183,16 @@ def _figures(movers: list[_Track], parked: list[_Track]) -> dict[str, float]:
 
 
 def _beats(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Probability that a score of the first is above one of the second, ties counted half."""
+    """Return the share of pairs in which the first score is higher, ties counted half."""
     difference = first[:, None] - second[None]
     return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
 
 
 def _seconds_to_detect(track: _Track) -> float | None:
-    """From the first frame to the first that is called moving; None where there is none."""
+    """Return the time until the first frame that is called moving; None without one."""
     for stamp_ns, moving in zip(track.stamps_ns, track.moving, strict=True):
         if moving:
-            # In whole numbers: seconds since 1970 as a float are right to 0.2 microseconds only.
+            # Subtracted as integers: as floats, seconds since 1970 resolve 0.2 microseconds.
             return (stamp_ns - track.stamps_ns[0]) / 1e9
     return None
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The figures as one HTML page with everything in it: no file beside it, no network."""
+"""Writes the figures as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ERROR_RANGE = 0.5
 
 
 def check_installed() -> None:
-    """Raises ConfigurationError where matplotlib or Jinja2 is not installed."""
+    """Raise a ConfigurationError where matplotlib or Jinja2 is not installed."""
     for name in ("jinja2", "matplotlib"):
         if find_spec(name) is None:
             raise ConfigurationError(
@@ -34,7 +34,7 @@ def check_installed() -> None:
 
 
 def write_html(evaluation: Evaluation) -> str:
-    """The page's text. Raises ConfigurationError as `check_installed` does."""
+    """Return the page's text. Raises ConfigurationError as `check_installed`."""
     check_installed()
     import jinja2
 
@@ -67,18 +67,18 @@ def _figure(value: Any) -> str:
 
 
 def _plots(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """Captions and SVG."""
+    """Yield captions and SVG texts."""
     plots = []
     if len(evaluation.abs_rel) > 1:
         plots.append(
-            ("abs_rel (median-scaled) and the scale that it took, frame by frame",
+            ("median-scaled abs_rel and scale, frame by frame",
              _series(evaluation))
         )  # fmt: skip
     if evaluation.figures.get("depth", {}).get("by_range"):
         plots.append(("abs_rel by true range", _ranges(evaluation.figures)))
     if evaluation.paths is not None:
         caption = (
-            "way of the camera from above, metres; estimated way turned to start with the true"
+            "path of the camera from above, metres; the estimated path is moved to the true start"
         )
         plots.append((caption, _paths(*evaluation.paths)))
     return plots
@@ -150,7 +150,7 @@ def _paths(estimated: NDArray[np.float64], true: NDArray[np.float64]) -> str:
 
 
 def _picture(example: Example) -> str:
-    """Image, depth (scaled), truth and error, one below the other, as a data URL."""
+    """Return image, scaled depth, truth and error, one below the other, as a data URL."""
     height, width = example.truth.shape
     size = (_WIDTH, round(height * _WIDTH / width))
     depth = (example.depth * np.float32(example.scale)).astype(np.float32)
@@ -170,7 +170,7 @@ def _picture(example: Example) -> str:
 
 
 def _error_colors(error: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Blue for none, red for half of the truth and more."""
+    """Colour errors: blue for 0, red for half of the truth and more."""
     level = np.nan_to_num(np.clip(error / _ERROR_RANGE, 0, 1), nan=0.0)
     colors = cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_TURBO)
     return np.ascontiguousarray(colors[..., ::-1])
@@ -179,7 +179,7 @@ def _error_colors(error: NDArray[np.floating]) -> NDArray[np.uint8]:
 def _dots(
     colors: NDArray[np.uint8], known: NDArray[np.bool_], size: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """Sparse pixels made larger, so that one sees them; dense maps stay as they are."""
+    """Resize a map; the pixels of a sparse one are enlarged first to be visible."""
     colors = np.where(known[..., None], colors, 0).astype(np.uint8)
     if known.mean() < 0.3:
         grown = cv2.dilate(colors, np.ones((3, 3), np.uint8))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How good masks are: agreement with labels, and LiDAR points of annotated things found again."""
+"""Metrics of masks: intersection over union with labels, and recall of LiDAR points on objects."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ GROUPS = {
     "vehicles": ("car", "truck", "bus", "train"),
     "people": ("person", "rider", "motorcycle", "bicycle"),
 }
-"""What is told apart where it matters: people on wheels are people, with the wheels."""
+"""Classes that are evaluated together; people on bicycles and motorcycles count as people."""
 
 PRESENT = 0.0005
-"""Least share of the labelled pixels for a class to be present."""
+"""A class is present from this share of the labelled pixels on."""
 
 
 def ids(group: str) -> NDArray[np.int64]:
-    """Class ids of a key of `GROUPS`."""
+    """Return the class ids of a key of `GROUPS`."""
     return np.array([CITYSCAPES.index(name) for name in GROUPS[group]])
 
 
 def confusion(truth: Labels, answer: Labels) -> NDArray[np.int64]:
-    """(19, 19) counts of pixels, truth by row; unlabelled pixels (255) are left out.
+    """Count pixels by true class (row) and answered class (column), (19, 19).
 
     Args:
-        truth: (H, W) uint8 Cityscapes train ids.
+        truth: (H, W) uint8 Cityscapes train ids; unlabelled pixels (255) are left out.
         answer: the same.
     """
     known = truth < CLASSES
@@ -44,12 +44,12 @@ def confusion(truth: Labels, answer: Labels) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Intersections over unions of a confusion table.
+    """Intersection over union, from a confusion table.
 
     Attributes:
         by_class: of the classes that are present, by name.
-        by_group: of each group of `GROUPS`, its classes taken for one; NaN where neither side has
-            any of it.
+        by_group: of each group of `GROUPS`, its classes merged; NaN where neither truth nor answer
+            has any.
         mean: over `by_class`.
         accuracy: share of the pixels with the same class.
     """
@@ -61,7 +61,7 @@ class Agreement:
 
     @classmethod
     def of(cls, table: NDArray[np.int64]) -> Agreement:
-        """Of what `confusion` counted, summed over images."""
+        """Compute from the sum of `confusion` over images, (19, 19)."""
         hits = np.diag(table)
         unions = table.sum(0) + table.sum(1) - hits
         present = np.flatnonzero(table.sum(1) > PRESENT * table.sum())
@@ -78,10 +78,10 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Points:
-    """Points of annotated things in one image.
+    """LiDAR points on annotated objects in one image.
 
     Attributes:
-        u: (N,) columns in pixels of the image.
+        u: (N,) columns, pixels of the image.
         v: (N,) rows.
         size: (width, height) of that image.
         group: (N,) index into `GROUPS`.
@@ -94,14 +94,14 @@ class Points:
 
     @classmethod
     def of(cls, truth: Truth, camera: Camera) -> Points | None:
-        """The points of known depth within boxes that the image's border does not cut.
+        """Select the points of known depth within boxes that are not cut by the image border.
 
-        A point belongs to a box by its place in space: what hides a thing, or is seen through its
-        windows, is not counted for it.
+        A point belongs to a box by its position in space, so points of occluding objects, or seen
+        through an object's windows, do not count.
 
         Args:
             truth: depth and boxes of a frame.
-            camera: of the frame, without distortion.
+            camera: of the frame, rectified.
 
         Returns:
             None where the frame has no depth or no boxes.
@@ -121,10 +121,10 @@ class Points:
         return cls(u[inside], v[inside], camera.size, group[inside])
 
     def found(self, labels: Labels) -> NDArray[np.int64]:
-        """(groups, 2) counts by group: points on which the labels say the group, and all points.
+        """Count by group the points that the labels assign to it, and all points, (groups, 2).
 
         Args:
-            labels: (h, w) uint8 of the same view at any size.
+            labels: (h, w) uint8 of the same image at any size.
         """
         height, width = labels.shape
         columns = (self.u + 0.5) * width / self.size[0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far the camera's estimated motion is from the true one.
+"""Errors of the estimated ego-motion.
 
 Source: KITTI's odometry benchmark (Geiger et al., 2012) for the error over a distance.
 """
@@ -21,8 +21,8 @@ class PoseTally:
     """Collects pairs and the trajectory.
 
     `frame` takes every frame in order, `pair` the estimated motion between the newest frame and an
-    earlier one. Translations in percent are of the true length; pairs that moved less than 5 cm
-    count for the rotation only.
+    earlier one. Translation errors are in percent of the true length; for pairs with less than 5 cm
+    of motion only the rotation is compared.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class PoseTally:
         self._gaps: list[int] = []
 
     def pair(self, estimated: Matrix | None, true: Matrix, frames: int) -> None:
-        """One pair: T_second_from_first, (4, 4) each; `frames` apart."""
+        """Add a pair `frames` apart: T_second_from_first, (4, 4) each."""
         self._gaps.append(frames)
         if estimated is None:
             self._unanswered += 1
@@ -63,10 +63,10 @@ class PoseTally:
             self._travelled.append(self._metres)
 
     def frame(self, estimated: Matrix | None, true: Matrix) -> None:
-        """The next frame's world_from_camera, (4, 4) each; each world may be any.
+        """Add the next frame's world_from_camera, (4, 4) each, in any world frames.
 
         Args:
-            estimated: None where there is no answer.
+            estimated: None where there is no estimate.
             true: in metres.
         """
         if self._newest is not None:
@@ -78,7 +78,7 @@ class PoseTally:
             self._true.append(true)
 
     def result(self) -> dict[str, Any]:
-        """The figures, nested as docs/evaluation.md describes."""
+        """Return the figures as nested dictionaries, see docs/evaluation.md."""
         answer: dict[str, Any] = {"pairs": len(self._gaps), "unanswered": self._unanswered}
         if self._gaps:
             answer["frames_apart"] = float(np.mean(self._gaps))
@@ -106,7 +106,7 @@ class PoseTally:
         return answer
 
     def _trajectory(self) -> dict[str, Any]:
-        """Errors over segments, as measured and with the translations scaled by one factor."""
+        """Return errors over segments, unscaled and with one factor on all translations."""
         path = np.array(self._way)
         length = min(SEGMENT_M, float(path[-1] - path[0]) / 2)
         answer: dict[str, Any] = {"length_m": float(path[-1] - path[0]), "segment_m": length}
@@ -119,7 +119,7 @@ class PoseTally:
                 j = int(np.searchsorted(path, path[i] + length))
                 if j >= len(path):
                     break
-                # The later camera seen from the earlier, as in the benchmark.
+                # T_earlier_from_later, as in the benchmark.
                 true = relative(self._true[j], self._true[i])
                 estimated = relative(self._estimated[j], self._estimated[i])
                 estimated[:3, 3] *= scale
@@ -137,12 +137,12 @@ class PoseTally:
 
 
 def _degrees(matrix: Matrix) -> float:
-    """Angle of the rotation in a (3, 3) or (4, 4) matrix."""
+    """Return the rotation angle of a (3, 3) or (4, 4) matrix."""
     return float(np.degrees(rotation_angle(matrix)))
 
 
 def _drift(travelled: NDArray[np.float64], ratio: NDArray[np.float64]) -> float | None:
-    """Slope of the log ratio over the way, in percent per 100 m; None on a way too short."""
+    """Return the slope of the log ratio over the path, percent per 100 m; None below 10 m."""
     if travelled[-1] - travelled[0] < 10:
         return None
     slope = np.polyfit(travelled, np.log(ratio), 1)[0]

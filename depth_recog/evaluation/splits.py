@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which files are for training, validation and test, and who was trained on what.
+"""Training, validation and test files, and which of them weights were trained on.
 
-A manifest has the layout of `sha256sum`: a hash, two spaces, a path below the data's root. The
-three here cover the recordings that CONTRIBUTING.md describes. Weights name what they were trained
-on in a file of the same layout beside them, NAME.train.sha256.
+A file list has the layout of `sha256sum`: a hash, two spaces, a path. Weights list their training
+files beside them in NAME.train.sha256. Lists of the package are compact: gzip files with the first
+16 digits of each hash (recipes/file_lists.py). The three splits cover the recordings that
+CONTRIBUTING.md describes.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
+import zlib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,27 +23,34 @@ from depth_recog.networks.hf.directory import LISTED
 from depth_recog.networks.weights import Header
 
 SPLITS = ("train", "validation", "test")
+DIGITS = 16
+"""Hexadecimal digits of a hash that recognise a file."""
+
 _FOLDER = Path(__file__).parent / "manifests"
-_LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
+_LINE = re.compile(r"([0-9a-f]{16})(?:[0-9a-f]{48})?  (\S.*)")
 
-Manifest = dict[str, str]
-"""sha256 to path."""
+FileList = dict[str, str]
+"""First `DIGITS` digits of the sha256 to path."""
 
 
-def read_manifest(path: Path) -> Manifest:
-    """Read a file in the layout of `sha256sum`; lines that begin with # are comments there.
+def read_file_list(path: Path) -> FileList:
+    """Read a file list; lines that begin with # are comments.
+
+    Args:
+        path: in the layout of `sha256sum`, with whole or shortened hashes; .gz for a gzip file.
 
     Raises:
-        ConfigurationError: it cannot be read, is empty, or a line is not of that layout.
+        ConfigurationError: it cannot be read, is empty, or a line has another layout.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: cannot be read ({error})") from error
-    if not lines:
-        raise ConfigurationError(f"{path}: is empty: restore it, or remove it")
-    manifest = {}
-    for number, line in enumerate(lines, 1):
+    if not text:
+        raise ConfigurationError(f"{path}: is empty; restore it, or remove it")
+    files = {}
+    for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("#"):
             continue
         match = _LINE.fullmatch(line)
@@ -48,41 +58,47 @@ def read_manifest(path: Path) -> Manifest:
             raise ConfigurationError(
                 f"{path}, line {number}: not a line of sha256sum (64 digits, two spaces, a path)"
             )
-        manifest[match[1]] = match[2]
-    return manifest
+        files[match[1]] = match[2]
+    return files
 
 
 @cache
-def split(name: str) -> Manifest:
-    """One of `SPLITS`. Raises ConfigurationError for another name."""
+def split(name: str) -> FileList:
+    """Return the files of one of `SPLITS`.
+
+    Raises:
+        ConfigurationError: there is no such split.
+    """
     if name not in SPLITS:
-        raise ConfigurationError(f"split {name!r} is unknown: {', '.join(SPLITS)}")
-    return read_manifest(_FOLDER / f"{name}.sha256")
+        raise ConfigurationError(f"unknown split {name!r}; known: {', '.join(SPLITS)}")
+    return read_file_list(_FOLDER / f"{name}.sha256.gz")
 
 
 def list_of(header: Header) -> Path:
-    """Where weights list what they were trained on: beside the file, or in the directory."""
-    folder = header.path.is_dir()
-    return header.path / LISTED if folder else header.path.with_suffix(".train.sha256")
+    """Return the path of the weights' list of training files, whether it exists or not."""
+    if header.path.is_dir():
+        return header.path / LISTED
+    compact = header.path.with_suffix(".train.sha256.gz")
+    return compact if compact.is_file() else header.path.with_suffix(".train.sha256")
 
 
-def trained_on(header: Header) -> Manifest | None:
-    """What weights say they were trained on; None where they do not say.
+def trained_on(header: Header) -> FileList | None:
+    """Return the training files of weights; None where they have no list.
 
     Raises:
-        WeightsError: their list is damaged.
+        WeightsError: the list is damaged.
     """
     path = list_of(header)
     if not path.is_file():
         return None
     try:
-        return read_manifest(path)
+        return read_file_list(path)
     except ConfigurationError as error:
         raise WeightsError(f"{error}; it lists the training files of {header.path.name}") from error
 
 
 def sha256_of(file: Path) -> str:
-    """64 hexadecimal digits. Raises SourceError."""
+    """Return a file's sha256, 64 hexadecimal digits. Raises SourceError."""
     digest = hashlib.sha256()
     try:
         with file.open("rb") as stream:
@@ -94,46 +110,60 @@ def sha256_of(file: Path) -> str:
 
 
 def examine(files: list[Path | None], headers: list[Header]) -> dict[str, Any]:
-    """What the judged frames are to the splits and to the weights.
+    """Count the evaluated frames in each split, and those that the weights were trained on.
 
     Args:
-        files: of the judged frames; None for frames that no file holds.
-        headers: of all weights that had a part in the answers.
+        files: of the evaluated frames; None for frames that are not read from a file.
+        headers: of all weights that the method uses.
 
     Returns:
-        How many of the frames are in each split, and how many each of the weights was trained on.
-        None where that is not known: its files are not listed, or the frames of one of the two lie
-        in a file of many (a bag, a video), where only the whole file could be recognised.
+        Numbers of frames by split, and under "trained_on" by name of the weights. The latter is
+        None where it is unknown: there is no list, or frames lie in a file of many frames (a bag, a
+        video), of which only the whole can be recognised.
 
     Raises:
-        ConfigurationError: frames of the test split are to be judged, and weights were trained on
-            that split: a figure that nobody should report.
+        ConfigurationError: frames of the test split are evaluated, and weights were trained on
+            files of that split.
         WeightsError: a list of training files is damaged.
         SourceError: a file cannot be read.
     """
     known = [file for file in files if file is not None]
     single = all(_is_image(file.name) for file in known)
-    hashes = [sha256_of(file) for file in known] if single else []
+    hashes = _hashes(known) if single else []
     test = set(split("test"))
-    judges_test = not test.isdisjoint(hashes)
     answer: dict[str, Any] = {name: _count(hashes, split(name)) for name in SPLITS}
     answer["trained_on"] = {}
     for header in headers:
         listed = trained_on(header)
         name = header.path.stem
-        answer["trained_on"][name] = _seen(hashes, single, listed)
-        if listed is None or not judges_test or test.isdisjoint(listed):
+        answer["trained_on"][name] = _trained_on(hashes, single, listed)
+        if listed is None or test.isdisjoint(hashes) or test.isdisjoint(listed):
             continue
         seen = sorted(listed[h] for h in test & set(listed))
         raise ConfigurationError(
-            f"{name} was trained on {len(seen)} files of the test split ({seen[0]}, ...): a test "
-            "figure of it would say nothing. Judge it on other frames (--frames, --split "
-            "validation), or train without these files"
+            f"{name} was trained on {len(seen)} files of the test split ({seen[0]}, ...), so test "
+            "figures would be meaningless; evaluate other frames (--frames, --split validation), "
+            "or train without these files"
         )
     return answer
 
 
-def _seen(hashes: list[str], single: bool, listed: Manifest | None) -> int | None:
+def frames_of(files: list[Path | None], name: str) -> list[int]:
+    """Return the indices of the files that belong to a split.
+
+    Raises:
+        ConfigurationError: there is no such split.
+        SourceError: a file cannot be read.
+    """
+    wanted = split(name)
+    return [i for i, file in enumerate(files) if file is not None and _hashes([file])[0] in wanted]
+
+
+def _hashes(files: list[Path]) -> list[str]:
+    return [sha256_of(file)[:DIGITS] for file in files]
+
+
+def _trained_on(hashes: list[str], single: bool, listed: FileList | None) -> int | None:
     if listed is None or not single:
         return None
     count = _count(hashes, listed)
@@ -145,11 +175,5 @@ def _is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES)
 
 
-def _count(hashes: list[str], manifest: Manifest) -> int:
-    return sum(h in manifest for h in hashes)
-
-
-def frames_of(files: list[Path | None], name: str) -> list[int]:
-    """Indices of the files that are in a split. Raises ConfigurationError, SourceError."""
-    wanted = set(split(name))
-    return [i for i, file in enumerate(files) if file is not None and sha256_of(file) in wanted]
+def _count(hashes: list[str], files: FileList) -> int:
+    return sum(h in files for h in hashes)

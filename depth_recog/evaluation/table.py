@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The figures as a text for a terminal."""
+"""Formats the figures for the terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _AXES = {"by_range": "range in metres", "by_class": "class", "by_motion": "motio
 
 
 def table(figures: dict[str, Any]) -> str:
-    """Everything of `Evaluation.figures`, as people read it."""
+    """Format `Evaluation.figures`."""
     parts = [_frames(figures)]
     if "depth" in figures:
         parts += [_methods(figures), verdict_sentence(figures)]
@@ -25,7 +25,7 @@ def table(figures: dict[str, Any]) -> str:
 
 
 def verdict_sentence(figures: dict[str, Any]) -> str:
-    """Whether this is a depth network at all."""
+    """State whether the method is a third better than the row mean."""
     verdict = figures["verdict"]
     if verdict["gain"] is None:
         return "No row mean to compare with."
@@ -33,7 +33,7 @@ def verdict_sentence(figures: dict[str, Any]) -> str:
     compared = f"abs_rel, median-scaled, is {share} the row mean's"
     if verdict["beats_row_mean"]:
         return f"{compared}."
-    return f"{compared}: less than a third below, so this is NOT a depth network on these frames."
+    return f"{compared}; less than a third below it, the network is hardly better than no network."
 
 
 def _columns(rows: list[list[str]]) -> str:
@@ -56,10 +56,10 @@ def _frames(figures: dict[str, Any]) -> str:
     splits = frames.get("splits")
     if splits:
         inside = [f"{splits[n]} of {n}" for n in ("train", "validation", "test") if splits[n]]
-        text += f"; by the manifests {', '.join(inside) or 'none is in any split'}"
+        text += f"; in splits: {', '.join(inside) or 'none'}"
         for name, count in splits["trained_on"].items():
             if count is None:
-                text += f"\n{name}: it cannot be said whether it was trained on these frames"
+                text += f"\n{name}: unknown whether it was trained on these frames"
             elif count:
                 text += f"\n{name} was TRAINED ON {count} of these frames"
     return text
@@ -131,8 +131,8 @@ def _pose(pose: dict[str, Any]) -> str:
     if "scale" in pose:
         scale = pose["scale"]
         text += (
-            f"\nlength found / true: median {scale['median']:.3f}, spread {scale['spread']:.3f}, "
-            f"drift {_number(scale['drift_percent_per_100m'], 1)} % per 100 m"
+            f"\nestimated / true length: median {scale['median']:.3f}, "
+            f"spread {scale['spread']:.3f}, drift {_number(scale['drift_percent_per_100m'], 1)} % per 100 m"
         )
     trajectory = pose.get("trajectory", {})
     for kind in ("unscaled", "median_scaled"):

@@ -208,7 +208,7 @@ def test_the_gates_figures_are_shown() -> None:
     assert "<i>m0</i> (moving)" in page.text
     assert "i" not in page.tags
     assert re.search(r"false positive rate\s*0.000\s*0.000 to 0.000", page.text)
-    assert "w: it cannot be said whether it was trained on these frames" in page.text
+    assert "w: unknown whether it was trained on these frames" in page.text
 
 
 # What is refused.

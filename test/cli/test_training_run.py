@@ -132,7 +132,7 @@ def test_what_the_start_saw_its_weights_have_seen(tmp_path: Path) -> None:
     begun = start_network(str(start), "depth")
     weights = export(folder, quick(start), begun.network, begun, begun.size, "metres", "-", {})
     seen = trained_on(read_header(weights))
-    assert seen == {"a" * 64: "drive/0000000001.jpg", "b" * 64: "own/7.png"}
+    assert seen == {"a" * 16: "drive/0000000001.jpg", "b" * 16: "own/7.png"}
     assert read_card(weights.with_suffix(".md"))["train_files"] == "mine.train.sha256"
 
 

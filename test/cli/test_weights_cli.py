@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`depth-recog weights list|show|verify`, as a user types it."""
 
+import gzip
 import json
 import re
 import shutil
@@ -15,7 +16,7 @@ from depth_recog.cli.main import main
 from depth_recog.networks.weights import DEFAULT, SHIPPED, file_sha256, read_card
 
 POSE = SHIPPED / f"{DEFAULT['pose']}.safetensors"
-BESIDE = (".safetensors", ".md", ".train.sha256")
+BESIDE = (".safetensors", ".md", ".train.sha256.gz")
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> tuple[str, str]:
@@ -87,11 +88,11 @@ def no_card(copy: Path) -> None:
 
 
 def no_list(copy: Path) -> None:
-    copy.with_suffix(".train.sha256").unlink()
+    copy.with_suffix(".train.sha256.gz").unlink()
 
 
 def broken_list(copy: Path) -> None:
-    copy.with_suffix(".train.sha256").write_text("no manifest\n")
+    copy.with_suffix(".train.sha256.gz").write_bytes(gzip.compress(b"no list\n"))
 
 
 def no_licence(copy: Path) -> None:
@@ -125,7 +126,7 @@ WRONG = {
     one_byte: ("mine.safetensors", "damaged"),
     no_card: ("mine.md", "no such card"),
     no_list: ("mine.train.sha256", "no such list"),
-    broken_list: ("mine.train.sha256, line 1", "sha256sum"),
+    broken_list: ("mine.train.sha256.gz, line 1", "sha256sum"),
     no_licence: ("mine.md", "licence"),
     lost_tensor: ("head.0.weight", "missing"),
     not_a_number: ("head.0.weight", "not finite"),

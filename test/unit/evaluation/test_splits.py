@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Splits: no file in two of them, and no test figure of weights that saw the test."""
+"""Splits: no file is in two of them, and weights trained on test files are refused."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from depth_recog.cli.main import main
 from depth_recog.errors import ConfigurationError, SourceError, WeightsError
 from depth_recog.evaluation import splits
 from depth_recog.networks.weights import SHIPPED, read_header
+from recipes import file_lists
 
 DRIVE = "kitti_raw/2011_09_26/2011_09_26_drive_0005_sync"
 
@@ -36,7 +37,7 @@ def test_splits_are_disjoint() -> None:
 
 
 def test_neighbours_of_test_frames_are_in_no_training() -> None:
-    """A frame a tenth of a second earlier is the same picture."""
+    """Frames a tenth of a second apart are nearly the same image."""
     numbers: dict[tuple[str, str], list[int]] = {}
     for name in splits.SPLITS:
         for path in splits.split(name).values():
@@ -57,7 +58,7 @@ def test_manifests_are_of_the_real_files(name: str) -> None:
     for digest, path in splits.split(name).items():
         file = data / path
         missing += not file.is_file()
-        assert not file.is_file() or sha256(file) == digest, path
+        assert not file.is_file() or sha256(file).startswith(digest), path
     assert missing == 0
 
 
@@ -82,20 +83,34 @@ def test_shipped_weights_saw_no_file_of_the_test_split() -> None:
 @pytest.mark.parametrize(
     "line", ["", "abc  file", "g" * 64 + "  file", "a" * 64 + " file", "A" * 64 + "  file"]
 )
-def test_a_damaged_manifest(tmp_path: Path, line: str) -> None:
+def test_a_damaged_list(tmp_path: Path, line: str) -> None:
     file = tmp_path / "x.sha256"
     file.write_text(f"{'a' * 64}  fine name.png\n{line}\n")
     with pytest.raises(ConfigurationError, match=r"x\.sha256, line 2"):
-        splits.read_manifest(file)
+        splits.read_file_list(file)
 
 
-def test_a_manifest_that_is_no_text(tmp_path: Path) -> None:
+def test_a_list_that_is_no_text(tmp_path: Path) -> None:
     file = tmp_path / "x.sha256"
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        splits.read_manifest(file)
+        splits.read_file_list(file)
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        splits.read_manifest(tmp_path / "missing")
+        splits.read_file_list(tmp_path / "missing")
+    file.rename(tmp_path / "x.sha256.gz")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        splits.read_file_list(tmp_path / "x.sha256.gz")
+
+
+def test_a_compact_list_knows_the_same_files(tmp_path: Path) -> None:
+    text = "".join(f"{sha256(file)}  {file.name}\n" for file in SHIPPED.iterdir())
+    (tmp_path / "x.sha256").write_text("# a comment\n" + text)
+    listed = file_lists.read((tmp_path / "x.sha256").read_text())
+    (tmp_path / "x.sha256.gz").write_bytes(file_lists.compact(listed))
+    whole, short = (splits.read_file_list(tmp_path / f"x.sha256{end}") for end in ("", ".gz"))
+    assert whole == short
+    assert sorted(whole.values()) == sorted(file.name for file in SHIPPED.iterdir())
+    assert file_lists.digest(listed) == file_lists.digest(dict(reversed(listed.items())))
 
 
 def test_an_unknown_split() -> None:
@@ -126,14 +141,15 @@ def lines(*files: Path) -> str:
 
 @pytest.fixture(autouse=True)
 def manifests(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
-    """The three manifests of `recording`, for the tests that use it."""
+    """The three file lists of `recording`, for the tests that use it."""
     if "recording" not in request.fixturenames:
         yield
         return
     room = request.getfixturevalue("recording")
     for name, first in zip(splits.SPLITS, (0, 2, 4), strict=True):
         text = lines(image(room, first), image(room, first + 1))
-        (tmp_path / f"{name}.sha256").write_text(text)
+        packed = file_lists.compact(file_lists.read(text))
+        (tmp_path / f"{name}.sha256.gz").write_bytes(packed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(splits, "_FOLDER", tmp_path)
         splits.split.cache_clear()
@@ -164,7 +180,7 @@ def evaluated(recording: Path, own: Path, *arguments: str) -> tuple[int, dict[st
 def test_test_frames_are_refused_to_weights_that_saw_some(
     recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], choice: list[str]
 ) -> None:
-    """Any file of the split will do: frame 5 was trained on, frame 4 is judged."""
+    """Frame 5 of the split was trained on; frame 4 is evaluated."""
     own = weights(tmp_path, lines(image(recording, 0), image(recording, 5)))
     status, _ = evaluated(recording, own, *choice)
     assert status == 1
@@ -200,9 +216,7 @@ def test_weights_without_a_list_are_warned_of(
     assert status == 0
     assert found["test"] == 2
     assert found["trained_on"] == {"mine": None, "masks-street": 0}
-    assert (
-        "mine: it cannot be said whether it was trained on these frames" in capsys.readouterr().out
-    )
+    assert "mine: unknown whether it was trained on these frames" in capsys.readouterr().out
 
 
 def test_a_damaged_list_is_an_error(recording: Path, tmp_path: Path) -> None:
@@ -215,7 +229,7 @@ def test_a_damaged_list_is_an_error(recording: Path, tmp_path: Path) -> None:
 def test_the_weights_of_a_run_are_asked_too(
     recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A run on test frames is refused, and one whose weights are gone is warned of."""
+    """A run on test frames is refused; weights that are gone lead to a warning."""
     own = weights(tmp_path, lines(image(recording, 4)))
     out = tmp_path / "out"
     run = ["run", str(recording), "--out", str(out), "--weights", str(own), "--device", "cpu"]
@@ -251,7 +265,7 @@ def test_the_real_test_split_through_the_command(
 
 
 def test_frames_of_a_bag_cannot_be_recognised(recording: Path, tmp_path: Path) -> None:
-    """A file of many frames says nothing of one of them, on either side."""
+    """The hash of a file of many frames recognises none of its frames."""
     own = read_header(weights(tmp_path, lines(image(recording, 0))))
     bag = tmp_path / "drive.mcap"
     bag.write_bytes(b"a bag")
@@ -262,7 +276,7 @@ def test_frames_of_a_bag_cannot_be_recognised(recording: Path, tmp_path: Path) -
     assert splits.examine([image(recording, 0)], [own])["trained_on"] == {"mine": 1}
 
 
-def test_an_emptied_list_is_no_innocence(recording: Path, tmp_path: Path) -> None:
+def test_an_empty_list_is_refused(recording: Path, tmp_path: Path) -> None:
     own = read_header(weights(tmp_path, ""))
     with pytest.raises(WeightsError, match="is empty"):
         splits.examine([image(recording, 0)], [own])
