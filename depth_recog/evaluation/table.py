@@ -132,7 +132,8 @@ def _pose(pose: dict[str, Any]) -> str:
         scale = pose["scale"]
         text += (
             f"\nestimated / true length: median {scale['median']:.3f}, "
-            f"spread {scale['spread']:.3f}, drift {_number(scale['drift_percent_per_100m'], 1)} % per 100 m"
+            f"spread {scale['spread']:.3f}, "
+            f"drift {_number(scale['drift_percent_per_100m'], 1)} % per 100 m"
         )
     trajectory = pose.get("trajectory", {})
     for kind in ("unscaled", "median_scaled"):
