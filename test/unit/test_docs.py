@@ -90,3 +90,13 @@ def test_every_command_line_in_the_pages_has_options_that_exist():
             section = verbs[verb] + (shared if "pipeline options" in verbs[verb] else "")
             for option in re.findall(r"--[a-z][a-z-]*", rest.partition(" #")[0]):
                 assert f"`{option}" in section, f"{page.name}: depth-recog {verb} {option}"
+
+
+def test_every_launch_argument_in_the_pages_exists():
+    common = (ROOT / "depth_recog/nodes/runtime/launching.py").read_text("utf-8")
+    for page in PAGES:
+        text = page.read_text("utf-8").replace("\\\n", " ")
+        for name, rest in re.findall(r"depth_recog (\w+\.launch\.py)([^`\n]*)", text):
+            declared = (ROOT / "launch" / name).read_text("utf-8") + common
+            known = set(re.findall(r"Argument\(\s*\"(\w+)\"", declared))
+            assert set(re.findall(r"(\w+):=", rest)) <= known, f"{page.name}: {name}"
