@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A street made by computation: images, and the exact depth, motion and labels behind them."""
+"""A synthetic street: rendered images with exact depth, flow, labels, masks and boxes."""
 
 from depth_recog.datasets.street.scene import SCENES
 from depth_recog.datasets.street.street import SyntheticStreet, parse_spec

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything that moves: who is near the camera at a time, and where each part of it is.
+"""The moving objects near the camera at a time, with the pose of each rigid part.
 
-A position is a function of time alone, and who exists is a function of its number in an endless
-row, so that any moment can be made without those before it.
+Positions are functions of time, and an object's existence is a function of its number in an endless
+sequence, so that any frame can be made without the frames before it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class RigidPart:
     """A rigid body at two times.
 
     Attributes:
-        mesh: in its own frame.
-        now: world from body at the frame, (4, 4).
+        mesh: surfaces in the body's frame.
+        now: world from body at the frame, (4, 4), metres.
         then: the same at the next frame.
     """
 
@@ -39,13 +39,13 @@ class RigidPart:
 
 @dataclass(frozen=True)
 class Actor:
-    """A thing that moves, or does at times.
+    """An object that moves at least at times.
 
     Attributes:
-        street_object: what its box is made of.
-        parts: the rigid bodies it consists of.
-        moving: whether it has a speed above zero at the frame.
-        shadow: below it.
+        street_object: its identity, bounds and pose.
+        parts: its rigid bodies.
+        moving: whether its speed is above zero at the frame.
+        shadow: its shadow.
     """
 
     street_object: StreetObject
@@ -55,24 +55,24 @@ class Actor:
 
 
 class Traffic:
-    """The moving content of a scene.
+    """All moving objects of a scene.
 
     Args:
-        scene: what there is.
-        seed: of the recording.
-        drive: the camera's motion, which decides when something crosses ahead of it.
-        reach: how far ahead objects are in sight, metres.
+        scene: the content of the scene.
+        seed: seed of the recording.
+        drive: the camera's motion, which determines the times of crossing objects.
+        reach: distance up to which objects exist, metres.
     """
 
     def __init__(self, scene: Scene, seed: int, drive: Drive, reach: float) -> None:
-        """Nothing is made before it is asked for."""
+        """Creates no content yet."""
         self._scene, self._seed = scene, seed
         schedule = Schedule(scene, seed, drive, reach)
         self._cars = Cars(scene, seed, drive, schedule, reach)
         self._people = People(scene, seed, drive, schedule, reach)
 
     def cast(self, time: float, then: float, camera_from_world: Float) -> tuple[Actor, ...]:
-        """What is in sight at `time`, and where it is at `then`, both in seconds."""
+        """The objects near the field of view at `time`, with their poses at `then`, seconds."""
         actors = []
         for key, number in self._cars.in_sight(time):
             state = self._cars.state(key, number, time)
@@ -86,7 +86,7 @@ class Traffic:
         return tuple(actors)
 
     def reserved(self, block: int) -> frozenset[tuple[int, int]]:
-        """Parking spaces (side, space) of a block that a departing car needs."""
+        """Parking spaces (side, space) of a block that departing cars need."""
         return self._cars.reserved(block)
 
     def _car(self, key: int, number: int, state: State, then: float) -> Actor:
@@ -135,15 +135,15 @@ def _place(row: Cars | People, key: int, number: int, time: float) -> Place:
 
 
 def _gait(state: State, time: float, phase: float) -> tuple[Float, ...]:
-    """World from the parts of a person; the limbs swing only while it walks."""
+    """World from part, (4, 4), of a person's parts; the limbs swing only while walking."""
     swing = models.SWING * math.sin(5.6 * time + phase) if state.speed else 0.0
     return tuple(state.pose @ limb for limb in models.gait(swing))
 
 
 def _may_be_seen(camera_from_world: Float, state: State) -> bool:
-    """Whether something of at most 3 m radius can be in the image, or its shadow.
+    """Whether an object of at most 3 m radius, or its shadow, can be in the image.
 
-    The half-angle of view is 41 degrees at every image size.
+    Half the angle of view is 41 degrees at every image size.
     """
     x, _, z = camera_from_world[:3, :3] @ (state.x, 0.0, state.z) + camera_from_world[:3, 3]
     return bool(z > -3.0 and abs(x) < z + 4.5)

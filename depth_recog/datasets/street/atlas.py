@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Textures at every pair of horizontal and vertical resolutions, filled on demand.
+"""A texture atlas of ripmaps: every combination of horizontal and vertical resolution.
 
-Road and facades are seen at grazing angles, where one mip level for both axes either blurs or
-shimmers. A ripmap halves each axis by itself; the street's textures lie along the street, so its
-axes are the ones that are foreshortened.
+At grazing angles, as on road and facades, mipmaps with one level for both axes blur or alias. The
+textures are aligned with the street, so their axes are the foreshortened ones.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ def _shrunk(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uin
 
 
 class Atlas:
-    """A fixed number of equally large textures, the least recently used ones replaced.
+    """A fixed number of textures of one size; the least recently used ones are replaced.
 
     Args:
-        paint: makes the texture of a key: (height, width, 3) uint8.
-        width: of a texture, a power of two, texels.
-        height: of a texture, a power of two, texels.
-        columns: slots side by side.
-        rows: slots below each other.
+        paint: makes the texture of a key, (height, width, 3) uint8.
+        width: width of a texture, texels, a power of two.
+        height: height of a texture, texels, a power of two.
+        columns: slots in a row of the atlas.
+        rows: rows of slots.
     """
 
     def __init__(
@@ -44,7 +43,7 @@ class Atlas:
         columns: int,
         rows: int,
     ) -> None:
-        """Allocate the slots; nothing is painted yet."""
+        """Allocates the slots without painting textures."""
         self._paint = paint
         self._size = (width, height)
         self._columns = columns
@@ -59,9 +58,10 @@ class Atlas:
         )
 
     def slots(self, keys: list[int]) -> NDArray[np.int32]:
-        """Slot numbers of `keys`, (len(keys),), painting what is missing.
+        """Slot numbers of `keys`, (len(keys),); paints missing textures.
 
-        No more keys than slots may be asked for at once.
+        Raises:
+            ValueError: more keys than slots.
         """
         if len(keys) > self._slots:
             raise ValueError(f"{len(keys)} textures at once, the atlas has {self._slots} slots")
@@ -81,7 +81,7 @@ class Atlas:
         width, height = self._size
         x0 = slot % self._columns * 2 * width
         y0 = slot // self._columns * 2 * height
-        # Halving what is halved already: both sides are powers of two, so the averages are exact.
+        # Repeated halving is exact, as both sides are powers of two.
         for v, top in enumerate(self._starts[1].tolist()):
             if v:
                 texture = _shrunk(texture, width, height >> v)
@@ -101,17 +101,17 @@ class Atlas:
         step_u: NDArray[np.float32],
         step_v: NDArray[np.float32],
     ) -> NDArray[np.uint8]:
-        """Bilinear samples at the level whose texels are as large as a pixel's footprint.
+        """Samples bilinearly at the level whose texel size matches the pixel's footprint.
 
         Args:
             slot: (N,) slot numbers.
-            u: (N,) horizontal texture coordinates, texels from the texture's left edge.
-            v: (N,) vertical ones.
+            u: (N,) horizontal coordinates, texels from the left edge.
+            v: (N,) vertical coordinates, texels from the top.
             step_u: (N,) footprint of a pixel along u, texels.
             step_v: (N,) footprint of a pixel along v, texels.
 
         Returns:
-            (N, 3) uint8; coordinates beyond the texture are clamped to its edge.
+            (N, 3) uint8; coordinates are clamped to the texture.
         """
         x, fx = self._axis(0, u, step_u)
         y, fy = self._axis(1, v, step_v)
@@ -119,7 +119,7 @@ class Atlas:
         y += slot // self._columns * np.int32(2 * self._size[1])
         count = len(slot)
         shape = (-(-count // _ROW), _ROW)
-        # Fixed-point maps: what is sampled must not depend on the slot a texture happens to lie in.
+        # Fixed-point maps make the result independent of the slot.
         whole = np.zeros((shape[0] * _ROW, 2), dtype=np.int16)
         part = np.zeros(shape[0] * _ROW, dtype=np.uint16)
         whole[:count, 0], whole[:count, 1] = x, y
@@ -133,11 +133,11 @@ class Atlas:
         self, axis: int, coordinate: NDArray[np.float32], step: NDArray[np.float32]
     ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         size = self._size[axis]
-        # frexp is log2 for free; the factor rounds to the nearest level rather than the next.
+        # frexp gives log2; the factor rounds to the nearest level.
         level = np.frexp(step * np.float32(1.414))[1] - 1
         np.clip(level, 0, self._levels[axis], out=level)
         texels = size >> level
         scaled = np.ldexp(coordinate, -level) - np.float32(0.5)
         fixed = np.rint(np.clip(scaled, 0, texels - 1) * np.float32(_FRACTION)).astype(np.int32)
-        # At the last texel the right neighbour belongs to the next level: fraction 0 leaves it out.
+        # The right neighbour of the last texel belongs to the next level; its weight is 0.
         return self._starts[axis][level] + (fixed >> 5), fixed & (_FRACTION - 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cars that drive: which are near the camera at a time, and where each of them is."""
+"""The driving cars: those near the camera at a time, and their positions."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ _START_AHEAD, _STOP_AHEAD = 22.0, 18.0
 
 
 class Cars:
-    """The driving cars of a scene. A car is a key (its kind) and a number in an endless row.
+    """The driving cars of a scene. A car is identified by a key (its kind) and a number.
 
     Args:
-        scene: what there is.
-        seed: of the recording.
-        drive: the camera's motion, which decides when a car crosses ahead of it.
-        schedule: of what crosses the street.
-        reach: how far ahead objects are in sight, metres.
+        scene: the content of the scene.
+        seed: seed of the recording.
+        drive: the camera's motion, which determines the times of crossing cars.
+        schedule: times at which objects cross the street.
+        reach: distance up to which objects exist, metres.
     """
 
     def __init__(
         self, scene: Scene, seed: int, drive: Drive, schedule: Schedule, reach: float
     ) -> None:
-        """Nothing is made before it is asked for."""
+        """Creates no content yet."""
         self._scene, self._seed, self._drive = scene, seed, drive
         self._schedule, self._reach, self._bend = schedule, reach, drive.bend
 
@@ -72,7 +72,7 @@ class Cars:
                         yield key, n
 
     def reserved(self, block: int) -> frozenset[tuple[int, int]]:
-        """Parking spaces (side, space) of a block that a departing car needs."""
+        """Parking spaces (side, space) of a block that departing cars need."""
         if not self._scene.departures:
             return frozenset()
         time = block * ground.BLOCK / self._scene.speed
@@ -80,13 +80,13 @@ class Cars:
         for number in range(int(time / _EVENT_PERIOD) - 4, int(time / _EVENT_PERIOD) + 3):
             start = self._departure_start(number)
             for space in range(SPACES):
-                # Its own space and the one it pulls out across.
+                # Its own space and the one in front, which it crosses.
                 if -0.1 < space_middle(block, space) - start < ground.BLOCK / SPACES + 0.1:
                     free.add((1, space))
         return frozenset(free)
 
     def state(self, key: int, number: int, time: float) -> State:
-        """Where a car is at `time`, in seconds."""
+        """The state of a car at `time`, seconds."""
         if key == LEAD:
             mean, swing = self._scene.lead
             z = self._drive.along(time) + mean + swing * math.sin(0.4 * time + number)
@@ -98,7 +98,7 @@ class Cars:
             )
         if key == SIDE:
             block, j = divmod(number, _SIDE_CARS)
-            # In turn from the left and from the right, each in its own lane.
+            # Alternately from the left and from the right, each in its own lane.
             way = self._side_way(block) * (-1) ** j
             z = (block + 0.5) * ground.BLOCK - way * LANE
             since = time - self._schedule.side(block) - self._scene.crossing[j]
@@ -117,7 +117,7 @@ class Cars:
         return (number + jitter) * self._scene.oncoming
 
     def _oncoming_exists(self, number: int) -> bool:
-        """An oncoming car that would hit a crossing one or a person on the road is left out."""
+        """False for an oncoming car that would hit a crossing car or person."""
         start = self._oncoming_start(number)
         speed = self._scene.speed or _ONCOMING_SPEED
         met = start * speed / (speed + _ONCOMING_SPEED)
@@ -130,13 +130,13 @@ class Cars:
         return 1 if generator(self._seed, SIDE, block).random() < 0.5 else -1
 
     def _departure_start(self, number: int) -> float:
-        """The parking space a car leaves when the camera is some 22 m before it."""
+        """Position of the parking space that a car leaves about 22 m ahead of the camera."""
         ahead = number * _EVENT_PERIOD * self._scene.speed + _START_AHEAD
         pitch = ground.BLOCK / SPACES
         return (math.floor(ahead / pitch) + 0.5) * pitch
 
     def _departure(self, number: int, time: float) -> State:
-        """At rest at the kerb, then 2 m/s^2 up to 8 m/s while it pulls out."""
+        """A car that pulls out from the kerb with 2 m/s^2 up to 8 m/s."""
         start, since = self._departure_start(number), time - number * _EVENT_PERIOD
         rise, top = 2.0, 8.0
         run, speed = _ramp(max(since, 0.0), rise, top)
@@ -149,7 +149,7 @@ class Cars:
         return State(self._bend(z) + lateral, z, yaw, speed)
 
     def _arrival(self, number: int, time: float) -> State:
-        """An oncoming car that brakes with 2.5 m/s^2 and stays where it stops, in its lane."""
+        """An oncoming car that brakes with 2.5 m/s^2 to a stop in its lane."""
         stop = (number + 0.5) * _EVENT_PERIOD * self._scene.speed + _STOP_AHEAD
         before = max((number + 0.5) * _EVENT_PERIOD - time, 0.0)
         rest, speed = _ramp(before, 2.5, 8.0)
@@ -157,7 +157,7 @@ class Cars:
 
 
 def _ramp(time: float, rise: float, top: float) -> tuple[float, float]:
-    """Distance and speed after `time` seconds from rest with acceleration `rise` up to `top`."""
+    """Distance and speed `time` seconds after a start with acceleration `rise` up to `top`."""
     until = top / rise
     if time < until:
         return 0.5 * rise * time * time, rise * time

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ground: a strip of texture per block of street, and what each of its points is."""
+"""The ground: one texture for each block of the street, and the class of each point."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from depth_recog.datasets.street.textures import Image, brightened, finish, mottle
 
 BLOCK = 20.0
-"""Length of a block in metres: the unit in which the street is made."""
+"""Length of a block in metres; the street is made of blocks."""
 
 PERIOD = 6
-"""Blocks from one crossroads to the next; the pedestrian crossings lie half-way."""
+"""Blocks from one crossroads to the next; pedestrian crossings are half-way."""
 
 KERB, PAVEMENT = 5.9, 8.4
 SIDE_ROAD = 3.6
@@ -27,7 +27,7 @@ WIDTH, LENGTH = 1024, 256
 """Texels of a block across and along the street."""
 
 HALF = 14.0
-"""Lateral distance the texture reaches on both sides, metres."""
+"""Half of the texture's width, metres."""
 
 _PLAIN_GREY = 104
 
@@ -43,7 +43,7 @@ def has_zebra(block: int) -> bool:
 
 
 def labels(lateral: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Train id of ground points by street coordinates in metres, broadcast to each other."""
+    """Train ids of ground points from street coordinates in metres (broadcast)."""
     block = np.floor(z / BLOCK)
     along = np.abs(z - (block + 0.5) * BLOCK)
     crossroads = np.mod(block, PERIOD) == 3
@@ -55,12 +55,12 @@ def labels(lateral: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.u
 
 
 def flat() -> Image:
-    """The block of a street without any texture."""
+    """The texture of a block of uniform grey."""
     return np.full((LENGTH, WIDTH, 3), _PLAIN_GREY, dtype=np.uint8)
 
 
 def paint(rng: np.random.Generator, block: int) -> Image:
-    """Texture (LENGTH, WIDTH, 3) of a block; column 0 is the far left, row 0 the near end."""
+    """Texture (LENGTH, WIDTH, 3) of a block; column 0 is the left border, row 0 the near end."""
     across, along = WIDTH / (2 * HALF), LENGTH / BLOCK
     lateral = (np.arange(WIDTH, dtype=np.float64) + 0.5) / across - HALF
     z = (np.arange(LENGTH, dtype=np.float64) + 0.5) / along
@@ -85,7 +85,7 @@ def paint(rng: np.random.Generator, block: int) -> Image:
     white = (212, 212, 206)
 
     def mark(z0: float, z1: float, x0: float, x1: float) -> None:
-        """Paint a line, but leave out the crossroads or the zebra."""
+        """Paints a line, except on crossroads and zebra crossings."""
         if crossroads and z1 > gap[0] and z0 < gap[1]:
             return
         if zebra and z1 > 7.0 and z0 < 13.0:
@@ -109,7 +109,7 @@ def paint(rng: np.random.Generator, block: int) -> Image:
     _pave(rng, image, kind)
     _edge(image, kind)
 
-    # Wheels polish their tracks and leave oil between them.
+    # Wheel tracks are lighter, the strip between them is darker.
     worn = np.zeros(WIDTH)
     for lane in (-1.75, 1.75):
         worn -= 0.04 * np.exp(-(((lateral - lane) / 0.35) ** 2))
@@ -125,7 +125,7 @@ def paint(rng: np.random.Generator, block: int) -> Image:
 
 
 def _repair(rng: np.random.Generator, image: Image, road: NDArray[np.bool_]) -> None:
-    """Patches, manholes and cracks: they are what makes asphalt trackable."""
+    """Adds patches, manholes and cracks, on which features can be tracked."""
     across, along = WIDTH / (2 * HALF), LENGTH / BLOCK
     canvas = image.copy()
     for _ in range(int(rng.integers(2, 5))):
@@ -151,7 +151,7 @@ def _repair(rng: np.random.Generator, image: Image, road: NDArray[np.bool_]) -> 
 
 
 def _pave(rng: np.random.Generator, image: Image, kind: NDArray[np.uint8]) -> None:
-    """Slabs on the sidewalk, each in its own tone, with joints."""
+    """Adds slabs with joints to the sidewalk, each with its own brightness."""
     slab_x, slab_z = 26, 9  # texels: 0.7 m each
     tones = rng.normal(1.0, 0.06, (math.ceil(LENGTH / slab_z), math.ceil(WIDTH / slab_x)))
     tone = np.kron(tones, np.ones((slab_z, slab_x)))[:LENGTH, :WIDTH]
@@ -162,7 +162,7 @@ def _pave(rng: np.random.Generator, image: Image, kind: NDArray[np.uint8]) -> No
 
 
 def _edge(image: Image, kind: NDArray[np.uint8]) -> None:
-    """The kerb stone along every border of the road, with the gutter before it."""
+    """Adds kerb stones and gutters along the borders of the road."""
     road = (kind == ROAD).astype(np.uint8)
     stone = cv2.dilate(road, np.ones((3, 9), np.uint8)).astype(bool) & (kind != ROAD)
     gutter = cv2.erode(road, np.ones((3, 7), np.uint8), borderValue=1) == 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands still along the street, made block by block from the block's number."""
+"""The static content along the street, generated block by block from the block's number."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _HOUSE, _FURNITURE = 11, 13
 
 @dataclass(frozen=True)
 class Shadow:
-    """A dark spot on the ground: the ambient light that something keeps away.
+    """A rectangular shadow on the ground from ambient light that an object blocks.
 
     Attributes:
-        x, z: its middle in the world, metres.
+        x, z: its centre in the world, metres.
         yaw: heading of its long side, radians.
         half: half its width and half its length, metres.
-        strength: part of the light that is taken away, 0 to 1.
+        strength: share of the light that is blocked, 0 to 1.
     """
 
     x: float
@@ -41,13 +41,13 @@ class Shadow:
 
 @dataclass(frozen=True)
 class Block:
-    """Everything that stands in one block of street, in the world frame.
+    """The static content of one block, in the world frame.
 
     Attributes:
         mesh: all surfaces.
-        shadows: dark spots on the ground.
+        shadows: shadows on the ground.
         objects: the parked cars.
-        object_ids: (F,) int, by polygon: 0, or which of `objects` it belongs to, counted from 1.
+        object_ids: (F,) int, by polygon: 0, or 1 + the index in `objects` it belongs to.
     """
 
     mesh: Mesh
@@ -58,7 +58,7 @@ class Block:
 
 @dataclass(frozen=True)
 class House:
-    """A house's measures in metres, z along the street and lateral to it."""
+    """A house: dimensions in metres, and the colour of its walls."""
 
     start: float
     end: float
@@ -69,18 +69,18 @@ class House:
 
 
 def facade_key(block: int, side: int, index: int) -> int:
-    """The key of a house's front in the atlas."""
+    """The key of a house's facade in the atlas."""
     return tx.FACADE + (block + _GRID) * 8 + (side > 0) * 4 + index
 
 
 def facade_owner(key: int) -> tuple[int, int, int]:
-    """Inverse of `facade_key`: block, side (-1 left, 1 right), index."""
+    """The inverse of `facade_key`: block, side (-1 left, 1 right), index."""
     cell, rest = divmod(key - tx.FACADE, 8)
     return cell - _GRID, 1 if rest & 4 else -1, rest & 3
 
 
 def houses(seed: int, block: int, side: int) -> list[House]:
-    """The houses of a block on one side; none where a side road comes in."""
+    """The houses on one side of a block; none at crossroads."""
     if ground.is_crossroads(block):
         return []
     rng = generator(seed, _HOUSE, block, side)
@@ -104,13 +104,13 @@ def houses(seed: int, block: int, side: int) -> list[House]:
 
 
 def block_of(seed: int, bend: Bend, block: int, parked: list[ParkedCar]) -> Block:
-    """Make a block.
+    """Generates a block.
 
     Args:
-        seed: of the recording.
+        seed: seed of the recording.
         bend: the street's centre line.
         block: its number.
-        parked: the cars that stand in it.
+        parked: its parked cars.
     """
     build = Builder()
     shadows: list[Shadow] = []
@@ -131,7 +131,7 @@ def block_of(seed: int, bend: Bend, block: int, parked: list[ParkedCar]) -> Bloc
 
 
 def car_shadow(state: State) -> Shadow:
-    """The dark ground under a car."""
+    """The shadow under a car."""
     half = models.CAR_WIDTH / 2 + 0.1, models.CAR_LENGTH / 2 + 0.1
     return Shadow(state.x, state.z, state.yaw, half, 0.72)
 
@@ -172,7 +172,7 @@ def _add_house(build: Builder, bend: Bend, house: House, side: int, key: int) ->
 def _add_furniture(
     build: Builder, shadows: list[Shadow], seed: int, bend: Bend, block: int, side: int
 ) -> None:
-    """Trees, hedges, lamp posts and signs of one side of a block."""
+    """Adds trees, hedges, lamp posts and signs on one side of a block."""
     rng = generator(seed, _FURNITURE, block, side)
     base = block * ground.BLOCK
     crossroads = ground.is_crossroads(block)
@@ -238,7 +238,7 @@ def _add_tree(
 def _add_backdrop(
     build: Builder, rng: np.random.Generator, bend: Bend, base: float, side: int
 ) -> None:
-    """Trees behind the houses: what is seen through the gaps between them."""
+    """Adds trees behind the houses, visible through the gaps."""
     for i in range(2):
         z = base + 10.0 * i + rng.uniform(0.0, 8.0)
         x = bend(z) + side * rng.uniform(27.0, 34.0)

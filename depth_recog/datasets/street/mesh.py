@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Surfaces of the street: convex planar polygons and ellipsoids, as flat arrays.
 
-Both have a closed form for what a pixel sees (see `raster`), which is what makes the depth exact.
+Both have closed-form depth at a pixel (see `raster`), so the depth is exact.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 CORNERS = 8
 TEXELS_PER_METRE = 40.0
-"""Scale of the materials that many objects share."""
+"""Scale of the shared material textures."""
 
 Float = NDArray[np.float64]
 
@@ -25,17 +25,17 @@ class Mesh:
     """Polygons and ellipsoids in one frame of reference (x right, y down, z forward, metres).
 
     Attributes:
-        corners: (F, 8, 3), a convex polygon each, counter-clockwise about its outward normal; the
-            last corner is repeated to fill up.
-        sides: (F,) int, number of different corners.
+        corners: (F, 8, 3), convex polygons, counter-clockwise about their outward normals; padded
+            by repeating the last corner.
+        sides: (F,) int, number of distinct corners.
         uv: (F, 2, 4), texture coordinates in texels: u = uv[0] . (x, y, z, 1).
-        tint: (F, 3), linear factors on the texture, RGB.
-        texture: (F,) int, key of a texture (see `textures`).
+        tint: (F, 3), factors on the texture, RGB.
+        texture: (F,) int, texture keys (see `textures`).
         label: (F,) uint8, Cityscapes train ids.
         centre: (E, 3), centres of the ellipsoids.
-        axes: (E, 3, 3), M such that |M (p - centre)| = 1 on the surface.
-        shift: (E, 2), texels: where an ellipsoid's middle lies in its texture.
-        round_tint, round_texture, round_label: as for the polygons.
+        axes: (E, 3, 3), M with |M (p - centre)| = 1 on the surface.
+        shift: (E, 2), position of an ellipsoid's centre in its texture, texels.
+        round_tint, round_texture, round_label: as for the polygons, of the ellipsoids.
     """
 
     corners: Float
@@ -52,7 +52,7 @@ class Mesh:
     round_label: NDArray[np.uint8]
 
     def moved(self, pose: Float) -> Mesh:
-        """The mesh in the frame `pose` (4, 4) leads to: p' = R p + t."""
+        """The mesh transformed by `pose` (4, 4): p' = R p + t."""
         rotation, shift = pose[:3, :3], pose[:3, 3]
         return replace(
             self,
@@ -63,7 +63,7 @@ class Mesh:
         )
 
     def tinted(self, factor: tuple[float, float, float], texture: int) -> Mesh:
-        """The mesh with all surfaces of `texture` multiplied by `factor` (RGB)."""
+        """The mesh with the tint of all surfaces of `texture` multiplied by `factor` (RGB)."""
         return replace(
             self,
             tint=np.where((self.texture == texture)[:, None], self.tint * factor, self.tint),
@@ -76,15 +76,15 @@ def _moved_uv(uv: Float, rotation: Float, shift: Float) -> Float:
 
 
 def joined(meshes: list[Mesh]) -> Mesh:
-    """All surfaces of `meshes`, in order."""
+    """Concatenates meshes."""
     return Mesh(*(np.concatenate([getattr(m, f.name) for m in meshes]) for f in fields(Mesh)))
 
 
 def _plain_uv(corners: Float, normal: Float) -> Float:
-    """The two axes that a polygon is most parallel to, scaled to lie within a material.
+    """Texture coordinates along the two axes that the polygon is most parallel to.
 
-    What reaches no higher than a van keeps row 128 at the ground: a car's materials are painted by
-    height. Everything else goes to a place of its own in the texture.
+    Vertical polygons below 2.5 m have row 128 at the ground, as car materials vary with height.
+    Others get a position in the texture that varies from polygon to polygon.
     """
     uv = np.zeros((2, 4))
     axes = [a for a in (0, 2, 1) if a != int(np.abs(normal).argmax())]
@@ -93,7 +93,7 @@ def _plain_uv(corners: Float, normal: Float) -> Float:
     for row, axis in enumerate(axes):
         uv[row, axis] = scale
         room = 252.0 - scale * float(size[axis])
-        # Anything that differs from polygon to polygon will do for the place.
+        # A pseudo-random position from the corner.
         uv[row, 3] = 2.0 + math.fmod(abs(float(low.sum())) * 997.0, room) - scale * float(low[axis])
     if axes[1] == 1 and scale == TEXELS_PER_METRE and low[1] > -2.5:
         uv[1, 3] = 128.0
@@ -101,10 +101,10 @@ def _plain_uv(corners: Float, normal: Float) -> Float:
 
 
 class Builder:
-    """Collects surfaces one by one."""
+    """Builds a mesh surface by surface."""
 
     def __init__(self) -> None:
-        """Start with nothing."""
+        """Starts empty."""
         self._corners: list[Float] = []
         self._sides: list[int] = []
         self._uv: list[Float] = []
@@ -123,11 +123,11 @@ class Builder:
         label: int,
         uv: Float | None = None,
     ) -> None:
-        """Add a convex planar polygon.
+        """Adds a convex planar polygon.
 
         Args:
-            corners: (N, 3), 3 to 8 corners in either sense, metres.
-            inside: (3,), a point behind the face: decides which side is outward.
+            corners: (N, 3), 3 to 8 corners in either orientation, metres.
+            inside: (3,), a point behind the polygon, metres.
             tint: factors on the texture, RGB.
             texture: key of the texture.
             label: Cityscapes train id.
@@ -153,7 +153,7 @@ class Builder:
         *,
         closed: bool = True,
     ) -> None:
-        """Add the skin between consecutive rings (R, N, 3) of N corners; caps where `closed`."""
+        """Adds the surface between consecutive rings (R, N, 3), with end caps if `closed`."""
         inside = rings.mean(axis=(0, 1))
         count = rings.shape[1]
         for low, high in pairwise(rings):
@@ -173,7 +173,7 @@ class Builder:
         texture: int,
         label: int,
     ) -> None:
-        """Add an axis-aligned box between two opposite corners, metres."""
+        """Adds an axis-aligned box between two opposite corners, metres."""
         (x0, y0, z0), (x1, y1, z1) = low, high
         ring = np.array([[x0, 0.0, z0], [x1, 0.0, z0], [x1, 0.0, z1], [x0, 0.0, z1]])
         rings = np.stack((ring, ring))
@@ -189,7 +189,7 @@ class Builder:
         texture: int,
         label: int,
     ) -> None:
-        """Add a six-sided upright post standing at `foot`, metres."""
+        """Adds a six-sided vertical post with its base at `foot`, metres."""
         angle = np.arange(6) * np.pi / 3
         ring = np.stack((radius * np.cos(angle), np.zeros(6), radius * np.sin(angle)), axis=1)
         base = np.asarray(foot) + ring
@@ -204,14 +204,14 @@ class Builder:
         label: int,
         shift: tuple[float, float] = (128.0, 128.0),
     ) -> None:
-        """Add an axis-aligned ellipsoid; `shift` is its middle's place in its texture, texels."""
+        """Adds an axis-aligned ellipsoid; `shift` is its centre in the texture, texels."""
         self._centre.append(np.asarray(centre, dtype=np.float64))
         self._axes.append(np.diag(1.0 / np.asarray(radii)))
         self._shift.append(np.asarray(shift))
         self._round.append((tint, texture, label))
 
     def build(self) -> Mesh:
-        """The mesh of everything added so far."""
+        """The mesh of all surfaces added so far."""
         return Mesh(
             corners=np.array(self._corners, dtype=np.float64).reshape(-1, CORNERS, 3),
             sides=np.array(self._sides, dtype=np.int64),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cars and people, built of polygons and ellipsoids in their own frame.
+"""Models of cars and people in their own frames.
 
-Own frame: x right, y down, z forward, metres; the origin is on the ground under the middle.
+Frame: x right, y down, z forward, metres; the origin is on the ground below the centre.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CLOTHES: tuple[Colour, ...] = (
     (0.12, 0.38, 0.30), (0.75, 0.62, 0.15), (0.45, 0.45, 0.48),
 )  # fmt: skip
 
-# Profiles (z, y) of the cabin's base and top, and of the bonnet: length and height set the type.
+# The type of a car is given by its cabin.
 CAR_SHAPES = ("hatchback", "saloon", "estate", "van")
 CAR_LENGTH = 4.3
 CAR_WIDTH = 1.78
@@ -42,7 +42,7 @@ _CABIN = {
 }
 _BELT = 0.90
 SWING = 0.42
-"""How far a walker's legs swing either way, radians."""
+"""Amplitude of a walker's legs, radians."""
 
 _TYRE: Colour = (0.10, 0.10, 0.11)
 _TRIM: Colour = (0.13, 0.13, 0.14)
@@ -54,7 +54,7 @@ def _disc(x: float, y: float, z: float, radius: float) -> Float:
 
 
 def _shrunk(quad: Float, low: float, high: float, side: float, lift: float) -> Float:
-    """A window in `quad` (bottom 0-1, top 3-2): fractions up and along, lifted off its face."""
+    """A window within `quad` (bottom 0-1, top 3-2), `lift` metres in front of it."""
     bottom0, bottom1, top1, top0 = quad
     left0, left1 = bottom0 + (top0 - bottom0) * low, bottom0 + (top0 - bottom0) * high
     right0, right1 = bottom1 + (top1 - bottom1) * low, bottom1 + (top1 - bottom1) * high
@@ -87,7 +87,7 @@ def _body(shape: str) -> Mesh:
         ]
     )  # fmt: skip
     walls = np.array([[x, y, z] for x in (-half, half) for z, y in profile]).reshape(2, 8, 3)
-    # Glass and paint differ by their texture alone: `tinted` paints one model in every colour.
+    # `tinted` gives the model its colour by the texture PAINT.
     build.hull(walls, white, tx.PAINT, CAR)
 
     inner = half - 0.17
@@ -156,10 +156,10 @@ def car(shape: int, paint: int) -> Mesh:
 
 @cache
 def person(shirt: int, trousers: int) -> tuple[Mesh, ...]:
-    """A person in clothes of `CLOTHES`: rigid parts, for a walker's limbs swing.
+    """The rigid parts of a person in clothes of `CLOTHES`.
 
     Returns:
-        body (origin on the ground), two legs (in the hip), two arms (in the shoulder).
+        Body (origin on the ground), two legs (origin: hip), two arms (origin: shoulder).
     """
     body, leg, arm = Builder(), Builder(), Builder()
     top, bottom = CLOTHES[shirt], CLOTHES[trousers]
@@ -180,7 +180,7 @@ def person(shirt: int, trousers: int) -> tuple[Mesh, ...]:
 
 
 def gait(swing: float) -> tuple[Float, ...]:
-    """Where the parts of a person are in its frame, (4, 4) each: legs swung by `swing` radians."""
+    """Person from part, (4, 4), of a person's parts with legs swung by `swing` radians."""
     legs = (pose(side * 0.09, -0.92, 0.0, 0.0, side * swing) for side in (-1.0, 1.0))
     arms = (
         pose(side * 0.25, -1.43, 0.0, 0.0, -side * 0.8 * swing, -side * 0.06)

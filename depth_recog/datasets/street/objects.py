@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can move, as objects with a name: cars and people, each in a box."""
+"""Cars and people as objects with an identity and a bounding box."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from depth_recog.method.geometry.camera import Camera
 
 Place = tuple[float, float]
 
-# A body's axes are x right, y down, z forward, a box's x forward, y left, z up.
+# Body frame: x right, y down, z forward. Box frame: x forward, y left, z up.
 _BODY_FROM_BOX = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
 
 
@@ -26,11 +26,11 @@ class StreetObject:
     """A car or a person at the time of a frame.
 
     Attributes:
-        track: its name, unique in the recording.
+        track: its identity, unique in the recording.
         kind: "car" or "person".
-        low, high: (3,), what its parts lie between, in its own frame, in every phase of its gait.
-        world_from_body: (4, 4).
-        place: where it is on the ground (x, z) at a time in seconds.
+        low, high: (3,), bounds of its parts in its own frame over all phases of its gait, metres.
+        world_from_body: (4, 4), metres.
+        place: its position on the ground (x, z), metres, at a time in seconds.
     """
 
     track: str
@@ -41,12 +41,12 @@ class StreetObject:
     place: Callable[[float], Place]
 
     def box(self, camera: Camera, camera_from_world: Float, time: float) -> Box | None:
-        """Its box at `time`, in seconds; None where none of it is in the image."""
+        """The box at `time`, seconds; None if it is outside of the image."""
         body_from_box = np.eye(4)
         body_from_box[:3, :3] = _BODY_FROM_BOX
         body_from_box[:3, 3] = (self.low + self.high) / 2
         width, height, length = (self.high - self.low).tolist()
-        # The second around the frame: no track ends here, what is gone drives on out of sight.
+        # Over one second around the frame; positions are defined at all times.
         (x0, z0), (x1, z1) = self.place(time - 0.5), self.place(time + 0.5)
         return Box(
             track=self.track,
@@ -59,13 +59,13 @@ class StreetObject:
 
 @cache
 def car_bounds(shape: int) -> tuple[Float, Float]:
-    """What a car of `models.CAR_SHAPES[shape]` lies between: (3,) each, in its own frame."""
+    """Bounds of a car of `models.CAR_SHAPES[shape]` in its own frame, (3,) each, metres."""
     return _bounds([models.car(shape, 0)])
 
 
 @cache
 def person_bounds() -> tuple[Float, Float]:
-    """What a person lies between while it walks: (3,) each, in its own frame."""
+    """Bounds of a walking person in its own frame, (3,) each, metres."""
     limbs = models.person(0, 0)
     poses = [models.gait(swing) for swing in np.linspace(-models.SWING, models.SWING, 41)]
     return _bounds(
@@ -79,5 +79,5 @@ def _bounds(meshes: list[Mesh]) -> tuple[Float, Float]:
         reach = np.linalg.norm(np.linalg.inv(mesh.axes), axis=2).reshape(-1, 3)
         corners += [mesh.centre - reach, mesh.centre + reach]
     every = np.concatenate(corners)
-    # Wheels and toes reach below the ground by a centimetre or two, where nobody sees them.
+    # Wheels and toes extend below the ground by one or two centimetres, where they are hidden.
     return every.min(axis=0), np.minimum(every.max(axis=0), (np.inf, 0.0, np.inf))

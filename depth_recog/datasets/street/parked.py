@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cars along the kerbs: a function of their parking space."""
+"""The parked cars, as functions of their parking spaces."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from depth_recog.datasets.street.objects import StreetObject, car_bounds
 from depth_recog.datasets.street.path import Bend, State, generator
 
 SPACES = 3
-"""Parking spaces of a block on either side."""
+"""Parking spaces of a block on each side."""
 
 PARKING = 4.85
-"""Lateral distance of a parked car's middle, metres."""
+"""Lateral distance of a parked car's centre, metres."""
 
 _PARKED = 12
 _VAN = models.CAR_SHAPES.index("van")
@@ -24,7 +24,7 @@ _VAN = models.CAR_SHAPES.index("van")
 
 @dataclass(frozen=True)
 class ParkedCar:
-    """A car in a parking space: its surfaces in the world, its name and its place."""
+    """A parked car: its surfaces in the world frame, its identity and its state."""
 
     mesh: Mesh
     street_object: StreetObject
@@ -32,21 +32,21 @@ class ParkedCar:
 
 
 def space_middle(block: int, space: int) -> float:
-    """Where along the street a parking space's middle is, metres."""
+    """Position of a parking space's centre along the street, metres."""
     return (block + (space + 0.5) / SPACES) * ground.BLOCK
 
 
 def parked_cars(
     seed: int, bend: Bend, block: int, free: frozenset[tuple[int, int]], vans: bool
 ) -> list[ParkedCar]:
-    """The cars that stand in a block.
+    """The parked cars of a block.
 
     Args:
-        seed: of the recording.
+        seed: seed of the recording.
         bend: the street's centre line.
         block: its number.
-        free: parking spaces (side, space) that stay free.
-        vans: they are all vans, and few spaces are free.
+        free: parking spaces (side, space) without a car.
+        vans: all cars are vans, and few spaces are free.
     """
     return [
         _car(seed, bend, block, side, space, vans)
@@ -57,7 +57,7 @@ def parked_cars(
 
 
 def _is_taken(seed: int, block: int, side: int, space: int, share: float) -> bool:
-    """Whether a car stands in a parking space; none near crossroads and zebras."""
+    """Whether there is a car in a parking space; not at crossroads and zebra crossings."""
     if ground.is_crossroads(block) or (ground.has_zebra(block) and space == 1):
         return False
     return bool(generator(seed, _PARKED, block, side, space).random() < share)

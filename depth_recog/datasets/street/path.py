@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the street runs and how the camera goes along it.
+"""The centre line of the street, and the camera's motion along it.
 
 World frame: x right, y down, z forward along the street, metres; the ground is the plane y = 0. The
-street's centre line is x = bend(z), so that street coordinates (lateral = x - bend(z), z) have a
-closed-form inverse however far the street goes.
+street's centre line is x = bend(z), so street coordinates are (lateral = x - bend(z), z).
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ _T = TypeVar("_T", np.float32, np.float64)
 
 CAMERA_HEIGHT = 1.65
 LANE = 1.75
-"""Lateral distance of a lane's middle from the centre line; traffic keeps to the right."""
+"""Lateral distance of a lane's centre from the centre line, metres; right-hand traffic."""
 
 _WAVELENGTHS = (230.0, 97.0)
 _AMPLITUDES = (5.0, 0.7)
 
 
 def generator(*key: int) -> np.random.Generator:
-    """Random numbers that depend on `key` alone, so that content is a function of its place."""
+    """A random generator that depends only on `key`, so that content depends on its position."""
     return np.random.default_rng([k & 0xFFFFFFFF for k in key])
 
 
@@ -36,7 +35,7 @@ class Bend:
 
     Attributes:
         amount: 1 for the curved street, 0 for a straight one.
-        phases: of the two sines, radians.
+        phases: phases of the two sines, radians.
     """
 
     amount: float
@@ -61,9 +60,9 @@ class Bend:
         return math.atan(self.slope(z))
 
     def around(self, origin: float, z: NDArray[_T]) -> tuple[NDArray[_T], NDArray[_T]]:
-        """bend(origin + z) - bend(origin) and the slope there, in the precision of `z`.
+        """bend(origin + z) - bend(origin) and the slope at origin + z, in the precision of `z`.
 
-        Relative to `origin` so that single precision serves a hundred kilometres down the street.
+        Relative to `origin`, so that single precision suffices at large distances.
         """
         offset, slope = np.zeros_like(z), np.zeros_like(z)
         if self.amount:
@@ -79,7 +78,7 @@ class Bend:
 
 @dataclass(frozen=True)
 class State:
-    """Where something is: metres and radians in the world, speed in metres per second."""
+    """The state of an object in the world: metres, radians, metres per second."""
 
     x: float
     z: float
@@ -88,7 +87,7 @@ class State:
 
     @property
     def pose(self) -> NDArray[np.float64]:
-        """World from body, (4, 4)."""
+        """World from body, (4, 4), metres."""
         return pose(self.x, 0.0, self.z, self.yaw)
 
 
@@ -115,8 +114,8 @@ class Drive:
 
     Attributes:
         bend: the street's centre line.
-        speed: mean speed in metres per second; 0 for a camera that stands still.
-        phases: of the wobble, radians, (8,).
+        speed: mean speed in metres per second; 0 for a camera at rest.
+        phases: phases of the oscillations, radians, (8,).
     """
 
     bend: Bend
@@ -136,7 +135,7 @@ class Drive:
         return self.speed + 0.6 * math.cos(0.5 * time + self.phases[0])
 
     def world_from_camera(self, time: float) -> NDArray[np.float64]:
-        """Pose of the optical frame, (4, 4), at `time` seconds; the height is constant."""
+        """Pose of the optical frame at `time` seconds, (4, 4), metres; its height is constant."""
         z = self.along(time)
         yaw = self.bend.heading(z)
         lateral, pitch, roll = LANE, 0.0, 0.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The people who walk: who is near the camera at a time, and where each of them is."""
+"""The walking people: those near the camera at a time, and their positions."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from depth_recog.datasets.street.scene import Scene
 from depth_recog.datasets.street.schedule import GAPS, ZEBRA, Schedule
 
 WALKER, ON_ZEBRA, STEPPING = 24, 25, 28
-"""A key is one of them; that of walkers has 100 times their row added."""
+"""The keys; 100 times the row is added to that of walkers."""
 NAMES = {WALKER: "walker", ON_ZEBRA: "zebra", STEPPING: "stepping"}
 
 _WALK = 1.35
 _PITCH = 27.0
 _SIDES = {ON_ZEBRA: 7.0, STEPPING: 6.5}
-"""Lateral distance at which those who cross the street start and stop, metres."""
+"""Lateral distance at which people who cross the street start and stop, metres."""
 
 _CARS_EDGE = PARKING - 0.9
-"""Lateral distance of the parked cars' flanks on the street's side, metres."""
+"""Lateral distance of the parked cars' sides towards the street, metres."""
 
 
 class People:
-    """The people of a scene. A person is a key (see `WALKER`) and a number in an endless row.
+    """The people of a scene. A person is identified by a key (see `WALKER`) and a number.
 
     Args:
-        scene: what there is.
-        seed: of the recording.
-        drive: the camera's motion, which decides when a person crosses ahead of it.
-        schedule: of what crosses the street.
-        reach: how far ahead people are in sight, metres.
+        scene: the content of the scene.
+        seed: seed of the recording.
+        drive: the camera's motion, which determines the times of crossing people.
+        schedule: times at which objects cross the street.
+        reach: distance up to which people exist, metres.
     """
 
     def __init__(
         self, scene: Scene, seed: int, drive: Drive, schedule: Schedule, reach: float
     ) -> None:
-        """Nothing is made before it is asked for."""
+        """Creates no content yet."""
         self._scene, self._seed, self._drive = scene, seed, drive
         self._schedule, self._reach, self._bend = schedule, reach, drive.bend
 
     def in_sight(self, time: float) -> Iterator[tuple[int, int]]:
-        """Key and number of every person in sight; a key for each pavement and direction."""
+        """Key and number of every person in sight; one key for each pavement and direction."""
         here, reach = self._drive.along(time), min(self._reach, 100.0)
         for row in range(4):
             base = here - _way(row) * _WALK * time
@@ -60,9 +60,9 @@ class People:
                     yield STEPPING, m
 
     def state(self, key: int, number: int, time: float) -> State:
-        """Where a person is at `time`, in seconds."""
+        """The state of a person at `time`, seconds."""
         if key == ON_ZEBRA:
-            # From the left pavement to the right one, in the camera's lane at the zebra's time.
+            # From left to right; in the camera's lane at `Schedule.zebra`.
             way, z = 1, (number + 0.5) * ground.BLOCK
             across = LANE + _WALK * (time - self._schedule.zebra(number))
         elif key == STEPPING:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which surface each pixel's ray meets first, and how far away: in closed form, at pixel centres.
+"""Rasterisation: the nearest surface and its exact depth at each pixel centre.
 
-On a plane the inverse depth is affine in the pixel; inside a convex polygon a row of pixels is one
-interval, and so it is inside an ellipsoid's outline, which is a conic. A surface is therefore a
-stack of spans, and its fragments are compared by inverse depth. The edges of polygons are planes
-through the eye, so nothing has to be clipped (Olano and Greer, "Triangle Scan Conversion using 2D
+On a plane the inverse depth is affine in the pixel. A pixel row crosses a convex polygon, and the
+outline of an ellipsoid, which is a conic, in one interval. Each surface is therefore a set of
+spans, whose fragments are compared by inverse depth. The edges of polygons are planes through the
+optical centre, so nothing needs clipping (Olano and Greer, "Triangle Scan Conversion using 2D
 Homogeneous Coordinates", 1997).
 """
 
@@ -22,26 +22,26 @@ SKY, GROUND = -1, 0
 
 _NEAR = 0.05
 _BIG = 300
-"""Fragments of a face from which on one slice operation a row is cheaper than one list for all."""
+"""Pixels of a polygon above which drawing it by slices is faster than by a list of fragments."""
 
 Index = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Surfaces:
-    """The surfaces that can be seen, in pixel coordinates p = (x, y, 1).
+    """The surfaces within the field of view, in pixel coordinates p = (x, y, 1).
 
-    Surface k of the ids is: 0 the ground, 1 to F the polygons, then the ellipsoids.
+    Surface ids: 0 the ground, 1 to F the polygons, then the ellipsoids.
 
     Attributes:
-        face: (F,) rows of the mesh's polygons.
-        round: (E,) rows of the mesh's ellipsoids.
-        plane: (1 + F, 3), inverse depth = plane . p, of the ground and of the polygons.
-        edge: (F, 8, 3), inside where edge . p >= 0 for all.
-        conic: (E, 3, 3), inside where p' conic p >= 0.
+        face: (F,), indices of the mesh's polygons.
+        round: (E,), indices of the mesh's ellipsoids.
+        plane: (1 + F, 3), inverse depth = plane . p, of the ground and the polygons.
+        edge: (F, 8, 3), inside if edge . p >= 0 for all edges.
+        conic: (E, 3, 3), inside if p' conic p >= 0.
         linear: (E, 3), and
         constant: (E,): inverse depth = (linear . p + sqrt(p' conic p)) / constant.
-        rows: (F + E, 2), first and last row of pixels they can touch.
+        rows: (F + E, 2), first and last pixel row that they can cover.
     """
 
     face: Index
@@ -55,7 +55,7 @@ class Surfaces:
 
 
 def ray_matrix(camera: Camera) -> Float:
-    """(3, 3): viewing ray (z = 1) of the homogeneous pixel (x, y, 1)."""
+    """K^-1, (3, 3): the viewing ray (z = 1) of a pixel (x, y, 1)."""
     return np.array(
         [
             [1.0 / camera.fx, 0.0, -camera.cx / camera.fx],
@@ -66,16 +66,16 @@ def ray_matrix(camera: Camera) -> Float:
 
 
 def project(camera: Camera, mesh: Mesh, ground: Float) -> Surfaces:
-    """Set up the visible surfaces of a mesh.
+    """Projects the surfaces of a mesh within the field of view.
 
     Args:
         camera: the intrinsics.
-        mesh: in the camera's frame.
-        ground: (3,), the ground is where ground . point = 1, camera's frame.
+        mesh: the mesh in the camera's frame.
+        ground: (3,), the ground plane is ground . point = 1 in the camera's frame, 1/metres.
     """
     rays = ray_matrix(camera)
     corners = mesh.corners
-    # Newell's normal would do for any polygon; convex ones need two edges only.
+    # Two edges give the normal of a convex polygon.
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 1])
     offset = np.einsum("fi,fi->f", normal, corners[:, 0])
     z = corners[:, :, 2]
@@ -116,7 +116,7 @@ def project(camera: Camera, mesh: Mesh, ground: Float) -> Surfaces:
 
 
 def _in_view(camera: Camera, corners: Float) -> tuple[Index, Index, Index]:
-    """Rows of the polygons that can touch the image, and the first and last row of pixels."""
+    """Indices of the polygons that can cover pixels, and their first and last pixel rows."""
     z = corners[:, :, 2]
     behind = z.min(axis=1) < _NEAR
     safe = np.maximum(z, _NEAR)
@@ -128,7 +128,7 @@ def _in_view(camera: Camera, corners: Float) -> tuple[Index, Index, Index]:
         np.int64
     )
     low, high = np.maximum(low, 0), np.minimum(high, height - 1)
-    # Polygons that reach behind the camera are bounded by the sides of its field of view.
+    # Polygons that extend behind the camera are tested against the sides of its field of view.
     left = corners[:, :, 0] < z * ((-0.5 - camera.cx) / camera.fx)
     right = corners[:, :, 0] > z * ((width - 0.5 - camera.cx) / camera.fx)
     above = corners[:, :, 1] < z * ((-0.5 - camera.cy) / camera.fy)
@@ -140,10 +140,10 @@ def _in_view(camera: Camera, corners: Float) -> tuple[Index, Index, Index]:
 
 
 def _conic_rows(camera: Camera, conic: Float, axis: int = 1) -> tuple[Index, Index]:
-    """First and last pixel row (axis 1) or column (axis 0) that ellipses reach."""
+    """First and last pixel row (axis 1) or column (axis 0) of ellipses."""
     other = 1 - axis
     a = conic[:, other, other]
-    # The discriminant of the quadratic in the other coordinate, a quadratic in this one.
+    # The discriminant of the quadratic in the other coordinate is quadratic in this one.
     p = conic[:, other, axis] ** 2 - a * conic[:, axis, axis]
     q = conic[:, other, axis] * conic[:, other, 2] - a * conic[:, axis, 2]
     r = conic[:, other, 2] ** 2 - a * conic[:, 2, 2]
@@ -156,15 +156,15 @@ def _conic_rows(camera: Camera, conic: Float, axis: int = 1) -> tuple[Index, Ind
 
 
 def visible(camera: Camera, surfaces: Surfaces) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Resolve visibility at pixel centres.
+    """Finds the nearest surface at each pixel centre.
 
     Returns:
-        inverse depth (H, W) float64 in 1/metres, 0 for the sky, and the surface's id (H, W) int32.
+        Inverse depth (H, W) float64, 1/metres, 0 for the sky, and surface ids (H, W) int32.
     """
     width, height = camera.size
     inverse = np.multiply.outer(np.arange(height), surfaces.plane[0, 1:2])
     inverse = inverse + (surfaces.plane[0, 0] * np.arange(width) + surfaces.plane[0, 2])
-    # The world ends at a kilometre.
+    # No ground beyond one kilometre.
     inverse[inverse < 1e-3] = 0.0
     ids = np.where(inverse > 0.0, np.int32(GROUND), np.int32(SKY))
     _draw_polygons(surfaces, inverse, ids)
@@ -173,7 +173,7 @@ def visible(camera: Camera, surfaces: Surfaces) -> tuple[NDArray[np.float64], ND
 
 
 def _spread(first: Index, last: Index) -> tuple[Index, Index]:
-    """For ranges first..last: the range each member belongs to, and the members' values."""
+    """Expands ranges first..last: the index of the range and the value of each member."""
     count = np.maximum(last - first + 1, 0)
     owner = np.repeat(np.arange(len(first)), count)
     start = np.cumsum(count) - count
@@ -236,7 +236,7 @@ def _draw_ellipsoids(surfaces: Surfaces, inverse: Float, ids: NDArray[np.int32])
     count = len(surfaces.face)
     owner, row = _spread(surfaces.rows[count:, 0], surfaces.rows[count:, 1])
     conic = surfaces.conic
-    # In a row the conic is a x^2 + 2 b x + c, open downwards.
+    # In a pixel row the conic is a x^2 + 2 b x + c with a < 0.
     a = conic[:, 0, 0][owner]
     b = conic[:, 0, 1][owner] * row + conic[:, 0, 2][owner]
     c = (conic[:, 1, 1][owner] * row + 2.0 * conic[:, 1, 2][owner]) * row + conic[:, 2, 2][owner]
@@ -255,7 +255,7 @@ def _draw_ellipsoids(surfaces: Surfaces, inverse: Float, ids: NDArray[np.int32])
 def _resolve(
     inverse: Float, ids: NDArray[np.int32], pixel: Index, values: Float, surface: Index
 ) -> None:
-    """Write the fragments that are nearest at their pixel."""
+    """Writes the fragments that are nearest at their pixels."""
     depth, name = inverse.reshape(-1), ids.reshape(-1)
     nearer = np.flatnonzero(values > depth[pixel])
     pixel, values, surface = pixel[nearer], values[nearer], surface[nearer]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The named scenes: which kinds of content each of them has."""
+"""The named scenes and their content."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Scene:
-    """What there is in a scene besides road, houses, trees, poles and sky.
+    """The content of a scene besides road, houses, trees, poles and sky.
 
     Attributes:
-        about: one line for people.
-        parked: cars stand along the kerbs.
+        about: description in one line.
+        parked: whether cars are parked along the kerbs.
         oncoming: distance between oncoming cars in metres; 0 for none.
         lead: (mean, amplitude) of the gap to the car ahead in metres; (0, 0) for none.
-        crossing: when cars from the side roads cross the camera's lane, in seconds after it is 31 m
-            before the crossroads; empty for none.
-        people: people on the pavements and on the pedestrian crossings.
-        vans: what is parked are vans, and few spaces are free.
-        stepping: people step out from between parked cars and cross the street.
-        departures: cars start from the kerb ahead, oncoming ones stop.
+        crossing: times at which cars from side roads cross the camera's lane, in seconds after the
+            camera is 31 m before the crossroads; empty for none.
+        people: whether there are people on pavements and pedestrian crossings.
+        vans: whether all parked cars are vans, with few free spaces.
+        stepping: whether people step out from between parked cars and cross the street.
+        departures: whether cars pull out from the kerb ahead and oncoming cars stop.
         speed: the camera's mean speed, metres per second.
         bend: 1 for the curved street, 0 for a straight one.
-        texture: the ground is textured.
-        gain: the exposure changes from frame to frame.
+        texture: whether the ground is textured.
+        gain: whether the exposure changes from frame to frame.
     """
 
     about: str

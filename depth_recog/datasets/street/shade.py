@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The colours of what is visible: textures filtered to the pixel's footprint, light and haze.
+"""Shading: textures filtered to the pixel's footprint, light and haze.
 
-Colours are computed once per pixel inside a surface, and at four samples where two surfaces meet.
-They are the only thing that is filtered: depth, labels and motion are those of the pixel's centre.
+Pixels within one surface have one sample, pixels at the border of surfaces have four. Only colours
+are filtered; depth, labels and motion are those of the pixel centre.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _AMBIENT, _DIRECT = 0.66, 0.42
 
 _TEXTURE, _MATERIAL = 31, 32
 _ROOM = 100.0
-"""Texels that an ellipsoid's radius may take up at most."""
+"""Largest radius of an ellipsoid in its texture, texels."""
 
 _CELL = 0.1
 _SPAN = (48.0, 100.0)
@@ -43,13 +43,13 @@ _SPAN = (48.0, 100.0)
 
 @dataclass(frozen=True)
 class _Samples:
-    """Points of the image to be coloured, flat arrays over the samples.
+    """Samples of the image, as flat arrays.
 
     Attributes:
-        surface: ids as in `raster.Surfaces`.
+        surface: surface ids as in `raster.Surfaces`.
         inverse: inverse depth, 1/metres.
-        x, y: in pixels of the image that is twice as large.
-        step: width of the area a sample stands for, in the same pixels.
+        x, y: pixel coordinates in the image of twice the size.
+        step: width of a sample's footprint, in the same pixels.
     """
 
     surface: NDArray[np.int32]
@@ -63,16 +63,16 @@ class _Samples:
 
 
 class Painter:
-    """Colours views of one street.
+    """Renders views of one street.
 
     Args:
-        seed: of the recording.
+        seed: seed of the recording.
         bend: the street's centre line.
         textured: False for a flat grey ground.
     """
 
     def __init__(self, seed: int, bend: Bend, textured: bool) -> None:
-        """Textures are painted when they are first seen."""
+        """Textures are painted when they are first visible."""
         self._seed, self._bend, self._textured = seed, bend, textured
         self._strips = Atlas(self._strip, ground.WIDTH, ground.LENGTH, 2, AHEAD // 2 + 2)
         self._walls = Atlas(self._wall, tx.SIZE, tx.SIZE, 8, 9)
@@ -91,7 +91,7 @@ class Painter:
         return tx.facade(rng, house.wall, house.end - house.start, house.height)
 
     def paint(self, camera: Camera, view: StreetView) -> NDArray[np.uint8]:
-        """The image (H, W, 3) uint8 RGB of a view."""
+        """Renders a view as an (H, W, 3) uint8 RGB image."""
         width, height = camera.size
         double = camera.resized(2 * width, 2 * height)
         surfaces = project(double, view.mesh, view.plane)
@@ -145,7 +145,7 @@ class Painter:
         block = np.clip(np.floor(along), 0, AHEAD).astype(np.int32)
         slots = self._strips.slots(list(range(first, first + AHEAD + 1)))
         across, down = ground.WIDTH / (2 * ground.HALF), ground.LENGTH / ground.BLOCK
-        # d(point)/d(pixel) = z (ray's column - plane's column * (point - eye)): the chain rule.
+        # d(point)/d(pixel) = z (column of ray - component of plane * (point - optical centre)).
         steps = []
         for p in (0, 1):
             m = np.float32(plane[p])
@@ -191,7 +191,7 @@ class Painter:
         z = 1.0 / s.inverse
         r = rays.astype(np.float32)
         point = np.stack((r[0, 0] * s.x + r[0, 2], r[1, 1] * s.y + r[1, 2], np.ones_like(z))) * z
-        # On the unit sphere: the side of a cube that a point lies on maps it into the texture.
+        # Cube mapping: the largest component on the unit sphere selects the texture coordinates.
         axes = mesh.axes.astype(np.float32)[row]
         ball = np.einsum("nij,jn->in", axes, point - mesh.centre.astype(np.float32)[row].T)
         normal = np.einsum("nij,in->jn", axes, ball)
@@ -218,7 +218,7 @@ class Painter:
 def _split(
     inverse: Float, ids: NDArray[np.int32]
 ) -> tuple[_Samples, NDArray[np.int64], NDArray[np.int64]]:
-    """Pixels of one surface become one sample, the others four; both kinds' flat indices."""
+    """Samples, then the flat indices of pixels with one sample and of those with four."""
     quads = [(ids[j::2, i::2], inverse[j::2, i::2], i, j) for j in (0, 1) for i in (0, 1)]
     first = quads[0][0]
     same = (first == quads[1][0]) & (first == quads[2][0]) & (first == quads[3][0])
@@ -251,7 +251,7 @@ def _unit(vector: Float) -> Float:
 
 
 def _light(corners: Float, view: StreetView) -> Float:
-    """Light on polygons, by their normals in the world."""
+    """Light on polygons from their normals in the world."""
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 1])
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     normal = normal @ view.world_from_camera[:3, :3].T
@@ -268,7 +268,7 @@ def _sky(s: _Samples, to_world: Float) -> Values:
 
 
 def _add_haze(colours: Values, s: _Samples) -> None:
-    """Blend towards the horizon's colour; wholly so where the street's content ends."""
+    """Blends colours towards the horizon's colour with distance."""
     near = s.inverse > 0.0
     depth = np.where(near, 1.0 / np.maximum(s.inverse, 1e-6), 0.0).astype(np.float32)
     clear = np.exp(depth * np.float32(-_HAZE))
@@ -280,9 +280,9 @@ def _add_haze(colours: Values, s: _Samples) -> None:
 
 
 def _shadow_map(view: StreetView, pose: Float) -> tuple[NDArray[np.uint8], float, float]:
-    """Light that reaches the ground, in cells of `_CELL`, and the world position of cell (0, 0).
+    """Light on the ground in a grid of `_CELL` metres, and the world position of cell (0, 0).
 
-    The grid is fixed to the world, so that a shadow's edge does not crawl as the camera moves.
+    The grid is fixed to the world, so that the edges of shadows are stable as the camera moves.
     """
     x0 = math.floor((pose[0, 3] - _SPAN[0] / 2) / _CELL) * _CELL
     z0 = math.floor((pose[2, 3] - 4.0) / _CELL) * _CELL
@@ -302,7 +302,7 @@ def _shadow_map(view: StreetView, pose: Float) -> tuple[NDArray[np.uint8], float
 
 
 def _lookup(light: NDArray[np.uint8], x: Values, y: Values) -> Values:
-    """Bilinear samples (N,) of the shadow map, 255 outside."""
+    """Samples the shadow map bilinearly, (N,), 255 outside."""
     count, row = len(x), 1024
     place = np.full((2, -(-count // row) * row), -10.0, dtype=np.float32)
     place[0, :count], place[1, :count] = np.clip(x, -10, 1e4), np.clip(y, -10, 1e4)

@@ -36,11 +36,10 @@ _LIMITS = {
 
 
 class SyntheticStreet(RecordingReader):
-    """A camera's drive along an endless street, with exact truth. A `Recording`.
+    """A camera's drive along an endless street, with exact ground truth. A `Recording`.
 
-    Frame i is a function of (scene, seed, i) and of the size and the rate alone: it does not depend
-    on what was asked for before. The world frame lies on the ground at the street's beginning: x
-    right, y down, z forward; `world_from_camera` is therefore 1.65 m above y = 0.
+    Frame i depends only on scene, seed, i, image size and rate. The origin of the world frame is on
+    the ground at the start of the street, x right, y down, z forward; the camera is at y = -1.65 m.
 
     The truth is sampled at pixel centres:
 
@@ -58,14 +57,14 @@ class SyntheticStreet(RecordingReader):
 
     Args:
         scene: a name in `SCENES`.
-        seed: of everything that is left to chance.
-        frames: length of the recording.
-        width: of the images, pixels.
-        height: of the images, pixels.
+        seed: seed of the random content.
+        frames: number of frames.
+        width: image width, pixels.
+        height: image height, pixels.
         rate_hz: frames per second.
 
     Raises:
-        SourceError: an unknown scene, or a value outside its range.
+        SourceError: the scene is unknown, or a value is outside of its range.
     """
 
     kind = "synthetic"
@@ -79,7 +78,7 @@ class SyntheticStreet(RecordingReader):
         height: int = 128,
         rate_hz: float = 10.0,
     ) -> None:
-        """Check the arguments; no frame is made yet."""
+        """Checks the arguments; renders nothing yet."""
         if scene not in SCENES:
             raise SourceError(f"unknown scene {scene!r}: one of {', '.join(SCENES)} is needed")
         given = {"seed": seed, "frames": frames, "width": width, "height": height, "rate": rate_hz}
@@ -119,9 +118,9 @@ class SyntheticStreet(RecordingReader):
         return None
 
     def view(self, index: int) -> StreetView:
-        """The surfaces and the rigid motions behind a frame. Raises IndexError beyond the end.
+        """Surfaces and rigid motions of a frame. Raises IndexError beyond the end.
 
-        The latest is kept: an image and its truth share it.
+        The latest view is cached, as an image and its ground truth share it.
         """
         index = range(self._frames)[index]
         if self._latest is None or self._latest[0] != index:
@@ -130,13 +129,13 @@ class SyntheticStreet(RecordingReader):
         return self._latest[1]
 
     def gain(self, index: int) -> float:
-        """Factor on the image of frame `index`: 1 except in the scene exposure."""
+        """Factor on the image of frame `index`; 1 except in the scene "exposure"."""
         if not self._scene.gain:
             return 1.0
         return math.exp(generator(self._seed, _GAIN, index).uniform(-0.35, 0.25))
 
     def _stamp(self, index: int) -> int:
-        """Nanoseconds; exact, since a float second is not."""
+        """Nanoseconds, computed exactly."""
         return round(index * Fraction(10**9) / Fraction(self.rate_hz))
 
     def _time(self, index: int) -> float:
@@ -147,13 +146,13 @@ _KEYS = {"seed": int, "frames": int, "width": int, "height": int, "rate": float}
 
 
 def parse_spec(text: str) -> SyntheticStreet:
-    """The street of a specification like "street?seed=3&frames=60&width=640&height=192&rate=30".
+    """Parses "street?seed=3&frames=60&width=640&height=192&rate=30".
 
     Args:
-        text: a scene's name, and after a question mark any of seed, frames, width, height, rate.
+        text: a scene's name, optionally with seed, frames, width, height and rate.
 
     Raises:
-        SourceError: an unknown scene or key, or a value that is no number or outside its range.
+        SourceError: the scene or a key is unknown, or a value is no number or out of range.
     """
     scene, _, query = text.partition("?")
     given: dict[str, float] = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Painted facades and materials. Keys below `FACADE` are materials, the others houses' fronts."""
+"""Textures of materials (keys below `FACADE`) and of house facades (the other keys)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIZE = 256
-"""Texels of a material or a facade, in both directions."""
+"""Width and height of a texture, texels."""
 
 PLAIN, PAINT, GLASS, CLOTH, LEAVES, BARK, ROOF, WALL, MATERIALS = range(9)
 FACADE = 16
@@ -31,7 +31,7 @@ _DOORS: tuple[Colour, ...] = (
 
 
 def mottle(rng: np.random.Generator, height: int, width: int, cells: int) -> NDArray[np.float32]:
-    """Smooth noise (height, width) of unit variance at most, with about `cells` texels a spot."""
+    """Smooth noise (height, width) with a scale of `cells` texels, variance at most 1."""
     shape = (max(2, height // cells + 2), max(2, width // cells + 2))
     coarse = rng.standard_normal(shape, dtype=np.float32)
     grown = cv2.resize(
@@ -41,7 +41,7 @@ def mottle(rng: np.random.Generator, height: int, width: int, cells: int) -> NDA
 
 
 def finish(image: NDArray[np.float32]) -> Image:
-    """To uint8, rounded and clipped."""
+    """Rounds and clips to uint8."""
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
@@ -51,7 +51,7 @@ def brightened(image: Image, factor: NDArray[np.float32]) -> Image:
 
 
 def material(key: int, rng: np.random.Generator) -> Image:
-    """Texture (SIZE, SIZE, 3) of one of the shared materials; white where tint gives the colour."""
+    """Texture (SIZE, SIZE, 3) of a material, to be multiplied by a tint."""
     grain = rng.standard_normal((SIZE, SIZE), dtype=np.float32)
     spots = mottle(rng, SIZE, SIZE, 8)
     wide = mottle(rng, SIZE, SIZE, 32)
@@ -60,7 +60,7 @@ def material(key: int, rng: np.random.Generator) -> Image:
     if key == PLAIN:
         level = 0.97 + 0.02 * grain
     elif key == PAINT:
-        # The sky in the shoulders and the dark street in the flanks of a body.
+        # Reflections: the sky above, the dark street below.
         level = level * np.interp(
             rows, (-1.5, -0.9, -0.86, -0.6, -0.55, -0.2), (1.0, 0.96, 0.9, 0.78, 0.72, 0.55)
         ).astype(np.float32)
@@ -90,24 +90,24 @@ def material(key: int, rng: np.random.Generator) -> Image:
 
 
 def wall_colour(rng: np.random.Generator) -> Colour:
-    """Colour of a house's walls."""
+    """A random colour for the walls of a house."""
     return _WALLS[int(rng.integers(len(_WALLS)))]
 
 
 def facade(rng: np.random.Generator, wall: Colour, width: float, height: float) -> Image:
-    """A house's front (SIZE, SIZE, 3).
+    """Texture (SIZE, SIZE, 3) of a house's facade.
 
     Args:
-        rng: decides everything the other arguments leave open.
+        rng: source of random details.
         wall: colour of the wall.
-        width: of the house, metres; the texture covers all of it.
-        height: of the front, metres.
+        width: width of the house, metres; the texture covers it.
+        height: height of the facade, metres.
     """
     image = np.full((SIZE, SIZE, 3), wall, dtype=np.uint8)
     across, down = SIZE / width, SIZE / height
 
     def fill(x0: float, y0: float, x1: float, y1: float, colour: Colour) -> None:
-        """Rectangle in metres from the left and from the ground up."""
+        """Fills a rectangle, metres from the left border and from the ground."""
         left, right = round(x0 * across), round(x1 * across)
         top, bottom = round(SIZE - y1 * down), round(SIZE - y0 * down)
         image[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = colour

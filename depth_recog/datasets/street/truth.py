@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth, labels, motion and flow of a view, exact at the pixel centres."""
+"""Depth, labels, motion, flow and boxes of a view, exact at pixel centres."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _SKY_LABEL = 10
 
 
 def truth_of(camera: Camera, view: StreetView, bend: Bend, following: Float | None) -> Truth:
-    """Everything that is known of a view.
+    """Computes the ground truth of a view.
 
     Args:
         camera: the intrinsics.
-        view: the surroundings of the frame.
+        view: surfaces and motions of the frame.
         bend: the street's centre line, for the labels of the ground.
-        following: world from camera (4, 4) at the next frame; None in the last one.
+        following: world from camera, (4, 4), at the next frame; None in the last frame.
     """
     surfaces = project(camera, view.mesh, view.plane)
     inverse, ids = visible(camera, surfaces)
     width, height = camera.size
     seen = np.concatenate(
         ([0], surfaces.face + 1, surfaces.round + 1 + len(view.mesh.corners))
-    )  # surface id to row of view.part
+    )  # surface id to index of view.part
     part = np.where(ids == SKY, 0, view.part[seen][ids])
 
     x, y = np.meshgrid(np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64))
@@ -76,7 +76,7 @@ def _flow(
     inverse: Float,
     part: NDArray[np.int64],
 ) -> NDArray[np.float32]:
-    """(H, W, 2): pixels. Homogeneous points (direction, 1 / depth) serve the sky as well."""
+    """(H, W, 2) float32, pixels, from homogeneous points (direction, 1 / depth)."""
     height, width = part.shape
     flow = np.full((height, width, 2), np.nan, dtype=np.float32)
     if following is None:
@@ -90,7 +90,7 @@ def _flow(
     moved[:, others] = np.einsum("nij,jn->in", to_next[which, :3], homogeneous[:, others])
     scale = np.where(moved[2] > 1e-6, moved[2], np.nan)
     for axis, focal in enumerate((camera.fx, camera.fy)):
-        # The principal point is in both pixels.
+        # The principal point cancels in the difference of pixels.
         shift = moved[axis] / scale - homogeneous[axis]
         flow[:, :, axis] = (focal * shift).reshape(height, width)
     return flow

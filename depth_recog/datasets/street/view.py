@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One moment of the street as the camera has it: all surfaces near it, in its own frame."""
+"""The surfaces around the camera at one time, in the camera's frame."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from depth_recog.datasets.street.path import Drive
 from depth_recog.datasets.street.scene import Scene
 
 REACH = 200.0
-"""How far ahead there is anything but ground, metres."""
+"""Distance up to which there is content other than ground, metres."""
 
 AHEAD = math.ceil(REACH / ground.BLOCK)
-"""Blocks in sight beyond the one the camera is in."""
+"""Blocks in sight ahead of the camera's block."""
 
 
 @dataclass(frozen=True)
 class StreetView:
-    """The world around the camera at one time.
+    """The surroundings of the camera at one time.
 
     Attributes:
-        time: in seconds.
-        world_from_camera: (4, 4).
-        mesh: all surfaces, in the camera's frame.
-        part: (1 + F + E,), by surface (0 the ground, then polygons, then ellipsoids): the index
-            into `motions` and `moving`.
-        motions: (P, 4, 4), where each rigid part goes until the next frame, in the world:
-            p(next) = motion p(now). Part 0 is what stands still.
-        moving: (P,), whether the part belongs to something with a speed above zero.
+        time: seconds.
+        world_from_camera: (4, 4), metres.
+        mesh: all surfaces in the camera's frame.
+        part: (1 + F + E,), by surface (0 the ground, then polygons, then ellipsoids): index into
+            `motions` and `moving`.
+        motions: (P, 4, 4), motion of each rigid part to the next frame in the world:
+            p(next) = motion p(now). Part 0 is static.
+        moving: (P,), whether the part belongs to an object with a speed above zero.
         objects: cars and people.
-        object_ids: as `part`: 0, or which of `objects` the surface belongs to, counted from 1.
-        shadows: dark spots on the ground.
+        object_ids: by surface: 0, or 1 + the index in `objects` of its object.
+        shadows: shadows on the ground.
     """
 
     time: float
@@ -56,29 +56,29 @@ class StreetView:
 
     @property
     def plane(self) -> Float:
-        """(3,): the ground is where plane . point = 1, camera's frame, 1/metres."""
-        # In the world y = 0, so for a point p of the camera's frame R[1] . p + t[1] = 0.
+        """The ground plane, (3,), 1/metres: plane . point = 1 in the camera's frame."""
+        # The ground is y = 0 in the world: R[1] . p + t[1] = 0 for p in the camera's frame.
         down: Float = -self.world_from_camera[1, :3] / self.world_from_camera[1, 3]
         return down
 
 
 class Surroundings:
-    """Makes views of one street.
+    """Generates the views of one street.
 
     Args:
-        scene: its content.
-        seed: of the recording.
+        scene: the content of the scene.
+        seed: seed of the recording.
         drive: the camera's motion.
     """
 
     def __init__(self, scene: Scene, seed: int, drive: Drive) -> None:
-        """Nothing is made before it is asked for."""
+        """Creates no content yet."""
         self._scene, self._seed, self._drive = scene, seed, drive
         self._traffic = Traffic(scene, seed, drive, REACH)
         self._blocks: OrderedDict[int, Block] = OrderedDict()
 
     def view(self, time: float, then: float) -> StreetView:
-        """The view at `time`, with the motion of everything until `then`, in seconds."""
+        """The view at `time`, with the motions until `then`, seconds."""
         pose = self._drive.world_from_camera(time)
         inverse = np.asarray(np.linalg.inv(pose), dtype=np.float64)
         middle = math.floor(pose[2, 3] / ground.BLOCK)
@@ -93,7 +93,7 @@ class Surroundings:
         rounds = np.repeat(number, [len(m.centre) for m in meshes])
         part = np.concatenate(([0], faces, rounds))
         objects = [item for b in blocks for item in b.objects]
-        # By part, then the parked cars' own surfaces, which are all of part 0.
+        # Object ids by part; then those of the parked cars, whose surfaces belong to part 0.
         object_ids = np.concatenate(([0], owner + len(objects) + 1))[part]
         offset = 0
         start = 1
