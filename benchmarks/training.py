@@ -22,7 +22,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from depth_recog.method.loss.pair import minimum_over_neighbours, pair_error, still_pixels
+from depth_recog.method.loss.pair import (
+    ImagePair,
+    minimum_over_neighbours,
+    pair_error,
+    still_pixels,
+)
 from depth_recog.method.loss.photometric import masked_mean
 from depth_recog.method.loss.smoothness import gradient_error
 from depth_recog.method.masking import CITYSCAPES, SKY
@@ -74,13 +79,10 @@ def plain_loss(network: DepthNetwork, batch: Batch, weights: Loss) -> Tensor:
         depth = 1 / interpolate(inverse, size=first.shape[2:], mode="bilinear")
         pairs = [
             pair_error(
-                first,
-                second,
+                ImagePair(first, second, batch.masked[:, n, :1], batch.masked[:, n, 1:]),
                 depth,
                 batch.intrinsics,
                 batch.motions[:, n],
-                batch.masked[:, n, :1],
-                batch.masked[:, n, 1:],
                 weights.alpha,
             )
             for n, second in enumerate(seconds)

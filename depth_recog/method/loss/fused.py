@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The photometric error of block 108 for many projection images of one image, made for training.
+"""Photometric error of block 108 for many projection images of one image: the fast form.
 
-The same figures as `method.photometric.photometric_error`, which is its reference in the tests.
-What is saved: the statistics of I1 are computed once for all of its projection images; box filters
-are separable; the backward pass is written out, so that three box filters replace the tape of some
-thirty operations.
+Training uses this form. Its slow reference is `photometric.photometric_error`; a test compares
+both. It is faster because the statistics of I1 are computed once for all projection images, box
+filters are separable, and a hand-written backward pass needs three box filters instead of about
+thirty recorded operations.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _C1, _C2 = 0.01**2, 0.03**2
 
 
 def _sum3(x: Tensor, axis: int, adjoint: bool) -> Tensor:
-    """Sums of three neighbours along an axis, reflected at both ends; or the adjoint of that."""
+    """Sum three neighbours along an axis, reflected at both ends; or apply its adjoint."""
     last = x.shape[axis] - 1
     y = x.clone()
     y.narrow(axis, 1, last).add_(x.narrow(axis, 0, last))
@@ -33,17 +33,17 @@ def _sum3(x: Tensor, axis: int, adjoint: bool) -> Tensor:
 
 
 def box(x: Tensor) -> Tensor:
-    """Means over 3x3 windows, reflected at the border; (..., H, W), H and W at least 3."""
+    """Return means over 3x3 windows, reflected at the border; (..., H, W), H and W at least 3."""
     return _sum3(_sum3(x, -1, False), -2, False).mul_(1 / 9)
 
 
 def box_adjoint(x: Tensor) -> Tensor:
-    """Takes gradients back through `box`: its transpose, where both are seen as matrices."""
+    """Apply the adjoint of `box`, which propagates gradients backward; (..., H, W)."""
     return _sum3(_sum3(x, -2, True), -1, True).mul_(1 / 9)
 
 
 class Reference(NamedTuple):
-    """I1 and its statistics over 3x3 windows, each (B, C, H, W) float."""
+    """I1 and its means and variances over 3x3 windows, each (B, C, H, W) float."""
 
     image: Tensor
     mean: Tensor
@@ -51,13 +51,29 @@ class Reference(NamedTuple):
 
     @classmethod
     def of(cls, image: Tensor) -> Reference:
-        """Of (B, C, H, W) float, 0..1."""
+        """Compute them of (B, C, H, W) float, 0..1."""
         mean = box(image)
         return cls(image, mean, box(image * image).addcmul_(mean, mean, value=-1))
 
 
 class _Error(torch.autograd.Function):
-    """Lt of images against a reference; differentiable in the images, once."""
+    """Lt of images y against a reference x; differentiable once, in y.
+
+    With means m over 3x3 windows (`box`):
+
+        n1 = 2 mx my + C1        n2 = 2 (m(x y) - mx my) + C2
+        d1 = mx^2 + my^2 + C1    d2 = (m(x^2) - mx^2) + (m(y^2) - my^2) + C2
+        S = n1 n2 / (d1 d2)      Lt = alpha (1 - S) / 2 + (1 - alpha) |x - y|
+
+    S depends on y through three box filters, so its gradient needs three adjoint ones:
+
+        dS/d m(y y) = -S / d2
+        dS/d m(x y) = 2 n1 / (d1 d2)
+        dS/d my = 2 (mx (n2 - n1) / (d1 d2) - my S / d1 + my S / d2)
+        dS/dy = box*(dS/d my) + x box*(dS/d m(x y)) + 2 y box*(dS/d m(y y))
+
+    All tensors are (G, B, C, H, W), of x (1, B, C, H, W) or broadcastable to it.
+    """
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, x: Tensor, mx: Tensor, vx: Tensor, alpha: float) -> Tensor:
@@ -66,28 +82,27 @@ class _Error(torch.autograd.Function):
         yy = box(image * image)
         difference = x - image
         n1 = (mx * my).mul_(2).add_(_C1)
-        n2 = xy.mul_(2).sub_(n1).add_(_C1 + _C2)
+        n2 = xy.mul_(2).sub_(n1).add_(_C1 + _C2)  # overwrites xy
         d1 = (mx * mx).add_(_C1) + my * my
-        d2 = yy.addcmul_(my, my, value=-1).add_(vx).add_(_C2)
+        d2 = yy.addcmul_(my, my, value=-1).add_(vx).add_(_C2)  # overwrites yy
         a = n1 / d1.mul(d2)
-        s = a * n2
+        s = a * n2  # S
         error = ((1 - s).mul_(0.5).clamp_(0, 1)).mul_(alpha)
-        error.add_(difference.abs_(), alpha=1 - alpha)
+        error.add_(difference.abs_(), alpha=1 - alpha)  # overwrites difference
         if ctx.needs_input_grad[0]:
-            # By the mean, by the mean of x y, and by the mean of y y: see box_adjoint's use below.
             by_yy = (s / d2).neg_()
-            by_my = n2.div_(d1.mul(d2)).sub_(a).mul_(mx).sub_((s / d1).mul_(my))
+            by_my = n2.div_(d1.mul(d2)).sub_(a).mul_(mx).sub_((s / d1).mul_(my))  # overwrites n2
             by_my.addcmul_(my, by_yy, value=-1).mul_(2)
             ctx.save_for_backward(image, x, by_my, a.mul_(2), by_yy)
             ctx.alpha = alpha
-        return error.mean(2)
+        return error.mean(2)  # (G, B, H, W)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         image, x, by_my, by_xy, by_yy = ctx.saved_tensors
-        g = gradient.unsqueeze(2) / image.shape[2]
-        structure = g * (-ctx.alpha / 2)
+        g = gradient.unsqueeze(2) / image.shape[2]  # (G, B, 1, H, W), of the mean over channels
+        structure = g * (-ctx.alpha / 2)  # dLt/dS
         result = box_adjoint(by_my * structure)
         result.addcmul_(x, box_adjoint(by_xy * structure))
         result.addcmul_(image, box_adjoint(by_yy * structure), value=2)
@@ -96,7 +111,7 @@ class _Error(torch.autograd.Function):
 
 
 def photometric_errors(reference: Reference, images: Tensor, alpha: float = ALPHA) -> Tensor:
-    """Lt, pixel by pixel, averaged over the channels, of G images for each of B.
+    """Return Lt by pixel, averaged over the channels, of G images for each of B.
 
     Args:
         reference: of I1.

@@ -2,6 +2,8 @@
 """Photometric error of block 108 (claims 7 and 8), and means over valid pixels.
 
 Lt = alpha (1 - SSIM) / 2 + (1 - alpha) |x - y|, pixel by pixel.
+
+`photometric_error` is the slow reference of `fused.photometric_errors`, which training uses.
 """
 
 from __future__ import annotations
@@ -11,24 +13,17 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d, pad
 
 ALPHA = 0.85
-_LUMA = (0.299, 0.587, 0.114)
-
-
-def grey(image: Tensor) -> Tensor:
-    """The text's grey image of an RGB one (ITU-R BT.601 luma): (B, 3, H, W) to (B, 1, H, W)."""
-    weights = torch.tensor(_LUMA, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
-    return (image * weights).sum(1, keepdim=True)
 
 
 def ssim(first: Tensor, second: Tensor, dynamic_range: float = 1.0) -> Tensor:
-    """Structural similarity over 3x3 windows, reflected at the border.
+    """Return the structural similarity over 3x3 windows, reflected at the border.
 
     Source: claim 8; Wang et al., "Image Quality Assessment", 2004, with a box window.
 
     Args:
         first: (B, C, H, W) float.
         second: (B, C, H, W) float.
-        dynamic_range: L of the text, 1 for images in 0..1; c1 = (0.01 L)^2, c2 = (0.03 L)^2.
+        dynamic_range: the patent's L, 1 for images in 0..1; c1 = (0.01 L)^2, c2 = (0.03 L)^2.
 
     Returns:
         (B, C, H, W), -1..1.
@@ -45,7 +40,7 @@ def ssim(first: Tensor, second: Tensor, dynamic_range: float = 1.0) -> Tensor:
 
 
 def photometric_error(first: Tensor, second: Tensor, alpha: float = ALPHA) -> Tensor:
-    """Lt, pixel by pixel, averaged over the channels.
+    """Return Lt by pixel, averaged over the channels.
 
     Args:
         first: (B, C, H, W) float, 0..1, target image.
@@ -61,10 +56,10 @@ def photometric_error(first: Tensor, second: Tensor, alpha: float = ALPHA) -> Te
 
 
 def whole_windows(valid: Tensor) -> Tensor:
-    """Pixels whose 3x3 window holds valid pixels only.
+    """Find the pixels whose 3x3 window contains valid pixels only.
 
-    A window that touches one masked pixel mixes it into its mean, so it is left out. Beyond the
-    image's border the window is reflected: nothing unknown enters there.
+    A masked pixel in the window would enter its mean. Beyond the image's border the window is
+    reflected and contains no other pixels.
 
     Args:
         valid: (B, 1, H, W) bool.
@@ -77,14 +72,14 @@ def whole_windows(valid: Tensor) -> Tensor:
 
 
 def masked_mean(values: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean over valid pixels, image by image: masked ones leave the sum and the count.
+    """Return the mean over valid pixels of each image.
 
     Args:
-        values: (B, 1, H, W) float; may be anything, NaN too, where not valid.
+        values: (B, 1, H, W) float; may be NaN where not valid.
         valid: (B, 1, H, W) bool.
 
     Returns:
-        (B,) means, 0 (with zero gradient) where no pixel is valid, and (B,) counts.
+        (B,) means, 0 (with zero gradient) if no pixel is valid, and (B,) numbers of valid pixels.
     """
     count = valid.sum((1, 2, 3))
     total = torch.where(valid, values, torch.zeros_like(values)).sum((1, 2, 3))

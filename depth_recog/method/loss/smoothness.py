@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gradient error of block 108 (claim 7): depth should be smooth where the image is."""
+"""Gradient error of block 108 (claim 7): depth is to be smooth where the image is."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch import Tensor
 
 
 def gradient_error(inverse_depth: Tensor, image: Tensor) -> Tensor:
-    """Ls = |dx d| exp(-|dx I|) + |dy d| exp(-|dy I|), d the inverse depth over its mean.
+    """Return Ls = |dx d| exp(-|dx I|) + |dy d| exp(-|dy I|), d the inverse depth over its mean.
 
-    It goes on inside masked regions, with I1's edges: a region without any loss becomes a hole.
+    It is computed inside masked regions too: the depth of a region without any loss is arbitrary.
 
     Args:
-        inverse_depth: (B, 1, H, W) float, positive; NaN where unknown, which is left out.
+        inverse_depth: (B, 1, H, W) float, positive; NaN where unknown, left out.
         image: (B, C, H, W) float, 0..1, unmasked.
 
     Returns:
@@ -27,7 +27,7 @@ def gradient_error(inverse_depth: Tensor, image: Tensor) -> Tensor:
 
 
 def _along(d: Tensor, known: Tensor, image: Tensor, axis: int) -> Tensor:
-    """Mean of |d'| exp(-|I'|) along one axis, over neighbours that are both known."""
+    """Return the mean of |d'| exp(-|I'|) along one axis, over neighbours that are both known."""
     length = known.shape[axis] - 1
     both = known.narrow(axis, 1, length) & known.narrow(axis, 0, length)
     edges = image.diff(dim=axis).abs().mean(1, keepdim=True)

@@ -12,7 +12,12 @@ pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 from depth_recog.method.geometry.se3 import from_vector
 from depth_recog.method.loss import photometric
 from depth_recog.method.loss.fused import Reference, box, box_adjoint, photometric_errors
-from depth_recog.method.loss.pair import minimum_over_neighbours, pair_error, still_pixels
+from depth_recog.method.loss.pair import (
+    ImagePair,
+    minimum_over_neighbours,
+    pair_error,
+    still_pixels,
+)
 from depth_recog.method.loss.photometric import masked_mean
 from depth_recog.method.loss.smoothness import gradient_error
 from depth_recog.training.batches import Batch
@@ -94,13 +99,15 @@ def test_all_scales_and_neighbours_at_once_are_the_method_pair_by_pair(masks: bo
         enlarged = interpolate(inverse, size=(H, W), mode="bilinear", align_corners=False)
         pairs = [
             pair_error(
-                scene.first,
-                scene.seconds[n],
+                ImagePair(
+                    scene.first,
+                    scene.seconds[n],
+                    scene.masked[n, :, :1],
+                    scene.masked[n, :, 1:],
+                ),
                 1 / enlarged,
                 scene.intrinsics,
                 scene.motions[n],
-                scene.masked[n, :, :1],
-                scene.masked[n, :, 1:],
             )
             for n in range(N)
         ]

@@ -152,16 +152,6 @@ def test_errors_are_differentiable() -> None:
     assert torch.autograd.gradcheck(photometric.photometric_error, (x, y))
 
 
-def test_grey_is_bt601() -> None:
-    kornia = pytest.importorskip("kornia")
-    rgb = torch.rand(2, 3, 4, 5, dtype=torch.float64)
-    expected = 0.299 * rgb[:, :1] + 0.587 * rgb[:, 1:2] + 0.114 * rgb[:, 2:]
-    torch.testing.assert_close(photometric.grey(rgb), expected)
-    torch.testing.assert_close(
-        photometric.grey(rgb), kornia.color.rgb_to_grayscale(rgb), atol=1e-6, rtol=0
-    )
-
-
 @PROPERTY
 @given(st.integers(0, 10_000), st.floats(0.0, 0.3))
 def test_whole_windows_touch_no_invalid_pixel(seed: int, share: float) -> None:

@@ -92,3 +92,12 @@ def test_a_step_costs_less_on_an_edge_of_the_image(axis: int) -> None:
 def test_flat_depth_costs_nothing() -> None:
     _, image = example(3)
     assert gradient_error(torch.full((2, 1, 5, 6), 0.3, dtype=torch.float64), image) == 0
+
+
+def test_unknown_depth_is_left_out() -> None:
+    """As if the image ended there: a column of NaN at the border changes nothing."""
+    inverse, image = example(3)
+    hole = inverse.clone()
+    hole[..., -1] = torch.nan
+    expected = gradient_error(inverse[..., :-1], image[..., :-1])
+    torch.testing.assert_close(gradient_error(hole, image), expected)
