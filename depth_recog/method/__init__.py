@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is computed on a pair of frames. No I/O, no ROS, no network's name."""
+"""The method: what is computed from frames and pairs of frames. No I/O, no ROS, no networks.
+
+`recognizer.py` has the order of the steps; start there.
+"""

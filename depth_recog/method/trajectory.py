@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the camera is: the static poses chained, with what is known of their errors."""
+"""Visual odometry: the camera's pose and velocity from chained static poses, with covariances."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from depth_recog.method.geometry.se3 import (
 from depth_recog.method.pair import Pair, Step
 
 HORIZON_S = 0.5
-"""So long a motion is believed to go on when nothing more is seen of it."""
+"""Time for which a motion is extrapolated when no pose is measured."""
 
-# Measured, by benchmarks/odometry.py (docs/results.md): a pair's covariance does not know them.
+# Measured by benchmarks/odometry.py (docs/results.md): not contained in a pair's covariance.
 AGREEING_PAIRS = 10
-"""Pairs in a row whose errors agree, since what is wrong with the depth stays wrong."""
+"""Number of consecutive pairs with correlated errors: the depth's errors persist."""
 DEPTH_SHARE = 0.08
-"""Deviation of the depth's scale, shared by all that was seen along the path."""
+"""Standard deviation of the depth's scale, common to the whole path."""
 
-# Assumptions, not measurements: what the camera may do while its motion is not seen, and how fast
-# it may be before any of it was.
+# Assumed standard deviations of the camera's acceleration while its motion is not measured, and of
+# its velocity before the first measurement.
 _ACCELERATION = np.array((0.5,) * 3 + (3.0,) * 3)  # rad/s^2, m/s^2
 _SPEED = np.array((0.5,) * 3 + (10.0,) * 3)  # rad/s, m/s
 _KEPT = 64
@@ -35,16 +35,16 @@ _KEPT = 64
 
 @dataclass(frozen=True)
 class Place:
-    """Where a frame was taken, and how the camera moved then.
+    """The camera's pose and velocity at a frame.
 
-    Six numbers are always a rotation (radians) and then a translation (the depth's unit).
+    Vectors of six elements are a rotation (radians), then a translation (the depth's unit).
 
     Attributes:
         T_first_from_frame: (4, 4) float64, in the first frame's camera axes.
         covariance: (6, 6) float64 of that pose perturbed as exp(r) R, t + dt, in the first frame's
-            axes; NaN once a pose without a covariance went in.
+            axes; NaN after a pose without covariance.
         twist: (6,) float64, angular and linear velocity in this frame's axes, per second.
-        twist_covariance: (6, 6) float64, in this frame's axes; NaN likewise.
+        twist_covariance: (6, 6) float64, in this frame's axes; NaN after such a pose.
     """
 
     T_first_from_frame: Matrix
@@ -53,7 +53,7 @@ class Place:
     twist_covariance: NDArray[np.float64]
 
     def with_depth_error(self) -> Place:
-        """The same place; its covariances contain a scale that is wrong all along the path."""
+        """Return the same place with the error of the depth's scale added to its covariances."""
         there = np.concatenate((np.zeros(3), self.T_first_from_frame[:3, 3]))
         speed = np.concatenate((np.zeros(3), self.twist[3:]))
         return replace(
@@ -68,13 +68,13 @@ def _at_the_origin() -> Place:
 
 
 class Trajectory:
-    """Chains static poses, whichever earlier frame each of them is relative to.
+    """Chains static poses, each of which is relative to some earlier frame.
 
-    A frame whose partner is k frames back continues from that partner's pose and covariance. Where
-    a pair or its static pose is missing the last motion goes on for `HORIZON_S` and then ends, and
-    the covariance grows by what may have happened unseen. Time that goes back by more than that
-    starts a new trajectory: a recording or a simulation began anew. A clock that is set back by
-    less adds no motion.
+    A frame whose partner is k frames back continues from that partner's pose and covariance. If a
+    pair or its static pose is missing, the last motion is extrapolated for at most `HORIZON_S`, and
+    the covariance grows by the motion that may not have been measured. A time that goes back by
+    more than `HORIZON_S` starts a new trajectory (a recording or simulation was restarted); a clock
+    that is set back by less adds no motion.
     """
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class Trajectory:
         self._stamp_ns = self._seen_ns = 0
 
     def add(self, step: Step) -> Place:
-        """The place of the newest frame; every frame of the stream is to be added, in order."""
+        """Return the place of the newest frame; every frame of the stream must be added in order."""
         now = step.frame.stamp_ns
         pair = step.pair
         if self._places and (now - self._stamp_ns) / 1e9 < -HORIZON_S:
@@ -109,42 +109,42 @@ class Trajectory:
         gap = max(0.0, (now - self._seen_ns) / 1e9)
         believed = min(gap, HORIZON_S)
         pose, covariance = _moved(seen, exp_twist(seen.twist * believed))
-        # Unseen acceleration; and whatever was not believed may have happened nevertheless.
-        spread = _ACCELERATION * gap**2 / 2 + np.abs(seen.twist) * (gap - believed)
-        doubt = _ACCELERATION * gap + (np.abs(seen.twist) if gap > believed else 0.0)
+        # Unmeasured acceleration, and motion beyond the extrapolation.
+        pose_std = _ACCELERATION * gap**2 / 2 + np.abs(seen.twist) * (gap - believed)
+        twist_std = _ACCELERATION * gap + (np.abs(seen.twist) if gap > believed else 0.0)
         turn = np.kron(np.eye(2), pose[:3, :3])
-        local = np.diag(spread**2) + gap**2 * seen.twist_covariance
+        local = np.diag(pose_std**2) + gap**2 * seen.twist_covariance
         return Place(
             pose,
             covariance + turn @ local @ turn.T,
             np.zeros(6) if gap > believed else seen.twist,
-            seen.twist_covariance + np.diag(doubt**2),
+            seen.twist_covariance + np.diag(twist_std**2),
         )
 
 
 def _moved(place: Place, motion: Matrix) -> tuple[Matrix, NDArray[np.float64]]:
-    """A place carried along a motion (T_before_from_after) that is known exactly."""
+    """Return pose and covariance of a place after an exactly known motion T_before_from_after."""
     pose = place.T_first_from_frame @ motion
     by_place = np.eye(6)
-    # A wrong heading moves what lies ahead sideways.
+    # An error of the heading displaces the end of the motion sideways.
     by_place[3:, :3] = -cross_matrix(place.T_first_from_frame[:3, :3] @ motion[:3, 3])
     return pose, by_place @ place.covariance @ by_place.T
 
 
 def _continued(place: Place, pair: Pair) -> Place:
-    """The place of a pair's second frame, from that of its first."""
+    """Return the place of a pair's second frame, given that of its first."""
     T = pair.static.T_second_from_first
     motion = inverse_matrix(T)
     pose, covariance = _moved(place, motion)
     own = pair.static.covariance
     if own is None:
         own = np.full((6, 6), np.nan)
-    # T perturbed as exp(r) R, t + d is, seen from the first frame, exp(-r) behind its rotation and
-    # -R^T (d + t x r) beside its translation.
+    # If T is perturbed as exp(r) R, t + d, its inverse has the rotation R^T exp(-r) and the
+    # translation changes by -R^T (d + t x r).
     R = pose[:3, :3]
     by_motion = np.block([[-R, np.zeros((3, 3))], [-R @ cross_matrix(T[:3, 3]), -R]])
     covariance = covariance + AGREEING_PAIRS * by_motion @ own @ by_motion.T
-    # The same in the second frame's axes, where half of the turn belongs to the way there.
+    # The same for the twist in the second frame's axes; half of the rotation acts on the way.
     by_twist = np.block([[-np.eye(3), np.zeros((3, 3))], [-cross_matrix(T[:3, 3]) / 2, -np.eye(3)]])
     return Place(
         pose,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pinhole camera's intrinsics, and what resizing and cropping do to them.
+"""Pinhole intrinsics, and how resizing and cropping change them.
 
-Pixels are counted from their centres: (0, 0) is the centre of the top-left pixel and the image
+Pixel coordinates refer to pixel centres: (0, 0) is the centre of the top-left pixel, and the image
 covers [-0.5, width - 0.5] x [-0.5, height - 0.5]. Resizing by s therefore maps a coordinate c to
 (c + 0.5) s - 0.5. Sampling (`align_corners=False`), resizing and CameraInfo share this convention.
 """
@@ -33,13 +33,14 @@ class Camera:
         height: image height in pixels.
         fx: focal length in pixels, horizontal.
         fy: focal length in pixels, vertical.
-        cx: principal point in pixels, counted from the centre of the leftmost pixel.
-        cy: principal point in pixels, counted from the centre of the topmost pixel.
+        cx: principal point in pixels, from the centre of the leftmost pixel.
+        cy: principal point in pixels, from the centre of the topmost pixel.
         distortion: coefficients in the order of sensor_msgs/CameraInfo.d; empty when rectified.
         distortion_model: a key of `DISTORTION_MODELS`.
 
     Raises:
-        CalibrationError: a size or a focal length that no camera has.
+        CalibrationError: a size or focal length that is not positive and finite, or a distortion
+            that the model does not allow.
     """
 
     width: int
@@ -80,7 +81,7 @@ class Camera:
 
     @classmethod
     def from_matrix(cls, matrix: NDArray[np.float64], width: int, height: int) -> Camera:
-        """Camera of a 3x3 (or 3x4; the fourth column is left out) intrinsic matrix in pixels."""
+        """Make a camera from a 3x3 intrinsic matrix, pixels; of a 3x4 matrix column 4 is ignored."""
         k = np.asarray(matrix, dtype=np.float64)
         return cls(width, height, float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2]))
 
@@ -92,7 +93,7 @@ class Camera:
         )
 
     def rays(self, u: NDArray[Any], v: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """K^-1 (u, v, 1) of pixels (N,) without distortion: x and y on the plane z = 1."""
+        """Return x and y of K^-1 (u, v, 1) for undistorted pixels (N,), on the plane z = 1."""
         return (u - self.cx) / self.fx, (v - self.cy) / self.fy
 
     @property
@@ -102,15 +103,15 @@ class Camera:
 
     @property
     def distorted(self) -> bool:
-        """Whether rectification changes anything; a fisheye lens is distorted with zeros too."""
+        """Whether rectification changes the image; a fisheye lens does so with zeros too."""
         return any(self.distortion) or self.distortion_model == "equidistant"
 
     def rectified(self) -> Camera:
-        """The same camera after rectification: no distortion."""
+        """Return the same camera without distortion."""
         return replace(self, distortion=(), distortion_model="plumb_bob")
 
     def resized(self, width: int, height: int) -> Camera:
-        """Intrinsics of the same view resampled to `width` x `height` pixels."""
+        """Return the intrinsics of the image resized to `width` x `height` pixels."""
         sx, sy = width / self.width, height / self.height
         return replace(
             self,
@@ -123,10 +124,10 @@ class Camera:
         )
 
     def cropped(self, x: int, y: int, width: int, height: int) -> Camera:
-        """Intrinsics of the window whose top-left pixel is (x, y).
+        """Return the intrinsics of the window whose top-left pixel is (x, y).
 
         Raises:
-            CalibrationError: the window leaves the image.
+            CalibrationError: the window is not inside the image.
         """
         if x < 0 or y < 0 or x + width > self.width or y + height > self.height:
             raise CalibrationError(
@@ -135,10 +136,11 @@ class Camera:
         return replace(self, width=width, height=height, cx=self.cx - x, cy=self.cy - y)
 
     def flipped(self) -> Camera:
-        """Intrinsics of the mirrored image (left and right exchanged).
+        """Return the intrinsics of the mirrored image (left and right exchanged).
 
         Raises:
-            CalibrationError: the camera is distorted, and a mirrored lens is another lens.
+            CalibrationError: the camera is distorted: its coefficients do not describe the mirrored
+                lens.
         """
         if self.distorted:
             raise CalibrationError("a distorted image cannot be mirrored: rectify it first")

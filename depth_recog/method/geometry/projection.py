@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Block 106: projection coordinates and the projection image.
+"""Block 106: projection coordinates P = K T (Z K^-1 H) and the projection image.
 
-P = K T (Z K^-1 H). The text arranges I1's pixels at P, forward; here I2 is sampled at P, so that
-the projection image of I1 can be compared with I1, pixel by pixel.
+The patent moves I1's pixels to P. Here I2 is sampled at P, so that the projection image of I1 can
+be compared with I1 pixel by pixel.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from torch import Tensor
 
 from depth_recog.method.geometry.camera import Camera
 
-# A point nearer than this to the camera's plane has no projection (depth's own unit).
+# A point closer than this to the camera's plane has no projection, in the depth's unit.
 NEAREST = 1e-3
-# Rounding must not decide whether a pixel of the border, seen again where it was, is inside.
+# Tolerance in pixels: rounding must not put a border pixel of an unmoved camera outside.
 _BORDER = 1e-3
 
 
 def intrinsics_tensor(cameras: list[Camera], like: Tensor) -> Tensor:
-    """K of each camera, (B, 3, 3), in the type and on the device of `like`."""
+    """Return K of each camera, (B, 3, 3), with the type and device of `like`."""
     return torch.stack([torch.from_numpy(c.matrix) for c in cameras]).to(like)
 
 
 def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:
-    """H of the text: homogeneous pixels (u, v, 1), counted from the centre of the top-left one.
+    """Return H, the homogeneous pixels (u, v, 1), from the centre of the top-left pixel.
 
     Returns:
         (3, height * width) float, row by row.
@@ -40,12 +40,12 @@ def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:
 
 
 class Projection(NamedTuple):
-    """Where I1's pixels come to lie in I2.
+    """Projections of I1's pixels into I2.
 
     Attributes:
         pixels: (B, H, W, 2) float, (u, v) in I2's pixels.
         depth: (B, 1, H, W) float, depth of the points in the second camera.
-        valid: (B, 1, H, W) bool: in front of the second camera and inside I2, all four taps.
+        valid: (B, 1, H, W) bool: in front of the second camera and inside I2.
     """
 
     pixels: Tensor
@@ -54,7 +54,7 @@ class Projection(NamedTuple):
 
 
 def backproject(depth: Tensor, intrinsics: Tensor) -> Tensor:
-    """Z K^-1 H: the surface points of an image in its camera's frame.
+    """Return Z K^-1 H, the surface points of an image in its camera's frame.
 
     Args:
         depth: (B, 1, H, W) float, along the optical axis.
@@ -75,16 +75,16 @@ def project(
     T_second_from_first: Tensor,
     size: tuple[int, int] | None = None,
 ) -> Projection:
-    """Projection coordinates of block 106 (claim 6).
+    """Compute the projection coordinates (block 106, claim 6).
 
     Args:
-        depth: (B, 1, H, W) float, D1; not finite where unknown.
+        depth: (B, 1, H, W) float, D1; not finite or not positive where unknown.
         intrinsics: (B, 3, 3) float, K of both images, pixels.
         T_second_from_first: (B, 4, 4) float, translation in the depth's unit.
-        size: (height, width) of I2 where it differs from I1's.
+        size: (height, width) of I2 if it differs from I1's.
 
     Returns:
-        A `Projection`; gradients flow to the depth and to the motion.
+        A `Projection`, differentiable in depth and motion.
     """
     batch, _, height, width = depth.shape
     finite = torch.isfinite(depth) & (depth > 0)
@@ -107,11 +107,11 @@ def project(
 
 
 def sample(image: Tensor, pixels: Tensor) -> Tensor:
-    """Bilinear samples of an image at pixel coordinates.
+    """Sample an image bilinearly at pixel coordinates.
 
     Args:
         image: (B, C, H, W) float.
-        pixels: (B, h, w, 2) float, (u, v), counted from the centre of the top-left pixel.
+        pixels: (B, h, w, 2) float, (u, v), from the centre of the top-left pixel.
 
     Returns:
         (B, C, h, w); outside the image the border's value.
@@ -128,7 +128,7 @@ def sample(image: Tensor, pixels: Tensor) -> Tensor:
 def projection_image(
     second: Tensor, depth: Tensor, intrinsics: Tensor, T_second_from_first: Tensor
 ) -> tuple[Tensor, Projection]:
-    """The projection image of I1: I2 sampled where I1's surface points come to lie.
+    """Compute the projection image of I1: I2 sampled at the projections of I1's points.
 
     Args:
         second: (B, C, H, W) float, I2.
@@ -137,18 +137,18 @@ def projection_image(
         T_second_from_first: (B, 4, 4) float.
 
     Returns:
-        The image, (B, C, H, W), and the `Projection` that says where it is valid.
+        The image, (B, C, H, W), and the `Projection` with its valid pixels.
     """
     projection = project(depth, intrinsics, T_second_from_first, (second.shape[2], second.shape[3]))
     return sample(second, projection.pixels), projection
 
 
 def touches(mask: Tensor, pixels: Tensor) -> Tensor:
-    """Whether any of the four taps of a sample falls on a masked pixel.
+    """Return whether any of the four taps of a sample is a masked pixel.
 
     Args:
         mask: (B, 1, H, W) bool, masked pixels of the sampled image.
-        pixels: (B, h, w, 2) float, where it is sampled.
+        pixels: (B, h, w, 2) float, the sample positions (u, v).
 
     Returns:
         (B, 1, h, w) bool.

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rigid motions. `T_b_from_a` takes a point from frame a to frame b: x_b = T_b_from_a x_a."""
+"""Rigid motions. `T_b_from_a` maps a point from frame a to frame b: x_b = T_b_from_a x_a.
+
+Training needs gradients, so it uses the torch functions. A stream composes single float64 matrices
+several times per frame, for which calls of torch are too slow, so it uses the numpy functions.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ Matrix = NDArray[np.float64]
 
 
 def hat(vector: Tensor) -> Tensor:
-    """The matrix of the cross product with a vector a: times b it gives a x b.
+    """Return the matrix that multiplies like the cross product with a vector a: A b = a x b.
 
     Args:
         vector: (..., 3) float.
@@ -27,7 +31,7 @@ def hat(vector: Tensor) -> Tensor:
 
 
 def exp_rotation(rotation: Tensor) -> Tensor:
-    """Rodrigues' formula, differentiable at zero too.
+    """Rodrigues' formula: exp(hat(rotation)), differentiable also at zero.
 
     Args:
         rotation: (..., 3) float, rotation vector in radians.
@@ -37,8 +41,8 @@ def exp_rotation(rotation: Tensor) -> Tensor:
     """
     square = (rotation * rotation).sum(-1)[..., None, None]
     small = square < 1e-8
-    # The Taylor series near zero: the closed form divides zero by zero there, and so would its
-    # gradient, which is why the unused branch sees a harmless angle.
+    # Taylor series near zero, where the closed form is 0 / 0. `where` differentiates both branches,
+    # so the closed form gets an angle of 1 there.
     safe = torch.where(small, torch.ones_like(square), square)
     angle = safe.sqrt()
     a = torch.where(small, 1 - square / 6, angle.sin() / angle)
@@ -49,7 +53,7 @@ def exp_rotation(rotation: Tensor) -> Tensor:
 
 
 def from_rotation_translation(rotation: Tensor, translation: Tensor) -> Tensor:
-    """[R t; 0 1] of block 105.
+    """Return [R t; 0 1] (block 105).
 
     Args:
         rotation: (..., 3, 3) float.
@@ -65,11 +69,11 @@ def from_rotation_translation(rotation: Tensor, translation: Tensor) -> Tensor:
 
 
 def from_vector(vector: Tensor) -> Tensor:
-    """A pose network's six numbers as a matrix.
+    """Convert a pose network's output to a matrix.
 
     Args:
-        vector: (..., 6) float, rotation vector in radians, then translation (not twisted by the
-            rotation: the last column is the last three numbers).
+        vector: (..., 6) float, rotation vector in radians, then translation (the last column of
+            the matrix).
 
     Returns:
         (..., 4, 4).
@@ -78,14 +82,14 @@ def from_vector(vector: Tensor) -> Tensor:
 
 
 def inverse(matrix: Tensor) -> Tensor:
-    """Inverse of rigid motions (..., 4, 4), by the transpose."""
+    """Invert rigid motions (..., 4, 4)."""
     rotation = matrix[..., :3, :3].transpose(-1, -2)
     translation = -(rotation @ matrix[..., :3, 3:])[..., 0]
     return from_rotation_translation(rotation, translation)
 
 
 def inverse_matrix(matrix: Matrix) -> Matrix:
-    """Inverse of one rigid motion, (4, 4) float64, by the transpose."""
+    """Invert a rigid motion (4, 4) float64."""
     result = np.eye(4)
     result[:3, :3] = matrix[:3, :3].T
     result[:3, 3] = -matrix[:3, :3].T @ matrix[:3, 3]
@@ -93,23 +97,23 @@ def inverse_matrix(matrix: Matrix) -> Matrix:
 
 
 def relative(world_from_first: Matrix, world_from_second: Matrix) -> Matrix:
-    """T_second_from_first of two (4, 4) camera-to-world poses."""
+    """Return T_second_from_first of two (4, 4) camera-to-world poses."""
     return inverse_matrix(world_from_second) @ world_from_first
 
 
 def rotation_angle(matrix: Matrix) -> float:
-    """Angle in radians of the rotation in a (3, 3) or (4, 4) matrix."""
+    """Return the angle, radians, of the rotation in a (3, 3) or (4, 4) matrix."""
     r = matrix[:3, :3]
-    # atan2 of sine and cosine: arccos alone loses small angles to rounding.
+    # atan2, since arccos of the cosine is inaccurate for small angles.
     sine = 0.5 * np.linalg.norm((r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]))
     return float(np.arctan2(sine, 0.5 * (np.trace(r) - 1)))
 
 
 def exp_twist(twist: NDArray[np.float64]) -> Matrix:
-    """The motion of a frame that turns and moves steadily, seen from where it was.
+    """Return the motion of a frame with constant angular and linear velocity, after unit time.
 
     Args:
-        twist: (6,) rotation vector in radians, then translation, both in the moving frame's axes.
+        twist: (6,) angular (radians) and linear velocity, both in the moving frame's axes.
 
     Returns:
         (4, 4) T_before_from_after.
@@ -122,32 +126,32 @@ def exp_twist(twist: NDArray[np.float64]) -> Matrix:
 
 
 def log_twist(T_before_from_after: Matrix) -> NDArray[np.float64]:
-    """The steady motion that leads there, (6,): inverse of `exp_twist` up to half a turn."""
+    """Return the twist (6,) of a motion: the inverse of `exp_twist` up to half a turn."""
     vector = rotation_vector(T_before_from_after)
     along = np.linalg.solve(_turned(vector)[1], T_before_from_after[:3, 3])
     return np.concatenate((vector, along))
 
 
 def rotation_vector(matrix: Matrix) -> NDArray[np.float64]:
-    """(3,) float64, axis times angle in radians, of a (3, 3) or (4, 4) matrix."""
+    """Return axis times angle, (3,) float64, radians, of a (3, 3) or (4, 4) matrix."""
     r = matrix[:3, :3]
     sines = np.array((r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1])) / 2
     sine = float(np.linalg.norm(sines))
     angle = rotation_angle(matrix)
     if sine > 1e-6:
         return sines * (angle / sine)
-    # Half a turn has no sine to tell the axis by; OpenCV takes it from the diagonal.
+    # Near half a turn the sine does not give the axis; OpenCV takes it from the diagonal.
     return sines if angle < 1 else np.asarray(cv2.Rodrigues(r)[0][:, 0], np.float64)
 
 
 def cross_matrix(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3, 3) float64: times b it gives a x b. `hat` for numpy."""
+    """Return A (3, 3) float64 with A b = a x b; the numpy form of `hat`."""
     x, y, z = vector
     return np.array(((0.0, -z, y), (z, 0.0, -x), (-y, x, 0.0)))
 
 
 def _turned(vector: NDArray[np.float64]) -> tuple[Matrix, Matrix]:
-    """exp(hat(v)), and its mean over the way there, which takes a twist's translation to t."""
+    """Return exp(hat(v)) and its mean over the motion, int_0^1 exp(s hat(v)) ds, both (3, 3)."""
     angle = float(np.linalg.norm(vector))
     k = cross_matrix(vector)
     if angle < 1e-6:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the camera's image to the network's and back: rectification and size."""
+"""Map the camera's image to the network's input and back: rectification and size."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from depth_recog.method.geometry.camera import Camera
 T = TypeVar("T", np.float32, np.uint8, np.int32)
 
 NEAREST, FARTHEST = 0.1, 80.0
-"""Range of the depth that the commands give, metres; the depth node's is a parameter."""
+"""Range of valid depth in the commands, metres; a parameter of the depth node."""
 
 LONGEST = 8
 STRIDE = 32
 """Widths and heights of the networks' inputs are multiples of this."""
 LEAST = 2 * STRIDE
-"""Of a smaller picture the networks' coarsest features are one pixel wide, and cannot be padded."""
+"""Smallest side: below it the networks' coarsest features are too small to be padded, pixels."""
 
 
 def network_size(camera: Camera, trained: tuple[int, int]) -> tuple[int, int]:
-    """The size at which a camera's images enter the network.
+    """Return the size to which a camera's images are resized for the network.
 
-    A wide frame is never squashed: the size has the image's aspect ratio as nearly as multiples of
-    `STRIDE` allow, and about as many pixels as the network was trained on.
+    It keeps the image's aspect ratio as closely as multiples of `STRIDE` allow, and has about as
+    many pixels as the images that the network was trained on.
 
     Args:
         camera: of the images.
@@ -40,7 +40,7 @@ def network_size(camera: Camera, trained: tuple[int, int]) -> tuple[int, int]:
         (width, height) in pixels.
 
     Raises:
-        CalibrationError: an image so long that nothing is left of its shorter side.
+        CalibrationError: one side is more than `LONGEST` times the other.
     """
     aspect = camera.width / camera.height
     if not 1 / LONGEST <= aspect <= LONGEST:
@@ -52,7 +52,7 @@ def network_size(camera: Camera, trained: tuple[int, int]) -> tuple[int, int]:
 
 
 def size_alike(width: int, height: int, trained: tuple[int, int]) -> tuple[int, int]:
-    """(width, height) of the shape of a picture and about the area of another; see above."""
+    """Return (width, height) with this aspect ratio and about the area of `trained`."""
     aspect = width / height
     area = trained[0] * trained[1]
     height = max(LEAST, round((area / aspect) ** 0.5 / STRIDE) * STRIDE)
@@ -62,12 +62,12 @@ def size_alike(width: int, height: int, trained: tuple[int, int]) -> tuple[int, 
 
 @dataclass(frozen=True)
 class Viewport:
-    """Maps between one camera's images and the network's input.
+    """The mapping between one camera's images and the network's input.
 
     Attributes:
-        camera: of the images that come in; may be distorted.
-        rectified: the same size without distortion: what depth and its camera_info belong to.
-        network: intrinsics of the network's input.
+        camera: of the input images; may be distorted.
+        rectified: of the same images without distortion; the depth output has these intrinsics.
+        network: of the network's input.
     """
 
     camera: Camera
@@ -83,14 +83,13 @@ class Viewport:
         rectified: Camera | None = None,
         rotation: NDArray[np.float64] | None = None,
     ) -> Viewport:
-        """Prepare for a camera.
+        """Prepare the mapping for a camera.
 
         Args:
             camera: of the images.
             size: (width, height) of the network's input, pixels.
-            rectified: the intrinsics after rectification (CameraInfo's P); the camera's own when
-                not given.
-            rotation: (3, 3) rectification rotation (CameraInfo's R); identity when not given.
+            rectified: intrinsics after rectification (CameraInfo's P); the camera's own if None.
+            rotation: (3, 3) rectification rotation (CameraInfo's R); identity if None.
         """
         target = rectified or camera.rectified()
         turned = rotation is not None and not np.allclose(rotation, np.eye(3))
@@ -100,10 +99,10 @@ class Viewport:
         return cls(camera, target, target.resized(*size), maps)
 
     def rectify(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The image without distortion, same size; the image itself where there is none.
+        """Remove the distortion; an undistorted image is returned as it is.
 
         Raises:
-            CalibrationError: the image has another size than the calibration.
+            CalibrationError: image and calibration differ in size.
         """
         height, width = image.shape[:2]
         if (width, height) != self.camera.size:
@@ -117,7 +116,7 @@ class Viewport:
         return np.asarray(cv2.remap(image, *self._maps, cv2.INTER_LINEAR), np.uint8)
 
     def shrink(self, rectified: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The network's input: (h, w, 3) uint8, averaged down so that nothing aliases."""
+        """Resize a rectified image for the network: (h, w, 3) uint8, averaged to avoid aliasing."""
         size = self.network.size
         if size == self.rectified.size:
             return rectified
@@ -126,14 +125,14 @@ class Viewport:
         return np.asarray(cv2.resize(rectified, size, interpolation=method), np.uint8)
 
     def enlarge_depth(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(h, w) float32 at network size to the rectified image's size, bilinear."""
+        """Resize (h, w) float32 from network size to the rectified image's size, bilinearly."""
         if depth.shape[::-1] == self.rectified.size:
             return depth
         size = self.rectified.size
         return np.asarray(cv2.resize(depth, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
     def enlarge_labels(self, labels: NDArray[T]) -> NDArray[T]:
-        """(h, w) ids or scores at network size to the rectified image's size, nearest."""
+        """Resize (h, w) ids or scores from network size to the rectified image's size, nearest."""
         if labels.shape[::-1] == self.rectified.size:
             return labels
         size = self.rectified.size
@@ -156,18 +155,17 @@ def _rectification(
 
 
 def rectify_nearest(values: NDArray[T], camera: Camera, fill: float) -> NDArray[T]:
-    """A map that belongs to a camera's image (sparse depth, labels) without distortion.
+    """Remove the distortion from sparse depth or labels of a camera's image.
 
-    Every pixel takes the nearest one's value: means of depths on both sides of an edge lie on
-    neither.
+    Nearest-neighbour sampling: an average of depths across an edge is the depth of neither side.
 
     Args:
         values: (H, W) float32 or uint8.
         camera: of the image.
-        fill: for pixels that the image does not show.
+        fill: value of pixels outside the image.
 
     Returns:
-        (H, W); the map itself where there is no distortion.
+        (H, W); the input itself if the camera has no distortion.
     """
     if not camera.distorted:
         return values
@@ -179,7 +177,7 @@ def rectify_nearest(values: NDArray[T], camera: Camera, fill: float) -> NDArray[
 
 @lru_cache(maxsize=2)
 def _exact_maps(camera: Camera) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
-    # The fixed-point maps of `Viewport` hold 32nds of a pixel: the nearest may be another one.
+    # Not the fixed-point maps of `Viewport`: rounded to 1/32 pixel they may select another pixel.
     return _rectification(camera, camera.rectified(), None, cv2.CV_32FC1)
 
 
@@ -189,14 +187,14 @@ def limit_depth(
     farthest: float,
     sky: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
-    """Mark what is out of range as REP 117 says.
+    """Mark depth that is out of range, after REP 117.
 
     Args:
         depth: (H, W) float32.
-        nearest: below this a depth is invalid (NaN).
-        farthest: beyond this it is +inf.
-        sky: (H, W) bool, pixels of the sky: +inf, unless they are nearer than half of `farthest`,
-            where the two networks contradict each other and an obstacle must not vanish.
+        nearest: smaller depths become NaN.
+        farthest: larger depths become +inf.
+        sky: (H, W) bool, pixels of the sky: +inf, unless they are nearer than half of `farthest`.
+            There the two networks disagree, and an obstacle must not be lost.
 
     Returns:
         (H, W) float32, a new array.

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Features found again from frame to frame, and which frames make a pair."""
+"""Features followed from frame to frame, and the choice of the frames that make a pair."""

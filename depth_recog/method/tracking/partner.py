@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Block 101: which earlier frame makes a pair with the newest one.
+"""Block 101: choose the earlier frame that makes a pair with the newest one.
 
-At 30 Hz neighbours carry too little parallax to tell motion from noise, so the partner is chosen
-by how far the static scene moved, within limits on time.
+At 30 Hz the parallax between neighbouring frames is too small compared with its noise. The partner
+is therefore chosen by how far the static scene moved in the image, within a limit on time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MOST_MOTION = 15 / 640
 
 
 class Stamped(Protocol):
-    """Anything with a time of exposure."""
+    """An object with a time of exposure."""
 
     @property
     def stamp_ns(self) -> int:
@@ -28,14 +28,13 @@ F = TypeVar("F", bound=Stamped)
 
 
 class PartnerBuffer(Generic[F]):
-    """The last frames, and the gap at which the newest one's partner lies.
+    """The last frames, and the number of frames between the newest one and its partner.
 
-    The gap follows the motion by one frame at a time: measuring it costs nothing, since the
-    correspondences of the chosen pair are needed anyway.
+    That number changes by at most one per frame, after the motion measured in the last pair.
 
     Args:
-        longest_gap_s: never pair frames further apart than this, in seconds.
-        capacity: how many frames are kept.
+        longest_gap_s: largest time between the frames of a pair, seconds.
+        capacity: number of frames to keep.
     """
 
     def __init__(self, longest_gap_s: float = 0.5, capacity: int = 16) -> None:
@@ -48,12 +47,12 @@ class PartnerBuffer(Generic[F]):
         return len(self._frames)
 
     def clear(self) -> None:
-        """Forget every frame: after a cut, a jump in time, or another camera."""
+        """Forget all frames, after a cut, a jump in time, or another camera."""
         self._frames.clear()
         self._gap = 1
 
     def broken_by(self, stamp_ns: int) -> str | None:
-        """Why a frame of this time cannot follow the newest one; None when it can."""
+        """Return why a frame with this time cannot follow the newest one; None if it can."""
         if not self._frames:
             return None
         step = stamp_ns - self._frames[-1].stamp_ns
@@ -64,7 +63,7 @@ class PartnerBuffer(Generic[F]):
         return None
 
     def partner(self, stamp_ns: int) -> F | None:
-        """The frame to pair with one taken at `stamp_ns`; None when none is near enough in time."""
+        """Return the frame to pair with one taken at `stamp_ns`; None if all are too old."""
         for gap in range(min(self._gap, len(self._frames)), 0, -1):
             candidate = self._frames[-gap]
             if stamp_ns - candidate.stamp_ns <= self._longest_ns:
@@ -74,15 +73,15 @@ class PartnerBuffer(Generic[F]):
 
     @property
     def newest(self) -> F | None:
-        """The last frame, or None."""
+        """The last frame; None before the first."""
         return self._frames[-1] if self._frames else None
 
     def renew(self, frame: F) -> None:
-        """Put a frame in the newest one's place: the same, with more known of it."""
+        """Replace the newest frame by the same one with tracks."""
         self._frames[-1] = frame
 
     def before(self, stamp_ns: int, seconds: float) -> F | None:
-        """The frame nearest to `seconds` before `stamp_ns`; None where there is none."""
+        """Return the frame closest to `seconds` before `stamp_ns`; None if there is none."""
         then = stamp_ns - round(seconds * 1e9)
         return min(self._frames, key=lambda frame: abs(frame.stamp_ns - then), default=None)
 
@@ -91,13 +90,13 @@ class PartnerBuffer(Generic[F]):
         self._frames.append(frame)
 
     def learn(self, motion: float) -> None:
-        """Adjust the gap.
+        """Adjust the gap to the motion that was measured.
 
         Args:
             motion: median static motion of the last pair, as a share of the image's width.
         """
-        # From the gap that was used, not the one that was wished for: a long rest must not wind it
-        # up beyond what the time limit allows.
+        # Starts from the gap that was used, which the time limit may have reduced: otherwise it
+        # would grow without bound while the camera is at rest.
         self._gap = self._used
         if motion > MOST_MOTION:
             self._gap = max(1, self._used - 1)
