@@ -86,7 +86,7 @@ class Trajectory:
         self._stamp_ns = self._seen_ns = 0
 
     def add(self, step: Step) -> Place:
-        """Return the place of the newest frame; every frame of the stream must be added in order."""
+        """Return the place of the newest frame; add every frame of the stream, in order."""
         now = step.frame.stamp_ns
         pair = step.pair
         if self._places and (now - self._stamp_ns) / 1e9 < -HORIZON_S:

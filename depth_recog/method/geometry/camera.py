@@ -81,7 +81,7 @@ class Camera:
 
     @classmethod
     def from_matrix(cls, matrix: NDArray[np.float64], width: int, height: int) -> Camera:
-        """Make a camera from a 3x3 intrinsic matrix, pixels; of a 3x4 matrix column 4 is ignored."""
+        """Make a camera from a 3x3 intrinsic matrix, or a 3x4 one without its last column."""
         k = np.asarray(matrix, dtype=np.float64)
         return cls(width, height, float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2]))
 
