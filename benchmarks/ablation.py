@@ -25,8 +25,9 @@ from common import parser_of, report
 
 from depth_recog.networks.own.depth import DepthNetwork
 from depth_recog.networks.weights import read_header, save_network
-from depth_recog.training import checkpoint
-from depth_recog.training.learner import Learner, start_network
+from depth_recog.training.depth.model import DepthModel
+from depth_recog.training.initial import initial_network
+from depth_recog.training.loop.run import load_checkpoint
 
 COMMAND = [sys.executable, "-m", "depth_recog.cli.main"]
 MOTIONS = ("moving", "parked", "background")
@@ -53,9 +54,9 @@ def trained(options: argparse.Namespace, gate: str, seed: int) -> Path:
     if (folder / "config.yaml").is_file():
         command = [*COMMAND, "train", "--out", str(folder), "--resume"]
     subprocess.run(command, check=True, stdout=sys.stderr)
-    start = start_network(options.start, "depth")
-    learner = Learner(cast(DepthNetwork, start.network), None)
-    learner.load_state_dict(checkpoint.load(folder / "checkpoints" / "last.pt")["average"])
+    start = initial_network(options.start, "depth")
+    learner = DepthModel(cast(DepthNetwork, start.network), None)
+    learner.load_state_dict(load_checkpoint(folder / "checkpoints" / "last.pt")["average"])
     size = read_header(folder / f"{folder.name}.safetensors").size
     save_network(learner.depth, weights, "depth", start.architecture, size, "metres")
     return weights

@@ -32,15 +32,16 @@ from depth_recog.method.loss.photometric import masked_mean
 from depth_recog.method.loss.smoothness import gradient_error
 from depth_recog.method.masking import CITYSCAPES, SKY
 from depth_recog.networks.own.depth import DepthNetwork
-from depth_recog.training.batches import Batch
-from depth_recog.training.config import Loss
-from depth_recog.training.contact import contact_error, contact_inverse
-from depth_recog.training.learner import SCALES, Learner, Prediction, start_network
-from depth_recog.training.objective import SCALE_WEIGHTS, objective
-from depth_recog.training.optimiser import make_optimizer, update_average
+from depth_recog.training.config import LossWeights
+from depth_recog.training.data.batches import TripletBatch
+from depth_recog.training.depth.contact import contact_error, contact_inverse
+from depth_recog.training.depth.model import SCALES, DepthModel, Prediction
+from depth_recog.training.depth.objective import SCALE_WEIGHTS, objective
+from depth_recog.training.initial import initial_network
+from depth_recog.training.loop.optimiser import make_optimiser, update_average
 
 
-def street(batch: int, width: int, height: int) -> Batch:
+def street(batch: int, width: int, height: int) -> TripletBatch:
     """A batch of smooth noise that moves: what the figures are computed on does not matter."""
     torch.manual_seed(0)
     coarse = torch.rand(batch, 3, height // 8, width // 8)
@@ -54,7 +55,7 @@ def street(batch: int, width: int, height: int) -> Batch:
     k = torch.tensor([[0.58 * width, 0, width / 2], [0, 0.58 * width, height / 2], [0, 0, 1]])
     motions = torch.eye(4).repeat(batch, 2, 1, 1)
     motions[:, 0, 2, 3], motions[:, 1, 2, 3] = 0.8, -0.8
-    return Batch(
+    return TripletBatch(
         (frames * 255).to(torch.uint8),
         masked,
         labels,
@@ -68,7 +69,7 @@ def street(batch: int, width: int, height: int) -> Batch:
     )
 
 
-def plain_loss(network: DepthNetwork, batch: Batch, weights: Loss) -> Tensor:
+def plain_loss(network: DepthNetwork, batch: TripletBatch, weights: LossWeights) -> Tensor:
     """Block 108 as it is written down: a loop over scales, a loop over neighbours."""
     images = batch.frames.float() / 255
     first, seconds = images[:, 0], [images[:, 1], images[:, 2]]
@@ -101,16 +102,16 @@ def plain_loss(network: DepthNetwork, batch: Batch, weights: Loss) -> Tensor:
     return total + weights.exact * exact + weights.contact * contact + weights.sky * sky
 
 
-def fast_loss(learner: Learner, batch: Batch, weights: Loss, half: bool) -> Tensor:
+def fast_loss(learner: DepthModel, batch: TripletBatch, weights: LossWeights, half: bool) -> Tensor:
     image = (batch.frames[:, 0].float() / 255).contiguous(memory_format=torch.channels_last)
     with torch.autocast(image.device.type, torch.bfloat16, half):
         predicted = Prediction(*learner(image, batch.intrinsics[:, 1, 1], None))
     return objective(batch, predicted, weights, lambda count: count)[0].total
 
 
-def stepper(learner: Learner, loss: Callable[[], Tensor]) -> Callable[[], None]:
+def stepper(learner: DepthModel, loss: Callable[[], Tensor]) -> Callable[[], None]:
     average = copy.deepcopy(learner)
-    optimizer = make_optimizer(learner.encoders(), learner.others(), 1e-9, 0.4)
+    optimizer = make_optimiser(learner, learner.encoder_parameters(), 1e-9, 0.4)
     for group in optimizer.param_groups:
         group["lr"] = 1e-9
 
@@ -124,7 +125,7 @@ def stepper(learner: Learner, loss: Callable[[], Tensor]) -> Callable[[], None]:
     return step
 
 
-def gradient(learner: Learner, loss: Callable[[], Tensor]) -> Tensor:
+def gradient(learner: DepthModel, loss: Callable[[], Tensor]) -> Tensor:
     learner.zero_grad(set_to_none=True)
     loss().backward()
     return torch.cat([p.grad.flatten() for p in learner.parameters() if p.grad is not None])
@@ -140,16 +141,16 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    batch, weights = street(options.batch, *options.size).to(options.device), Loss(scale=0)
+    batch, weights = street(options.batch, *options.size).to(options.device), LossWeights(scale=0)
 
-    def learner(layout: torch.memory_format) -> Learner:
+    def learner(layout: torch.memory_format) -> DepthModel:
         torch.manual_seed(0)  # the decoder of a blank start is drawn
-        network = start_network(options.start, "depth").network
-        return Learner(network, None).to(device=options.device, memory_format=layout)
+        network = initial_network(options.start, "depth").network
+        return DepthModel(network, None).to(device=options.device, memory_format=layout)
 
     plain = learner(torch.contiguous_format)
     fast, half = learner(torch.channels_last), learner(torch.channels_last)
-    losses: dict[str, tuple[Learner, Callable[[], Tensor]]] = {
+    losses: dict[str, tuple[DepthModel, Callable[[], Tensor]]] = {
         "plain": (plain, lambda: plain_loss(plain.depth, batch, weights)),
         "float32": (fast, lambda: fast_loss(fast, batch, weights, half=False)),
         "bfloat16": (half, lambda: fast_loss(half, batch, weights, half=True)),

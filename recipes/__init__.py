@@ -1,2 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the shipped mask and pose weights were made."""
+"""How mask and pose weights are trained, with the data and the loop of `depth_recog.training`.
+
+masks.py            trains a segmentation network on pseudo-labels
+pose.py             trains a pose network on recorded motion
+start.py            their command line, and the start of a run
+soft_teacher.py     the pseudo-label network, without quantisation: class probabilities
+teacher.py          the same network as published (TFLite): labels
+teacher_weights.py  its weights, read from the TFLite file
+temperature.py      temperature scaling, and the calibration error of probabilities
+
+The shipped masks-street and pose-street were made with the scripts of commit a1574f7; see their
+cards. Depth is trained by `depth-recog train`.
+"""

@@ -1,82 +1,217 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains the segmentation network of block 103: the teacher's own, taught to see small frames.
+"""Trains the segmentation network of block 103 on small frames.
 
-It begins with the teacher's weights and learns the probabilities that the teacher gives to the same
-frames at full size (`prepare --teach soft`), and a recording's own labels where it has any. Run as
-`python -m recipes.masks --help`.
+It begins with the weights of the pseudo-label network (teacher) and learns the class probabilities
+that this network gives for the same frames at full size, or the recorded labels where a source has
+them. At the end a temperature is fitted on the held-out frames and stored with the weights.
+
+    python -m recipes.masks SOURCE[@A:B]... --validate SOURCE@A:B --teacher MODEL.tflite --out DIR
 """
 
 from __future__ import annotations
 
-import argparse
-import copy
-import json
-import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from depth_recog.evaluation.masks import CLASSES, Agreement, confusion
+from depth_recog.method.geometry.viewport import STRIDE, Viewport
 from depth_recog.networks.own.deeplab import RefinedDeepLab
-from depth_recog.training import checkpoint
-from depth_recog.training.optimiser import make_optimizer, set_rate, update_average
-from depth_recog.training.views import View, jitter, to_tensor
-from recipes.clip import CHOICE_HELP, Clip, draw_weights, read_choice
+from depth_recog.training.data.augmentation import Augmentation, coloured, draw_colours
+from depth_recog.training.data.cache import Annotator, SourceFrames
+from depth_recog.training.data.prepared import PreparedFrames
+from depth_recog.training.data.selection import prepare_with_progress
+from depth_recog.training.initial import InitialNetwork
+from depth_recog.training.loop.batches import StepDataset, TensorBatch
+from depth_recog.training.loop.run import TrainingRun, origin
+from depth_recog.training.loop.trainer import Mean, Trainer, ValidationResult
+from depth_recog.training.result import TrainedNetwork, export, facts_of_run
+from recipes.soft_teacher import SoftTeacher
+from recipes.start import make_parser, start
+from recipes.teacher import Teacher
 from recipes.teacher_weights import load_teacher
+from recipes.temperature import CalibrationTally, fit_temperature
 
 SIZES = ((640, 192), (416, 128))
-"""Width and height in pixels of what is trained on: the sizes that are in use."""
+"""(width, height) in pixels of the training images, in turn: the sizes that are in use."""
 
-SMALL = 0.4
-"""Share of the steps at the smaller size; they have twice as many samples."""
+DEFAULTS: dict[str, Any] = {
+    "steps": 500,
+    "batch": 4,
+    "rate": 3e-4,
+    "encoder_rate": 0.1,
+    "average": 0.99,
+    "augment": {"zoom": 1.8, "colour": 0.4},
+    "validation": {"every": 100, "frames": 20},
+}
 
-LARGEST_ZOOM = 1.8
-COLOURS = 0.4
-AVERAGE = 0.99
-WEIGHTS = (0.4, 3)
+CLASS_WEIGHTS = (0.4, 3)
 """Least and largest weight of a class."""
-LONGEST_GRADIENT = 1.0
+
+EVERY = 61
+"""One pixel in so many is used to fit the temperature; prime, so that no column is preferred."""
 
 
-def class_weights(clips: list[Clip]) -> Tensor:
-    """(19,) weights: rare classes count more, by the fourth root of their rarity."""
-    shares = [
-        np.mean([wanted(clip, i).mean((0, 1)) for i in range(0, len(clip), 4)], 0) for clip in clips
-    ]
+class SoftLabels:
+    """Annotates training frames with class probabilities, at half the size of the images."""
+
+    def __init__(self, teacher: Path) -> None:
+        self._teacher = SoftTeacher(teacher)
+        self.identity = ("class probabilities", teacher.name)
+
+    def annotate(
+        self, image: NDArray[np.uint8], view: Viewport, labels: NDArray[np.uint8] | None
+    ) -> dict[str, NDArray[Any]]:
+        """See `Annotator`. Recorded labels get the probability 1, unlabelled pixels none."""
+        width, height = view.network.size
+        half = (width // 2, height // 2)
+        if labels is None:
+            probabilities = self._teacher.probabilities(image, *half)
+            labels = probabilities.argmax(2).astype(np.uint8)
+        else:
+            small = cv2.resize(labels, half, interpolation=cv2.INTER_NEAREST_EXACT)
+            probabilities = (small[..., None] == np.arange(CLASSES)) * np.uint8(255)
+        return {"labels": resized_labels(labels, (width, height)), "probabilities": probabilities}
+
+
+class VotedLabels:
+    """Annotates held-out frames with the teacher's vote over several passes."""
+
+    def __init__(self, teacher: Path) -> None:
+        self._teacher = Teacher(teacher)
+        self.identity = ("votes", teacher.name)
+
+    def annotate(
+        self, image: NDArray[np.uint8], view: Viewport, labels: NDArray[np.uint8] | None
+    ) -> dict[str, NDArray[Any]]:
+        """See `Annotator`."""
+        found = self._teacher.vote(image).labels if labels is None else labels
+        return {"labels": resized_labels(found, view.network.size)}
+
+
+def resized_labels(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(H, W) uint8 at (width, height)."""
+    return np.asarray(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
+
+
+@dataclass
+class MaskBatch(TensorBatch):
+    """Images with class probabilities.
+
+    Attributes:
+        images: (B, 3, H, W) uint8.
+        probabilities: (B, 19, H, W) uint8, in 255ths.
+        colours: (B, 4) float32, factors for `coloured`.
+    """
+
+    images: Tensor
+    probabilities: Tensor
+    colours: Tensor
+
+
+class MaskDataset(StepDataset[MaskBatch]):
+    """Reads augmented frames; the size alternates from step to step.
+
+    Args:
+        recordings: annotated with `SoftLabels`.
+        seed: of the order and of the augmentation.
+        zoom: largest zoom.
+        colour: largest change of colours.
+    """
+
+    def __init__(
+        self, recordings: list[PreparedFrames], seed: int, zoom: float, colour: float
+    ) -> None:
+        super().__init__([len(frames) for frames in recordings], seed)
+        self._recordings, self._zoom, self._colour = recordings, zoom, colour
+
+    def read(self, step: int, index: int, rng: np.random.Generator) -> MaskBatch:
+        """See `StepDataset`."""
+        which, number = self.index[index]
+        frames = self._recordings[which]
+        assert frames.probabilities is not None
+        augmentation = Augmentation.draw(rng, SIZES[step % len(SIZES)], self._zoom)
+        image = augmentation.apply(np.asarray(frames.images[number]), cv2.INTER_AREA)
+        wanted = augmentation.apply(np.asarray(frames.probabilities[number]), cv2.INTER_LINEAR)
+        images, targets = (torch.from_numpy(a.transpose(2, 0, 1)) for a in (image, wanted))
+        return MaskBatch(images, targets, draw_colours(rng, 1, self._colour)[0])
+
+
+class MaskTask:
+    """Trains a segmentation network.
+
+    Args:
+        model: with the teacher's weights.
+        class_weights: (19,) float.
+        held_out: annotated with `VotedLabels`.
+        most: validate on at most so many frames of each recording, evenly spaced.
+    """
+
+    def __init__(
+        self,
+        model: RefinedDeepLab,
+        class_weights: Tensor,
+        held_out: list[PreparedFrames],
+        most: int,
+    ) -> None:
+        self.model = model
+        self._class_weights, self._held_out, self._most = class_weights, held_out, most
+
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """The parameters that the teacher has too."""
+        return [*self.model.encoder.parameters(), *self.model.head.parameters()]
+
+    def losses(self, network: nn.Module, batch: MaskBatch, mean: Mean) -> dict[str, Tensor]:
+        """See `TrainingTask`."""
+        images = coloured(batch.images.float() / 255, batch.colours)
+        scores = network(images.contiguous(memory_format=torch.channels_last))
+        wanted = batch.probabilities.float() / 255
+        return {"total": soft_cross_entropy(scores, wanted, self._class_weights.to(scores.device))}
+
+    @torch.inference_mode()
+    def validate(self, model: nn.Module, device: torch.device) -> ValidationResult:
+        """Intersection over union with the vote, at both sizes."""
+        figures: dict[str, float] = {}
+        for size in SIZES:
+            table = np.zeros((CLASSES, CLASSES), np.int64)
+            for image, labels in self.held_out_frames(size):
+                found = model(image.to(device)).argmax(1)[0].cpu().numpy().astype(np.uint8)
+                table += confusion(labels, found)
+            agreement = Agreement.of(table)
+            values = {"iou": agreement.mean, "accuracy": agreement.accuracy, **agreement.by_group}
+            figures |= {f"{name}_{size[0]}": value for name, value in values.items()}
+        figures["error"] = 1 - float(np.mean([figures[f"iou_{width}"] for width, _ in SIZES]))
+        return ValidationResult(figures, "error")
+
+    def picture(self, model: nn.Module, device: torch.device) -> None:
+        """None: there is no picture for masks."""
+
+    def held_out_frames(self, size: tuple[int, int]) -> list[tuple[Tensor, NDArray[np.uint8]]]:
+        """Images (1, 3, H, W) float, 0..1, and labels (H, W) at a size."""
+        chosen = []
+        for frames in self._held_out:
+            for i in np.linspace(0, len(frames) - 1, min(len(frames), self._most)).astype(int):
+                image = cv2.resize(np.asarray(frames.images[i]), size, interpolation=cv2.INTER_AREA)
+                tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+                chosen.append((tensor, resized_labels(np.asarray(frames.labels[i]), size)))
+        return chosen
+
+
+def weights_of_classes(recordings: list[PreparedFrames]) -> Tensor:
+    """(19,) weights: the fourth root of a class's rarity, within `CLASS_WEIGHTS`."""
+    shares = []
+    for frames in recordings:
+        assert frames.probabilities is not None
+        shares.append(np.mean([p.mean((0, 1)) for p in frames.probabilities[::4]], 0))
     frequency = np.sum(shares, 0) / np.sum(shares)
     rarity = np.median(frequency[frequency > 0]) / np.maximum(frequency, 1e-6)
-    return torch.from_numpy(np.clip(rarity**0.25, *WEIGHTS)).float()
-
-
-def wanted(clip: Clip, index: int) -> NDArray[np.uint8]:
-    """(h, w, 19) uint8, what is to be learnt of a frame: probabilities in 255ths.
-
-    Where a recording has labels of its own and no teacher was asked, they are certain; nothing is
-    wanted of an unlabelled pixel.
-    """
-    if clip.probabilities is not None:
-        return np.asarray(clip.probabilities[index], np.uint8)
-    certain = clip.labels[index][..., None] == np.arange(CLASSES)
-    return np.asarray(certain * np.uint8(255), np.uint8)
-
-
-def make_batch(
-    rng: np.random.Generator,
-    clips: list[Clip],
-    samples: list[tuple[int, int]],
-    size: tuple[int, int],
-) -> tuple[Tensor, Tensor]:
-    """(B, 3, H, W) images, 0..1, and (B, 19, H, W) probabilities of random views."""
-    images, targets = [], []
-    for c, i in samples:
-        view = View.draw(rng, size, LARGEST_ZOOM)
-        images.append(to_tensor(view.frame(clips[c].images[i], cv2.INTER_AREA)))
-        targets.append(to_tensor(view.frame(wanted(clips[c], i), cv2.INTER_LINEAR)))
-    return torch.stack(images), torch.stack(targets)
+    return torch.from_numpy(np.clip(rarity**0.25, *CLASS_WEIGHTS)).float()
 
 
 def soft_cross_entropy(scores: Tensor, probabilities: Tensor, weights: Tensor) -> Tensor:
@@ -86,91 +221,84 @@ def soft_cross_entropy(scores: Tensor, probabilities: Tensor, weights: Tensor) -
 
 
 @torch.inference_mode()
-def agreement(
-    network: RefinedDeepLab, clip: Clip, frames: range, size: tuple[int, int]
-) -> dict[str, float]:
-    """Intersections over unions with a clip's labels at a size."""
-    table = np.zeros((CLASSES, CLASSES), np.int64)
-    for i in frames:
-        image = np.asarray(cv2.resize(clip.images[i], size, interpolation=cv2.INTER_AREA), np.uint8)
-        truth = cv2.resize(clip.labels[i], size, interpolation=cv2.INTER_NEAREST_EXACT)
-        answer = network(to_tensor(image)[None]).argmax(1)[0].numpy().astype(np.uint8)
-        table += confusion(np.asarray(truth, np.uint8), answer)
-    found = Agreement.of(table)
-    figures = {"mean": found.mean, "accuracy": found.accuracy, **found.by_group}
-    return {name: round(value, 4) for name, value in figures.items()}
-
-
-def report(average: RefinedDeepLab, choices: list[str]) -> dict[str, dict[str, float]]:
-    """Agreement on every third frame of held-out ones, at each of the sizes."""
-    figures = {}
-    for text in choices:
-        path, first, last = text.split(":")
-        clip, frames = Clip.load(Path(path)), range(int(first), int(last), 3)
-        for size in SIZES:
-            name = f"{Path(path).stem}, frames {first} to {int(last) - 1}, {size[0]}x{size[1]}"
-            figures[name] = agreement(average, clip, frames, size)
+def fit(network: RefinedDeepLab, task: MaskTask) -> dict[str, float]:
+    """Fit the temperature on pixels of the held-out frames; with the calibration errors."""
+    scores, labels = [], []
+    for size in SIZES:
+        for image, truth in task.held_out_frames(size):
+            known = torch.from_numpy(truth).long().flatten()[::EVERY]
+            answer = network(image)[0].flatten(1).T[::EVERY]
+            scores.append(answer[known < CLASSES])
+            labels.append(known[known < CLASSES])
+    all_scores, all_labels = torch.cat(scores), torch.cat(labels)
+    temperature = round(fit_temperature(all_scores, all_labels), 3)
+    figures = {"temperature": temperature}
+    for name, divisor in (("before", 1.0), ("after", temperature)):
+        confidence, answer = (all_scores / divisor).softmax(1).max(1)
+        tally = CalibrationTally()
+        tally.add(confidence.numpy(), (answer == all_labels).numpy())
+        figures[f"calibration_error_{name}"] = round(tally.error, 4)
     return figures
 
 
-def main() -> None:
-    """Train, and keep the running average of the weights."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("clips", nargs="+", metavar="FILE[:first:last][:xSHARE]", help=CHOICE_HELP)
-    parser.add_argument("--teacher", type=Path, required=True, help="TFLite segmentation model")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint, .pt")
-    parser.add_argument("--resume", type=Path, help="start from this checkpoint's weights")
-    parser.add_argument("--validate", nargs="*", default=[], metavar="FILE:first:last")
-    parser.add_argument("--steps", type=int, default=320)
-    parser.add_argument("--batch", type=int, default=3, help="at the larger size")
-    parser.add_argument("--rate", type=float, default=3e-4)
-    parser.add_argument("--encoder-share", type=float, default=0.2, help="its part of the rate")
-    parser.add_argument("--enlargement", type=float, default=1.5, help="of frames, in halves")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
-    rng = np.random.default_rng(options.seed)
-    choices = [read_choice(text) for text in options.clips]
-    clips = [choice.clip for choice in choices]
-    samples = [(c, i) for c, clip in enumerate(clips) for i in range(len(clip))]
-    shares = draw_weights(choices, [c for c, _ in samples])
-    weights = class_weights(clips)
+def annotated(
+    run: TrainingRun, chosen: list[SourceFrames], annotator: Annotator
+) -> list[PreparedFrames]:
+    """Frames near their own size, in multiples of `STRIDE`, annotated."""
+    cache = Path(run.config.cache).expanduser() if run.config.cache else run.folder.data
+    prepared = []
+    for one in chosen:
+        camera = one.recording[one.frames.start].camera
+        width, height = (max(1, round(side / STRIDE)) * STRIDE for side in camera.size)
+        size = (width, height)
+        prepared.append(prepare_with_progress(one, size, annotator, cache, run.control.stop))
+    return prepared
 
+
+def main(arguments: list[str] | None = None) -> Path:
+    """Train, fit the temperature and export; the path of the weights."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--teacher", type=Path, required=True, help="TFLite segmentation model")
+    parser.add_argument(
+        "--enlargement", type=float, default=1.5, help="of frames in training, in halves"
+    )
+    parser.add_argument(
+        "--use-enlargement", type=float, default=2.0, help="of frames when the weights are used"
+    )
+    options = parser.parse_args(arguments)
+    run, split = start(options, DEFAULTS)
+    config = run.config
     network = RefinedDeepLab(enlargement=options.enlargement)
     load_teacher(network, options.teacher)
-    if options.resume:
-        network.load_state_dict(checkpoint.load(options.resume)["network"])
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = copy.deepcopy(network)
-    known = [*network.encoder.parameters(), *network.head.parameters()]
-    new = [p for p in network.parameters() if all(p is not k for k in known)]
-    optimizer = make_optimizer(known, new, options.rate, options.encoder_share)
-    start, running = time.time(), 0.0
-    for step in range(1, options.steps + 1):
-        set_rate(optimizer, options.rate, step - 1, options.steps)
-        small = rng.random() < SMALL
-        count = min(len(samples), options.batch * (2 if small else 1))
-        chosen = rng.choice(len(samples), count, replace=False, p=shares)
-        images, targets = make_batch(rng, clips, [samples[i] for i in chosen], SIZES[small])
-        inputs = jitter(rng, images, COLOURS).contiguous(memory_format=torch.channels_last)
-        loss = soft_cross_entropy(network(inputs), targets, weights)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), LONGEST_GRADIENT)
-        optimizer.step()
-        update_average(average, network, min(AVERAGE, step / (step + 20)))
-        running += (loss.item() - running) / min(step, 50)
-        if step % 25 == 0:
-            seconds = (time.time() - start) / step
-            print(f"step {step} loss {running:.4f} {seconds:.2f} s/step", flush=True)
-        if step % 100 == 0 or step == options.steps:
-            figures = report(average, options.validate)
-            print(step, json.dumps(figures), flush=True)
-            state = {"network": average.state_dict(), "step": step, "report": figures}
-            design = {"design": "refined_deeplab", "enlargement": options.enlargement}
-            checkpoint.save({**state, "architecture": design}, options.out)
+    recordings = annotated(run, split.training, SoftLabels(options.teacher))
+    held_out = annotated(run, split.validation, VotedLabels(options.teacher))
+    run.folder.write_manifest([file for frames in recordings for file in frames.files])
+    weights = weights_of_classes(recordings)
+    task = MaskTask(network, weights, held_out, config.validation.frames)
+    augment = config.augment
+    dataset = MaskDataset(recordings, config.seed, augment.zoom, augment.colour)
+    trainer = Trainer(run, task, dataset)
+    why = trainer.run()
+    trainer.load_best()
+    result = RefinedDeepLab(enlargement=options.use_enlargement).eval()
+    result.load_state_dict(trainer.average.state_dict())
+    temperature = fit(result, task)
+    architecture = {
+        "design": "refined_deeplab",
+        "enlargement": options.use_enlargement,
+        "temperature": temperature["temperature"],
+    }
+    initial = InitialNetwork(result, SIZES[0], False, architecture, options.teacher.name)
+    facts = {
+        "origin": f"started from {options.teacher.name}, dequantised; it made the pseudo-labels",
+        "data": {"train": list(config.sources), "validation": list(config.validate_on)},
+        **facts_of_run(config, origin("python -m recipes.masks"), trainer.progress, why),
+        "temperature_scaling": temperature,
+    }
+    trained = TrainedNetwork("masks", result, initial, SIZES[0], None)
+    path = export(run.folder, config, trained, facts)
+    print(path)
+    return path
 
 
 if __name__ == "__main__":

@@ -1,142 +1,143 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains the pose network of blocks 104 and 105 on recorded ego-motion, on masked images too.
+"""Trains the pose network of blocks 104 and 105 on recorded ego-motion.
 
-Run as `python -m recipes.pose --help`.
+In half of the pairs the dynamic pixels are masked, since the network is used on masked images too.
+
+    python -m recipes.pose SOURCE[@A:B]... --validate SOURCE[@A:B] --start IMAGENET.pth --out DIR
 """
 
 from __future__ import annotations
 
-import argparse
-import copy
-import json
-import time
 from pathlib import Path
+from typing import Any, cast
 
-import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from depth_recog.method.geometry.se3 import from_vector, rotation_angle
-from depth_recog.method.masking import masked_image
-from depth_recog.networks.own.pose import PoseNetwork
-from depth_recog.training import checkpoint
-from depth_recog.training.optimiser import update_average
-from depth_recog.training.views import View, jitter, to_tensor
-from recipes.clip import CHOICE_HELP, MOVABLE, SIZE, Clip, draw_weights, read_choice
+from depth_recog.method.geometry.se3 import (
+    from_vector,
+    inverse_matrix,
+    rotation_angle,
+    rotation_vector,
+)
+from depth_recog.networks.own.pose import UNIT, PoseNetwork
+from depth_recog.training.data.augmentation import coloured
+from depth_recog.training.data.batches import TripletBatch, TripletDataset
+from depth_recog.training.data.prepared import PreparedFrames
+from depth_recog.training.initial import initial_network
+from depth_recog.training.loop.run import origin
+from depth_recog.training.loop.trainer import Mean, Trainer, ValidationResult
+from depth_recog.training.result import DepthUnit, TrainedNetwork, export, facts_of_run
+from depth_recog.training.train import read_data_of_run
+from recipes.start import make_parser, start
 
-REACH = 3
-AVERAGE = 0.99
-# An error of 1 degree weighs as much as one of a metre: errors in the network's own units.
-ROTATION_WEIGHT = 50.0
+DEFAULTS: dict[str, Any] = {
+    "steps": 1200,
+    "batch": 12,
+    "rate": 5e-4,
+    "encoder_rate": 1.0,
+    "average": 0.99,
+    "gate": "all",
+    "motion": "recorded",
+    "augment": {"zoom": 1.0},  # with zoom, the network could not know the focal length
+    "validation": {"every": 300},
+}
 
-
-def rotation_vector(matrix: np.ndarray) -> np.ndarray:
-    """(3,) rotation vector in radians of a (4, 4) motion."""
-    return np.asarray(cv2.Rodrigues(matrix[:3, :3])[0][:, 0], np.float64)
-
-
-def make_batch(
-    rng: np.random.Generator, clips: list[Clip], samples: list[tuple[int, int]]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Frames of random gaps, half of them masked; (B, 3, H, W) twice and (B, 6)."""
-    firsts: list[Tensor] = []
-    seconds: list[Tensor] = []
-    motions = []
-    for c, i in samples:
-        clip = clips[c]
-        # Always forward in time, as the network is used: with both directions mixed it learnt
-        # nothing within a thousand steps, since the frames enter its first layer alike.
-        j = min(i + int(rng.integers(1, REACH + 1)), len(clip) - 1)
-        # No zoom: the network has no other way to know the focal length.
-        view = View(*SIZE, 1.0, 0, 0, bool(rng.random() < 0.5))
-        masked = rng.random() < 0.5
-        for index, frames in ((i, firsts), (j, seconds)):
-            image = clip.images[index]
-            if masked:
-                image = masked_image(image, np.isin(clip.labels[index], MOVABLE))
-            frames.append(to_tensor(view.frame(image, cv2.INTER_AREA)))
-        motion = view.motion(clip.motion(i, j))
-        motions.append(np.concatenate((rotation_vector(motion), motion[:3, 3])))
-    target = torch.from_numpy(np.stack(motions)).float()
-    return torch.stack(firsts), torch.stack(seconds), target
+MASKED = 0.5
+"""Share of the pairs whose dynamic pixels are masked."""
 
 
-@torch.no_grad()
-def errors(network: PoseNetwork, clip: Clip, frames: range) -> dict[str, float]:
-    """Median rotation error in degrees and translation error in percent, neighbours only."""
-    network.eval()
-    turns, shares = [], []
-    for i in frames:
-        pair = (to_tensor(clip.images[i])[None], to_tensor(clip.images[i + 1])[None])
-        found = from_vector(network(*pair)[0].double()).numpy()
-        truth = clip.motion(i, i + 1)
-        turns.append(np.degrees(rotation_angle(found @ np.linalg.inv(truth))))
-        shares.append(np.linalg.norm(found[:3, 3] - truth[:3, 3]) / np.linalg.norm(truth[:3, 3]))
-    network.train()
-    return {
-        "rotation_degrees": float(np.median(turns)),
-        "translation_percent": 100 * float(np.median(shares)),
+class PoseTask:
+    """Trains a pose network.
+
+    Args:
+        model: before any step.
+        held_out: held-out frames with poses.
+    """
+
+    def __init__(self, model: PoseNetwork, held_out: list[PreparedFrames]) -> None:
+        self.model = model
+        self._held_out = held_out
+
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """See `TrainingTask`."""
+        return list(self.model.encoder.parameters())
+
+    def losses(self, network: nn.Module, batch: TripletBatch, mean: Mean) -> dict[str, Tensor]:
+        """The absolute error of the six numbers, each in the network's own unit.
+
+        The pairs are in the order of time, as at inference.
+        """
+        size = len(batch.frames)
+        images = batch.frames.flatten(0, 1).float() / 255
+        images = coloured(images, batch.colours.repeat_interleave(3, 0))
+        this, before, after = images.view_as(batch.frames).unbind(1)
+        hidden = torch.rand(2 * size, 1, 1, 1, device=this.device) < MASKED
+        masked = batch.masked  # (B, neighbour, in the frame or in the neighbour, H, W)
+        first = torch.cat((before, this)) * ~(
+            hidden & torch.cat((masked[:, 0, 1], masked[:, 1, 0]))[:, None]
+        )
+        second = torch.cat((this, after)) * ~(
+            hidden & torch.cat((masked[:, 0, 0], masked[:, 1, 1]))[:, None]
+        )
+        motions = batch.motions.double().cpu().numpy()
+        forward = [*(inverse_matrix(m) for m in motions[:, 0]), *motions[:, 1]]
+        target = torch.tensor(
+            np.stack([np.append(rotation_vector(m), m[:3, 3]) for m in forward]),
+            dtype=torch.float32,
+            device=this.device,
+        )
+        error = (network(first, second) - target).abs() / torch.tensor(UNIT, device=this.device)
+        return {"total": error.sum(1).mean()}
+
+    @torch.inference_mode()
+    def validate(self, model: nn.Module, device: torch.device) -> ValidationResult:
+        """Median errors of the motion between successive held-out frames."""
+        rotations, translations = [], []
+        for frames in self._held_out:
+            images = torch.from_numpy(np.array(frames.images)).permute(0, 3, 1, 2)
+            for i in range(len(frames) - 1):
+                first, second = (images[k : k + 1].to(device).float() / 255 for k in (i, i + 1))
+                found = from_vector(model(first, second)[0].double()).cpu().numpy()
+                truth = frames.motion(i, i + 1)
+                rotations.append(np.degrees(rotation_angle(found @ inverse_matrix(truth))))
+                length = np.linalg.norm(truth[:3, 3])
+                translations.append(np.linalg.norm(found[:3, 3] - truth[:3, 3]) / length)
+        figures = {
+            "rotation_degrees": float(np.median(rotations)),
+            "translation_percent": 100 * float(np.median(translations)),
+        }
+        return ValidationResult(figures, "translation_percent")
+
+    def picture(self, model: nn.Module, device: torch.device) -> None:
+        """None: there is no picture for poses."""
+
+
+def main(arguments: list[str] | None = None) -> Path:
+    """Train and export; the path of the weights."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--start", default="pose-street", help="ImageNet's .pth, or pose weights")
+    options = parser.parse_args(arguments)
+    run, split = start(options, DEFAULTS)
+    initial = initial_network(options.start, "pose")
+    data = read_data_of_run(run, split, initial_network(run.config.start.depth, "depth"))
+    run.folder.write_manifest(data.files)
+    task = PoseTask(cast(PoseNetwork, initial.network), data.held_out)
+    trainer = Trainer(run, task, TripletDataset(data.recordings, run.config, False))
+    why = trainer.run()
+    trainer.load_best()
+    facts = {
+        "origin": f"started from {initial.name}",
+        "data": {"train": data.counts, "validation": [f.source for f in data.held_out]},
+        **facts_of_run(run.config, origin("python -m recipes.pose"), trainer.progress, why),
     }
-
-
-def main() -> None:
-    """Train, and keep the running average of the weights."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("clips", nargs="+", metavar="FILE[:first:last][:xSHARE]", help=CHOICE_HELP)
-    parser.add_argument("--encoder-weights", type=Path, required=True, help="ImageNet, .pth")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint, .pt")
-    parser.add_argument("--validate", nargs="*", default=[], metavar="FILE:first:last")
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--batch", type=int, default=12)
-    parser.add_argument("--rate", type=float, default=5e-4)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
-    rng = np.random.default_rng(options.seed)
-    choices = [read_choice(text) for text in options.clips]
-    clips = [choice.clip for choice in choices]
-    samples = [(c, i) for c, clip in enumerate(clips) for i in range(len(clip))]
-    weights = draw_weights(choices, [c for c, _ in samples])
-
-    network = PoseNetwork()
-    network.load_imagenet(torch.load(options.encoder_weights, weights_only=True))
-    average = copy.deepcopy(network)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, options.rate, options.steps, pct_start=0.1
-    )
-    scale = torch.tensor([ROTATION_WEIGHT] * 3 + [1.0] * 3)
-    start, running = time.time(), 0.0
-    network.train()
-    for step in range(1, options.steps + 1):
-        chosen = rng.choice(len(samples), options.batch, replace=False, p=weights)
-        before, after, target = make_batch(rng, clips, [samples[i] for i in chosen])
-        both = jitter(rng, torch.cat((before, after)), 0.2)
-        predicted = network(both[: len(before)], both[len(before) :])
-        loss = ((predicted - target).abs() * scale).sum(1).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        schedule.step()
-        update_average(average, network, AVERAGE)
-        running += (loss.item() - running) / min(step, 50)
-        if step % 50 == 0:
-            seconds = (time.time() - start) / step
-            print(f"step {step} loss {running:.4f} {seconds:.2f} s/step", flush=True)
-        if step % 300 == 0 or step == options.steps:
-            report = {}
-            for text in options.validate:
-                path, a, b = text.split(":")
-                report[f"{Path(path).stem}, frames {a} to {int(b) - 1}"] = errors(
-                    average, Clip.load(Path(path)), range(int(a), int(b) - 1)
-                )
-            print(step, json.dumps(report), flush=True)
-            state = {"network": average.state_dict(), "step": step, "report": report}
-            checkpoint.save(state, options.out)
+    unit = DepthUnit("metres", "by the recorded motion of the camera")
+    size = data.recordings[0].frames.size
+    trained = TrainedNetwork("pose", trainer.average, initial, size, unit)
+    path = export(run.folder, run.config, trained, facts)
+    print(path)
+    return path
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The teacher's probabilities: its network without quantisation, on whole frames, averaged.
+"""Class probabilities of the teacher: its network without quantisation, averaged over passes.
 
-Labels hide how sure the teacher was: on a small frame a van is a car to 40 %, a truck to 35 %, and
-which of them is named changes from frame to frame. Probabilities do not flicker so.
+Labels do not tell how certain the teacher is: on a small frame a van is a car with probability 0.40
+and a truck with 0.35, and its label changes from frame to frame. Probabilities change much less.
 """
 
 from __future__ import annotations
@@ -16,22 +16,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from depth_recog.networks.own.deeplab import RefinedDeepLab
-from depth_recog.training.views import to_tensor
 from recipes.teacher import with_gamma
 from recipes.teacher_weights import load_teacher
 
 HEIGHTS = (384, 512)
-"""Rows to which a frame is scaled; the teacher was trained at about 512 of a whole street."""
+"""Rows to which frames are scaled; the teacher was trained on frames of about 512 rows."""
 
 LARGEST = 3
-"""How many times a frame is enlarged at most: nothing is seen in what is blurred further."""
+"""Largest enlargement of a frame."""
 
 GAMMAS = (1.0, 0.6)
 _STRIDE = 32
 
 
 class SoftTeacher:
-    """Class probabilities of frames.
+    """Computes class probabilities of frames.
 
     Args:
         path: the teacher's TFLite file; see `teacher_weights`.
@@ -47,12 +46,12 @@ class SoftTeacher:
 
     @torch.inference_mode()
     def probabilities(self, image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-        """The mean over scales, gammas and mirror images.
+        """Mean probabilities over scales, gammas and mirror images.
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            width: width of the answer in pixels.
-            height: height of the answer in pixels.
+            width: of the result, pixels.
+            height: of the result, pixels.
 
         Returns:
             (height, width, 19) uint8, probabilities in 255ths.
@@ -64,7 +63,8 @@ class SoftTeacher:
             method = cv2.INTER_CUBIC if rows > h else cv2.INTER_AREA
             scaled = np.asarray(cv2.resize(image, size, interpolation=method), np.uint8)
             for gamma in GAMMAS:
-                seen = to_tensor(with_gamma(scaled, gamma))[None]
+                changed = torch.from_numpy(with_gamma(scaled, gamma))
+                seen = changed.permute(2, 0, 1)[None].float() / 255
                 for scores in (self._network(seen), self._network(seen.flip(3)).flip(3)):
                     total = total + _shrunk(scores, width, height).softmax(1)
                     count += 1

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A semantic segmentation teacher for distillation: a TFLite model with 19 Cityscapes classes.
+"""The pseudo-label network (teacher): a TFLite model with the 19 Cityscapes classes.
 
-The model sees squares only: a wide frame is cut into overlapping ones (`method/tiling.py`).
+The model takes square images: a wide frame is cut into overlapping squares (`networks/tiling.py`).
 
-One such pass is unsteady: its arithmetic has eight bits, and on frames that are smaller than what
-it was trained on a shift of a few pixels changes much. `vote` asks it several times.
+The labels of one pass are unstable: the model has 8-bit arithmetic, and on frames smaller than
+those it was trained on they change when the frame is shifted by a few pixels. `vote` combines
+several passes.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from depth_recog.method.masking import CITYSCAPES
 from depth_recog.networks.tiling import tile_starts
 
 _AT_THE_BORDER = 0.05
-"""Weight of a square's outermost pixels in a vote; its middle has 1."""
+"""Weight of the outermost columns of a square in a vote; the middle has 1."""
 
 
-class Look(NamedTuple):
-    """One of the ways in which a voting teacher looks at a frame.
+class TeacherPass(NamedTuple):
+    """How a frame is changed for one pass of a vote.
 
     Attributes:
-        more: squares beyond those that are needed: it moves them all.
+        more: squares beyond those that are needed; this shifts all of them.
         mirrored: whether left and right are exchanged.
-        gamma: exponent of the brightness; below 1 opens the shadows.
+        gamma: exponent of the brightness; below 1, shadows become brighter.
     """
 
     more: int = 0
@@ -39,15 +40,20 @@ class Look(NamedTuple):
     gamma: float = 1.0
 
 
-LOOKS = (Look(), Look(more=1, mirrored=True), Look(mirrored=True, gamma=0.6), Look(1, gamma=0.6))
+PASSES = (
+    TeacherPass(),
+    TeacherPass(more=1, mirrored=True),
+    TeacherPass(mirrored=True, gamma=0.6),
+    TeacherPass(1, gamma=0.6),
+)
 
 
 @dataclass(frozen=True)
 class Vote:
-    """What several looks at a frame say together.
+    """The result of several passes.
 
     Attributes:
-        labels: (H, W) uint8 Cityscapes train ids, those with most votes.
+        labels: (H, W) uint8 Cityscapes train ids with the most votes.
         share: (H, W) float32, 0..1: their share of the votes.
     """
 
@@ -56,7 +62,7 @@ class Vote:
 
 
 def with_gamma(image: NDArray[np.uint8], gamma: float) -> NDArray[np.uint8]:
-    """The image with its brightness (0..1) raised to the power of gamma."""
+    """The image, its brightness (0..1) raised to the power of gamma."""
     table = np.rint(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
     return np.asarray(table[image], np.uint8)
 
@@ -88,7 +94,7 @@ class Teacher:
         self._side = int(self._input["shape"][1])
 
     def square(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Label a square image: (s, s, 3) uint8 RGB to (S, S) uint8, S the model's own side."""
+        """Label a square image (s, s, 3) uint8 RGB: (S, S) uint8, S the model's side."""
         side = self._side
         enlarged = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
         self._interpreter.set_tensor(self._input["index"], enlarged[None])
@@ -102,9 +108,9 @@ class Teacher:
 
         Args:
             image: (H, W, 3) uint8 RGB, W >= H.
-            width: width of the answer in pixels.
-            height: height of the answer in pixels.
-            overlap: share of a square that the next one covers again.
+            width: of the labels, pixels.
+            height: of the labels, pixels.
+            overlap: least share of a square that the next one covers too.
 
         Returns:
             (height, width) uint8 Cityscapes train ids.
@@ -124,23 +130,23 @@ class Teacher:
             labels[:, columns] = tile[rows[:, None], cols[None]]
         return labels
 
-    def vote(self, image: NDArray[np.uint8], looks: tuple[Look, ...] = LOOKS) -> Vote:
-        """Label a frame by a vote over several looks at it.
+    def vote(self, image: NDArray[np.uint8], passes: tuple[TeacherPass, ...] = PASSES) -> Vote:
+        """Label a frame by a vote over several passes.
 
-        Every square of every look has a vote on each of its pixels. It counts less towards the
-        square's left and right border, where half of the context is missing, unless that border is
-        the frame's own.
+        Every square of every pass votes on each of its pixels. Votes near the left and right border
+        of a square weigh less, since half of the context is missing there, except at the border of
+        the frame.
 
         Args:
             image: (H, W, 3) uint8 RGB, W >= H.
-            looks: the ways in which to look.
+            passes: how the frame is changed for each pass.
         """
         h, w = image.shape[:2]
         votes = np.zeros((len(CITYSCAPES), h, w), np.float32)
-        for look in looks:
-            seen = with_gamma(image[:, ::-1] if look.mirrored else image, look.gamma)
-            counted = votes[:, :, ::-1] if look.mirrored else votes
-            for start in tile_starts(w, h, more=look.more):
+        for one in passes:
+            seen = with_gamma(image[:, ::-1] if one.mirrored else image, one.gamma)
+            counted = votes[:, :, ::-1] if one.mirrored else votes
+            for start in tile_starts(w, h, more=one.more):
                 tile = self.square(np.ascontiguousarray(seen[:, start : start + h]))
                 labels = cv2.resize(tile, (h, h), interpolation=cv2.INTER_NEAREST_EXACT)
                 weight = _weights(start, h, w)
@@ -153,7 +159,7 @@ class Teacher:
 
 
 def _weights(start: int, side: int, width: int) -> NDArray[np.float32]:
-    """(side,) float32: what a square's columns count in a vote."""
+    """(side,) float32: weights of the columns of a square in a vote."""
     steps = np.arange(side, dtype=np.float32)
     inside = np.minimum(steps + 1, side - steps) * (2 / side)
     if start == 0:

@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes the teacher's weights out of its quantised TFLite file into the network that learns.
-
-Run as `python -m recipes.teacher_weights MODEL.tflite --out CHECKPOINT.pt`.
-"""
+"""Reads the teacher's weights from its quantised TFLite file into our network of that design."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +13,9 @@ from torch import nn
 
 from depth_recog.errors import WeightsError
 from depth_recog.networks.own.deeplab import RefinedDeepLab
-from depth_recog.training import checkpoint
 
 _INT32, _UINT8 = 2, 3
-"""TFLite's numbers of the types that biases and weights have."""
+"""TFLite's type numbers of biases and of weights."""
 
 Array = NDArray[np.float32]
 
@@ -28,7 +23,7 @@ Array = NDArray[np.float32]
 def _dequantised(model: Any, tensor: Any) -> Array:
     quantised = tensor.quantization
     if tensor.type not in (_INT32, _UINT8) or quantised is None or len(quantised.scale) != 1:
-        raise WeightsError(f"tensor {tensor.name} is not quantised with one scale for all of it")
+        raise WeightsError(f"tensor {tensor.name} is not quantised with a single scale")
     stored = bytes(model.buffers[tensor.buffer].data)
     data = np.frombuffer(stored, np.int32 if tensor.type == _INT32 else np.uint8)
     values = (data.astype(np.float64) - quantised.zeroPoint[0]) * quantised.scale[0]
@@ -36,10 +31,10 @@ def _dequantised(model: Any, tensor: Any) -> Array:
 
 
 def read_convolutions(path: Path) -> list[tuple[Array, Array]]:
-    """Weights and biases of a TFLite file's convolutions, in the order in which they are computed.
+    """Weights and biases of the convolutions of a TFLite file, in the order of computation.
 
     Args:
-        path: a model quantised with one scale a tensor (TFLite's first scheme).
+        path: a model quantised with one scale for each tensor.
 
     Returns:
         For each convolution (O, I, H, W) weights and (O,) biases; I is 1 for a depthwise one.
@@ -75,7 +70,7 @@ def read_convolutions(path: Path) -> list[tuple[Array, Array]]:
 
 
 def load_teacher(network: RefinedDeepLab, path: Path) -> None:
-    """Make a network answer as the teacher does; its correction stays as it is.
+    """Give a network the teacher's weights; the layers that the teacher lacks stay as they are.
 
     Raises:
         WeightsError: as `read_convolutions` does, or the file holds another network.
@@ -89,20 +84,3 @@ def load_teacher(network: RefinedDeepLab, path: Path) -> None:
         for module, (weight, bias) in zip(own, found, strict=True):
             module.weight.copy_(torch.from_numpy(weight))
             module.bias.copy_(torch.from_numpy(bias))  # type: ignore[union-attr]
-
-
-def main() -> None:
-    """Write a checkpoint from which `recipes.masks` starts."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path, help="the teacher, .tflite")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint, .pt")
-    options = parser.parse_args()
-    torch.manual_seed(0)
-    network = RefinedDeepLab()
-    load_teacher(network, options.model)
-    checkpoint.save({"network": network.state_dict(), "step": 0, "report": {}}, options.out)
-    print(options.out)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether probabilities are right, and the temperature that makes them so.
+"""Calibration error of class probabilities, and temperature scaling.
 
 Source: Guo et al., "On Calibration of Modern Neural Networks", 2017.
 """
@@ -17,35 +17,35 @@ _ROUNDS = 40
 
 
 class CalibrationTally:
-    """How often the most probable class is right, by how probable it is said to be."""
+    """Counts how often the most probable class is right, by its probability."""
 
     def __init__(self) -> None:
         self._pixels = np.zeros(BINS)
         self._right = np.zeros(BINS)
-        self._said = np.zeros(BINS)
+        self._probability = np.zeros(BINS)
 
     def add(self, probability: NDArray[np.float32], right: NDArray[np.bool_]) -> None:
         """Count pixels.
 
         Args:
-            probability: (N,) of the class that was answered, 0..1.
-            right: (N,) whether that class is the labelled one.
+            probability: (N,) of the most probable class, 0..1.
+            right: (N,) whether that class is the label.
         """
         index = np.minimum((probability * BINS).astype(int), BINS - 1)
         self._pixels += np.bincount(index, minlength=BINS)
         self._right += np.bincount(index, right, minlength=BINS)
-        self._said += np.bincount(index, probability, minlength=BINS)
+        self._probability += np.bincount(index, probability, minlength=BINS)
 
     @property
     def error(self) -> float:
-        """Expected calibration error, 0..1: the mean of |right - said| over the pixels."""
-        return float(np.abs(self._right - self._said).sum() / self._pixels.sum())
+        """Expected calibration error, 0..1: the mean over pixels of |accuracy - probability|."""
+        return float(np.abs(self._right - self._probability).sum() / self._pixels.sum())
 
 
 def fit_temperature(scores: Tensor, labels: Tensor) -> float:
-    """What to divide scores by, so that their softmax has the least cross entropy.
+    """Fit the divisor of scores for which their softmax has the least cross entropy.
 
-    Cross entropy is convex in the temperature's inverse, so a search by thirds finds its minimum.
+    Cross entropy is convex in 1 / temperature, so a ternary search finds the minimum.
 
     Args:
         scores: (N, C) float.

@@ -23,15 +23,16 @@ except ImportError as error:
         f"{error.name} is missing: training needs pip install 'depth-recog[train]'"
     ) from error
 
-from depth_recog.training.cache import Part, open_part
 from depth_recog.training.config import (
-    Config,
+    TrainingConfig,
     make_config,
     read_config,
     set_value,
     write_config,
 )
-from depth_recog.training.run_folder import RunFolder, open_run
+from depth_recog.training.data.cache import SourceFrames, choose_frames
+from depth_recog.training.data.selection import DataSplit
+from depth_recog.training.loop.run import RunControl, TrainingRunFolder, open_run
 from depth_recog.training.train import train
 
 
@@ -72,15 +73,13 @@ def main(options: argparse.Namespace) -> int:
     new = not options.out.exists()
     try:
         with Interrupt() as interrupt:
-            outcome = train(
-                config,
-                [_part(text) for text in config.sources],
-                [_part(text) for text in config.validate_on],
-                RunFolder(options.out),
-                options.resume,
-                lambda: interrupt.asked,
-                lambda line: print(line, flush=True),
+            split = DataSplit(
+                [_chosen(text) for text in config.sources],
+                [_chosen(text) for text in config.validate_on],
             )
+            control = RunControl(lambda line: print(line, flush=True), lambda: interrupt.asked)
+            folder = TrainingRunFolder(options.out)
+            outcome = train(config, split, folder, control, options.resume)
     except DepthRecogError:
         # Without a checkpoint there is nothing to go on with, and the name is free again.
         if new and not any((options.out / "checkpoints").glob("*")):
@@ -89,7 +88,7 @@ def main(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("interrupted before the first step; go on with --resume", file=sys.stderr)
         return 0
-    if outcome.why == "asked":
+    if outcome.why == "stopped":
         print(
             f"interrupted after step {outcome.step}; everything is saved, go on with --resume",
             file=sys.stderr,
@@ -99,7 +98,7 @@ def main(options: argparse.Namespace) -> int:
     return 0
 
 
-def _config(options: argparse.Namespace) -> Config:
+def _config(options: argparse.Namespace) -> TrainingConfig:
     values: dict[str, Any] = read_config(options.config) if options.config else {}
     for assignment in options.set:
         set_value(values, assignment)
@@ -110,7 +109,7 @@ def _config(options: argparse.Namespace) -> Config:
     return make_config(values, str(options.config or "command line"))
 
 
-def _resumed(options: argparse.Namespace) -> Config:
+def _resumed(options: argparse.Namespace) -> TrainingConfig:
     if options.sources or options.config or options.set or options.validate:
         raise ConfigurationError(
             f"--resume goes on with {options.out}/config.yaml as it is: leave SOURCE, --config, "
@@ -119,9 +118,9 @@ def _resumed(options: argparse.Namespace) -> Config:
     return open_run(options.out)
 
 
-def _part(text: str) -> Part:
+def _chosen(text: str) -> SourceFrames:
     try:
         source, frames = part_of_source(text)
     except argparse.ArgumentTypeError as error:
         raise ConfigurationError(str(error)) from error
-    return open_part(text, source, open_source(source), frames)
+    return choose_frames(text, source, open_source(source), frames)

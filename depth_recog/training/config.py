@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a training run is made of: one YAML file, checked before anything starts.
+"""The settings of a training run: one YAML file, checked before anything starts.
 
 docs/training.md gives the reason of every default.
 """
@@ -22,60 +22,66 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class Group(BaseModel):
-    """Keys that belong together; an unknown one is an error."""
+class ConfigGroup(BaseModel):
+    """Settings that belong together; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Start(Group):
-    """Where the networks come from."""
+class StartConfig(ConfigGroup):
+    """The initial networks."""
 
     depth: str = Field(
         default="depth-street",
-        description="depth weights: a shipped name, a .safetensors, a directory of transformers, "
-        "or ImageNet's MobileNetV2 .pth",
+        description="initial depth weights: a shipped name, a .safetensors file, a directory of "
+        "transformers, or ImageNet's MobileNetV2 .pth",
     )
     pose: str = Field(
         default="pose-street",
-        description="likewise (MobileNetV3-small); used where motion is the network's",
+        description="initial pose weights (or ImageNet's MobileNetV3-small .pth); used where "
+        "motion is not recorded",
     )
 
 
-class Loss(Group):
-    """Weights of the loss's parts."""
+class LossWeights(ConfigGroup):
+    """Weights of the parts of the loss."""
 
     alpha: float = Field(
-        default=0.85, ge=0, le=1, description="structure's share of the photometric error"
+        default=0.85, ge=0, le=1, description="share of SSIM in the photometric error"
     )
     smoothness: Weight = Field(default=1e-3, description="gradient error, w of the method")
     exact: Weight = Field(
-        default=0.15, description="mean |log depth error| where the truth is dense"
+        default=0.15, description="mean |log depth error| where a source has dense true depth"
     )
     contact: Weight = Field(
         default=0.1,
-        description="|log error| of what is left out against the road's depth where it stands",
+        description="|log depth error| of excluded pixels against the road's depth where the "
+        "object stands",
     )
     sky: Weight = Field(default=0.5, description="mean inverse depth of the sky")
     scale: Weight = Field(
         default=1.0,
-        description="squared log of the road's mean inverse depth over the start's; 0: free",
+        description="squared log of the road's mean inverse depth over that of the initial "
+        "weights, where motion is not recorded; 0: the scale is free",
     )
 
 
-class Augment(Group):
-    """Random changes of what is read."""
+class AugmentationConfig(ConfigGroup):
+    """Random changes of the training images."""
 
     zoom: float = Field(
-        default=1.3, ge=1, le=4, description="largest zoom, K carried along; 1: never"
+        default=1.3, ge=1, le=4, description="largest zoom (K changes accordingly); 1: none"
     )
     colour: float = Field(
-        default=0.2, ge=0, lt=1, description="saturation, contrast, brightness, gamma"
+        default=0.2,
+        ge=0,
+        lt=1,
+        description="largest change of saturation, contrast, brightness and gamma, as a share",
     )
 
 
-class Validation(Group):
-    """How the run is judged while it lasts."""
+class ValidationConfig(ConfigGroup):
+    """Validation during the training."""
 
     every: Count = Field(
         default=200, description="steps between two validations, each with a checkpoint"
@@ -84,75 +90,98 @@ class Validation(Group):
         default=0.1,
         gt=0,
         le=0.5,
-        description="end of each source that is held back if none is named",
+        description="share of each source, at its end, that is held out if --validate is not used",
     )
-    frames: Count = Field(default=64, description="at most so many frames, evenly spread")
+    frames: Count = Field(
+        default=64, description="largest number of held-out frames to use, evenly spaced"
+    )
     patience: Count = Field(
-        default=8, description="end after so many validations without a better figure"
+        default=8, description="end after so many validations without improvement"
     )
 
 
-class Config(Group):
+class TrainingConfig(ConfigGroup):
     """A training run."""
 
     sources: tuple[str, ...] = Field(
-        default=(), description="SOURCE or SOURCE@A:B; the command line's"
+        default=(), description="recordings to train on, SOURCE or SOURCE@A:B"
     )
-    validate_on: tuple[str, ...] = Field(default=(), description="likewise, held out (--validate)")
+    validate_on: tuple[str, ...] = Field(
+        default=(), description="held-out recordings, SOURCE or SOURCE@A:B (--validate)"
+    )
     name: str = Field(
-        default="", pattern=r"^[\w.-]*$", description="of the weights; '': the run folder's"
+        default="",
+        pattern=r"^[\w.-]*$",
+        description="name of the weights; '': the name of the run's folder",
     )
     licence: str = Field(
-        default="", description="of the weights, for their card: the data's terms decide"
+        default="", description="licence of the weights, for their card: see the data's terms"
     )
-    seed: int = Field(default=0, ge=0, lt=2**31, description="of views, colours and order")
+    seed: int = Field(
+        default=0, ge=0, lt=2**31, description="seed of augmentation and of the order of samples"
+    )
     size: tuple[Count, Count] | None = Field(
         default=None,
-        description="[width, height] in training; null: as the start's weights have it",
+        description="[width, height] in training, pixels; null: as for the initial weights",
     )
-    start: Start = Field(default=Start(), description="where the networks come from")
+    start: StartConfig = Field(default=StartConfig(), description="initial networks")
     masks: str = Field(
         default="masks-street",
-        description="mask weights (or .onnx), where a source has no labels",
+        description="mask weights (or .onnx) for sources without labels",
     )
-    dynamic_classes: tuple[str, ...] = Field(default=DYNAMIC, description="what can move")
+    dynamic_classes: tuple[str, ...] = Field(
+        default=DYNAMIC, description="classes of objects that could move"
+    )
     gate: Literal["auto", "off", "all", "image", "object"] = Field(
         default="auto",
-        description="what is left out of what can move: nothing, all, or all but what the literal "
-        "gate or the gate by object calls still; auto: object where the start knows metres, or all",
+        description="dynamic pixels that are excluded from the comparison of images: off: none; "
+        "all: all; image, object: all but those that this gate decides to be still; auto: object "
+        "where the initial weights give metres, else all",
     )
     motion: Literal["auto", "recorded", "network"] = Field(
-        default="auto", description="between frames; auto: recorded where a source has poses"
+        default="auto",
+        description="motion between frames; auto: recorded where a source has poses",
     )
-    longest_gap: Positive = Field(default=0.5, description="between neighbours, seconds")
-    loss: Loss = Field(default=Loss(), description="weights of the loss's parts")
-    augment: Augment = Field(default=Augment(), description="random changes of what is read")
-    steps: Count = Field(default=3000, description="at most")
+    longest_gap: Positive = Field(
+        default=0.5, description="longest time between neighbours, seconds"
+    )
+    loss: LossWeights = Field(default=LossWeights(), description="weights of the parts of the loss")
+    augment: AugmentationConfig = Field(
+        default=AugmentationConfig(), description="random changes of the training images"
+    )
+    steps: Count = Field(default=3000, description="largest number of steps")
     batch: Count = Field(default=6, description="samples of a step, on all devices together")
     rate: Positive = Field(default=4e-4, description="largest learning rate, of the decoder")
-    encoder_rate: Weight = Field(default=0.4, description="the encoder's, as a share of it")
-    average: Share = Field(default=0.995, description="of the running average that stays in a step")
-    validation: Validation = Field(default=Validation(), description="how the run is judged")
-    device: Literal["auto", "cpu", "gpu"] = Field(default="auto", description="what computes")
-    devices: Count = Field(default=1, description="on each machine")
+    encoder_rate: Weight = Field(
+        default=0.4, description="learning rate of the encoder, as a share of `rate`"
+    )
+    average: Share = Field(
+        default=0.995, description="weight of the old value in the running average of the weights"
+    )
+    validation: ValidationConfig = Field(
+        default=ValidationConfig(), description="validation during the training"
+    )
+    device: Literal["auto", "cpu", "gpu"] = Field(default="auto", description="device to train on")
+    devices: Count = Field(default=1, description="number of devices on each machine")
     machines: Count = Field(
-        default=1, description="torchrun or SLURM starts one process for each device"
+        default=1,
+        description="number of machines; torchrun or SLURM starts one process for each device",
     )
     precision: Literal["float32", "bfloat16"] = Field(
-        default="float32", description="of the networks"
+        default="float32", description="precision of the networks' arithmetic"
     )
-    compile: bool = Field(
-        default=False, description="torch.compile the networks (needs a compiler)"
-    )
+    compile: bool = Field(default=False, description="use torch.compile (needs a C++ compiler)")
     workers: int = Field(
         default=1, ge=0, description="processes that read data, for each device; 0: none"
     )
-    cache: str = Field(default="", description="folder of prepared frames; the run folder if ''")
+    cache: str = Field(
+        default="", description="folder of prepared frames; '': a folder in the run's folder"
+    )
 
     @field_validator("gate", mode="before")
     @classmethod
     def _off(cls, gate: object) -> object:
-        return "off" if gate is False else gate  # what YAML makes of the word
+        return "off" if gate is False else gate  # YAML reads the word off as False
 
     @field_validator("dynamic_classes")
     @classmethod
@@ -170,18 +199,18 @@ class Config(Group):
         return size
 
 
-def make_config(values: dict[str, Any], origin: str) -> Config:
-    """Check a configuration's values.
+def make_config(values: dict[str, Any], origin: str) -> TrainingConfig:
+    """Check the values of a configuration.
 
     Args:
-        values: nested as in the YAML file; what is missing takes its default.
-        origin: for the message.
+        values: nested as in the YAML file; missing keys get their defaults.
+        origin: where the values come from, for the message.
 
     Raises:
         ConfigurationError: an unknown key or a bad value.
     """
     try:
-        return Config.model_validate(values)
+        return TrainingConfig.model_validate(values)
     except ValidationError as error:
         lines = [_sentence(e) for e in error.errors()]
         raise ConfigurationError(f"{origin}: " + "; ".join(lines)) from error
@@ -191,7 +220,7 @@ def _sentence(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         *groups, _ = error["loc"]
-        model: Any = Config
+        model: Any = TrainingConfig
         for group in groups:
             model = type(model.model_fields[group].default)
         return f"unknown key {key!r} (known: {', '.join(model.model_fields)})"
@@ -200,34 +229,36 @@ def _sentence(error: Any) -> str:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The values in a YAML file, not yet checked.
+    """Read the values of a YAML file, without checking them.
 
     Raises:
-        ConfigurationError: it cannot be read, or is no mapping.
+        ConfigurationError: it cannot be read, or is not a mapping.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: cannot be read ({error})") from error
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path}: no YAML ({' '.join(str(error).split())})") from error
+        raise ConfigurationError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ConfigurationError(f"{path}: keys with values are needed; see --print-config")
+        raise ConfigurationError(f"{path}: must hold keys with values; see --print-config")
     return values
 
 
 def set_value(values: dict[str, Any], assignment: str) -> None:
-    """Put one KEY=VALUE of the command line, as `loss.sky=0`, into the values.
+    """Set one KEY=VALUE of the command line, such as `loss.sky=0`, in the values.
 
     Raises:
-        ConfigurationError: not of that form.
+        ConfigurationError: the assignment has another form.
     """
     key, equals, text = assignment.partition("=")
     *groups, last = key.split(".")
     if not equals or not last:
-        raise ConfigurationError(f"{assignment!r}: KEY=VALUE is needed, as loss.sky=0")
+        raise ConfigurationError(
+            f"{assignment!r}: must have the form KEY=VALUE, such as loss.sky=0"
+        )
     place = values
     for group in groups:
         place = place.setdefault(group, {})
@@ -236,21 +267,21 @@ def set_value(values: dict[str, Any], assignment: str) -> None:
     try:
         place[last] = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"{assignment!r}: the value is no YAML") from error
+        raise ConfigurationError(f"{assignment!r}: the value is not YAML") from error
 
 
-def write_config(config: Config) -> str:
-    """A YAML file with every key, and what each is for. `make_config` reads it back."""
+def write_config(config: TrainingConfig) -> str:
+    """A YAML file with every key and its description. `make_config` reads it back."""
     return "\n".join(_lines(config, 0)) + "\n"
 
 
-def _lines(group: Group, depth: int) -> list[str]:
+def _lines(group: ConfigGroup, depth: int) -> list[str]:
     indent = "  " * depth
     lines = []
     for name, field in type(group).model_fields.items():
         value = getattr(group, name)
         lines.append(f"{indent}# {field.description}")
-        if isinstance(value, Group):
+        if isinstance(value, ConfigGroup):
             lines += [f"{indent}{name}:", *_lines(value, depth + 1)]
             continue
         plain = list(value) if isinstance(value, tuple) else value

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The end of a run: weights, their card, and the list of the files that they were trained on."""
+"""The result of a run: weights, their card, and the list of the files that they were trained on."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from torch import nn
 
 from depth_recog.errors import OutputError
@@ -15,43 +17,73 @@ from depth_recog.evaluation.splits import trained_on
 from depth_recog.files import write_whole
 from depth_recog.networks.hf.depth import HfDepth
 from depth_recog.networks.hf.directory import CARD, LISTED, directory_sha256
-from depth_recog.networks.weights import save_network
-from depth_recog.training.card import card
-from depth_recog.training.config import Config
-from depth_recog.training.learner import Start
-from depth_recog.training.run_folder import RunFolder
+from depth_recog.networks.weights import file_sha256, save_network
+from depth_recog.training.config import TrainingConfig
+from depth_recog.training.initial import InitialNetwork
+from depth_recog.training.loop.run import TrainingRunFolder
+from depth_recog.training.loop.trainer import Progress
 
-# A list without a file is not an empty file: weights that saw drawn pictures alone have one too.
+# With this line, the list of weights that were trained on no file is not an empty file.
 _HEADING = "# files that these weights, and those that they began with, were trained on"
-_UNSTATED = "not stated by who trained it: the terms of the training images decide"
+_TEXTS = {
+    "depth": "Depth from one image, along the optical axis. Trained by `depth-recog train`.",
+    "masks": "The 19 Cityscapes classes of a street, by pixel. Trained by `recipes/masks.py`.",
+    "pose": "Motion of the camera between two frames: rotation vector (radians) and translation "
+    "(metres). Trained by `recipes/pose.py`.",
+}
+_NO_LICENCE = "not stated by who trained it: the terms of the training images decide"
+
+
+@dataclass(frozen=True)
+class DepthUnit:
+    """The unit of a trained depth.
+
+    Attributes:
+        unit: "metres" or "relative".
+        reason: where the scale comes from.
+    """
+
+    unit: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A trained network.
+
+    Attributes:
+        kind: "depth", "masks" or "pose".
+        network: the network.
+        initial: what it was before the training; its architecture is that of the result.
+        size: (width, height) in training, pixels.
+        unit: of its depth or translation; None for masks.
+    """
+
+    kind: str
+    network: nn.Module
+    initial: InitialNetwork
+    size: tuple[int, int]
+    unit: DepthUnit | None
 
 
 def export(
-    folder: RunFolder,
-    config: Config,
-    network: nn.Module,
-    start: Start,
-    size: tuple[int, int],
-    unit: str,
-    why_unit: str,
+    folder: TrainingRunFolder,
+    config: TrainingConfig,
+    trained: TrainedNetwork,
     facts: dict[str, Any],
 ) -> Path:
     """Write NAME.safetensors, NAME.md and NAME.train.sha256 into the run's folder.
 
-    A network of transformers becomes the directory NAME, with card and list in it.
+    A network of transformers becomes the directory NAME instead, with card and list in it.
 
-    The list holds the start's files too: what those weights saw, these have seen. Where a start
-    does not say, there is no list, and nobody can take these weights for innocent.
+    The list contains the files of the initial weights too. Where those have no list, none is
+    written: nobody can then say on which images these weights were not trained.
 
     Args:
         folder: of the run.
         config: of the run.
-        network: the depth network.
-        start: what it was before.
-        size: (width, height) in training, pixels.
-        unit: "metres" or "relative".
-        why_unit: what witnesses it.
-        facts: what else the card says.
+        trained: the network.
+        facts: further content of the card.
 
     Returns:
         The weights file, or the directory.
@@ -62,27 +94,30 @@ def export(
     name = config.name or folder.path.absolute().name
     path = folder.path / f"{name}.safetensors"
     beside = path.with_suffix(".train.sha256")
-    listed = _listed(folder, start)
-    foreign = isinstance(network, HfDepth)
+    listed = _training_files(folder, trained.initial)
+    network, unit = trained.network, trained.unit.unit if trained.unit else ""
+    list_name = LISTED if isinstance(network, HfDepth) else beside.name
     content: dict[str, Any] = {
-        "network": "depth",
+        "network": trained.kind,
         "parameters": sum(p.numel() for p in network.parameters()),
-        "size": list(size),
-        "licence": config.licence or _UNSTATED,
-        "unit": f"{unit}: {why_unit}",
-        "train_files": "not known: the start does not list its own"
+        "size": list(trained.size),
+        "licence": config.licence or _NO_LICENCE,
+        **({"unit": f"{unit}: {trained.unit.reason}"} if trained.unit else {}),
+        "train_files": "not known: the initial weights have no list of their own"
         if listed is None
-        else LISTED
-        if foreign
-        else beside.name,
+        else list_name,
         **facts,
     }
-    text = "Depth from one image, along the optical axis. Trained by `depth-recog train`."
+    text = _TEXTS[trained.kind]
     if isinstance(network, HfDepth):
         path = folder.path / name
-        _write_directory(path, network, size, unit, listed, lambda d: card(path, content, text, d))
+        _write_directory(
+            path, network, (trained.size, unit), listed, lambda d: card(path, content, text, d)
+        )
         return path
-    write_whole(path, lambda p: save_network(network, p, "depth", start.architecture, size, unit))
+    architecture = trained.initial.architecture
+    kind, architecture = trained.kind, trained.initial.architecture
+    write_whole(path, lambda p: save_network(network, p, kind, architecture, trained.size, unit))
     if listed is not None:
         write_whole(beside, lambda p: p.write_text(listed, encoding="utf-8"))
     content_of_card = card(path, content, text)
@@ -90,11 +125,54 @@ def export(
     return path
 
 
-def _listed(folder: RunFolder, start: Start) -> str | None:
-    """The text of the list; None where the start does not say."""
-    before = _files_of_start(start)
-    if before is None:
-        return None
+def card(weights: Path, facts: dict[str, Any], text: str, sha256: str = "") -> str:
+    """The card of weights: Markdown with a YAML front matter, as model cards have it.
+
+    Args:
+        weights: NAME.safetensors, or a directory.
+        facts: content of the front matter, in order.
+        text: body of the card.
+        sha256: of the weights; "" to compute it from the file.
+    """
+    content = {"name": weights.stem, "sha256": sha256 or file_sha256(weights), **facts}
+    front = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=96)
+    return f"---\n{front}---\n\n# {weights.stem}\n\n{text.strip()}\n"
+
+
+def facts_of_run(
+    config: TrainingConfig, facts: dict[str, Any], progress: Progress, why: str
+) -> dict[str, Any]:
+    """The part of a card that tells how the run went.
+
+    Args:
+        config: of the run.
+        facts: content of its run.json.
+        progress: at its end.
+        why: why it ended, as `Trainer.run` returned it.
+    """
+    ended = {"steps": "all steps were done", "patience": "validation got no better"}
+    return {
+        "command": facts["command"],
+        "commit": facts["commit"],
+        **({"resumed": facts["resumed"]} if "resumed" in facts else {}),
+        "versions": {"depth_recog": facts["depth_recog"], "torch": facts["torch"]},
+        "seed": config.seed,
+        "gate": config.gate,
+        "steps": progress.step,
+        "best_step": progress.best_step,
+        "ended": ended[why],
+        "figures": progress.figures,
+    }
+
+
+def _training_files(folder: TrainingRunFolder, initial: InitialNetwork) -> str | None:
+    """The text of the list; None where the initial weights have none."""
+    before: list[str] = []
+    if initial.header is not None:
+        known = trained_on(initial.header)
+        if known is None:
+            return None
+        before = [f"{sha256}  {path}" for sha256, path in known.items()]
     own = (folder.path / "data.sha256").read_text(encoding="utf-8").splitlines()
     return "\n".join(dict.fromkeys([_HEADING, *own, *before])) + "\n"
 
@@ -102,16 +180,15 @@ def _listed(folder: RunFolder, start: Start) -> str | None:
 def _write_directory(
     path: Path,
     network: HfDepth,
-    size: tuple[int, int],
-    unit: str,
+    size_and_unit: tuple[tuple[int, int], str],
     listed: str | None,
     card_of: Callable[[str], str],
 ) -> None:
-    """Raises OutputError; then what was there before is still there."""
+    """Write a directory of transformers whole. Raises OutputError; then an older one is kept."""
     partial = path.with_name(path.name + ".partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        network.save(partial, size, unit)
+        network.save(partial, *size_and_unit)
         if listed is not None:
             (partial / LISTED).write_text(listed, encoding="utf-8")
         text = card_of(directory_sha256(partial))
@@ -121,11 +198,3 @@ def _write_directory(
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
-
-
-def _files_of_start(start: Start) -> list[str] | None:
-    """Lines of the start's list; none of an ImageNet encoder, None where weights have no list."""
-    if start.header is None:
-        return []
-    known = trained_on(start.header)
-    return None if known is None else [f"{sha256}  {path}" for sha256, path in known.items()]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`depth-recog train` as it is used: interrupted, killed, resumed, shared out, out of disk."""
+"""`depth-recog train`: interrupted, killed, resumed, on two processes, on a full disk."""
 
 import os
 import resource
@@ -16,16 +16,16 @@ import yaml
 pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from training_runs import STREET, blank_start, quick
+from training_runs import STREET, blank_weights, quick_config
 
 from depth_recog.cli.main import main
+from depth_recog.errors import WeightsError
 from depth_recog.evaluation.splits import trained_on
 from depth_recog.networks.weights import file_sha256, load_network, read_card, read_header
-from depth_recog.training import checkpoint
-from depth_recog.training.gating import gate_for
-from depth_recog.training.learner import start_network
-from depth_recog.training.result import export
-from depth_recog.training.run_folder import RunFolder
+from depth_recog.training.data.gating import gate_for
+from depth_recog.training.initial import initial_network
+from depth_recog.training.loop.run import TrainingRunFolder, load_checkpoint
+from depth_recog.training.result import DepthUnit, TrainedNetwork, export
 
 STEPS = 8
 EVERY = 3
@@ -34,10 +34,10 @@ SECONDS = 100
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a configuration and a cache that all runs share."""
+    """A folder with the configuration and the cache of all runs."""
     folder = tmp_path_factory.mktemp("runs")
     values = {
-        "start": {"depth": str(blank_start(folder))},
+        "start": {"depth": str(blank_weights(folder))},
         "size": [128, 64],
         "steps": STEPS,
         "batch": 2,
@@ -100,9 +100,7 @@ def whole(base: Path) -> Path:
     return base / "whole"
 
 
-def test_the_weights_are_ready_to_run_and_say_where_they_come_from(
-    base: Path, whole: Path, tmp_path: Path
-) -> None:
+def test_the_weights_can_be_run_and_have_a_card(base: Path, whole: Path, tmp_path: Path) -> None:
     weights = whole / "whole.safetensors"
     network, header = load_network(str(weights), "depth")
     assert (header.unit, header.size) == ("metres", (128, 64))
@@ -111,10 +109,10 @@ def test_the_weights_are_ready_to_run_and_say_where_they_come_from(
     assert card["seed"] == 0
     assert card["steps"] == STEPS
     assert card["figures"]["abs_rel"] > 0
-    # The start of these tests does not say what it saw, so nobody can say it of these weights.
+    # The initial weights have no list of their training files, so these have none either.
     assert card["train_files"].startswith("not known")
     assert trained_on(header) is None
-    best = checkpoint.load(whole / "checkpoints" / "best.pt")["average"]
+    best = load_checkpoint(whole / "checkpoints" / "best.pt")["average"]
     half = best["depth.heads.0.weight"].half().float()
     torch.testing.assert_close(network.heads[0].weight, half, rtol=0, atol=0)
     out = tmp_path / "out"
@@ -123,20 +121,23 @@ def test_the_weights_are_ready_to_run_and_say_where_they_come_from(
     assert (out / "depth" / "0000000000.png").is_file()
 
 
-def test_what_the_start_saw_its_weights_have_seen(tmp_path: Path) -> None:
-    start = blank_start(tmp_path)
-    start.with_suffix(".train.sha256").write_text(f"{'a' * 64}  drive/0000000001.jpg\n")
-    folder = RunFolder(tmp_path / "mine")
+def test_the_training_files_of_the_initial_weights_are_listed_too(tmp_path: Path) -> None:
+    before = blank_weights(tmp_path)
+    before.with_suffix(".train.sha256").write_text(f"{'a' * 64}  drive/0000000001.jpg\n")
+    folder = TrainingRunFolder(tmp_path / "mine")
     folder.path.mkdir()
     (folder.path / "data.sha256").write_text(f"{'b' * 64}  own/7.png\n")
-    begun = start_network(str(start), "depth")
-    weights = export(folder, quick(start), begun.network, begun, begun.size, "metres", "-", {})
+    initial = initial_network(str(before), "depth")
+    trained = TrainedNetwork(
+        "depth", initial.network, initial, initial.size, DepthUnit("metres", "-")
+    )
+    weights = export(folder, quick_config(before), trained, {})
     seen = trained_on(read_header(weights))
     assert seen == {"a" * 16: "drive/0000000001.jpg", "b" * 16: "own/7.png"}
     assert read_card(weights.with_suffix(".md"))["train_files"] == "mine.train.sha256"
 
 
-def test_a_run_that_never_began_leaves_its_name_free(
+def test_a_run_that_fails_before_it_begins_leaves_no_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "new"
@@ -147,35 +148,37 @@ def test_a_run_that_never_began_leaves_its_name_free(
 
 
 @pytest.mark.parametrize("gate", ["image", "object"])
-def test_a_gate_that_asks_a_start_without_depth_is_refused(base: Path, gate: str, capsys) -> None:
-    asked = ("--set", f"gate={gate}", "--set", "start.depth=masks-street")
-    assert main(arguments(base, f"blank-{gate}", *asked)) == 1
-    said = capsys.readouterr().err
-    assert f"gate '{gate}' decides with the start's depth" in said
-    assert "use gate all" in said
+def test_a_gate_that_needs_depth_is_refused_for_blank_weights(
+    base: Path, gate: str, capsys
+) -> None:
+    settings = ("--set", f"gate={gate}", "--set", "start.depth=masks-street")
+    assert main(arguments(base, f"blank-{gate}", *settings)) == 1
+    error = capsys.readouterr().err
+    assert f"gate '{gate}' needs the depth of the initial weights" in error
+    assert "use gate all" in error
     assert not (base / f"blank-{gate}").exists()
 
 
-def test_what_is_parked_teaches_where_the_start_knows_how_far_it_is() -> None:
-    knows = start_network("depth-street", "depth")
-    blank = start_network("masks-street", "depth")
-    assert gate_for("auto", knows) == "object"
+def test_the_automatic_gate_is_by_object_for_weights_in_metres() -> None:
+    metric = initial_network("depth-street", "depth")
+    blank = initial_network("masks-street", "depth")
+    assert gate_for("auto", metric) == "object"
     assert gate_for("auto", blank) == "all"
-    assert gate_for("auto", knows._replace(metric=False)) == "all"
+    assert gate_for("auto", metric._replace(metric=False)) == "all"
     for gate in ("off", "all", "image", "object"):
-        assert gate_for(gate, knows) == gate
+        assert gate_for(gate, metric) == gate
 
 
 def test_the_run_folder_has_curves_pictures_and_all_keys(whole: Path) -> None:
     events = EventAccumulator(str(whole / "tensorboard"))
     events.Reload()
     assert list(losses(whole)) == list(range(1, STEPS + 1))
-    assert "held out" in events.Tags()["images"]
-    assert {"held out/abs_rel", "held out/photometric"} <= set(events.Tags()["scalars"])
+    assert "validation" in events.Tags()["images"]
+    assert {"validation/abs_rel", "validation/photometric"} <= set(events.Tags()["scalars"])
     assert not list(whole.rglob("*.partial"))
 
 
-def test_a_run_that_is_there_is_not_touched(base: Path, whole: Path, capsys) -> None:
+def test_an_existing_run_is_not_changed(base: Path, whole: Path, capsys) -> None:
     before = file_sha256(whole / "checkpoints" / "last.pt")
     assert main(arguments(base, "whole")) == 1
     assert "--resume" in capsys.readouterr().err
@@ -186,13 +189,13 @@ def test_interrupted_then_killed_then_resumed_it_is_the_same_run(base: Path, who
     """SIGINT: saved, status 0. SIGKILL: nothing is lost but the steps since the last checkpoint."""
     folder = base / "broken"
     slow = start(*arguments(base, "broken", "--set", "workers=1"))
-    line_with(slow, "step 3, held-out")
+    line_with(slow, "step 3, validation")
     os.killpg(slow.pid, signal.SIGINT)
     assert "--resume" in end_of(slow, 0)
-    stopped = checkpoint.load(folder / "checkpoints" / "last.pt")["progress"]["step"]
+    stopped = load_checkpoint(folder / "checkpoints" / "last.pt")["progress"]["step"]
     assert 3 < stopped < STEPS
     killed = start("train", "--out", str(folder), "--resume")
-    line_with(killed, "step 6, held-out")
+    line_with(killed, "step 6, validation")
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate(timeout=SECONDS)
     assert not (folder / "broken.safetensors").exists()
@@ -207,10 +210,10 @@ def test_interrupted_then_killed_then_resumed_it_is_the_same_run(base: Path, who
         torch.testing.assert_close(a[key], b[key], rtol=1e-2, atol=1e-4)
 
 
-def test_who_reads_may_be_killed_and_the_group_may_be_terminated(base: Path) -> None:
-    """The first is what a machine does that is short of memory, the second what SLURM does."""
+def test_readers_may_be_killed_and_the_process_group_terminated(base: Path) -> None:
+    """A machine that is short of memory does the first, SLURM the second."""
     run = start(*arguments(base, "hit", "--set", "workers=1", "--set", "steps=1000"))
-    line_with(run, "step 3, held-out")
+    line_with(run, "step 3, validation")
     children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text(encoding="ascii")
     for reader in children.split():
         os.kill(int(reader), signal.SIGKILL)
@@ -218,7 +221,7 @@ def test_who_reads_may_be_killed_and_the_group_may_be_terminated(base: Path) -> 
     assert "a process that reads frames was killed" in errors
     assert "--resume" in errors
     run = start("train", "--out", str(base / "hit"), "--resume")
-    line_with(run, "held-out")
+    line_with(run, "validation")
     os.killpg(run.pid, signal.SIGTERM)
     assert "everything is saved" in end_of(run, 0)
 
@@ -231,7 +234,7 @@ def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(base: Path
     end_of(two, 0)
     means = []
     for name in ("one", "two"):
-        state = checkpoint.load(base / name / "checkpoints" / "last.pt")
+        state = load_checkpoint(base / name / "checkpoints" / "last.pt")
         means.append([s["exp_avg"] for s in state["optimizer"]["state"].values()])
     assert len(means[0]) == len(means[1]) > 100
     largest = max(float(g.abs().max()) for g in means[0])
@@ -239,7 +242,7 @@ def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(base: Path
         torch.testing.assert_close(a, b, rtol=1e-3, atol=3e-5 * largest)
     assert losses(base / "one") == pytest.approx(losses(base / "two"), rel=1e-5)
     card = read_card(base / "two" / "two.md")
-    assert card["unit"].startswith("metres: as blank had it; the scale was held")
+    assert card["unit"].startswith("metres: the scale of blank was kept")
 
 
 @pytest.fixture
@@ -274,18 +277,16 @@ def test_a_gradient_that_is_not_finite_ends_the_run_with_the_last_good_state(
     assert main(arguments(base, "nan", *more)) == 1
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert "not finite" in message
-    state = checkpoint.load(base / "nan" / "checkpoints" / "last.pt")
+    state = load_checkpoint(base / "nan" / "checkpoints" / "last.pt")
     assert f"the state of step {state['progress']['step']}" in message
     assert not (base / "nan" / "nan.safetensors").exists()
 
 
-def test_what_gets_no_better_ends_early_and_is_never_worse_than_the_start(
-    base: Path, capsys
-) -> None:
+def test_a_run_without_improvement_ends_early_with_the_initial_weights(base: Path, capsys) -> None:
     more = ["--set", "rate=1e-12", "--set", "validation.every=1", "--set", "validation.patience=2"]
     assert main(arguments(base, "patient", *more, "--set", "average=0")) == 0
     card = read_card(base / "patient" / "patient.md")
-    assert card["ended"] == "held-out frames got no better"
+    assert card["ended"] == "validation got no better"
     assert card["steps"] < STEPS
     found, start = (
         load_network(str(f), "depth")[0].state_dict()
@@ -295,18 +296,18 @@ def test_what_gets_no_better_ends_early_and_is_never_worse_than_the_start(
         torch.testing.assert_close(found[key], value, rtol=1e-3, atol=1e-6)
 
 
-def test_a_checkpoint_is_never_unpickled(tmp_path: Path) -> None:
+def test_checkpoints_are_not_unpickled(tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self):
             return os.system, (f"touch {tmp_path / 'sprung'}",)
 
     torch.save({"network": Trap()}, tmp_path / "c.pt")
-    with pytest.raises(checkpoint.WeightsError, match=r"c\.pt"):
-        checkpoint.load(tmp_path / "c.pt")
+    with pytest.raises(WeightsError, match=r"c\.pt"):
+        load_checkpoint(tmp_path / "c.pt")
     assert not (tmp_path / "sprung").exists()
 
 
-def test_data_that_changed_is_not_resumed_on(base: Path, whole: Path, capsys) -> None:
+def test_a_run_is_not_resumed_on_changed_data(base: Path, whole: Path, capsys) -> None:
     (whole / "data.sha256").write_text(f"{'0' * 64}  elsewhere/1.png\n")
     try:
         assert main(["train", "--out", str(whole), "--resume"]) == 1

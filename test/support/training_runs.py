@@ -1,22 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of training share: a small street, a start that knows no depth, a short run."""
+"""For the tests of training: a small street, a network that gives no depth yet, short runs."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from depth_recog.cli.options import part_of_source
 from depth_recog.datasets.sources import open_source
 from depth_recog.networks.weights import save_network
-from depth_recog.training.cache import open_part
-from depth_recog.training.config import Config, make_config
-from depth_recog.training.data import anchor_eyes
-from depth_recog.training.learner import start_network
+from depth_recog.training.config import TrainingConfig, make_config
+from depth_recog.training.data.cache import PseudoLabelNetworks, SourceFrames, choose_frames
+from depth_recog.training.data.selection import pseudo_label_networks
+from depth_recog.training.initial import initial_network
 
-# Two threads add in another order than one; a blank network's first steps make that visible.
+# The order of sums depends on the number of threads, which the first steps of a blank network show.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
@@ -24,19 +22,19 @@ SIZE = (128, 64)
 STREET = "synthetic:street?seed=3&frames=16&width=128&height=64"
 
 
-def blank_start(folder: Path) -> Path:
-    """Depth weights that know nothing: about 15 m everywhere."""
+def blank_weights(folder: Path) -> Path:
+    """Write depth weights of a blank network: about 15 m everywhere."""
     torch.manual_seed(0)
-    start = start_network("masks-street", "depth")
+    blank = initial_network("masks-street", "depth")
     path = folder / "blank.safetensors"
-    save_network(start.network, path, "depth", start.architecture, SIZE, "metres")
+    save_network(blank.network, path, "depth", blank.architecture, SIZE, "metres")
     return path
 
 
-def quick(start: Path, **changes: object) -> Config:
-    """A run of seconds that has nothing but the images and the motion to learn from."""
+def quick_config(weights: Path, **changes: object) -> TrainingConfig:
+    """A run of seconds whose loss has the photometric error and the smoothness only."""
     values = {
-        "start": {"depth": str(start)},
+        "start": {"depth": str(weights)},
         "size": SIZE,
         "loss": {"exact": 0, "sky": 0, "contact": 0},
         "steps": 30,
@@ -50,17 +48,13 @@ def quick(start: Path, **changes: object) -> Config:
     return make_config(values | changes, "test")
 
 
-def part(text: str):
-    """A recording as the verb opens it."""
+def chosen(text: str) -> SourceFrames:
+    """The frames of SOURCE[@A:B], as the verb opens them."""
     source, frames = part_of_source(text)
-    return open_part(text, source, open_source(source), frames)
+    return choose_frames(text, source, open_source(source), frames)
 
 
-def eyes(config: Config):
-    """The networks that look at frames while they are prepared."""
-    return anchor_eyes(config, start_network(config.start.depth, "depth"), torch.device("cpu"))
-
-
-def with_images(frames, images: np.ndarray):
-    """The same recording with other pictures."""
-    return replace(frames, images=images)
+def networks_of(config: TrainingConfig) -> PseudoLabelNetworks:
+    """The networks that annotate frames while they are prepared."""
+    initial = initial_network(config.start.depth, "depth")
+    return pseudo_label_networks(config, initial, torch.device("cpu"))

@@ -413,10 +413,10 @@ def test_run_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_training_takes_its_labels_by_name(tmp_path: Path) -> None:
     """A folder of images has no labels of its own."""
     pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
-    from training_runs import eyes, part, quick
+    from training_runs import chosen, networks_of, quick_config
 
     from depth_recog.datasets.camera_yaml import write_camera_yaml
-    from depth_recog.training.cache import prepare
+    from depth_recog.training.data.cache import prepare
 
     clip = tmp_path / "clip"
     clip.mkdir()
@@ -425,8 +425,8 @@ def test_training_takes_its_labels_by_name(tmp_path: Path) -> None:
         cv2.imwrite(str(clip / f"{frame.name}.png"), frame.image[..., ::-1])
     write_camera_yaml(clip / "camera.yaml", street.camera)
     path = colours(tmp_path / "c.onnx", classes=["sky", "dog", "car"])
-    config = quick(Path("depth-street"), masks=str(path))
-    frames = prepare(part(str(clip)), (160, 64), eyes(config), tmp_path / "cache")
+    config = quick_config(Path("depth-street"), masks=str(path))
+    frames = prepare(chosen(str(clip)), (160, 64), networks_of(config), tmp_path / "cache")
     ids = np.array([CITYSCAPES.index("sky"), 255, CITYSCAPES.index("car")])
     expected = ids[np.stack(images()).argmax(-1)]
     assert np.array_equal(np.asarray(frames.labels), expected)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The teacher: squares over a frame, its vote, its weights and its probabilities."""
+"""The pseudo-label network: squares over a frame, its vote, its weights and its probabilities."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +17,7 @@ from depth_recog.errors import WeightsError
 from depth_recog.networks.own.deeplab import RefinedDeepLab
 from depth_recog.networks.tiling import tile_starts
 from recipes.soft_teacher import SoftTeacher
-from recipes.teacher import LOOKS, Look, Teacher, with_gamma
+from recipes.teacher import PASSES, Teacher, TeacherPass, with_gamma
 from recipes.teacher_weights import load_teacher, read_convolutions
 
 MODEL = "deeplab_mobilenet_edgetpu_slim_cityscapes_quant.tflite"
@@ -36,20 +36,20 @@ def frame() -> np.ndarray:
 
 
 class Reader(Teacher):
-    """A teacher that reads the labels 0 to 7 off the colours, at twice the square's size."""
+    """A teacher that reads labels 0 to 7 from the colours, at twice the square's size."""
 
     def __init__(self) -> None:
-        self.asked: list[np.ndarray] = []
+        self.images: list[np.ndarray] = []
 
     def square(self, image: np.ndarray) -> np.ndarray:
         assert image.shape[0] == image.shape[1]
-        self.asked.append(image)
+        self.images.append(image)
         labels = (image > 127) @ np.array([1, 2, 4])
         return labels.astype(np.uint8).repeat(2, 0).repeat(2, 1)
 
 
 def painted(labels: np.ndarray) -> np.ndarray:
-    """The picture off which `Reader` reads them."""
+    """The image from which `Reader` reads them."""
     return ((labels[..., None] >> np.arange(3)) % 2 * 255).astype(np.uint8)
 
 
@@ -67,45 +67,45 @@ def test_squares_cover_the_width_and_overlap(
 
 @settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 12), st.integers(4, 40))
-def test_a_vote_of_one_mind_is_that_mind(seed: int, height: int, more: int) -> None:
-    """Every pixel of every look lands where it came from: mirrored ones too."""
+def test_the_vote_of_passes_that_agree_is_their_labels(seed: int, height: int, more: int) -> None:
+    """Every pass labels the pixels of the frame, also a mirrored one."""
     labels = np.random.default_rng(seed).integers(0, 8, (height, height + more))
     vote = Reader().vote(painted(labels))
     np.testing.assert_array_equal(vote.labels, labels)
     np.testing.assert_allclose(vote.share, 1, atol=1e-6)
 
 
-def test_the_share_is_that_of_the_looks_that_agree() -> None:
-    """Dark grey is taken for black but where the shadows are opened."""
+def test_the_share_is_that_of_the_passes_that_agree() -> None:
+    """The reader takes dark grey for black, except where shadows are brightened."""
     image = np.full((10, 30, 3), 100, np.uint8)
-    vote = Reader().vote(image, (Look(), Look(), Look(gamma=0.5)))
+    vote = Reader().vote(image, (TeacherPass(), TeacherPass(), TeacherPass(gamma=0.5)))
     assert not vote.labels.any()
     np.testing.assert_allclose(vote.share, 2 / 3, atol=1e-6)
 
 
 def test_a_squares_border_counts_less_than_anothers_middle_but_not_at_the_frames_border() -> None:
-    """Every square calls its outer columns 7: only the frame's own border stays so."""
+    """Every square labels its outer columns 7: that remains at the border of the frame only."""
 
-    class Doubtful(Reader):
+    class WrongAtBorders(Reader):
         def square(self, image: np.ndarray) -> np.ndarray:
             labels = super().square(image)
             labels[:, :4] = labels[:, -4:] = 7
             return labels
 
-    labels = Doubtful().vote(painted(np.ones((20, 60), int)), (Look(),)).labels
+    labels = WrongAtBorders().vote(painted(np.ones((20, 60), int)), (TeacherPass(),)).labels
     assert (labels[:, :2] == 7).all()
     assert (labels[:, -2:] == 7).all()
     assert (labels[:, 2:-2] == 1).all()
-    share = Doubtful().vote(painted(np.ones((20, 24), int)), (Look(),)).share
+    share = WrongAtBorders().vote(painted(np.ones((20, 24), int)), (TeacherPass(),)).share
     np.testing.assert_allclose(share, share[:, ::-1], atol=1e-6)
-    assert 0.8 < share[0, 5] < 1, "the second square's border has a small say there"
+    assert 0.8 < share[0, 5] < 1, "the border of the second square has a small weight there"
 
 
-def test_looks_differ_in_what_the_teacher_is_asked() -> None:
+def test_passes_give_the_teacher_different_images() -> None:
     reader = Reader()
     reader.vote(painted(np.arange(600).reshape(20, 30) % 8))
-    assert len(reader.asked) == sum(len(tile_starts(30, 20, more=look.more)) for look in LOOKS)
-    assert len({image.tobytes() for image in reader.asked}) > len(LOOKS)
+    assert len(reader.images) == sum(len(tile_starts(30, 20, more=one.more)) for one in PASSES)
+    assert len({image.tobytes() for image in reader.images}) > len(PASSES)
 
 
 def test_gamma_keeps_black_and_white_and_opens_shadows() -> None:
@@ -157,7 +157,7 @@ def test_the_weights_are_those_that_the_interpreter_has(model: Path) -> None:
 def test_without_quantisation_the_labels_are_nearly_the_same(
     model: Path, frame: np.ndarray
 ) -> None:
-    """Nearly: LiteRT's own two sets of kernels differ by as much on these squares."""
+    """LiteRT's own two sets of kernels differ by as much on these squares."""
     network = RefinedDeepLab().eval()
     load_teacher(network, model)
     teacher = Teacher(model, 1)
@@ -176,7 +176,7 @@ def test_without_quantisation_the_labels_are_nearly_the_same(
 
 @pytest.mark.data
 def test_probabilities_are_of_the_frames_pixels(model: Path, frame: np.ndarray) -> None:
-    """Against a single pass of the quantised model: another arithmetic, other looks, one place."""
+    """Compared with a single pass of the quantised model: similar labels at the same pixels."""
     soft = SoftTeacher(model).probabilities(frame, 310, 94)
     assert soft.shape == (94, 310, 19)
     assert abs(soft.astype(int).sum(2) - 255).max() <= 10

@@ -11,7 +11,7 @@ pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 from depth_recog.cli.main import main
 from depth_recog.errors import ConfigurationError
 from depth_recog.training.config import (
-    Config,
+    TrainingConfig,
     make_config,
     read_config,
     set_value,
@@ -22,7 +22,7 @@ from depth_recog.training.config import (
 def test_what_is_printed_is_the_default_configuration_and_every_key_has_its_comment(capsys) -> None:
     assert main(["train", "--print-config"]) == 0
     text = capsys.readouterr().out
-    assert make_config(yaml.safe_load(text), "printed") == Config()
+    assert make_config(yaml.safe_load(text), "printed") == TrainingConfig()
     lines = text.splitlines()
     keys = [n for n, line in enumerate(lines) if not line.lstrip().startswith("#")]
     assert all(lines[n - 1].lstrip().startswith("# ") for n in keys)

@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 
 from depth_recog.method.masking import CITYSCAPES, GROUND, PresetRules
-from depth_recog.training.batches import Batch
-from depth_recog.training.config import Loss
-from depth_recog.training.contact import (
+from depth_recog.training.config import LossWeights
+from depth_recog.training.data.batches import TripletBatch
+from depth_recog.training.depth.contact import (
     LEAST_RISE,
     TOLERANCE,
     contact_error,
     contact_inverse,
     road_planes,
 )
-from depth_recog.training.learner import Prediction
-from depth_recog.training.objective import objective
+from depth_recog.training.depth.model import Prediction
+from depth_recog.training.depth.objective import objective
 
 H, W = 64, 96
 HORIZON, FOCAL, HEIGHT = 20.0, 60.0, 1.65
@@ -168,16 +168,16 @@ def test_the_loss_asks_where_neither_neighbour_is_compared() -> None:
     images = torch.randint(0, 255, (1, 3, 3, H, W), dtype=torch.uint8)
     k = torch.tensor([[[FOCAL, 0, W / 2], [0, FOCAL, HORIZON], [0, 0, 1]]])
     nothing = torch.full((1, 1, H, W), torch.nan)
-    batch = Batch(
+    batch = TripletBatch(
         images, masked, labels, k, torch.eye(4).expand(1, 2, 4, 4), nothing, torch.ones(1, 1, H, W),
         torch.ones(1, 4), torch.zeros(1, 0, dtype=torch.uint8), torch.eye(4)[None],
     )  # fmt: skip
     predicted = Prediction([inverse, inverse[..., ::4, ::4]], None)
-    terms, _ = objective(batch, predicted, Loss(contact=0.3), lambda count: count)
+    terms, _ = objective(batch, predicted, LossWeights(contact=0.3), lambda count: count)
     foot = (40.5 - HORIZON) / (FOCAL * HEIGHT)
     torch.testing.assert_close(
         terms.contact, torch.tensor(0.3 * (np.log(foot / 0.05) - TOLERANCE)).float(), rtol=2e-2,
         atol=0,
     )  # fmt: skip
-    bare = Batch(**{**vars(batch), "masked": torch.zeros_like(masked)})
-    assert objective(bare, predicted, Loss(contact=0.3), lambda c: c)[0].contact == 0
+    bare = TripletBatch(**{**vars(batch), "masked": torch.zeros_like(masked)})
+    assert objective(bare, predicted, LossWeights(contact=0.3), lambda c: c)[0].contact == 0

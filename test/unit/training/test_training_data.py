@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a trainer reads: prepared once, paired by parallax, and a function of (seed, step) alone."""
+"""Training data: prepared once, triplets by parallax, batches by (seed, step) alone."""
 
 from collections import Counter
 from dataclasses import replace
@@ -14,19 +14,28 @@ from hypothesis import strategies as st
 
 pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 
-from training_runs import SIZE, STREET, blank_start, eyes, part, quick
+from training_runs import SIZE, STREET, blank_weights, chosen, networks_of, quick_config
 
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import ConfigurationError, TrainingError
 from depth_recog.evaluation.splits import sha256_of
 from depth_recog.method.masking import PresetRules
-from depth_recog.training.batches import Lesson, Order, make_loader
-from depth_recog.training.cache import Eyes, Part, prepare
-from depth_recog.training.data import common_size, read_data, read_samples, split_off
-from depth_recog.training.gating import GATES, still_pixels
-from depth_recog.training.pairs import ALONE, LEAST, STILL, USED, choose_samples, motions
-from depth_recog.training.prepared import Prepared
-from depth_recog.training.views import MIRROR, View
+from depth_recog.training.data.augmentation import MIRROR, Augmentation
+from depth_recog.training.data.batches import TrainingRecording, TripletDataset
+from depth_recog.training.data.cache import PseudoLabelNetworks, SourceFrames, prepare
+from depth_recog.training.data.gating import GATES, still_pixels
+from depth_recog.training.data.prepared import PreparedFrames
+from depth_recog.training.data.selection import DataSplit, common_size, hold_out, read_data
+from depth_recog.training.data.triplets import (
+    ALONE,
+    LEAST,
+    STILL,
+    USED,
+    choose_triplets,
+    parallax_table,
+)
+from depth_recog.training.loop.batches import StepSampler, make_loader
+from depth_recog.training.loop.run import RunControl
 
 RULES = PresetRules()
 
@@ -38,20 +47,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def config(folder: Path):
-    return quick(blank_start(folder))
+    return quick_config(blank_weights(folder))
 
 
 @pytest.fixture(scope="module")
-def looking(config) -> Eyes:
-    return eyes(config)
+def networks(config) -> PseudoLabelNetworks:
+    return networks_of(config)
 
 
 @pytest.fixture(scope="module")
-def street(folder: Path, looking: Eyes) -> Prepared:
-    return prepare(part(STREET), SIZE, looking, folder / "cache")
+def street(folder: Path, networks: PseudoLabelNetworks) -> PreparedFrames:
+    return prepare(chosen(STREET), SIZE, networks, folder / "cache")
 
 
-def test_frames_are_the_recording_s_and_its_truth_goes_with_them(street: Prepared) -> None:
+def test_prepared_frames_hold_images_and_ground_truth(street: PreparedFrames) -> None:
     recording = open_source(STREET)
     assert len(street) == len(recording)
     frame, truth = recording[7], recording.truth(7)
@@ -65,20 +74,21 @@ def test_frames_are_the_recording_s_and_its_truth_goes_with_them(street: Prepare
     assert street.posed
 
 
-def test_what_is_prepared_is_not_prepared_again(folder: Path, looking: Eyes) -> None:
-    asked = []
-    first = prepare(part(STREET), SIZE, looking, folder / "once", lambda: asked.append(1))
-    count = len(asked)
-    again = prepare(part(STREET), SIZE, looking, folder / "once", lambda: asked.append(1))
-    assert count == len(first) == len(asked)
+def test_frames_are_prepared_once(folder: Path, networks: PseudoLabelNetworks) -> None:
+    calls = []
+    text, cache = f"{STREET}@0:4", folder / "once"
+    first = prepare(chosen(text), SIZE, networks, cache, lambda: calls.append(1))
+    count = len(calls)
+    again = prepare(chosen(text), SIZE, networks, cache, lambda: calls.append(1))
+    assert count == len(first) == len(calls)
     assert np.array_equal(first.images, again.images)
-    other = replace(looking, identity=("other masks", looking.identity[1]))
-    prepare(part(f"{STREET}@0:3"), SIZE, other, folder / "once", lambda: asked.append(1))
-    assert len(asked) == count + 3, "another network's labels are other labels"
+    other = replace(networks, identity=("other masks", networks.identity[1]))
+    prepare(chosen(f"{STREET}@0:3"), SIZE, other, cache, lambda: calls.append(1))
+    assert len(calls) == count + 3, "another network gives other labels"
 
 
-class Pictures:
-    """A recording of files without any truth."""
+class ImageFolder:
+    """A recording of files without ground truth."""
 
     kind, name, rate_hz, live = "folder", "pictures", 10.0, False
 
@@ -106,75 +116,74 @@ class Pictures:
         return self._files[index]
 
 
-def test_without_truth_the_labels_are_the_network_s_and_files_are_listed(
-    folder: Path, looking: Eyes
+def test_without_truth_the_network_labels_the_frames_and_files_are_listed(
+    folder: Path, networks: PseudoLabelNetworks
 ) -> None:
     root = folder / "drive"
-    recording = Pictures(root, 3)
-    one = Part("x", str(root), recording, range(3))
-    found = prepare(one, SIZE, looking, folder / "plain")
+    one = SourceFrames("x", str(root), ImageFolder(root, 3), range(3))
+    found = prepare(one, SIZE, networks, folder / "plain")
     assert not found.posed
     assert found.depths is None
     image = torch.from_numpy(np.array(found.images[1])).permute(2, 0, 1)[None].float() / 255
-    assert np.array_equal(found.labels[1], looking.scores(image).argmax(1)[0].numpy())
+    assert np.array_equal(found.labels[1], networks.scores(image).argmax(1)[0].numpy())
     assert found.files == [(sha256_of(root / f"{i}.png"), f"drive/{i}.png") for i in range(3)]
     before = sorted(p.name for p in (folder / "plain").iterdir())
     cv2.imwrite(str(root / "1.png"), np.zeros((64, 128, 3), np.uint8))
-    changed = prepare(one, SIZE, looking, folder / "plain")
+    changed = prepare(one, SIZE, networks, folder / "plain")
     assert not changed.images[1].any(), "a changed file is read again"
     assert len(list((folder / "plain").iterdir())) == len(before) + 1
 
 
-def test_neighbours_have_parallax_and_every_frame_is_accounted_for(street: Prepared) -> None:
-    samples, counts = choose_samples(street, RULES, 0.5)
-    table = motions(street, RULES, 0.5)
-    assert counts[USED] == len(samples) > 8
+def test_neighbours_have_parallax_and_every_frame_is_counted(street: PreparedFrames) -> None:
+    triplets, counts = choose_triplets(street, RULES, 0.5)
+    table = parallax_table(street, RULES, 0.5)
+    assert counts[USED] == len(triplets) > 8
     assert counts.total() == len(street)
-    for s in samples:
-        assert s.before < s.index < s.after
-        assert table[s.before, s.index] >= LEAST
-        assert table[s.index, s.after] >= LEAST
+    for t in triplets:
+        assert t.before < t.index < t.after
+        assert table[t.before, t.index] >= LEAST
+        assert table[t.index, t.after] >= LEAST
 
 
-def part_of(frames: Prepared, indices: list[int], **changes: object) -> Prepared:
+def frames_of(frames: PreparedFrames, indices: list[int], **changes: object) -> PreparedFrames:
     """Some frames, in another order or more than once, with stamps as if they were a recording."""
-    chosen = {
+    arrays = {
         name: np.array(getattr(frames, name)[indices])
         for name in ("images", "labels", "intrinsics", "poses", "anchors", "depths")
     }
     stamps = 100_000_000 * np.arange(len(indices))
     names = [frames.names[i] for i in indices]
-    return replace(frames, **(chosen | {"stamps": stamps, "names": names} | changes))
+    return replace(frames, **(arrays | {"stamps": stamps, "names": names} | changes))
 
 
-def test_a_camera_at_rest_teaches_nothing(street: Prepared) -> None:
-    samples, counts = choose_samples(part_of(street, [4] * 6), RULES, 0.5)
-    assert not samples
+def test_a_camera_at_rest_gives_no_triplets(street: PreparedFrames) -> None:
+    triplets, counts = choose_triplets(frames_of(street, [4] * 6), RULES, 0.5)
+    assert not triplets
     assert counts == Counter({USED: 0, STILL: 4, ALONE: 2})
 
 
-def test_no_pair_spans_a_gap_in_time_a_cut_or_another_camera(street: Prepared) -> None:
+def test_no_pair_spans_a_gap_in_time_a_cut_or_another_camera(street: PreparedFrames) -> None:
     every = list(range(10))
     gap = 100_000_000 * np.arange(10)
     gap[5:] += 2_000_000_000
     camera = np.array(street.intrinsics[every])
     camera[5:, 0, 0] += 1
-    black = np.array(street.images[every])
-    black[5:] = np.random.default_rng(0).integers(0, 255, black[5:].shape)
-    nowhere = np.full((10, 4, 4), np.nan)
+    noise = np.array(street.images[every])
+    noise[5:] = np.random.default_rng(0).integers(0, 255, noise[5:].shape)
+    no_poses = np.full((10, 4, 4), np.nan)
     for changed in (
-        part_of(street, every, stamps=gap),
-        part_of(street, every, intrinsics=camera),
-        part_of(street, every, images=black, poses=nowhere),
+        frames_of(street, every, stamps=gap),
+        frames_of(street, every, intrinsics=camera),
+        frames_of(street, every, images=noise, poses=no_poses),
     ):
-        pairs = motions(changed, RULES, 0.5)
+        pairs = parallax_table(changed, RULES, 0.5)
         assert any(j < 5 for _, j in pairs)
         assert not any(i < 5 <= j for i, j in pairs)
-    assert any(i < 5 <= j for i, j in motions(part_of(street, every), RULES, 0.5))
+    assert any(i < 5 <= j for i, j in parallax_table(frames_of(street, every), RULES, 0.5))
 
 
-def test_turning_is_no_parallax_where_the_poses_tell_it_apart(street: Prepared) -> None:
-    """The same picture turned about the camera's centre: displaced everywhere, and useless."""
+def test_rotation_is_no_parallax_where_poses_are_recorded(street: PreparedFrames) -> None:
+    """One image rotated about the camera's centre: displaced everywhere, and without parallax."""
     k = street.intrinsics[0]
     images, poses = [], []
     for angle in 0.02 * np.arange(4):
@@ -184,29 +193,28 @@ def test_turning_is_no_parallax_where_the_poses_tell_it_apart(street: Prepared) 
         pose = np.eye(4)
         pose[:3, :3] = turn
         poses.append(pose)
-    turned = part_of(street, [3] * 4, images=np.stack(images), poses=np.stack(poses))
-    blind = replace(turned, poses=np.full((4, 4, 4), np.nan))
-    assert motions(blind, RULES, 0.5)[0, 1] > LEAST
-    assert motions(turned, RULES, 0.5)[0, 1] < LEAST / 2
+    turned = frames_of(street, [3] * 4, images=np.stack(images), poses=np.stack(poses))
+    without_poses = replace(turned, poses=np.full((4, 4, 4), np.nan))
+    assert parallax_table(without_poses, RULES, 0.5)[0, 1] > LEAST
+    assert parallax_table(turned, RULES, 0.5)[0, 1] < LEAST / 2
 
 
-def test_a_view_shows_the_same_points_with_its_own_intrinsics() -> None:
+def test_augmented_intrinsics_project_to_the_same_pixels() -> None:
     rng = np.random.default_rng(1)
     k = np.array([[90.0, 0, 60.3], [0, 80, 30.2], [0, 0, 1]])
-    # A picture whose value says where it was taken from.
+    # Images whose value is the pixel's own coordinate.
     u, v = np.meshgrid(np.arange(SIZE[0], dtype=np.float32), np.arange(SIZE[1], dtype=np.float32))
     for _ in range(20):
-        view = View.draw(rng, SIZE, 1.5)
-        seen = view.intrinsics(k)
+        augmentation = Augmentation.draw(rng, SIZE, 1.5)
         point = np.array([0.1, -0.05, 1.0])
-        mirrored = point * (-1 if view.flip else 1, 1, 1)
-        x, y = (seen @ mirrored)[:2]
+        mirrored = point * (-1 if augmentation.flip else 1, 1, 1)
+        x, y = (augmentation.intrinsics(k) @ mirrored)[:2]
         if not (1 < x < SIZE[0] - 2 and 1 < y < SIZE[1] - 2):
             continue
-        was = (k @ point)[:2]
-        for values, expected in zip((u, v), was, strict=True):
-            patch = cv2.getRectSubPix(view.frame(values, cv2.INTER_LINEAR), (1, 1), (x, y))
-            assert patch[0, 0] == pytest.approx(expected, abs=0.02)
+        for values, expected in zip((u, v), (k @ point)[:2], strict=True):
+            augmented = augmentation.apply(values, cv2.INTER_LINEAR)
+            found = cv2.getRectSubPix(augmented, (1, 1), (x, y))
+            assert found[0, 0] == pytest.approx(expected, abs=0.02)
 
 
 @settings(max_examples=10, deadline=None)
@@ -217,23 +225,29 @@ def test_a_mirrored_motion_moves_mirrored_points(seed: int) -> None:
     motion[:3, :3] = cv2.Rodrigues(rng.normal(size=3))[0]
     motion[:3, 3] = rng.normal(size=3)
     point = np.append(rng.normal(size=3), 1)
-    view = View(*SIZE, 1.0, 0, 0, True)
-    np.testing.assert_allclose(view.motion(motion) @ MIRROR @ point, MIRROR @ motion @ point)
+    mirrored = Augmentation(*SIZE, flip=True).motion(motion)
+    np.testing.assert_allclose(mirrored @ MIRROR @ point, MIRROR @ motion @ point)
 
 
-def lesson_of(frames: Prepared, gate: str, looking: Eyes) -> Lesson:
-    samples, _ = choose_samples(frames, RULES, 0.5)
-    still = still_pixels(frames, RULES, looking) if gate == "object" else None
-    return Lesson(frames, samples, GATES[gate](frames, samples, RULES, looking), still)
+def recording_of(
+    frames: PreparedFrames, gate: str, networks: PseudoLabelNetworks
+) -> TrainingRecording:
+    triplets, _ = choose_triplets(frames, RULES, 0.5)
+    still = still_pixels(frames, RULES, networks) if gate == "object" else None
+    exclusions = GATES[gate](frames, triplets, RULES, networks)
+    return TrainingRecording(frames, triplets, exclusions, still)
 
 
-def test_a_batch_is_a_function_of_seed_and_step_whoever_reads_it(
-    street: Prepared, config, looking: Eyes
-) -> None:
-    samples = read_samples(config, [lesson_of(street, "all", looking)], True)
-    whole = list(make_loader(samples, Order(samples, range(2, 5), 4, 0, 1), 0, False))
+@pytest.fixture(scope="module")
+def recording(street: PreparedFrames, networks: PseudoLabelNetworks) -> TrainingRecording:
+    return recording_of(street, "all", networks)
+
+
+def test_a_batch_depends_on_seed_and_step_and_not_on_the_processes(recording, config) -> None:
+    dataset = TripletDataset([recording], config, True)
+    whole = list(make_loader(dataset, StepSampler(dataset, range(2, 5), 4), 0, False))
     halves = [
-        list(make_loader(samples, Order(samples, range(2, 5), 4, rank, 2), workers, False))
+        list(make_loader(dataset, StepSampler(dataset, range(2, 5), 4, rank, 2), workers, False))
         for rank, workers in ((0, 0), (1, 1))
     ]
     for step, batch in enumerate(whole):
@@ -243,32 +257,27 @@ def test_a_batch_is_a_function_of_seed_and_step_whoever_reads_it(
     assert not torch.equal(whole[0].frames, whole[1].frames)
 
 
-def test_short_recordings_are_not_drowned_and_no_sample_comes_twice(
-    street: Prepared, config, looking: Eyes
+def test_recordings_are_drawn_by_the_root_of_their_length_without_repetition(
+    recording, config
 ) -> None:
-    long = lesson_of(street, "off", looking)
-    short = replace(long, samples=long.samples[:3], moving=long.moving[:3])
-    samples = read_samples(config, [short, long], False)
-    drawn = np.concatenate([samples.drawn(step, 2) for step in range(400)])
-    share = (drawn < 3).mean()
-    count = len(long.samples)
+    short = replace(recording, triplets=recording.triplets[:3], exclusions=recording.exclusions[:3])
+    dataset = TripletDataset([short, recording], config, False)
+    drawn = np.concatenate([dataset.drawn(step, 2) for step in range(400)])
+    count = len(recording.triplets)
     expected = 3**0.5 / (3**0.5 + count**0.5)
-    assert share == pytest.approx(expected, abs=0.06)
-    assert all(len(set(samples.drawn(step, 6))) == 6 for step in range(20))
+    assert (drawn < 3).mean() == pytest.approx(expected, abs=0.06)
+    assert all(len(set(dataset.drawn(step, 6))) == 6 for step in range(20))
 
 
-def test_gates_leave_out_nothing_everything_or_what_they_are_told(
-    street: Prepared, config, looking: Eyes
+def test_gates_exclude_no_dynamic_pixels_all_or_some(
+    street: PreparedFrames, config, networks: PseudoLabelNetworks
 ) -> None:
     masks = {}
     for gate in GATES:
-        lesson = lesson_of(street, gate, looking)
-        assert lesson.moving.shape == (len(lesson.samples), 2)
-        samples = read_samples(config, [lesson], False)
-        masks[gate] = [samples.still(i).masked[0] for i in range(len(samples))]
-        assert lesson.moving.any() or gate != "all"
-    dynamic = [RULES.dynamic_pixels(np.array(street.labels[i])).any() for i in range(len(street))]
-    assert any(dynamic)
+        recording = recording_of(street, gate, networks)
+        assert recording.exclusions.shape == (len(recording.triplets), 2)
+        dataset = TripletDataset([recording], config, False)
+        masks[gate] = [dataset.unchanged(i).masked[0] for i in range(len(dataset))]
     assert not any(m.any() for m in masks["off"])
     assert any(m.any() for m in masks["all"])
     for gate in ("image", "object"):
@@ -276,85 +285,90 @@ def test_gates_leave_out_nothing_everything_or_what_they_are_told(
             assert not (found & ~most).any()
 
 
-def test_the_anchor_and_the_labels_are_the_frame_s_in_the_view(
-    street: Prepared, config, looking: Eyes
+def test_anchor_and_labels_are_augmented_with_the_frame(
+    recording, config, networks: PseudoLabelNetworks
 ) -> None:
-    samples = read_samples(config, [lesson_of(street, "all", looking)], True)
-    index = lesson_of(street, "all", looking).samples[3].index
-    batch = samples.still(3)
-    image = torch.from_numpy(np.array(street.images[index])).permute(2, 0, 1)[None].float() / 255
+    dataset = TripletDataset([recording], config, True)
+    index, frames = recording.triplets[3].index, recording.frames
+    batch = dataset.unchanged(3)
+    image = torch.from_numpy(np.array(frames.images[index])).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
-        depth = looking.anchor(image, batch.intrinsics[:, 1, 1])
+        depth = networks.anchor(image, batch.intrinsics[:, 1, 1])
     torch.testing.assert_close(batch.anchor, 1 / depth, rtol=2e-3, atol=1e-4)
-    assert np.array_equal(batch.labels[0, 0].numpy(), street.labels[index])
-    flipped = samples.read(3, View(*SIZE, 1.0, 0, 0, True), torch.ones(4))
+    assert np.array_equal(batch.labels[0, 0].numpy(), frames.labels[index])
+    flipped = dataset.augmented(3, Augmentation(*SIZE, flip=True), torch.ones(4))
     torch.testing.assert_close(flipped.anchor, batch.anchor[0].flip(-1))
 
 
-def test_the_end_is_held_back_and_too_short_a_recording_is_refused() -> None:
-    kept, held = split_off([part(STREET)], 0.25)
-    assert (kept[0].frames, held[0].frames) == (range(12), range(12, 16))
+def test_the_end_is_held_out_and_too_short_a_recording_is_refused() -> None:
+    split = hold_out([chosen(STREET)], 0.25)
+    assert split.training[0].frames == range(12)
+    assert split.validation[0].frames == range(12, 16)
     with pytest.raises(TrainingError, match="too few"):
-        split_off([part(f"{STREET}@0:5")], 0.25)
+        hold_out([chosen(f"{STREET}@0:5")], 0.25)
 
 
 def test_sources_of_different_shapes_are_refused_unless_a_size_is_given(config) -> None:
-    parts = [part(STREET), part("synthetic:street?width=64&height=64&frames=4")]
+    both = [chosen(STREET), chosen("synthetic:street?width=64&height=64&frames=4")]
     with pytest.raises(ConfigurationError, match="different shapes"):
-        common_size(config.model_copy(update={"size": None}), parts, SIZE)
-    assert common_size(config, parts, SIZE) == SIZE
+        common_size(config.model_copy(update={"size": None}), both, SIZE)
+    assert common_size(config, both, SIZE) == SIZE
 
 
-def test_an_interrupt_while_frames_are_prepared_leaves_nothing_half_done(
-    folder: Path, looking: Eyes, config
+def test_an_interrupt_during_the_preparation_leaves_no_partial_folder(
+    folder: Path, networks: PseudoLabelNetworks, config
 ) -> None:
-    asked = iter([False, False, True])
+    answers = iter([False, False, True])
     cache = folder / "interrupted"
+    control = RunControl(print, lambda: next(answers))
     with pytest.raises(KeyboardInterrupt):
-        read_data(config, [part(STREET)], [], SIZE, looking, cache, print, lambda: next(asked))
+        read_data(config, DataSplit([chosen(STREET)], []), SIZE, networks, cache, control)
     assert not list(cache.iterdir())
 
 
-def test_recorded_motion_is_asked_for_where_there_is_none(
-    folder: Path, looking: Eyes, config
+@pytest.mark.parametrize(
+    ("training", "validation", "motion", "message"),
+    [
+        (range(5), range(5, 8), "recorded", "5 of its 5 frames have no pose"),
+        (range(3), range(2, 4), "auto", "--validate here: 1 of its frames are to be trained on"),
+    ],
+)
+def test_recordings_that_cannot_be_used_are_refused(
+    tmp_path: Path, networks, config, training, validation, motion, message
 ) -> None:
-    pictures = Pictures(folder / "poseless", 8)
-    one, rest = (
-        Part("here", str(folder / "poseless"), pictures, r) for r in (range(5), range(5, 8))
-    )
-    wanted = config.model_copy(update={"motion": "recorded"})
-    with pytest.raises(ConfigurationError, match="5 of its 5 frames have no pose"):
-        read_data(wanted, [one], [rest], SIZE, looking, folder / "posed", print, bool)
+    images = ImageFolder(tmp_path / "images", 8)
+    split = DataSplit(*([SourceFrames("here", "here", images, r)] for r in (training, validation)))
+    config = config.model_copy(update={"motion": motion})
+    with pytest.raises(ConfigurationError, match=message):
+        read_data(config, split, SIZE, networks, tmp_path / "cache", RunControl(print))
 
 
-def test_held_out_frames_are_not_trained_on(folder: Path, looking: Eyes, config) -> None:
-    pictures = Pictures(folder / "both", 8)
-    taught, held = (Part("here@2:4", "here", pictures, r) for r in (range(3), range(2, 4)))
-    with pytest.raises(ConfigurationError, match="--validate here@2:4: 1 of its frames are to be"):
-        read_data(config, [taught], [held], SIZE, looking, folder / "cache", print, bool)
-
-
-def test_the_literal_gate_leaves_out_what_it_cannot_decide(street: Prepared, looking: Eyes) -> None:
-    """A speck of a car has no pose of its own: undecided. Without a pixel that can move: still."""
+def test_the_gate_by_image_excludes_what_it_cannot_decide(
+    street: PreparedFrames, networks: PseudoLabelNetworks
+) -> None:
+    """A car of 9 pixels has no pose of its own: undecided. Without a dynamic pixel: still."""
     empty = np.zeros((10, *street.labels.shape[1:]), np.uint8)
-    speck = empty.copy()
-    speck[:, 30:33, 60:63] = 13
-    for labels, expected in ((empty, False), (speck, True)):
-        lesson = lesson_of(part_of(street, list(range(10)), labels=labels), "image", looking)
-        assert lesson.moving.size
-        assert (lesson.moving == expected).all()
+    tiny = empty.copy()
+    tiny[:, 30:33, 60:63] = 13
+    for labels, expected in ((empty, False), (tiny, True)):
+        frames = frames_of(street, list(range(10)), labels=labels)
+        exclusions = recording_of(frames, "image", networks).exclusions
+        assert exclusions.size
+        assert (exclusions == expected).all()
 
 
-def test_the_gate_by_object_leaves_out_each_thing_by_itself(looking: Eyes, folder: Path) -> None:
-    """Parked and oncoming cars in one picture: the parked ones teach, the others do not."""
-    source = part("synthetic:oncoming?seed=1&frames=50")
-    frames = prepare(source, (416, 128), looking, folder / "oncoming")
+def test_the_gate_by_object_decides_each_object_separately(
+    networks: PseudoLabelNetworks, folder: Path
+) -> None:
+    """Parked and oncoming cars in one image: only the parked ones are compared."""
+    source = chosen("synthetic:oncoming?seed=1&frames=50")
+    frames = prepare(source, (416, 128), networks, folder / "oncoming")
     assert frames.depths is not None
     exact = replace(frames, anchors=(1 / np.array(frames.depths)).astype(np.float16))
-    still = still_pixels(exact, RULES, looking)
+    still = still_pixels(exact, RULES, networks)
     dynamic = RULES.dynamic_pixels(np.array(frames.labels))
-    truth = np.stack([source.recording.truth(i).moving for i in range(50)]) & dynamic
+    moving = np.stack([source.recording.truth(i).moving for i in range(50)]) & dynamic
     assert not (still & ~dynamic).any()
     later = np.s_[10:]
-    assert still[later][truth[later]].mean() < 0.35
-    assert still[later][(dynamic & ~truth)[later]].mean() > 0.7
+    assert still[later][moving[later]].mean() < 0.35
+    assert still[later][(dynamic & ~moving)[later]].mean() > 0.7

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Geometry is what is learnt: from a blank depth, by images and motion alone, against the truth."""
+"""Depth is learnt from images and motion alone, and only with the right geometry."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,66 +10,64 @@ import torch
 
 pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 
-from training_runs import SIZE, STREET, blank_start, eyes, part, quick
+from training_runs import SIZE, STREET, blank_weights, chosen, networks_of, quick_config
 
 from depth_recog.method.masking import PresetRules
-from depth_recog.training.batches import Lesson
-from depth_recog.training.cache import prepare
-from depth_recog.training.data import read_samples
-from depth_recog.training.gating import everything
-from depth_recog.training.learner import Learner, start_network
-from depth_recog.training.pairs import Sample, choose_samples
-from depth_recog.training.run_folder import RunFolder
-from depth_recog.training.train import make_fabric
-from depth_recog.training.trainer import Trainer
-from depth_recog.training.validation import Examiner
+from depth_recog.training.data.batches import TrainingRecording, TripletDataset
+from depth_recog.training.data.cache import prepare
+from depth_recog.training.data.gating import exclude_dynamic
+from depth_recog.training.data.triplets import Triplet, choose_triplets
+from depth_recog.training.depth.model import DepthModel
+from depth_recog.training.depth.task import DepthTask, HeldOutFrames
+from depth_recog.training.initial import initial_network
+from depth_recog.training.loop.run import RunControl, TrainingRunFolder, start_run
+from depth_recog.training.loop.trainer import Trainer
 
 STEPS = 48
 RULES = PresetRules()
 
 
-class School:
-    """A street, and what a blank network learns of it when a lesson is tampered with."""
+class Experiment:
+    """A street, and what a blank network learns from it when its data are falsified."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.config = quick(blank_start(folder), steps=STEPS, rate=5e-4, augment={"zoom": 1})
-        looking = eyes(self.config)
-        self.street = prepare(part(STREET), SIZE, looking, folder / "cache")
-        self.elsewhere = prepare(
-            part(STREET.replace("seed=3", "seed=9")), SIZE, looking, folder / "cache"
+        weights = blank_weights(folder)
+        self.config = quick_config(weights, steps=STEPS, rate=5e-4, augment={"zoom": 1})
+        networks = networks_of(self.config)
+        self.street, self.elsewhere = (
+            prepare(chosen(text), SIZE, networks, folder / "cache")
+            for text in (STREET, STREET.replace("seed=3", "seed=9"))
         )
-        samples, _ = choose_samples(self.street, RULES, 0.5)
-        moving = everything(self.street, samples, RULES, looking)
-        self.lesson = Lesson(self.street, samples, moving)
+        triplets, _ = choose_triplets(self.street, RULES, 0.5)
+        exclusions = exclude_dynamic(self.street, triplets, RULES, networks)
+        self.recording = TrainingRecording(self.street, triplets, exclusions)
 
-    def learn(self, lesson: Lesson, name: str) -> tuple[dict[str, float], dict[str, float]]:
-        """Figures on the true street before and after."""
+    def learn(
+        self, recording: TrainingRecording, name: str
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """Figures on the true street before and after the training."""
         config = self.config
-        fabric = make_fabric(config)
-        fabric.launch()
-        examiner = Examiner(
-            [self.street], read_samples(config, [self.lesson], False), 6, False, config.loss
-        )
+        run = start_run(config, TrainingRunFolder(self.folder / name), RunControl(print))
+        true = TripletDataset([self.recording], config, False)
+        held_out = HeldOutFrames([self.street], true, 6)
         torch.manual_seed(0)
-        learner = Learner(start_network(config.start.depth, "depth").network, None)
-        run = RunFolder(self.folder / name)
-        (run.path / "checkpoints").mkdir(parents=True)
-        samples = read_samples(config, [lesson], False)
-        trainer = Trainer(config, fabric, learner, samples, examiner, run, lambda line: None)
-        before = examiner.judge(trainer.average, fabric.device).figures
-        assert trainer.run(None, lambda: False) == "steps"
-        return before, examiner.judge(trainer.average, fabric.device).figures
+        model = DepthModel(initial_network(config.start.depth, "depth").network, None)
+        task = DepthTask(model, config.loss, held_out, False)
+        trainer = Trainer(run, task, TripletDataset([recording], config, False))
+        before = task.validate(trainer.average, run.fabric.device).figures
+        assert trainer.run() == "steps"
+        return before, task.validate(trainer.average, run.fabric.device).figures
 
 
 @pytest.fixture(scope="module")
-def school(tmp_path_factory: pytest.TempPathFactory) -> School:
-    return School(tmp_path_factory.mktemp("school"))
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    return Experiment(tmp_path_factory.mktemp("experiment"))
 
 
 @pytest.fixture(scope="module")
-def right(school: School) -> tuple[dict[str, float], dict[str, float]]:
-    return school.learn(school.lesson, "right")
+def right(experiment: Experiment) -> tuple[dict[str, float], dict[str, float]]:
+    return experiment.learn(experiment.recording, "right")
 
 
 def test_training_lowers_the_loss_and_the_error(right) -> None:
@@ -79,40 +77,43 @@ def test_training_lowers_the_loss_and_the_error(right) -> None:
     assert after["abs_rel"] < 0.85 * before["abs_rel"], "in metres: the recorded motion is metric"
 
 
-def shuffled(school: School) -> Lesson:
-    """Every frame beside pictures of other moments than its neighbours' motion is of."""
-    order = np.random.default_rng(0).permutation(len(school.street))
-    return beside(school, {name: getattr(school.street, name)[order] for name in SEEN})
-
-
-def wrong_intrinsics(school: School) -> Lesson:
-    """A principal point that is a quarter of the width away."""
-    k = school.street.intrinsics.copy()
-    k[:, 0, 2] += SIZE[0] / 4
-    return replace(school.lesson, frames=replace(school.street, intrinsics=k))
-
-
-def other_camera(school: School) -> Lesson:
-    """Neighbours that another camera took in another street."""
-    return beside(school, {name: getattr(school.elsewhere, name) for name in SEEN})
-
-
 SEEN = ("images", "labels", "intrinsics", "anchors")
 
 
-def beside(school: School, seen: dict[str, np.ndarray]) -> Lesson:
-    """The lesson with neighbours that saw something else; their motion is what it was."""
-    street, count = school.street, len(school.street)
+def with_neighbours(experiment: Experiment, seen: dict[str, np.ndarray]) -> TrainingRecording:
+    """The recording with other images of the neighbours; their motion stays."""
+    street, count = experiment.street, len(experiment.street)
     arrays = {name: np.concatenate((getattr(street, name), seen[name])) for name in SEEN}
     poses = np.concatenate((street.poses, street.poses))
     frames = replace(street, **arrays, poses=poses, depths=None, dense=False)
-    samples = [Sample(s.index, s.before + count, s.after + count) for s in school.lesson.samples]
-    return Lesson(frames, samples, school.lesson.moving)
+    true = experiment.recording
+    triplets = [Triplet(t.index, t.before + count, t.after + count) for t in true.triplets]
+    return TrainingRecording(frames, triplets, true.exclusions)
 
 
-@pytest.mark.parametrize("tamper", [shuffled, wrong_intrinsics, other_camera])
-def test_wrong_geometry_makes_it_visibly_worse(school: School, right, tamper) -> None:
+def shuffled(experiment: Experiment) -> TrainingRecording:
+    """Neighbours from other moments."""
+    order = np.random.default_rng(0).permutation(len(experiment.street))
+    seen = {name: getattr(experiment.street, name)[order] for name in SEEN}
+    return with_neighbours(experiment, seen)
+
+
+def wrong_intrinsics(experiment: Experiment) -> TrainingRecording:
+    """A principal point that is wrong by a quarter of the width."""
+    k = experiment.street.intrinsics.copy()
+    k[:, 0, 2] += SIZE[0] / 4
+    return replace(experiment.recording, frames=replace(experiment.street, intrinsics=k))
+
+
+def other_camera(experiment: Experiment) -> TrainingRecording:
+    """Neighbours that another camera took in another street."""
+    seen = {name: getattr(experiment.elsewhere, name) for name in SEEN}
+    return with_neighbours(experiment, seen)
+
+
+@pytest.mark.parametrize("falsify", [shuffled, wrong_intrinsics, other_camera])
+def test_wrong_geometry_makes_the_depth_worse(experiment: Experiment, right, falsify) -> None:
     _, good = right
-    _, bad = school.learn(tamper(school), tamper.__name__)
+    _, bad = experiment.learn(falsify(experiment), falsify.__name__)
     assert bad["abs_rel_median_scaled"] > 1.3 * good["abs_rel_median_scaled"]
     assert bad["photometric"] > 1.2 * good["photometric"]

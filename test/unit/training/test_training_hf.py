@@ -14,18 +14,19 @@ pytest.importorskip("transformers", reason="pip install '.[hf]'")
 pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 
 from hf_models import depth_anything
-from training_runs import SIZE, STREET, eyes, part, quick
+from training_runs import SIZE, STREET, chosen, networks_of, quick_config
 
 from depth_recog.cli.main import main
 from depth_recog.evaluation.splits import trained_on
 from depth_recog.method.loss.photometric import masked_mean
 from depth_recog.networks.models import load_model
 from depth_recog.networks.weights import read_card
-from depth_recog.training import checkpoint
-from depth_recog.training.align import MEDIANS, align
-from depth_recog.training.data import read_data, read_samples
-from depth_recog.training.learner import Prediction
-from depth_recog.training.objective import compare_batch
+from depth_recog.training.data.batches import TripletDataset
+from depth_recog.training.data.selection import DataSplit, read_data
+from depth_recog.training.depth.initial_scale import MEDIANS, find_scale
+from depth_recog.training.depth.model import Prediction
+from depth_recog.training.depth.objective import compare_batch
+from depth_recog.training.loop.run import RunControl, load_checkpoint
 
 STEPS = 12
 
@@ -65,7 +66,7 @@ def test_the_result_is_a_directory_that_weights_takes_again(run: Path, tmp_path:
     made = run / "mine"
     network, header = load_model(str(made), "depth")
     assert (header.unit, header.size) == ("metres", SIZE)
-    best = checkpoint.load(run / "checkpoints" / "best.pt")["average"]
+    best = load_checkpoint(run / "checkpoints" / "best.pt")["average"]
     for key, value in network.state_dict().items():
         torch.testing.assert_close(value, best[f"depth.{key}"], rtol=1e-6, atol=0)
     assert not list(run.glob("*.partial"))
@@ -84,12 +85,12 @@ def test_it_has_a_card(run: Path) -> None:
     assert card["licence"] == "none: drawn by computation"
     assert card["origin"].startswith("started from theirs")
     assert card["unit"].startswith("metres: by the recorded motion")
-    # The start does not say what it saw: nobody can take the result for innocent.
+    # The initial weights have no list of their training files, so the result has none.
     assert card["train_files"].startswith("not known")
     assert trained_on(header) is None
 
 
-def test_a_damaged_result_is_found_out(
+def test_a_damaged_result_is_detected(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = Path(shutil.copytree(run / "mine", tmp_path / "copy"))
@@ -107,9 +108,9 @@ def test_a_damaged_result_is_found_out(
 
 
 def test_it_learnt(relative: Path, run: Path) -> None:
-    """Its own steps, and not only a new scale."""
+    """The weights change, and not only the scale."""
     before = load_model(str(relative), "depth")[0].model.state_dict()
-    last = checkpoint.load(run / "checkpoints" / "last.pt")["learner"]
+    last = load_checkpoint(run / "checkpoints" / "last.pt")["model"]
     changed = [k for k, v in before.items() if not torch.equal(v, last[f"depth.model.{k}"])]
     assert len(changed) > len(before) / 2
 
@@ -128,14 +129,14 @@ def test_training_goes_on_from_the_result(run: Path, tmp_path: Path) -> None:
 
 
 def test_the_scale_is_where_the_images_fit_best(relative: Path, tmp_path: Path) -> None:
-    config = quick(relative, gate="all")
-    seen = eyes(config)
-    data = read_data(config, [part(STREET)], [], SIZE, seen, tmp_path, print, lambda: False)
-    samples = read_samples(config, data.lessons, False)
+    config = quick_config(relative, gate="all")
+    split = DataSplit([chosen(STREET)], [])
+    data = read_data(config, split, SIZE, networks_of(config), tmp_path, RunControl(print))
+    dataset = TripletDataset(data.recordings, config, False)
     network, _ = load_model(str(relative), "depth")
     assert not network.scaled
     unscaled = network.inverse_depths
-    batches = [samples.still(i) for i in (0, len(samples) - 1)]
+    batches = [dataset.unchanged(i) for i in (0, len(dataset) - 1)]
 
     def error(factor: float) -> float:
         total = 0.0
@@ -148,11 +149,11 @@ def test_the_scale_is_where_the_images_fit_best(relative: Path, tmp_path: Path) 
 
     with torch.no_grad():
         before = error(1.0)
-        median = align(network, samples, config.loss, torch.device("cpu"))
+        median = find_scale(network, dataset, config.loss, torch.device("cpu"))
         assert median in MEDIANS
-        image = samples.still(0).frames[:, 0].float() / 255
+        image = dataset.unchanged(0).frames[:, 0].float() / 255
         depth = network(image, torch.tensor([100.0]))
-        # The street is some metres to some tens of metres away; the start said centimetres.
+        # The street is some metres to some tens of metres away; the initial scale is centimetres.
         assert 2 < float(depth.median()) < 60
         after = error(1.0)
         assert after < before

@@ -20,10 +20,10 @@ from depth_recog.method.loss.pair import (
 )
 from depth_recog.method.loss.photometric import masked_mean
 from depth_recog.method.loss.smoothness import gradient_error
-from depth_recog.training.batches import Batch
-from depth_recog.training.config import Loss
-from depth_recog.training.learner import Prediction
-from depth_recog.training.objective import compare, objective
+from depth_recog.training.config import LossWeights
+from depth_recog.training.data.batches import TripletBatch
+from depth_recog.training.depth.model import Prediction
+from depth_recog.training.depth.objective import Neighbours, compare, objective
 
 B, N, H, W = 2, 2, 20, 28
 ROAD, BUILDING, SKY = 0, 2, 10
@@ -86,11 +86,9 @@ def test_all_scales_and_neighbours_at_once_are_the_method_pair_by_pair(masks: bo
     scene = Scene(masks)
     found = compare(
         scene.first,
-        scene.seconds,
+        Neighbours(scene.seconds, scene.motions, scene.masked),
         scene.inverses,
         scene.intrinsics,
-        scene.motions,
-        scene.masked,
         0.85,
     )
     assert found.valid.any()
@@ -123,7 +121,7 @@ def test_all_scales_and_neighbours_at_once_are_the_method_pair_by_pair(masks: bo
         torch.testing.assert_close(got, expected)
 
 
-def batch_of(scene: Scene, **changes: torch.Tensor) -> Batch:
+def batch_of(scene: Scene, **changes: torch.Tensor) -> TripletBatch:
     frames = torch.cat((scene.first[:, None], scene.seconds.transpose(0, 1)), 1)
     values = {
         "frames": (frames * 255).round().to(torch.uint8),
@@ -137,7 +135,7 @@ def batch_of(scene: Scene, **changes: torch.Tensor) -> Batch:
         "plain": torch.zeros(B, 0, dtype=torch.uint8),
         "mirror": torch.eye(4).expand(B, 4, 4),
     }
-    return Batch(**(values | changes))
+    return TripletBatch(**(values | changes))
 
 
 def predicted(scene: Scene, motions: torch.Tensor | None = None) -> Prediction:
@@ -161,7 +159,7 @@ def test_a_mover_in_a_masked_region_does_not_change_the_gradient() -> None:
             batch.frames[:, paint, :, 5:12, 6:18] = 255
         answer = predicted(scene)
         # The edges of the smoothness are the image's, masked or not: it is left out here.
-        terms, _ = objective(batch, answer, Loss(smoothness=0, sky=0), itself)
+        terms, _ = objective(batch, answer, LossWeights(smoothness=0, sky=0), itself)
         gradients.append(torch.autograd.grad(terms.total, answer.inverses))
     for painted in gradients[1:]:
         for a, b in zip(gradients[0], painted, strict=True):
@@ -176,7 +174,7 @@ def test_the_parts_add_up_and_each_is_what_the_method_says() -> None:
     truth = torch.full((B, 1, H, W), 5.0)
     truth[:, :, :4] = torch.inf
     answer = predicted(scene)
-    weights = Loss(smoothness=0.1, exact=0.2, sky=0.3, contact=0.4)
+    weights = LossWeights(smoothness=0.1, exact=0.2, sky=0.3, contact=0.4)
     terms, compared = objective(
         batch_of(scene, labels=labels, truth=truth), answer, weights, itself
     )
@@ -207,7 +205,7 @@ def test_only_the_scale_term_sees_the_scale_of_a_depth_without_recorded_motion()
     labels[:, :, H // 2 :] = ROAD
     anchor[labels != ROAD] *= 3  # what the start says elsewhere is not asked
     batch = batch_of(scene, motions=unknown, anchor=anchor, labels=labels)
-    weights = Loss(exact=0, sky=0)
+    weights = LossWeights(exact=0, sky=0)
     found = []
     for factor in (1.0, 1.5):
         inverses = [(i.detach().float() / factor).requires_grad_() for i in scene.inverses]
@@ -221,7 +219,7 @@ def test_only_the_scale_term_sees_the_scale_of_a_depth_without_recorded_motion()
     torch.testing.assert_close(found[0].smoothness, found[1].smoothness)
     assert found[0].scale < 1e-9
     torch.testing.assert_close(found[1].scale, torch.tensor(1.5).log() ** 2)
-    free, _ = objective(batch, Prediction(inverses, motions), Loss(scale=0), itself)
+    free, _ = objective(batch, Prediction(inverses, motions), LossWeights(scale=0), itself)
     assert not torch.isclose(free.photometric, found[0].photometric, rtol=1e-3)
 
 
@@ -230,7 +228,7 @@ def test_a_mirrored_sample_has_the_loss_of_the_original_with_the_network_s_motio
     unknown = torch.full((B, 2, 4, 4), torch.nan)
     motions = scene.motions.transpose(0, 1).float()
     batch = batch_of(scene, motions=unknown)
-    terms, _ = objective(batch, predicted(scene, motions), Loss(), itself)
+    terms, _ = objective(batch, predicted(scene, motions), LossWeights(), itself)
     k = scene.intrinsics.float().clone()
     k[:, 0, 2] = W - 1 - k[:, 0, 2]
     turned = batch_of(
@@ -241,7 +239,7 @@ def test_a_mirrored_sample_has_the_loss_of_the_original_with_the_network_s_motio
         mirror=torch.diag(torch.tensor([-1.0, 1, 1, 1])).expand(B, 4, 4),
     )
     answer = Prediction([i.detach().float().flip(-1) for i in scene.inverses], motions)
-    mirrored, _ = objective(turned, answer, Loss(), itself)
+    mirrored, _ = objective(turned, answer, LossWeights(), itself)
     torch.testing.assert_close(mirrored.total, terms.total, atol=1e-5, rtol=1e-4)
 
 
@@ -249,7 +247,7 @@ def test_a_batch_without_a_comparable_pixel_is_zero_and_not_nan() -> None:
     scene = Scene(False)
     scene.masked[:] = True
     answer = predicted(scene)
-    terms, _ = objective(batch_of(scene), answer, Loss(smoothness=0), itself)
+    terms, _ = objective(batch_of(scene), answer, LossWeights(smoothness=0), itself)
     assert terms.total == 0
     for gradient in torch.autograd.grad(terms.total, answer.inverses):
         assert (gradient == 0).all()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames of a recording as a trainer reads them: memory-mapped arrays in one folder."""
+"""The frames of a recording as training reads them: memory-mapped arrays in one folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from depth_recog.errors import OutputError, SourceError
 from depth_recog.method.geometry.se3 import relative
@@ -18,21 +18,23 @@ META = "meta.json"
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """N frames, rectified, at one size.
+class PreparedFrames:
+    """N rectified frames of one size.
 
     Attributes:
-        source: what the user typed.
-        names: of the frames.
-        files: [sha256, path] of the files they were read from; empty for frames that are made.
+        source: the recording, as the user typed it.
+        names: names of the frames.
+        files: [sha256, path] of the files that were read; empty for synthetic frames.
         images: (N, H, W, 3) uint8 RGB.
         labels: (N, H, W) uint8 Cityscapes train ids, 255 unlabelled.
         intrinsics: (N, 3, 3) float64, pixels of `images`.
         stamps: (N,) int64 nanoseconds.
         poses: (N, 4, 4) float64 camera-to-world in metres; NaN where unknown.
         depths: (N, H, W) float32 metres, NaN unknown, +inf sky; None where the source has none.
-        dense: the depth is known at every pixel of every frame.
-        anchors: (N, H, W) float16, inverse depth as the start's weights see it.
+        dense: whether the depth is known at every pixel of every frame.
+        anchors: (N, H, W) float16, inverse depth by the initial weights; None for recipes that do
+            not train depth.
+        probabilities: (N, h, w, 19) uint8, class probabilities in 255ths; None where not stored.
     """
 
     source: str
@@ -45,7 +47,8 @@ class Prepared:
     poses: NDArray[np.float64]
     depths: NDArray[np.float32] | None
     dense: bool
-    anchors: NDArray[np.float16]
+    anchors: NDArray[np.float16] | None
+    probabilities: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -57,32 +60,37 @@ class Prepared:
 
     @property
     def posed(self) -> bool:
-        """Whether every frame's pose was recorded."""
+        """Whether every frame has a recorded pose."""
         return bool(np.isfinite(self.poses).all())
 
     def motion(self, first: int, second: int) -> NDArray[np.float64]:
-        """T_second_from_first in metres, (4, 4); NaN where a pose is not known."""
+        """T_second_from_first in metres, (4, 4); NaN where a pose is unknown."""
         return relative(self.poses[first], self.poses[second])
 
+    def anchor(self, index: int) -> NDArray[np.float32]:
+        """(H, W) inverse depth of a frame by the initial weights."""
+        assert self.anchors is not None, f"{self.source}: prepared without a depth network"
+        return np.array(self.anchors[index], np.float32)
 
-class Writer:
-    """Writes arrays frame by frame.
 
-    Appended to plain files and not to memory maps: where the disk is full, writing to a map ends
+class FrameWriter:
+    """Writes the arrays frame by frame.
+
+    It appends to plain files instead of memory maps: on a full disk, a write to a memory map ends
     the process with a signal instead of an error.
 
     Args:
-        folder: exists.
-        count: how many frames will come.
+        folder: an existing folder.
+        count: number of frames.
     """
 
     def __init__(self, folder: Path, count: int) -> None:
         self._folder, self._count = folder, count
         self._files: dict[str, BinaryIO] = {}
 
-    def add(self, name: str, values: NDArray[Any], kind: DTypeLike) -> None:
-        """Append one frame's values to array `name`. Raises OutputError."""
-        values = np.asarray(values, kind, order="C")
+    def add(self, name: str, values: NDArray[Any]) -> None:
+        """Append the values of one frame to array `name`. Raises OutputError."""
+        values = np.asarray(values, order="C")
         try:
             if name not in self._files:
                 file = self._files[name] = (self._folder / f"{name}.npy").open("wb")
@@ -99,7 +107,7 @@ class Writer:
             ) from error
 
     def close(self, meta: dict[str, Any]) -> None:
-        """Finish; `meta` is written last. Raises OutputError."""
+        """Close the arrays, then write `meta`, which marks them as complete. Raises OutputError."""
         try:
             for file in self._files.values():
                 file.close()
@@ -108,23 +116,26 @@ class Writer:
             raise OutputError(f"{self._folder}: cannot be written ({error.strerror})") from error
 
 
-def open_prepared(folder: Path, source: str) -> Prepared:
-    """Open what was prepared.
+def open_prepared(folder: Path, source: str) -> PreparedFrames:
+    """Open the arrays of a folder that a `FrameWriter` wrote.
 
     Args:
-        folder: that a `Writer` wrote.
-        source: what the user typed.
+        folder: the folder.
+        source: the recording, as the user typed it.
 
     Raises:
-        SourceError: it is damaged.
+        SourceError: a file is missing or damaged.
     """
 
     def array(name: str) -> Any:
         return np.load(folder / f"{name}.npy", mmap_mode="r")
 
+    def optional(name: str) -> Any:
+        return array(name) if (folder / f"{name}.npy").is_file() else None
+
     try:
         meta = json.loads((folder / META).read_text(encoding="utf-8"))
-        return Prepared(
+        return PreparedFrames(
             source,
             meta["names"],
             [(digest, path) for digest, path in meta["files"]],
@@ -133,9 +144,10 @@ def open_prepared(folder: Path, source: str) -> Prepared:
             np.array(array("intrinsics")),
             np.array(array("stamps")),
             np.array(array("poses")),
-            array("depths") if (folder / "depths.npy").is_file() else None,
+            optional("depths"),
             meta["dense"],
-            array("anchors"),
+            optional("anchors"),
+            optional("probabilities"),
         )
     except (OSError, ValueError, KeyError) as error:
         raise SourceError(f"{folder}: damaged ({error}); remove it and start again") from error

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Block 101 for training: which frames teach, and which neighbours they are compared with.
+"""Block 101 for training: frames with an earlier and a later neighbour to compare them with.
 
-Neighbours are chosen by parallax: the median displacement of static features, without what the
-camera's rotation contributes where its poses are known. A baseline in metres would be right for one
-kind of scene only: 0.8 m is a street's, at 2 m indoors it is most of the picture.
+Neighbours are chosen by parallax: the median displacement of static features, without the part that
+the camera's rotation explains where poses are recorded. A fixed baseline in metres would not suit
+every scene: 0.8 m is right on a street; indoors, at 2 m, it moves most of the image out of view.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from depth_recog.method.masking import PresetRules
 from depth_recog.method.tracking.features import find_features
 from depth_recog.method.tracking.partner import LEAST_MOTION, MOST_MOTION
 from depth_recog.method.tracking.tracks import Correspondences, optical_flow
-from depth_recog.training.prepared import Prepared
+from depth_recog.training.data.prepared import PreparedFrames
 
 TARGET = (LEAST_MOTION * MOST_MOTION) ** 0.5
-"""The best median motion, as a share of the image's width: the middle of what a live pair has."""
+"""The preferred median displacement, as a share of the image's width: the geometric mean of the
+limits for pairs in the live pipeline."""
 
 LEAST = LEAST_MOTION / 2
-"""Below this the error of a pixel hardly depends on its depth."""
+"""Least median displacement: below it the photometric error hardly depends on depth."""
 
 MOST_FRAMES = 15
-# Fewer features than this share found again: the picture was cut, not moved.
 _LEAST_FOUND = 0.15
+"""Where a smaller share of the features is found again, the recording was cut."""
 _LEAST_STATIC = 8
 
 USED = "used"
@@ -38,13 +39,13 @@ ALONE = "left out: no neighbour on both sides (an end, a cut, a gap in time)"
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A frame and its two neighbours.
+class Triplet:
+    """Indices of a frame and of its two neighbours.
 
     Attributes:
         index: the frame.
-        before: an earlier frame.
-        after: a later one.
+        before: the earlier neighbour.
+        after: the later neighbour.
     """
 
     index: int
@@ -52,79 +53,84 @@ class Sample:
     after: int
 
 
-def choose_samples(
-    frames: Prepared, rules: PresetRules, longest_gap: float
-) -> tuple[list[Sample], Counter[str]]:
-    """Every frame that has a neighbour with parallax on both sides, and counts of all frames.
+def choose_triplets(
+    frames: PreparedFrames, rules: PresetRules, longest_gap: float
+) -> tuple[list[Triplet], Counter[str]]:
+    """Choose every frame that has a neighbour with parallax on both sides.
 
     Args:
-        frames: of one recording.
-        rules: what can move; features there are not asked.
-        longest_gap: between neighbours, seconds.
+        frames: the frames of one recording.
+        rules: say which pixels are dynamic; features there are not used.
+        longest_gap: longest time between neighbours, seconds.
+
+    Returns:
+        The triplets, and how many frames were used or left out, by reason.
     """
-    table = motions(frames, rules, longest_gap)
+    table = parallax_table(frames, rules, longest_gap)
     later: list[dict[int, float]] = [{} for _ in range(len(frames))]
     earlier: list[dict[int, float]] = [{} for _ in range(len(frames))]
-    for (i, j), motion in table.items():
-        later[i][j] = motion
-        earlier[j][i] = motion
-    samples = []
+    for (i, j), parallax in table.items():
+        later[i][j] = parallax
+        earlier[j][i] = parallax
+    triplets = []
     counts: Counter[str] = Counter({USED: 0, STILL: 0, ALONE: 0})
     for index in range(len(frames)):
         before, after = _best(earlier[index]), _best(later[index])
         if before is not None and after is not None:
-            samples.append(Sample(index, before, after))
+            triplets.append(Triplet(index, before, after))
             counts[USED] += 1
         elif earlier[index] and later[index]:
             counts[STILL] += 1
         else:
             counts[ALONE] += 1
-    return samples, counts
+    return triplets, counts
 
 
 def _best(candidates: dict[int, float]) -> int | None:
-    moved = {frame: motion for frame, motion in candidates.items() if motion >= LEAST}
+    """The frame whose parallax is nearest to `TARGET`, by ratio."""
+    moved = {frame: parallax for frame, parallax in candidates.items() if parallax >= LEAST}
     if not moved:
         return None
     return min(moved, key=lambda frame: abs(np.log(moved[frame] / TARGET)))
 
 
-def motions(
-    frames: Prepared, rules: PresetRules, longest_gap: float
+def parallax_table(
+    frames: PreparedFrames, rules: PresetRules, longest_gap: float
 ) -> dict[tuple[int, int], float]:
     """Median parallax of pairs (i, j), i < j, as a share of the width, up to `MOST_MOTION`.
 
-    A cut, a gap in time or another camera ends what a frame can be paired with.
+    No pair spans a cut, a gap in time or a change of the camera. Arguments: see `choose_triplets`.
     """
-    greys = [cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2GRAY) for image in frames.images]
+    greys = [
+        np.asarray(cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2GRAY), np.uint8)
+        for image in frames.images
+    ]
     static = [~rules.dynamic_pixels(np.asarray(labels)) for labels in frames.labels]
     width = frames.size[0]
     table: dict[tuple[int, int], float] = {}
     for i, grey in enumerate(greys):
-        features = find_features(np.asarray(grey, np.uint8), ~static[i])
+        features = find_features(grey, ~static[i])
         for j in range(i + 1, min(i + 1 + MOST_FRAMES, len(frames))):
             apart = int(frames.stamps[j] - frames.stamps[i]) / 1e9
-            before = int(frames.stamps[j] - frames.stamps[j - 1])
-            if not 0 < apart <= longest_gap or before <= 0:
+            step = int(frames.stamps[j] - frames.stamps[j - 1])
+            if not 0 < apart <= longest_gap or step <= 0:
                 break
             if not np.array_equal(frames.intrinsics[i], frames.intrinsics[j]):
                 break
-            found = optical_flow(
-                np.asarray(grey, np.uint8), np.asarray(greys[j], np.uint8), features
-            )
+            found = optical_flow(grey, greys[j], features)
             if found.tried and len(found) < _LEAST_FOUND * found.tried:
                 break
             found = found.within(static[i], static[j])
-            motion = 0.0
+            parallax = 0.0
             if len(found) >= _LEAST_STATIC:
-                motion = _parallax(frames, i, j, found) / width
-            table[i, j] = motion
-            if motion > MOST_MOTION:
+                parallax = _parallax(frames, i, j, found) / width
+            table[i, j] = parallax
+            if parallax > MOST_MOTION:
                 break
     return table
 
 
-def _parallax(frames: Prepared, i: int, j: int, found: Correspondences) -> float:
+def _parallax(frames: PreparedFrames, i: int, j: int, found: Correspondences) -> float:
     """Median displacement in pixels, without that of the rotation where it was recorded."""
     motion = frames.motion(i, j)
     if not np.isfinite(motion).all():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Augmentation: random views of a frame, with the intrinsics and the motion carried along."""
+"""Augmentation: random zoom, crop, flip and colours; intrinsics and motion change accordingly."""
 
 from __future__ import annotations
 
@@ -15,23 +15,32 @@ from torch import Tensor
 S = TypeVar("S", np.uint8, np.float32)
 
 MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
-"""Takes a point to where the mirrored camera sees it, and back."""
+"""Maps points between a camera and its mirror image (x is negated)."""
 
 
 @dataclass(frozen=True)
-class View:
-    """The same random zoom, crop and flip for every frame of a sample."""
+class Augmentation:
+    """The zoom, crop and flip that all frames of a training sample share.
+
+    Attributes:
+        width: of the result, pixels.
+        height: of the result, pixels.
+        zoom: factor by which frames are enlarged before the crop.
+        x: left column of the crop, pixels of the enlarged frame.
+        y: top row of the crop.
+        flip: whether left and right are exchanged, after the crop.
+    """
 
     width: int
     height: int
-    zoom: float
-    x: int
-    y: int
-    flip: bool
+    zoom: float = 1.0
+    x: int = 0
+    y: int = 0
+    flip: bool = False
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, size: tuple[int, int], most: float) -> View:
-        """A random view of frames of `size` (width, height), zoomed by 1 to `most`."""
+    def draw(cls, rng: np.random.Generator, size: tuple[int, int], most: float) -> Augmentation:
+        """Draw at random, for frames of `size` (width, height) and zooms of 1 to `most`."""
         zoom = float(rng.uniform(1, most)) if rng.random() < 0.5 else 1.0
         width, height = round(size[0] * zoom), round(size[1] * zoom)
         x, y = rng.integers(width - size[0] + 1), rng.integers(height - size[1] + 1)
@@ -42,8 +51,8 @@ class View:
         """(width, height) before the crop."""
         return round(self.width * self.zoom), round(self.height * self.zoom)
 
-    def frame(self, image: NDArray[S], interpolation: int) -> NDArray[S]:
-        """Apply to an image, a label map or a depth map, of this aspect and any size."""
+    def apply(self, image: NDArray[S], interpolation: int) -> NDArray[S]:
+        """Augment an image, a label map or a depth map of the same aspect and any size."""
         if image.shape[1::-1] != self.enlarged:
             resized = cv2.resize(image, self.enlarged, interpolation=interpolation)
             image = np.asarray(resized, image.dtype)
@@ -51,7 +60,7 @@ class View:
         return np.ascontiguousarray(image[:, ::-1] if self.flip else image)
 
     def intrinsics(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        """K of the view."""
+        """K after the augmentation, from K (3, 3) of a frame of (width, height)."""
         k = matrix.copy()
         sx, sy = self.enlarged[0] / self.width, self.enlarged[1] / self.height
         k[0, 0] *= sx
@@ -63,13 +72,8 @@ class View:
         return k
 
     def motion(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The motion as the mirrored camera sees it."""
+        """The motion (4, 4) of the mirrored camera where frames are flipped."""
         return MIRROR @ matrix @ MIRROR if self.flip else matrix
-
-
-def to_tensor(image: NDArray[np.uint8]) -> Tensor:
-    """(H, W, 3) uint8 to (3, H, W) float, 0..1."""
-    return torch.from_numpy(image).permute(2, 0, 1).float() / 255
 
 
 def draw_colours(rng: np.random.Generator, count: int, strength: float) -> Tensor:
@@ -78,15 +82,10 @@ def draw_colours(rng: np.random.Generator, count: int, strength: float) -> Tenso
 
 
 def coloured(images: Tensor, factors: Tensor) -> Tensor:
-    """Images (B, 3, H, W) float, 0..1, changed by (B, 4) `factors`, each image by its own."""
+    """Change the colours of images (B, 3, H, W) float, 0..1, by `factors` (B, 4)."""
     saturation, contrast, brightness, gamma = factors.view(-1, 4, 1, 1, 1).unbind(1)
     grey = images.mean(1, keepdim=True)
     x = grey + (images - grey) * saturation
     mean = x.mean((1, 2, 3), keepdim=True)
     x = ((x - mean) * contrast + mean) * brightness
     return x.clamp(1e-3, 1) ** gamma
-
-
-def jitter(rng: np.random.Generator, images: Tensor, strength: float = 0.2) -> Tensor:
-    """Random saturation, contrast, brightness and gamma: (B, 3, H, W), each image its own."""
-    return coloured(images, draw_colours(rng, len(images), strength))

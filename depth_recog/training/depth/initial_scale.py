@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scale of a start that has none: of a model that gives disparity, before it is trained.
+"""The initial scale of a network that gives disparity without a unit.
 
-Its depth may be a hundred times too short for the recorded motion. From there the photometric error
-has no slope that leads anywhere, so the scale is looked for first, by that same error.
+Its depth may be too small for the recorded motion by a factor of a hundred. There the gradient of
+the photometric error is useless, so the scale with the least photometric error is searched first.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import torch
 
 from depth_recog.method.loss.photometric import masked_mean
 from depth_recog.networks.hf.depth import HfDepth
-from depth_recog.training.batches import Samples
-from depth_recog.training.config import Loss
-from depth_recog.training.learner import Prediction
-from depth_recog.training.objective import compare_batch
+from depth_recog.training.config import LossWeights
+from depth_recog.training.data.batches import TripletDataset
+from depth_recog.training.depth.model import Prediction
+from depth_recog.training.depth.objective import compare_batch
 
 MEDIANS = np.geomspace(0.5, 60.0, 40)
 """Median depths that are tried, metres: from a table to a street."""
@@ -24,21 +24,23 @@ FRAMES = 8
 
 
 @torch.no_grad()
-def align(depth: HfDepth, samples: Samples, weights: Loss, device: torch.device) -> float:
-    """Set a network's scale to that at which recorded motion explains the images best.
+def find_scale(
+    depth: HfDepth, dataset: TripletDataset, weights: LossWeights, device: torch.device
+) -> float:
+    """Set the scale at which the recorded motion explains the images best.
 
     Args:
-        depth: of disparities; changed in place, and moved to the device.
-        samples: whose motion was recorded.
+        depth: network of disparities; changed in place, and moved to the device.
+        dataset: triplets with recorded motion.
         weights: of the loss.
         device: where to compute.
 
     Returns:
-        The median depth that it has now, metres.
+        The median depth at that scale, metres.
     """
     depth.to(device)
-    chosen = sorted({int(i) for i in np.linspace(0, len(samples) - 1, FRAMES)})
-    batches = [samples.still(index).to(device) for index in chosen]
+    chosen = sorted({int(i) for i in np.linspace(0, len(dataset) - 1, FRAMES)})
+    batches = [dataset.unchanged(index).to(device) for index in chosen]
     inverses = []
     for batch in batches:
         image = batch.frames[:, 0].float() / 255

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches of triplets: a frame with its earlier and its later neighbour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from depth_recog.method.masking import PresetRules, dilated
+from depth_recog.training.config import TrainingConfig
+from depth_recog.training.data.augmentation import MIRROR, Augmentation, draw_colours
+from depth_recog.training.data.gating import Exclusions
+from depth_recog.training.data.prepared import PreparedFrames
+from depth_recog.training.data.triplets import Triplet
+from depth_recog.training.loop.batches import StepDataset, TensorBatch, collate
+
+MARGIN = 2
+"""Pixels by which dynamic masks are dilated, since their borders are not exact."""
+
+
+@dataclass
+class TripletBatch(TensorBatch):
+    """Triplets of frames: the frame, its earlier and its later neighbour.
+
+    Attributes:
+        frames: (B, 3, 3, H, W) uint8: triplet, channel, row, column.
+        masked: (B, 2, 2, H, W) bool, excluded pixels: for each neighbour those of the frame, then
+            those of the neighbour.
+        labels: (B, 1, H, W) uint8, train ids of the frame.
+        intrinsics: (B, 3, 3) float32, pixels.
+        motions: (B, 2, 4, 4) float32, T_neighbour_from_frame in metres; NaN where not recorded.
+        truth: (B, 1, H, W) float32, depth in metres, NaN where unknown.
+        anchor: (B, 1, H, W) float32, inverse depth of the frame by the initial weights.
+        colours: (B, 4) float32, factors for `coloured`.
+        plain: (B, 3, 3, H, W) uint8, `frames` before zoom and flip; empty where not needed.
+        mirror: (B, 4, 4) float32, `MIRROR` where the sample is flipped, else identity.
+    """
+
+    frames: Tensor
+    masked: Tensor
+    labels: Tensor
+    intrinsics: Tensor
+    motions: Tensor
+    truth: Tensor
+    anchor: Tensor
+    colours: Tensor
+    plain: Tensor
+    mirror: Tensor
+
+
+@dataclass(frozen=True)
+class TrainingRecording:
+    """A recording, its triplets, and the pixels that are excluded.
+
+    Attributes:
+        frames: the frames.
+        triplets: indices of frames and neighbours.
+        exclusions: (triplets, 2), see `gating`.
+        still: (N, H, W) bool, dynamic pixels that are compared nevertheless; None for none.
+    """
+
+    frames: PreparedFrames
+    triplets: list[Triplet]
+    exclusions: Exclusions
+    still: NDArray[np.bool_] | None = None
+
+
+class TripletDataset(StepDataset[TripletBatch]):
+    """Reads triplets.
+
+    Args:
+        recordings: with at least one triplet among them.
+        config: seed, augmentation, dynamic classes, and whether recorded motion is used.
+        plain: whether frames are needed without zoom and flip too (by the pose network).
+    """
+
+    def __init__(
+        self, recordings: list[TrainingRecording], config: TrainingConfig, plain: bool
+    ) -> None:
+        super().__init__([len(one.triplets) for one in recordings], config.seed)
+        self._recordings, self._plain = recordings, plain
+        self._rules = PresetRules(dynamic=config.dynamic_classes)
+        self._augment = config.augment
+        self._recorded = config.motion != "network"
+
+    def read(self, step: int, index: int, rng: np.random.Generator) -> TripletBatch:
+        """A triplet with random augmentation."""
+        size = self._recordings[0].frames.size
+        augmentation = Augmentation.draw(rng, size, self._augment.zoom)
+        return self.augmented(index, augmentation, draw_colours(rng, 1, self._augment.colour)[0])
+
+    def unchanged(self, index: int) -> TripletBatch:
+        """A batch of one triplet without augmentation."""
+        size = self._recordings[0].frames.size
+        return collate([self.augmented(index, Augmentation(*size), torch.ones(4))])
+
+    def augmented(self, index: int, augmentation: Augmentation, colours: Tensor) -> TripletBatch:
+        """A triplet with a given augmentation, without batch dimension."""
+        which, number = self.index[index]
+        recording = self._recordings[which]
+        frames, triplet = recording.frames, recording.triplets[number]
+        indices = (triplet.index, triplet.before, triplet.after)
+        originals = [np.asarray(frames.images[i]) for i in indices]
+        images = [augmentation.apply(image, cv2.INTER_LINEAR) for image in originals]
+        labels = [
+            augmentation.apply(np.asarray(frames.labels[i]), cv2.INTER_NEAREST) for i in indices
+        ]
+        dynamic = [
+            dilated(self._excluded(recording, i, augmentation, label), MARGIN)
+            for i, label in zip(indices, labels, strict=True)
+        ]
+        masked = np.stack([np.stack((dynamic[0], dynamic[n])) for n in (1, 2)])
+        masked &= recording.exclusions[number][:, None, None, None]
+        motions = np.full((2, 4, 4), np.nan)
+        if self._recorded:
+            recorded = [frames.motion(triplet.index, n) for n in indices[1:]]
+            motions = np.stack([augmentation.motion(motion) for motion in recorded])
+        truth = np.full(images[0].shape[:2], np.nan, np.float32)
+        if frames.dense and frames.depths is not None:
+            truth = augmentation.apply(np.array(frames.depths[triplet.index]), cv2.INTER_NEAREST)
+        anchor = augmentation.apply(frames.anchor(triplet.index), cv2.INTER_LINEAR)
+        plain = np.zeros((0,), np.uint8)
+        if self._plain:
+            plain = np.stack(originals).transpose(0, 3, 1, 2)
+        return TripletBatch(
+            torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2)),
+            torch.from_numpy(masked),
+            torch.from_numpy(np.array(labels[0]))[None],
+            torch.from_numpy(augmentation.intrinsics(frames.intrinsics[triplet.index])).float(),
+            torch.from_numpy(motions).float(),
+            torch.from_numpy(truth)[None],
+            torch.from_numpy(anchor)[None],
+            colours,
+            torch.from_numpy(plain),
+            torch.from_numpy(MIRROR if augmentation.flip else np.eye(4)).float(),
+        )
+
+    def _excluded(
+        self,
+        recording: TrainingRecording,
+        index: int,
+        augmentation: Augmentation,
+        labels: NDArray[np.uint8],
+    ) -> NDArray[np.bool_]:
+        """(H, W) after augmentation: dynamic pixels, without those that are still."""
+        dynamic = self._rules.dynamic_pixels(labels)
+        if recording.still is None:
+            return dynamic
+        still = augmentation.apply(recording.still[index].astype(np.uint8), cv2.INTER_NEAREST)
+        kept: NDArray[np.bool_] = np.logical_and(dynamic, still == 0)
+        return kept

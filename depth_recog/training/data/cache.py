@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prepares the frames of a recording once: rectify, resize, annotate.
+
+The frames are kept in a folder whose name is a hash of everything that determines them: the source,
+its files, the size and the networks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from depth_recog.datasets.sequence import Recording
+from depth_recog.errors import OutputError, SourceError
+from depth_recog.evaluation.evaluate import rectified
+from depth_recog.evaluation.splits import sha256_of
+from depth_recog.method.geometry.viewport import Viewport
+from depth_recog.method.masking import PresetRules
+from depth_recog.method.observation import image_tensor
+from depth_recog.method.recognizer import ScoreModel
+from depth_recog.training.data.prepared import META, FrameWriter, PreparedFrames, open_prepared
+
+LAYOUT = 1
+
+
+@dataclass(frozen=True)
+class SourceFrames:
+    """The frames of a recording that the user chose.
+
+    Attributes:
+        text: what the user typed, as SOURCE or SOURCE@A:B.
+        source: SOURCE alone.
+        recording: the opened recording.
+        frames: indices of the chosen frames.
+    """
+
+    text: str
+    source: str
+    recording: Recording
+    frames: range
+
+
+class Annotator(Protocol):
+    """Computes what is stored beside each frame."""
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Identifies the networks: frames are prepared again when it changes."""
+        ...
+
+    def annotate(
+        self, image: NDArray[np.uint8], view: Viewport, labels: NDArray[np.uint8] | None
+    ) -> dict[str, NDArray[Any]]:
+        """Annotate a frame.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, rectified, at the camera's size.
+            view: gives the image and the camera at the size of the training.
+            labels: (H, W) uint8 train ids that were recorded; None where there are none.
+
+        Returns:
+            Arrays by their names in `PreparedFrames`; "labels" at least.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class PseudoLabelNetworks:
+    """The networks that annotate frames for depth training: labels, and inverse depth.
+
+    Attributes:
+        scores: the segmentation network, for sources without recorded labels.
+        anchor: the depth network of the initial weights.
+        device: where the networks are.
+        identity: identifies both networks.
+        rules: maps the classes of the segmentation network to train ids.
+    """
+
+    scores: ScoreModel
+    anchor: nn.Module
+    device: torch.device
+    identity: tuple[str, ...]
+    rules: PresetRules = field(default_factory=PresetRules)
+
+    @torch.inference_mode()
+    def annotate(
+        self, image: NDArray[np.uint8], view: Viewport, labels: NDArray[np.uint8] | None
+    ) -> dict[str, NDArray[Any]]:
+        """See `Annotator`."""
+        tensor = image_tensor(view.shrink(image), self.device)
+        size = view.network.size
+        if labels is not None:
+            found = np.asarray(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT))
+        else:
+            ids = self.scores(tensor).argmax(1)[0].to(torch.uint8).cpu().numpy()
+            found = self.rules.train_ids(ids)
+        focal = torch.tensor([view.network.fy], device=self.device).float()
+        inverse = (1 / self.anchor(tensor, focal).float())[0, 0].cpu().numpy()
+        return {"labels": np.asarray(found, np.uint8), "anchors": np.asarray(inverse, np.float16)}
+
+
+def prepare(
+    chosen: SourceFrames,
+    size: tuple[int, int],
+    annotator: Annotator,
+    cache: Path,
+    progress: Callable[[], object] = lambda: None,
+) -> PreparedFrames:
+    """Read frames at a size, from the cache where they are already there.
+
+    Args:
+        chosen: the frames.
+        size: (width, height) in pixels.
+        annotator: computes labels and what else is stored.
+        cache: a folder; each recording gets a folder in it.
+        progress: called after every frame.
+
+    Raises:
+        OutputError: the cache cannot be written.
+        SourceError, CalibrationError: a frame cannot be read.
+    """
+    files = [chosen.recording.file(i) for i in chosen.frames]
+    digests = {path: sha256_of(path) for path in dict.fromkeys(f for f in files if f is not None)}
+    facts = [LAYOUT, chosen.source, [chosen.frames.start, chosen.frames.stop], list(size)]
+    identity = json.dumps([facts, annotator.identity, [digests[f] if f else None for f in files]])
+    folder = cache / hashlib.sha256(identity.encode()).hexdigest()[:20]
+    if not (folder / META).is_file():
+        partial = cache / f"{folder.name}.{os.getpid()}.partial"
+        try:
+            partial.mkdir(parents=True)
+            writer = FrameWriter(partial, len(files))
+            names, dense = _write(chosen, size, annotator, writer, progress)
+            shown = [[digest, _shown(path, chosen.source)] for path, digest in digests.items()]
+            writer.close({"names": names, "files": shown, "dense": dense})
+            shutil.rmtree(folder, ignore_errors=True)
+            partial.replace(folder)
+        except OSError as error:
+            raise OutputError(f"{cache}: cannot be written ({error.strerror})") from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return open_prepared(folder, chosen.text)
+
+
+def _shown(path: Path, source: str) -> str:
+    """The path of a file below the source's folder, without the user's own folders."""
+    root = Path(source.partition(":")[2] or source).absolute()
+    absolute = path.absolute()
+    if absolute.is_relative_to(root):
+        return absolute.relative_to(root.parent).as_posix()
+    return "/".join(absolute.parts[-4:]).lstrip("/")
+
+
+def _write(
+    chosen: SourceFrames,
+    size: tuple[int, int],
+    annotator: Annotator,
+    writer: FrameWriter,
+    progress: Callable[[], object],
+) -> tuple[list[str], bool]:
+    """Write all frames; their names, and whether the depth is known at every pixel."""
+    names = []
+    view: Viewport | None = None
+    dense = True
+    has_depth = False
+    for number, index in enumerate(chosen.frames):
+        frame = chosen.recording[index]
+        if view is None or view.camera != frame.camera:
+            view = Viewport.of(frame.camera, size)
+        image = view.rectify(frame.image)
+        truth = rectified(chosen.recording.truth(index), frame)
+        has_depth = has_depth or (number == 0 and truth.depth is not None)
+        pose = truth.world_from_camera
+        arrays = {
+            "images": np.asarray(view.shrink(image), np.uint8),
+            **annotator.annotate(image, view, truth.labels),
+            "intrinsics": np.asarray(view.network.matrix, np.float64),
+            "stamps": np.asarray(frame.stamp_ns, np.int64),
+            "poses": np.asarray(np.full((4, 4), np.nan) if pose is None else pose, np.float64),
+        }
+        if has_depth:
+            arrays["depths"] = _depth_at(truth.depth, size)
+            dense = dense and not bool(np.isnan(arrays["depths"]).any())
+        for name, values in arrays.items():
+            writer.add(name, values)
+        names.append(frame.name)
+        progress()
+    return names, has_depth and dense
+
+
+def _depth_at(depth: NDArray[np.float32] | None, size: tuple[int, int]) -> NDArray[np.float32]:
+    """(H, W) metres at the size of the training, NaN where unknown."""
+    if depth is None:
+        return np.full(size[::-1], np.nan, np.float32)
+    nearest = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.where(nearest > 0, nearest, np.nan).astype(np.float32)
+
+
+def choose_frames(text: str, source: str, recording: object, frames: range | None) -> SourceFrames:
+    """Check the user's choice of frames.
+
+    Args:
+        text: what the user typed.
+        source: without the choice of frames.
+        recording: what `open_source` returned.
+        frames: the choice; None for all frames.
+
+    Raises:
+        SourceError: a live source, or no frame of the choice exists.
+    """
+    if not isinstance(recording, Recording):
+        raise SourceError(f"{text}: a live source cannot be trained on; record it first")
+    count = len(recording)
+    chosen = range(count) if frames is None else range(frames.start, min(frames.stop, count))
+    if not chosen:
+        raise SourceError(f"{text}: this recording has frames 0 to {count - 1} only")
+    return SourceFrames(text, source, recording, chosen)

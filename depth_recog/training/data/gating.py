@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Block 107 for training: which dynamic pixels are excluded from the photometric comparison.
+
+The decisions are made once, before the training, with the depth of the initial weights. A network
+that is being trained learns to explain the motion of a lead car by a wrong depth; with that depth a
+gate would decide that nothing moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from depth_recog.errors import ConfigurationError
+from depth_recog.method.gate.by_image import Motion
+from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.masking import PresetRules
+from depth_recog.method.observation import Observation, image_tensor
+from depth_recog.method.pose.pnp import PnpEstimator
+from depth_recog.method.recognizer import Recognizer
+from depth_recog.method.settings import Settings
+from depth_recog.training.data.cache import PseudoLabelNetworks
+from depth_recog.training.data.prepared import PreparedFrames
+from depth_recog.training.data.triplets import Triplet
+from depth_recog.training.initial import InitialNetwork
+
+_LEAST_INVERSE = 1e-4
+
+Exclusions = NDArray[np.bool_]
+"""(triplets, 2): whether dynamic pixels are excluded from the comparison of the frame with its
+earlier and with its later neighbour."""
+
+TripletGate = Callable[
+    [PreparedFrames, list[Triplet], PresetRules, PseudoLabelNetworks], Exclusions
+]
+
+
+def exclude_nothing(
+    frames: PreparedFrames,
+    triplets: list[Triplet],
+    rules: PresetRules,
+    networks: PseudoLabelNetworks,
+) -> Exclusions:
+    """Exclude no pixel."""
+    return np.zeros((len(triplets), 2), np.bool_)
+
+
+def exclude_dynamic(
+    frames: PreparedFrames,
+    triplets: list[Triplet],
+    rules: PresetRules,
+    networks: PseudoLabelNetworks,
+) -> Exclusions:
+    """Exclude all dynamic pixels."""
+    return np.ones((len(triplets), 2), np.bool_)
+
+
+def exclude_by_image(
+    frames: PreparedFrames,
+    triplets: list[Triplet],
+    rules: PresetRules,
+    networks: PseudoLabelNetworks,
+) -> Exclusions:
+    """Exclude the dynamic pixels of pairs that the gate by image does not decide to be still."""
+    gate = _recognizer(Settings(rules, "image"), networks)
+    device = networks.device
+
+    @lru_cache(maxsize=64)
+    def observed(index: int) -> Observation:
+        image, labels = np.array(frames.images[index]), np.array(frames.labels[index])
+        camera = Camera.from_matrix(frames.intrinsics[index], *frames.size)
+        with torch.inference_mode():
+            focal = torch.tensor([camera.fy], device=device).float()
+            depth = networks.anchor(image_tensor(image, device), focal)[0, 0].float().cpu().numpy()
+        categories = rules.category_ids(labels)
+        stamp = int(frames.stamps[index])
+        return Observation(frames.names[index], stamp, image, camera, depth, labels, categories)
+
+    def moving(first: int, second: int) -> bool:
+        decision = gate.compare(observed(first), observed(second)).decision
+        return decision.motion is not Motion.STILL
+
+    rows = [[moving(t.before, t.index), moving(t.index, t.after)] for t in triplets]
+    return np.array(rows, np.bool_).reshape(-1, 2)
+
+
+def still_pixels(
+    frames: PreparedFrames, rules: PresetRules, networks: PseudoLabelNetworks
+) -> NDArray[np.bool_]:
+    """Find the dynamic pixels that the gate by object decides to be still.
+
+    The gate gets the frames in their order, with the depth of the initial weights.
+
+    Returns:
+        (N, H, W) bool.
+    """
+    gate = _recognizer(Settings(rules, "object"), networks)
+    still = np.zeros(frames.labels.shape, np.bool_)
+    for index in range(len(frames)):
+        labels = np.array(frames.labels[index])
+        frame = Observation(
+            frames.names[index],
+            int(frames.stamps[index]),
+            np.array(frames.images[index]),
+            Camera.from_matrix(frames.intrinsics[index], *frames.size),
+            np.reciprocal(np.maximum(frames.anchor(index), _LEAST_INVERSE), dtype=np.float32),
+            labels,
+            rules.category_ids(labels),
+            rules,
+        )
+        still[index] = frame.dynamic & (gate.advance(frame).moving == Motion.STILL)
+    return still
+
+
+def _recognizer(settings: Settings, networks: PseudoLabelNetworks) -> Recognizer:
+    def no_scores(image: Tensor) -> Tensor:
+        raise AssertionError("labels are known already")
+
+    return Recognizer(networks.anchor, no_scores, PnpEstimator(), settings, networks.device)
+
+
+GATES: dict[str, TripletGate] = {
+    "off": exclude_nothing,
+    "all": exclude_dynamic,
+    "image": exclude_by_image,
+    "object": exclude_dynamic,
+}
+"""By the configuration's `gate`. With `object`, the `still_pixels` are compared nevertheless."""
+
+_NEED_DEPTH = ("image", "object")
+
+
+def gate_for(wanted: str, initial: InitialNetwork) -> str:
+    """The gate of a run, a key of `GATES`.
+
+    `auto` means `object` where the initial weights give metres, else `all`: the gate by object
+    compares velocities and distances in metres.
+
+    Raises:
+        ConfigurationError: the gate needs depth, and the initial network gives none.
+    """
+    if wanted == "auto":
+        return "object" if initial.metric else "all"
+    if initial.blank and wanted in _NEED_DEPTH:
+        raise ConfigurationError(
+            f"gate {wanted!r} needs the depth of the initial weights, and {initial.name} gives no "
+            "depth yet: use gate all, or the result of such a run as start.depth"
+        )
+    return wanted

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the recordings that the user named to training and validation data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from depth_recog.errors import ConfigurationError, TrainingError
+from depth_recog.method.geometry.viewport import network_size
+from depth_recog.method.masking import PresetRules
+from depth_recog.networks.models import load_model
+from depth_recog.training.config import TrainingConfig
+from depth_recog.training.data.batches import TrainingRecording
+from depth_recog.training.data.cache import Annotator, PseudoLabelNetworks, SourceFrames, prepare
+from depth_recog.training.data.gating import GATES, exclude_dynamic, still_pixels
+from depth_recog.training.data.prepared import PreparedFrames
+from depth_recog.training.data.triplets import choose_triplets
+from depth_recog.training.initial import InitialNetwork
+from depth_recog.training.loop.run import RunControl
+
+
+@dataclass(frozen=True)
+class DataSplit:
+    """The frames that the user named.
+
+    Attributes:
+        training: frames to train on.
+        validation: held-out frames; where empty, the end of each training recording is held out.
+    """
+
+    training: list[SourceFrames]
+    validation: list[SourceFrames]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run reads.
+
+    Attributes:
+        recordings: to train on.
+        held_out: frames to validate on.
+        held_out_recordings: triplets of those frames, all dynamic pixels excluded.
+        counts: for each source, how many frames were used or left out, by reason.
+    """
+
+    recordings: list[TrainingRecording]
+    held_out: list[PreparedFrames]
+    held_out_recordings: list[TrainingRecording]
+    counts: dict[str, dict[str, int]]
+
+    @property
+    def files(self) -> list[tuple[str, str]]:
+        """[sha256, path] of the files that are trained on."""
+        return [file for one in self.recordings for file in one.frames.files]
+
+    @property
+    def posed(self) -> bool:
+        """Whether the motion of every triplet is recorded."""
+        return all(one.frames.posed for one in self.recordings)
+
+
+def pseudo_label_networks(
+    config: TrainingConfig, initial: InitialNetwork, device: torch.device
+) -> PseudoLabelNetworks:
+    """Load the networks that annotate frames while these are prepared.
+
+    The anchor is the depth of the initial weights. A blank network has about the same depth
+    everywhere, whatever the seed, so frames are prepared once for all seeds.
+
+    Raises:
+        WeightsError: a weights file cannot be used.
+    """
+    scores, masks = load_model(config.masks, "masks", device)
+    anchor = "blank" if initial.blank else _fingerprint(initial.network)
+    identity = f"{masks.sha256} {masks.architecture}", anchor
+    rules = PresetRules(masks.classes, ())
+    return PseudoLabelNetworks(scores, initial.network.to(device), device, identity, rules)
+
+
+def _fingerprint(network: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def hold_out(training: list[SourceFrames], share: float) -> DataSplit:
+    """Hold out the end of each recording.
+
+    Frames are not drawn at random for that: neighbours in time are too similar.
+    """
+    kept, held_out = [], []
+    for one in training:
+        cut = one.frames.stop - max(3, round(len(one.frames) * share))
+        if cut - one.frames.start < 3:
+            raise TrainingError(f"{one.text}: {len(one.frames)} frames are too few to train on")
+        kept.append(replace(one, frames=range(one.frames.start, cut)))
+        held_out.append(replace(one, frames=range(cut, one.frames.stop)))
+    return DataSplit(kept, held_out)
+
+
+def check_disjoint(split: DataSplit) -> None:
+    """Check that no held-out frame is trained on.
+
+    Raises:
+        ConfigurationError: a frame is in both sets.
+    """
+    trained = {frame for one in split.training for frame in _identities(one)}
+    for one in split.validation:
+        both = sum(frame in trained for frame in _identities(one))
+        if both:
+            raise ConfigurationError(
+                f"--validate {one.text}: {both} of its frames are to be trained on as well; "
+                "choose the training frames with SOURCE@A:B, or others to validate on"
+            )
+
+
+def _identities(chosen: SourceFrames) -> list[tuple[object, int]]:
+    """For every frame: its file, or the source where it has none, and its index."""
+    return [(chosen.recording.file(i) or chosen.source, i) for i in chosen.frames]
+
+
+def read_data(
+    config: TrainingConfig,
+    split: DataSplit,
+    trained_size: tuple[int, int],
+    networks: PseudoLabelNetworks,
+    cache: Path,
+    control: RunControl,
+) -> TrainingData:
+    """Prepare all recordings and choose triplets.
+
+    Args:
+        config: of the run.
+        split: the frames that the user named.
+        trained_size: (width, height) at which the initial weights were trained, pixels.
+        networks: annotate the frames.
+        cache: folder of prepared frames.
+        control: takes lines for the user; can stop the preparation after every frame.
+
+    Raises:
+        KeyboardInterrupt: the user stopped the run.
+        DepthRecogError: a recording cannot be used, or no frame of any can be trained on.
+    """
+    check_disjoint(split)
+    if not split.validation:
+        split = hold_out(split.training, config.validation.share)
+    size = common_size(config, [*split.training, *split.validation], trained_size)
+    rules = PresetRules(dynamic=config.dynamic_classes)
+    recordings, counts = [], {}
+    for one in split.training:
+        frames = prepare_with_progress(one, size, networks, cache, control.stop)
+        _check_motion(config, frames)
+        triplets, found = choose_triplets(frames, rules, config.longest_gap)
+        key = f"{one.source}, frames {one.frames.start} to {one.frames.stop - 1}"
+        counts[key] = dict(found)
+        control.say(f"{key}: {_sentence(found)}")
+        if triplets:
+            exclusions = GATES[config.gate](frames, triplets, rules, networks)
+            still = still_pixels(frames, rules, networks) if config.gate == "object" else None
+            recordings.append(TrainingRecording(frames, triplets, exclusions, still))
+    if not recordings:
+        raise TrainingError(
+            "no frame has neighbours with enough parallax on both sides: depth cannot be trained "
+            "on a camera at rest, or on images that are not a sequence"
+        )
+    needs_pose_network = config.motion == "network" or not all(r.frames.posed for r in recordings)
+    held_out = [
+        prepare_with_progress(one, size, networks, cache, control.stop) for one in split.validation
+    ]
+    held_out_recordings = []
+    for frames in held_out:
+        triplets, _ = choose_triplets(frames, rules, config.longest_gap)
+        if triplets and (needs_pose_network or frames.posed):
+            exclusions = exclude_dynamic(frames, triplets, rules, networks)
+            held_out_recordings.append(TrainingRecording(frames, triplets, exclusions))
+    return TrainingData(recordings, held_out, held_out_recordings, counts)
+
+
+def common_size(
+    config: TrainingConfig, chosen: list[SourceFrames], trained_size: tuple[int, int]
+) -> tuple[int, int]:
+    """The (width, height) of all recordings: the one that `run` would use for their images.
+
+    Raises:
+        ConfigurationError: the recordings differ in shape.
+    """
+    sizes = {
+        one.text: config.size
+        or network_size(one.recording[one.frames.start].camera.rectified(), trained_size)
+        for one in chosen
+    }
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"{w}x{h} for {text}" for text, (w, h) in sizes.items())
+        raise ConfigurationError(
+            f"the sources have different shapes ({listed}): train on sources of one shape, or set "
+            "size, to which all images are stretched"
+        )
+    return next(iter(sizes.values()))
+
+
+def prepare_with_progress(
+    chosen: SourceFrames,
+    size: tuple[int, int],
+    annotator: Annotator,
+    cache: Path,
+    stop: Callable[[], bool],
+) -> PreparedFrames:
+    """`prepare` with a progress bar. Raises KeyboardInterrupt where `stop` returns True."""
+    with tqdm(total=len(chosen.frames), unit="frame", disable=None, desc=chosen.text) as bar:
+
+        def progress() -> None:
+            bar.update()
+            if stop():
+                raise KeyboardInterrupt
+
+        return prepare(chosen, size, annotator, cache, progress)
+
+
+def _check_motion(config: TrainingConfig, frames: PreparedFrames) -> None:
+    if config.motion == "recorded" and not frames.posed:
+        missing = int((~np.isfinite(frames.poses).all((1, 2))).sum())
+        raise ConfigurationError(
+            f"{frames.source}: motion is 'recorded', but {missing} of its {len(frames)} frames "
+            "have no pose: use motion 'auto' or 'network'"
+        )
+
+
+def _sentence(counts: Counter[str]) -> str:
+    return ", ".join(f"{number} {reason}" for reason, number in counts.items() if number)

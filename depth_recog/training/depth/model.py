@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The depth network and the pose network as one model: one forward pass for all the loss needs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from depth_recog.method.geometry.se3 import from_vector, inverse
+from depth_recog.networks.hf.depth import HfDepth
+from depth_recog.networks.own.depth import DepthNetwork
+from depth_recog.networks.own.pose import PoseNetwork
+
+SCALES = (0, 2)
+"""Which of the network's three outputs are compared: strides 1 and 4. The coarse one helps where
+the depth is off by many pixels of displacement; the middle one costs time without a measured gain.
+"""
+
+
+class Prediction(NamedTuple):
+    """What the networks predict for a batch.
+
+    Attributes:
+        inverses: inverse depths at `SCALES`, each (B, 1, h, w).
+        motions: (B, 2, 4, 4) T_neighbour_from_frame by the pose network; None without one.
+    """
+
+    inverses: list[Tensor]
+    motions: Tensor | None
+
+
+class DepthModel(nn.Module):
+    """The depth network, and the pose network where motion is not recorded.
+
+    Args:
+        depth: network of block 102.
+        pose: network of block 105, or None.
+    """
+
+    def __init__(self, depth: DepthNetwork | HfDepth, pose: PoseNetwork | None) -> None:
+        super().__init__()
+        self.depth = depth
+        self.pose = pose
+        for scale, head in enumerate(depth.heads):
+            head.requires_grad_(scale in SCALES)  # the loss does not use the other outputs
+
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the pretrained encoders."""
+        networks = [n for n in (self.depth, self.pose) if n is not None]
+        encoders = [n.encoder for n in networks]
+        return [p for e in encoders for p in e.parameters() if p.requires_grad]
+
+    def forward(self, image: Tensor, focal: Tensor, frames: Tensor | None) -> Prediction:
+        """Predict inverse depths and motions.
+
+        Args:
+            image: (B, 3, H, W) float, 0..1.
+            focal: (B,) float, pixels.
+            frames: (B, 3, 3, H, W) float, 0..1: the frame, the earlier and the later neighbour;
+                None where motion is recorded.
+        """
+        inverses = self.depth.inverse_depths(image, focal)
+        chosen = [inverses[scale] for scale in SCALES]
+        if self.pose is None or frames is None:
+            return Prediction(chosen, None)
+        this, before, after = frames.unbind(1)
+        # Pairs are given in the order of time, as at inference; the earlier motion is inverted.
+        vectors = self.pose(torch.cat((before, this)), torch.cat((this, after)))
+        from_before, to_after = from_vector(vectors.float()).chunk(2)
+        return Prediction(chosen, torch.stack((inverse(from_before), to_after), 1))

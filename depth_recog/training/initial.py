@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The networks with which a training begins: from weights, or with a pretrained encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import nn
+
+from depth_recog.errors import WeightsError
+from depth_recog.networks.hf.depth import HfDepth
+from depth_recog.networks.models import is_directory, load_model
+from depth_recog.networks.own.deeplab import RefinedDeepLab
+from depth_recog.networks.own.depth import DepthNetwork
+from depth_recog.networks.own.encoders import Encoder
+from depth_recog.networks.own.pose import PoseNetwork
+from depth_recog.networks.weights import Header, load_network, read_header, resolve
+
+DEFAULT_SIZE = (416, 128)
+"""(width, height) of the training where the initial weights name none."""
+
+
+class InitialNetwork(NamedTuple):
+    """A network before its training.
+
+    Attributes:
+        network: with gradients.
+        size: (width, height) in pixels at which it was trained.
+        metric: whether its depth is in metres.
+        architecture: arguments of its class.
+        name: shown in the card.
+        header: of its weights file; None for ImageNet weights.
+        blank: whether only the encoder is pretrained, so that it gives no depth yet.
+    """
+
+    network: nn.Module
+    size: tuple[int, int]
+    metric: bool
+    architecture: dict[str, Any]
+    name: str
+    header: Header | None = None
+    blank: bool = False
+
+
+def initial_network(text: str, kind: str) -> InitialNetwork:
+    """Load the network with which a training begins.
+
+    The statistics of its batch normalisation stay fixed: they come from many more images than a
+    batch holds, training and inference then use the same network, and several processes together
+    get the gradients of one. Scales and offsets of the normalisation are trained.
+
+    Args:
+        text: shipped name, path, directory of transformers (depth only), mask weights (depth only:
+            their encoder), or a .pth file of torchvision's ImageNet weights.
+        kind: "depth" or "pose".
+
+    Raises:
+        WeightsError: it cannot be used.
+    """
+    if Path(text).suffix == ".pth":
+        blank = DepthNetwork() if kind == "depth" else PoseNetwork()
+        _load_imagenet(blank, Path(text))
+        name = f"ImageNet's {Path(text).name}"
+        initial = InitialNetwork(blank, DEFAULT_SIZE, False, {}, name, blank=True)
+    elif kind == "depth" and _holds_masks(text):
+        initial = _with_encoder_of_masks(text)
+    else:
+        module, header = load_model(text, kind)
+        metric = header.unit == "metres"
+        network, name = cast(nn.Module, module), header.path.stem
+        initial = InitialNetwork(network, header.size, metric, header.architecture, name, header)
+    initial.network.eval().requires_grad_(True)
+    if isinstance(initial.network, HfDepth):
+        initial.network.freeze_unused()
+    return initial
+
+
+def _holds_masks(text: str) -> bool:
+    return (
+        not is_directory(text, "depth") and read_header(resolve(text, "depth")).network == "masks"
+    )
+
+
+def _with_encoder_of_masks(text: str) -> InitialNetwork:
+    """A blank decoder on the encoder of a segmentation network."""
+    masks, header = load_network(text, "masks")
+    architecture: dict[str, Any] = {"encoder": "edgetpu", "widths": [96, 64, 48, 24]}
+    network = DepthNetwork(**architecture)
+    network.encoder.load_state_dict(cast(RefinedDeepLab, masks).encoder.state_dict())
+    name = f"the encoder of {header.path.stem}"
+    return InitialNetwork(network, DEFAULT_SIZE, False, architecture, name, header, blank=True)
+
+
+def _load_imagenet(network: DepthNetwork | PoseNetwork, path: Path) -> None:
+    try:
+        state = torch.load(path.expanduser(), map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise WeightsError(f"{path}: not readable as torchvision's weights ({error})") from error
+    if isinstance(network, PoseNetwork):
+        network.load_imagenet(state)
+    else:
+        cast(Encoder, network.encoder).load_imagenet(state)
