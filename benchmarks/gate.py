@@ -15,8 +15,9 @@ them, or the order of the frames:
 - without-movers: what moves is deleted from the masks.
 
 The gate `all` calls everything moving that the masks show: the upper bound. Recall and false
-positives are by track, with 95 % intervals over tracks (docs/evaluation.md). `called moving` counts
-frames with any pixel called moving; `share` is the mean share of the dynamic pixels called moving.
+positives are by track, with 95 % intervals over tracks (docs/concepts/evaluation.md). `called
+moving` counts frames with any pixel called moving; `share` is the mean share of the dynamic pixels
+called moving.
 For the synthetic street a second table gives the share of each actor's frames called moving.
 """
 

@@ -10,7 +10,7 @@ import os
 
 DEFAULTS = {
     # torch's OpenMP threads would otherwise wait by spinning for long, which on a machine with
-    # other work costs several times the time (docs/design.md).
+    # other work costs several times the time (docs/decisions/0006-thread-settings.md).
     "GOMP_SPINCOUNT": "1000",
     # numpy's wait by spinning as well, and its matrices are small here.
     "OPENBLAS_NUM_THREADS": "1",

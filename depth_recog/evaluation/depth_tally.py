@@ -131,7 +131,7 @@ class DepthTally:
         return self._scales
 
     def result(self) -> dict[str, Any]:
-        """Return the figures as nested dictionaries, see docs/evaluation.md."""
+        """Return the figures as nested dictionaries, see docs/reference/files.md."""
         if not self.names:
             return {"images": 0}
         answer: dict[str, Any] = {

@@ -54,7 +54,7 @@ class Evaluation:
     """The results.
 
     Attributes:
-        figures: nested dictionaries for JSON, see docs/evaluation.md.
+        figures: nested dictionaries for JSON, see docs/reference/files.md.
         frames: names of the frames with true depth, in order.
         abs_rel: median-scaled, of each of them.
         scales: of each of them.

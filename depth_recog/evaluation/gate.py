@@ -99,7 +99,7 @@ class GateTally:
             track.undecided.append(winner == Motion.UNDECIDED)
 
     def result(self) -> dict[str, Any]:
-        """Return the figures with 95 % intervals over tracks, see docs/evaluation.md."""
+        """Return the figures with 95 % intervals over tracks, see docs/concepts/evaluation.md."""
         movers = self._of(MOVING)
         parked = self._of(PARKED)
         answer: dict[str, Any] = {"moving_tracks": len(movers), "parked_tracks": len(parked)}

@@ -78,7 +78,7 @@ class PoseTally:
             self._true.append(true)
 
     def result(self) -> dict[str, Any]:
-        """Return the figures as nested dictionaries, see docs/evaluation.md."""
+        """Return the figures as nested dictionaries, see docs/reference/files.md."""
         answer: dict[str, Any] = {"pairs": len(self._gaps), "unanswered": self._unanswered}
         if self._gaps:
             answer["frames_apart"] = float(np.mean(self._gaps))

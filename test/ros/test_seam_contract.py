@@ -3,7 +3,7 @@
 
 Images: numpy and OpenCV everywhere, cv_bridge where it is installed. Joining: our CameraMatcher,
 which the node uses everywhere, and message_filters' TimeSynchronizer where it is installed
-(docs/design.md says why ours).
+(docs/decisions/0005-matching-and-conversion.md says why ours).
 """
 
 from __future__ import annotations

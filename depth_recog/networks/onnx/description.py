@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The YAML beside an ONNX segmentation model, NAME.yaml: what its graph does not say.
 
-docs/networks.md lists the keys.
+docs/reference/networks.md lists the keys.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 """Weights of ours as an ONNX graph, compared with torch before it is handed out.
 
 The graph is torch.export's (dynamo), which knows the padding's widths; that of torch's older
-exporter computes them anew for every picture, with three times the nodes (docs/design.md).
+exporter computes them anew for every picture, with three times the nodes
+(docs/decisions/0018-weights-formats.md).
 """
 
 from __future__ import annotations
