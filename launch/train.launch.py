@@ -19,7 +19,7 @@ ARGUMENTS = (
     Argument(
         "source",
         "",
-        "recordings to train on; SOURCE@A:B uses frames A to B only; not allowed with resume",
+        "recordings to train on; SOURCE@A:B uses frames A to B - 1; not allowed with resume",
     ),
     Argument("out", "", "folder of the run; required"),
     Argument(
