@@ -24,7 +24,7 @@ ROS = [
 setup(
     name=PACKAGE,
     version="0.1.0",
-    description="Depth from one camera for robots that share the road with things that move",
+    description="Depth from one camera for robots that share the road with moving objects",
     # The shipped weights were trained on KITTI's images and carry their licence.
     license="Apache-2.0 AND CC-BY-NC-SA-3.0",
     python_requires=">=3.10",
