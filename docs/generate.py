@@ -153,7 +153,7 @@ def option(action: argparse.Action) -> str:
 
 def files() -> str:
     """What run, evaluate and train write, from a run and an evaluation of four frames."""
-    from depth_recog.training import run_folder
+    from depth_recog.training.loop import run as run_folder
 
     meaning = meanings()["files"]
     with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The settings of a training run: one YAML file, checked before anything starts.
 
-docs/training.md gives the reason of every default.
+docs/concepts/training.md explains the losses; `write_config` prints every key with its meaning.
 """
 
 from __future__ import annotations

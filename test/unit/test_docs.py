@@ -3,6 +3,7 @@
 
 import importlib.util
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,15 @@ def headings(page):
     """Anchors as GitHub makes them."""
     lines = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
     return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+def test_every_python_file_named_in_the_pages_exists():
+    folders = ("depth_recog", "recipes", "benchmarks", "launch", "docs", "test")
+    files = ["/" + str(p.relative_to(ROOT)) for f in folders for p in (ROOT / f).rglob("*.py")]
+    for page in PAGES:
+        for name in re.findall(r"`([\w/*]+\.py)`", page.read_text("utf-8")):
+            found = any(fnmatch(file, f"*/{name}") for file in files)
+            assert found, f"{page.name} names {name}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
