@@ -78,7 +78,8 @@ def written(folder: Path) -> bool:
 @pytest.mark.parametrize("storage", bags.STORAGES)
 def test_an_interrupt_leaves_a_whole_bag(kind: str, storage: str, tmp_path: Path) -> None:
     out = tmp_path / "bag"
-    process = rp.Process(command(STREET.format(100000), "--out", str(out), "--storage", storage))
+    source = STREET.format(100000)
+    process = rp.start_command("record", source, "--out", str(out), "--storage", storage)
     try:
         # Both storages keep the first megabyte in memory.
         rp.wait_until(lambda: written(tmp_path) or process.popen.poll() is not None, "frames")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The linters that ROS packages run under colcon test, told to agree with ruff.
+"""The linters that ROS packages run under colcon test, configured to agree with ruff.
 
-ament_copyright is not among them: it wants a licence's text on top of each file, and ours is the
-SPDX line, which is checked here.
+ament_copyright is left out: it requires a licence text at the top of each file. This package uses
+the SPDX line, which is checked here.
 """
 
 import shutil
@@ -34,7 +34,7 @@ def test_flake8() -> None:
 
 def test_pep257() -> None:
     pep257 = pytest.importorskip("ament_pep257.main", reason=ABSENT.format("ament_pep257"))
-    # As in pyproject.toml; and D402 and D403 are wrong about "at (N, 2) pixels" and about RViz.
+    # As in pyproject.toml. D402 misreads "at (N, 2) pixels" and D403 misreads "RViz".
     ignored = ["D105", "D107", "D402", "D403"]
     options = ["--convention", "google", "--add-ignore", *ignored, "--"]
     code = pep257.main(argv=[*options, str(ROOT / "depth_recog"), str(ROOT / "launch")])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The camera node as a process: every frame once, with the stamps that were asked for."""
+"""The camera node as a process: it publishes every frame once, with the configured stamps."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def clip(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def camera() -> Iterator[Any]:
-    """Starts camera nodes with a peer that listens."""
+    """Start camera nodes, each with a peer that subscribes to its topics."""
     running: list[Any] = []
 
     def start(
@@ -65,7 +65,7 @@ def camera() -> Iterator[Any]:
 
 
 def hear_all(process: rp.Process, peer: rp.Peer) -> None:
-    """Until the node has ended and nothing more comes."""
+    """Collect messages until the node has ended and no more arrive."""
     peer.process = None
     peer.wait(lambda: process.popen.poll() is not None, f"the end of: {process.story()}")
     peer.drain()
@@ -100,7 +100,7 @@ def test_a_folder_is_played_once(camera: Any, clip: Path) -> None:
 
 
 def test_compressed_images_where_somebody_listens(camera: Any, clip: Path) -> None:
-    """Nobody listens to the raw image; names follow image_transport: `image` is remapped first."""
+    """Only the compressed topic has a subscriber; its name is derived from the remapped `image`."""
     process, peer = camera(
         "packed",
         {"source": clip, "rate": 50.0, "wait_for_subscribers": 1},
@@ -149,7 +149,7 @@ def test_limit_ends_a_loop(camera: Any) -> None:
 
 
 def test_recorded_stamps_and_clock(camera: Any) -> None:
-    """The recording's own time, on /clock before the image that it belongs to."""
+    """Each image has its recorded stamp, and /clock shows that time before the image comes."""
     process, peer = camera(
         "recorded",
         {
@@ -171,7 +171,7 @@ def test_recorded_stamps_and_clock(camera: Any) -> None:
     hear_all(process, peer)
     expected = [i * 50_000_000 for i in range(6)]
     assert stamps(peer) == stamps(peer, "camera_info") == expected
-    # /clock is joined separately: its first ticks may have come before we were known to it.
+    # /clock is discovered separately: its first ticks may be lost before that.
     assert ticks
     assert ticks == expected[-len(ticks) :]
 
@@ -185,7 +185,7 @@ def test_stamps_of_now(camera: Any) -> None:
     assert len(got) == 6
     assert start < got[0]
     assert got[-1] < end
-    # Paced at 20 Hz on average; single frames may be late on a busy machine.
+    # 20 Hz on average; single frames may be late on a busy machine.
     assert (got[-1] - got[0]) / 5 > 0.8 * 50e6
 
 
@@ -206,7 +206,7 @@ def test_waits_for_subscribers(camera: Any, clip: Path) -> None:
 
 
 def test_waits_for_a_node(camera: Any, clip: Path) -> None:
-    """Not for whoever comes first: a recorder, RViz."""
+    """Other subscribers, such as a recorder or RViz, do not start the play."""
     second = rp.Peer("particular")
     try:
         name = second.node.get_name()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""compressedDepth, read back by a decoder of its own."""
+"""Encode compressedDepth, and read it back with an independent decoder."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ PROPERTY = settings(deadline=None, max_examples=60, derandomize=True, database=N
 def test_depth_comes_back_within_half_a_step(
     nearest: float, farthest: float, shares: list[float]
 ) -> None:
-    """A step of inverse depth is 1 / A, so one of depth is z^2 / A."""
+    """One step of inverse depth is 1 / A, so one step of depth is z^2 / A."""
     metres = np.float32([nearest * (farthest / nearest) ** share for share in shares])
     depth = metres.clip(np.float32(nearest), np.float32(farthest))[None]
     got = decoded(compressed_depth(depth, "32FC1", nearest, farthest, Header()))
     a, _ = quantisation(nearest, farthest)
-    # float32 in the sum of q and in the header's B: a few of its steps at 65535.
+    # The 1e-6 covers the rounding of float32 in q and in the header's B.
     bound = depth.astype(float) ** 2 / a * (0.5 + 0.02) + 1e-6 * depth
-    # What is nearer than a thousandth of the range saturates.
+    # Depth below a thousandth of the farthest depth saturates.
     served = depth >= farthest / 1000
     assert (np.abs(got - depth) <= bound)[served].all()
 
 
 def test_the_error_that_the_docs_name() -> None:
-    """With the default range 0.1 to 80 m: 0.49 m at 80 m, 0.8 cm at 10 m, 0.08 mm at 1 m."""
+    """Range 0.1 to 80 m (default): errors are 0.49 m at 80 m, 0.8 cm at 10 m, 0.08 mm at 1 m."""
     a, _ = quantisation(0.1, 80.0)
     assert [80**2 / a / 2, 10**2 / a / 2, 1 / a / 2] == pytest.approx(
         [0.488, 7.62e-3, 7.62e-5], rel=0.01
@@ -71,5 +71,5 @@ def test_16uc1_goes_as_it_is() -> None:
     message = compressed_depth(depth, "16UC1", 0.1, 80.0, header)
     assert message.format == "16UC1; compressedDepth png"
     assert message.header == header
-    # 70 m are beyond 16 bits of millimetres.
+    # 70 m exceeds 16 bits of millimetres.
     assert decoded(message).tolist() == [[100, 1235, 0, 0, 0]]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The depth node as a process, seen from outside: over DDS, as a robot sees it."""
+"""The depth node as a process, tested over DDS as a robot uses it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ from robot import (
     MASKS,
     MATRICES,
     PARAMETERS,
+    SMALL_HEIGHT,
+    SMALL_WIDTH,
     TOPICS,
     TRANSFORMS,
     WIDTH,
@@ -44,7 +46,7 @@ pytestmark = pytest.mark.ros
 
 @pytest.fixture(scope="module")
 def robot() -> Iterator[Robot]:
-    """One node for most of the tests; they leave it as they found it."""
+    """One node that most tests share; each test restores what it changed."""
     process = rp.start_node("depth_node", "robot", PARAMETERS)
     peer = Robot("robot", process)
     try:
@@ -61,7 +63,7 @@ def robot() -> Iterator[Robot]:
 
 @pytest.fixture(autouse=True)
 def alive(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Whatever a test does, the shared node survives it and forgets its frames."""
+    """Forget received messages before each test; the shared node must survive the test."""
     if "robot" not in request.fixturenames:
         yield
         return
@@ -72,7 +74,7 @@ def alive(request: pytest.FixtureRequest) -> Iterator[None]:
     robot.process.assert_alive()
 
 
-# What comes out of one image
+# Outputs of one image
 
 
 def test_depth_has_the_images_stamp_frame_and_size(robot: Robot) -> None:
@@ -108,7 +110,7 @@ def test_masks(robot: Robot) -> None:
     assert set(np.unique(labels)) <= set(range(19))
     assert set(np.unique(dynamic)) <= {0, 255}
     assert set(np.unique(moving)) <= {0, 1, 2}
-    # Cityscapes' train ids: from 11 (person) on things can move.
+    # Cityscapes train ids from 11 (person) on are classes that can move.
     assert np.array_equal(dynamic == 255, labels >= 11)
     assert not (moving[dynamic == 0]).any()
 
@@ -127,10 +129,10 @@ def rotation_of(message: TransformStamped) -> NDArray[np.float64]:
 
 
 def test_poses_of_a_drive(robot: Robot) -> None:
-    """Matrices and transforms are the same motion: the camera drives forward."""
+    """Matrices and transforms agree, and show that the camera drives forward."""
     for index in range(3):
         robot.depth_of(robot.image(index))
-    # Matrices have no stamp: those of earlier images must be here before they are cleared away.
+    # Matrices have no stamp: wait for those of earlier images, then clear them.
     robot.settled()
     for topic in (*TRANSFORMS, *MATRICES):
         robot.heard[topic].clear()
@@ -156,7 +158,7 @@ def test_poses_of_a_drive(robot: Robot) -> None:
         t = message.transform.translation
         assert np.allclose((t.x, t.y, t.z), matrix[:3, 3])
         assert np.allclose(matrix[:3, :3] @ matrix[:3, :3].T, np.eye(3), atol=1e-6)
-        # A still point ahead comes nearer: its z falls.
+        # A static point ahead comes nearer: its z decreases.
         assert t.z < -0.1
     assert np.array_equal(matrices["pose/dynamic_matrix"][3], (0, 0, 0, 1))
     difference = matrices["pose/static_matrix"] - matrices["pose/dynamic_matrix"]
@@ -164,7 +166,7 @@ def test_poses_of_a_drive(robot: Robot) -> None:
 
 
 def test_every_image_is_answered_or_counted(robot: Robot) -> None:
-    """Forty images at once are too many: the newest win, and the ledger knows of the others."""
+    """Of forty images at once the newest are processed; the others are counted as dropped."""
     before = robot.settled()
     for topic in (DEPTH, INFO):
         robot.heard[topic].clear()
@@ -227,16 +229,15 @@ def test_range_is_marked(robot: Robot) -> None:
 
 
 def test_output_at_the_networks_size(robot: Robot) -> None:
-    big = np.repeat(np.repeat(street(0), 2, axis=0), 2, axis=1)
     assert robot.set_parameters("depth_node", output_size="network") == (True, "")
     try:
-        got = robot.all_of(robot.send(big))
+        got = robot.all_of(robot.send(street(0)))
     finally:
         assert robot.set_parameters("depth_node", output_size="input") == (True, "")
-    assert {(m.width, m.height) for m in got.values()} == {(WIDTH, HEIGHT)}
-    # Half the size is half the focal length; pixels are counted from their centres.
-    assert got[INFO].k[0] == pytest.approx(0.58 * WIDTH)
-    assert got[INFO].k[2] == pytest.approx((WIDTH + 0.5) / 2 - 0.5)
+    assert {(m.width, m.height) for m in got.values()} == {(SMALL_WIDTH, SMALL_HEIGHT)}
+    # Half the size halves the focal length; pixel coordinates refer to pixel centres.
+    assert got[INFO].k[0] == pytest.approx(0.58 * SMALL_WIDTH)
+    assert got[INFO].k[2] == pytest.approx((SMALL_WIDTH + 0.5) / 2 - 0.5)
 
 
 @pytest.mark.parametrize(
@@ -326,7 +327,7 @@ def test_padded_rows(robot: Robot) -> None:
     assert np.array_equal(rp.array_of(robot.depth_of(stamp)), plain, equal_nan=True)
 
 
-# What cannot be read is refused and counted, and the next image is answered
+# Bad images are rejected and counted, and the next image is processed
 
 
 def bad_message(kind: str, stamp: int) -> tuple[Image, CameraInfo]:
@@ -386,7 +387,7 @@ def test_bad_images_are_rejected_with_the_reason(robot: Robot) -> None:
 
 
 def test_a_negative_stamp_is_answered_like_any_other(robot: Robot) -> None:
-    """A driver with a broken clock must not end the node."""
+    """A driver with a wrong clock must not crash the node."""
     robot.image()
     before = robot.settled()
     image, info = bad_message("none", robot.new_stamp())
@@ -400,7 +401,7 @@ def test_a_negative_stamp_is_answered_like_any_other(robot: Robot) -> None:
 
 
 def test_uncalibrated_camera_is_told_in_the_log(robot: Robot) -> None:
-    """A camera sends its zeros again and again: one line says so, and how to cure it."""
+    """A camera_info of zeros is logged once, with the remedy."""
 
     def send_bad() -> bool:
         image, info = bad_message("uncalibrated", robot.new_stamp())
@@ -440,7 +441,7 @@ def test_camera_info_changes_the_size_in_mid_stream(robot: Robot) -> None:
 
 
 def test_camera_info_changes_its_k_in_mid_stream(robot: Robot) -> None:
-    """A zoom: the depth follows at once, and no pair spans it."""
+    """After a zoom the next depth uses the new K, and no pair mixes both."""
     focal = 0.58 * WIDTH
     robot.depth_of(robot.image(0))
     for factor in (1.5, 1.0):
@@ -455,7 +456,7 @@ def test_camera_info_changes_its_k_in_mid_stream(robot: Robot) -> None:
 
 
 def test_a_recording_in_a_loop_with_its_own_clock(other: Any) -> None:
-    """/clock and the stamps jump back again and again: the node goes on, without a pair there."""
+    """/clock and stamps jump back repeatedly: the node continues, without a pair across a jump."""
     process, peer = other("looped", {"use_sim_time": True})
     peer.listen(TOPICS)
     camera = rp.start_node(
@@ -482,14 +483,14 @@ def test_a_recording_in_a_loop_with_its_own_clock(other: Any) -> None:
     finally:
         camera.interrupt()
         camera.kill()
-    # The clock stands still now, and the camera is gone: that is told nevertheless.
+    # The camera is gone and /clock stands still; the diagnostics report it nevertheless.
     peer.status("input", DiagnosticStatus.STALE, "no image for")
     assert process.interrupt() == 0, process.story()
     assert "Traceback" not in process.stderr, process.story()
 
 
 def test_a_jump_back_in_time_starts_anew(robot: Robot) -> None:
-    """A recording is played again: no pose leads from its end to its beginning."""
+    """A replayed recording: no pose connects its end with its beginning."""
     start = robot.new_stamp()
     pairs = robot.heard["pose/static"]
     for i, offset in enumerate((0, 1, 2, 0)):
@@ -500,24 +501,24 @@ def test_a_jump_back_in_time_starts_anew(robot: Robot) -> None:
         robot.depth_of(robot.image(offset, stamp=stamp))
         if offset == 2:
             robot.wait(lambda s=stamp: [m for m in pairs if rp.stamp_ns(m) == s], "a pose")
-    # The diagnostics come after the poses of the same image.
+    # Diagnostics are published after the poses of the same image.
     robot.settled()
     assert not pairs
     robot.new_stamp(10**9)
 
 
-# camera_info of other stamps, on a node of its own: it is about the first images
+# camera_info with other stamps: a separate node, since the first images matter
 
 
 @pytest.fixture
 def other() -> Iterator[Any]:
-    """Starts further nodes; they are killed at the end."""
+    """Start further nodes; they are killed at the end."""
     with fleet() as start:
         yield start
 
 
 def test_camera_info_of_other_stamps(other: Any) -> None:
-    """A driver that stamps camera_info on its own: a warning, once, and depth all the same."""
+    """camera_info whose stamps differ from the images': one warning, and depth nevertheless."""
     process, peer = other("loose")
     peer.advertise()
     peer.listen({DEPTH: Image})
@@ -536,11 +537,11 @@ def test_camera_info_of_other_stamps(other: Any) -> None:
     peer.settled()
     assert process.stderr.count("camera_info's stamps differ") == 1
     assert process.interrupt() == 0, process.story()
-    # The node says at its end what became of the images.
+    # At its end the node logs the counts of all outcomes.
     assert "images: received" in process.stderr
 
 
-# Names, qualities of service, foreign programs
+# Names, QoS, programs of others
 
 
 def test_namespace_remapping_and_reliability(other: Any) -> None:
@@ -561,7 +562,7 @@ def test_namespace_remapping_and_reliability(other: Any) -> None:
     assert publisher.node_name == "eyes"
     assert publisher.node_namespace == "/fleet/seven"
     assert publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE
-    # A camera that only promises its best does not fit a node that wants all: it must say so.
+    # A best-effort publisher does not match a reliable subscription: the node must warn.
     peer.withdraw()
     peer.advertise("camera/image_raw", "camera/info", reliable=False)
     line = process.wait_for_line("(?i)incompatible QoS")
@@ -583,13 +584,13 @@ def test_best_effort_publisher(robot: Robot) -> None:
 
 @pytest.mark.parametrize("reliability", ["reliable", "best_effort"])
 def test_programs_that_know_nothing_of_us(robot: Robot, reliability: str) -> None:
-    """A foreign driver and a foreign planner; the node between them is all they share."""
+    """A driver and a planner in plain rclpy, connected only through the node."""
     robot.withdraw()
     listener = rp.foreign("listener.py", "robot")
     talker = None
     try:
         listener.wait_for_line("ready")
-        # The node knows the planner before the driver begins.
+        # The node must have discovered the planner before the driver begins.
         robot.wait(
             lambda: len(robot.node.get_subscriptions_info_by_topic("/robot/depth/image_rect")) == 2,
             "the planner's subscription",
@@ -611,14 +612,14 @@ def test_programs_that_know_nothing_of_us(robot: Robot, reliability: str) -> Non
     finally:
         for process in (listener, talker):
             if process is not None:
-                # Not killed: DDS would believe for 20 s that they are still there.
+                # Not killed: DDS would keep a killed participant for 20 s.
                 process.interrupt()
         robot.advertise()
         robot.send_until_heard(street(0), [DEPTH])
 
 
 def test_nobody_listens_nothing_is_taken(robot: Robot) -> None:
-    """The subscription to the images goes with the last listener, and comes with the first."""
+    """The node unsubscribes from images with its last subscriber, and subscribes with the first."""
     images = "/robot/image"
     robot.stop_listening()
     try:
@@ -676,7 +677,7 @@ def test_life_cycle(other: Any, tmp_path: Path) -> None:
     process, peer = other("managed", {"autostart": False})
     node = "depth_node"
     assert peer.state(node) == "unconfigured"
-    # A bad file is a configure that fails with the reason, and the node is there for another try.
+    # With a bad file configure fails, the reason is logged, and configure can be tried again.
     assert peer.set_parameters(node, weights=str(tmp_path / "no.safetensors")) == (True, "")
     assert not peer.change_state(node, "configure")
     process.wait_for_line("no.safetensors: no such weights file")
@@ -690,7 +691,7 @@ def test_life_cycle(other: Any, tmp_path: Path) -> None:
         assert peer.change_state(node, "activate")
         assert peer.state(node) == "active"
         peer.send_until_heard(street(0), [DEPTH])
-        # What takes effect at configure is refused now, and taken below.
+        # Parameters that take effect at configure are refused while active, and accepted below.
         assert not peer.set_parameters(node, threads=2)[0]
         assert peer.change_state(node, "deactivate")
         assert peer.state(node) == "inactive"
@@ -722,7 +723,7 @@ def test_a_wrong_transition_does_not_end_the_node(other: Any) -> None:
     assert peer.state("depth_node") == "unconfigured"
     client = peer.node.create_client(ChangeState, "depth_node/change_state")
     peer.wait(client.service_is_ready, "change_state")
-    # rclpy gives no answer to these; the node must stay nevertheless.
+    # rclpy does not answer invalid transitions; the node must survive them.
     for number in (Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE, 77):
         client.call_async(ChangeState.Request(transition=Transition(id=number)))
     process.wait_for_line("(?i)transition", times=3)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Points, odometry and compressed topics of the depth node as a process, over DDS."""
+"""Points, odometry and compressed topics of a depth node process, over DDS."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import math
 import os
 import struct
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,34 +23,36 @@ from compressed_depth_reader import decoded
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
 from rclpy.qos import QoSProfile
+from robot import (
+    DEPTH,
+    HEIGHT,
+    INFO,
+    PARAMETERS,
+    SMALL_HEIGHT,
+    SMALL_WIDTH,
+    WIDTH,
+    Robot,
+    fleet,
+    street,
+)
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 pytestmark = pytest.mark.ros
 
-DEPTH, INFO = "depth/image_rect", "depth/camera_info"
 COMPRESSED, POINTS, ODOM = f"{DEPTH}/compressedDepth", "depth/points", "odom"
-WIDTH, HEIGHT = 416, 128
-PARAMETERS: dict[str, Any] = {"threads": 1, "device": "cpu"}
 TF = Path(__file__).parent / "foreign" / "tf2"
 
 
-@cache
-def street(index: int) -> NDArray[np.uint8]:
-    from depth_recog.datasets.street import SyntheticStreet
-
-    return SyntheticStreet(seed=0)[index].image
-
-
-class Robot(rp.Peer):
-    """A peer that waits for topics by stamp."""
+class Outputs(Robot):
+    """A robot that waits for topics by stamp, and sends compressed images."""
 
     def of(self, topic: str, stamp: int) -> Any:
         return self.wait(lambda: self.of_stamp(topic, stamp), f"{topic} of {stamp}")
 
     def first(self, ready: Any) -> int:
-        """The same image again and again until the node has it; returns the stamp.
+        """Send one image repeatedly until the node has processed it; return its stamp.
 
-        The subscription that is seen here may not know of the publisher yet.
+        A visible subscription may not have discovered the publisher yet.
         """
         stamp = self.new_stamp(10**10)
 
@@ -65,7 +66,7 @@ class Robot(rp.Peer):
         return stamp
 
     def restart(self, **values: Any) -> None:
-        """Change what takes effect at configure."""
+        """Set parameters that take effect at configure."""
         for label in ("deactivate", "cleanup"):
             assert self.change_state("depth_node", label)
         assert self.set_parameters("depth_node", **values) == (True, "")
@@ -73,7 +74,7 @@ class Robot(rp.Peer):
             assert self.change_state("depth_node", label)
 
     def compressed(self, pixels: NDArray[Any], form: str, damage: bool = False) -> int:
-        """Publish an RGB image's CompressedImage as image_transport does; returns the stamp."""
+        """Publish an RGB image as image_transport's CompressedImage; return the stamp."""
         stamp = self.new_stamp()
         bgr = np.ascontiguousarray(pixels[..., ::-1])
         data = bytes(cv2.imencode(".png" if "png" in form else ".jpg", bgr)[1])
@@ -102,34 +103,18 @@ class Robot(rp.Peer):
 
 @pytest.fixture
 def start() -> Iterator[Any]:
-    """Starts nodes; they are killed at the end."""
-    running: list[Any] = []
-
-    def run(
-        namespace: str,
-        parameters: dict[str, Any] | None = None,
-        ros_args: tuple[str, ...] = (),
-        **changes: str,
-    ) -> Robot:
-        values = PARAMETERS | (parameters or {})
-        process = rp.start_node("depth_node", namespace, values, ros_args, **changes)
-        running.append(process)
-        peer = Robot(namespace, process)
-        running.append(peer)
-        return peer
-
-    yield run
-    for thing in reversed(running):
-        thing.kill() if isinstance(thing, rp.Process) else thing.close()
+    """Starts nodes; returns the robot around each. All are killed at the end."""
+    with fleet(Outputs) as starter:
+        yield lambda *arguments, **options: starter(*arguments, **options)[1]
 
 
-def end(robot: Robot) -> None:
+def end(robot: Outputs) -> None:
     assert robot.process.interrupt() == 0, robot.process.story()
     assert "Traceback" not in robot.process.stderr, robot.process.story()
 
 
 def points_of(message: PointCloud2) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """(H, W, 3) metres and (H, W, 3) RGB, by the fields' offsets."""
+    """Return (H, W, 3) metres and (H, W, 3) RGB, read by the fields' offsets."""
     offsets = {field.name: field.offset for field in message.fields}
     rows = np.frombuffer(bytes(message.data), np.uint8).reshape(message.height, message.row_step)
     raw = rows.reshape(message.height, message.width, message.point_step)
@@ -158,13 +143,13 @@ def test_points_and_compressed_depth_are_those_of_the_depth_image(start: Any) ->
         assert not message.is_dense
         assert np.array_equal(xyz[known, 2], expected[known])
         assert np.isnan(xyz[~known]).all()
-        # The images are not distorted: a point's pixel is that of the image that was sent.
+        # Without distortion a point keeps the colour of its pixel in the image that was sent.
         assert np.array_equal(rgb, street(1)[::every, ::every])
         v, u = np.nonzero(known)
         x, y, z = xyz[known].T.astype(float)
         assert np.allclose(info.k[0] * x / z + info.k[2], u * every, atol=1e-3)
         assert np.allclose(info.k[4] * y / z + info.k[5], v * every, atol=1e-3)
-        # The same depth once more, in steps of inverse depth.
+        # compressedDepth holds the same depth, rounded to steps of inverse depth.
         got = decoded(robot.of(COMPRESSED, stamp))
         known = np.isfinite(depth)
         assert np.array_equal(np.isfinite(got), known)
@@ -172,15 +157,14 @@ def test_points_and_compressed_depth_are_those_of_the_depth_image(start: Any) ->
         assert (np.abs(got - depth)[known] <= 0.52 * depth[known] ** 2 / a).all()
     changes = {"output_size": "network", "depth_encoding": "16UC1", "points_step": 2}
     assert robot.set_parameters("depth_node", **changes) == (True, "")
-    big = np.repeat(np.repeat(street(1), 2, axis=0), 2, axis=1)
-    stamp = robot.send(big)
+    stamp = robot.send(street(1))
     millimetres = rp.array_of(robot.of(DEPTH, stamp))
     assert np.array_equal(decoded(robot.of(COMPRESSED, stamp)), millimetres)
     message = robot.of(POINTS, stamp)
-    assert (message.width, message.height) == (WIDTH // 2, HEIGHT // 2)
+    assert (message.width, message.height) == (SMALL_WIDTH // 2, SMALL_HEIGHT // 2)
     xyz, rgb = points_of(message)
-    # Halving the doubled image by its mean gives it back.
-    assert np.array_equal(rgb, street(1)[::2, ::2])
+    blocks = street(1).reshape(SMALL_HEIGHT, 2, SMALL_WIDTH, 2, 3)
+    assert np.abs(rgb - blocks.mean((1, 3))[::2, ::2]).max() <= 1
     known = np.isfinite(xyz[..., 2]) & (xyz[..., 2] < 65)
     assert np.allclose(xyz[known, 2] * 1000, millimetres[::2, ::2][known], atol=0.51)
     for name, value in (("points_step", 0), ("points_step", 65), ("points_step", -4)):
@@ -190,7 +174,7 @@ def test_points_and_compressed_depth_are_those_of_the_depth_image(start: Any) ->
     end(robot)
 
 
-# Odometry, and one scale for everything
+# Odometry, and one depth scale on all topics
 
 
 def position(message: Odometry) -> NDArray[np.float64]:
@@ -198,8 +182,8 @@ def position(message: Odometry) -> NDArray[np.float64]:
     return np.array((p.x, p.y, p.z))
 
 
-def drive(robot: Robot, count: int = 6) -> tuple[list[Odometry], NDArray[Any], list[Any]]:
-    """Frames of the street: odometry of each, the last one's depth, all static translations."""
+def drive(robot: Outputs, count: int = 6) -> tuple[list[Odometry], NDArray[Any], list[Any]]:
+    """Send frames; return their odometry, the last depth, and all static translations."""
     for topic in robot.heard:
         robot.heard[topic].clear()
     path, statics = [], []
@@ -225,7 +209,7 @@ def test_odometry_and_the_declared_scale(start: Any) -> None:
     robot.send_until_heard(street(0), [DEPTH, ODOM])
     first = None
     for scale in (1.0, 2.0):
-        # From the origin: the images before only made the two sides known to each other.
+        # Restart at the origin: the images before only served discovery.
         robot.restart(depth_scale=scale)
         path, depth, statics = drive(robot)
         message = path[-1]
@@ -239,7 +223,7 @@ def test_odometry_and_the_declared_scale(start: Any) -> None:
         assert message.twist.twist.linear.x > 1
         covariances = np.array([np.reshape(m.pose.covariance, (6, 6)) for m in path])
         assert np.isfinite(covariances).all()
-        # Doubt grows along a path; not with every frame, since a far partner skips some.
+        # Uncertainty grows along a path, but not with every frame: a far partner skips some.
         grown = np.trace(covariances[:, :3, :3], axis1=1, axis2=2)
         assert grown[-1] > grown[1] > grown[0] == 0
         robot.settled()
@@ -247,7 +231,7 @@ def test_odometry_and_the_declared_scale(start: Any) -> None:
         if first is None:
             first = positions, depth, statics, covariances
             continue
-        # Metres are metres on every topic.
+        # All topics use the same unit.
         known = np.isfinite(depth) & np.isfinite(first[1])
         assert known.any()
         assert np.allclose(depth[known], 2 * first[1][known], rtol=1e-5)
@@ -258,7 +242,7 @@ def test_odometry_and_the_declared_scale(start: Any) -> None:
 
 
 def test_odometry_goes_on_where_nobody_listens_and_starts_anew_when_time_does(start: Any) -> None:
-    """It would be wrong for whoever comes later; a recording that is played again begins at 0."""
+    """A late subscriber gets the whole path; a replayed recording begins at the origin."""
     robot = start("alone", {"publish_odom": True, "depth_scale": 1.0})
     robot.advertise()
     begin = robot.first(lambda _: robot.counts()["published"] > 0)
@@ -271,7 +255,7 @@ def test_odometry_goes_on_where_nobody_listens_and_starts_anew_when_time_does(st
     robot.drain(1.0)
     stamp = robot.send(street(4), stamp=begin + 4 * 10**8)
     assert position(robot.of(ODOM, stamp))[0] > 0.5
-    # A gap without images: no jump, but doubt.
+    # After a gap without images the position stays and its covariance grows.
     stamp = robot.send(street(5), stamp=begin + 10 * 10**9)
     late = robot.of(ODOM, stamp)
     assert position(late)[0] > 0.5
@@ -285,10 +269,10 @@ def test_odometry_goes_on_where_nobody_listens_and_starts_anew_when_time_does(st
 
 
 def test_tf_is_what_the_odometry_says(start: Any) -> None:
-    """By a stand-in for tf2_ros: what the node hands to its broadcaster, heard over DDS."""
+    """A stand-in for tf2_ros publishes what the node passes to its broadcaster."""
     path = os.pathsep.join(filter(None, (str(TF), os.environ.get("PYTHONPATH", ""))))
     values = {"publish_odom": True, "publish_tf": True, "depth_scale": 1.0}
-    robot = start("tf", values, PYTHONPATH=path)
+    robot = start("tf", values, forked=False, PYTHONPATH=path)
     robot.advertise()
     robot.listen({ODOM: Odometry, "/tf_stand_in": TransformStamped})
     robot.send_until_heard(street(0), [ODOM, "/tf_stand_in"])
@@ -349,7 +333,7 @@ def test_tf_without_tf2_ros_is_a_configure_that_fails() -> None:
         process.kill()
 
 
-# Compressed images in
+# Compressed images as input
 
 
 def test_compressed_images(start: Any) -> None:
@@ -364,7 +348,7 @@ def test_compressed_images(start: Any) -> None:
         known = np.isfinite(depth) & np.isfinite(png)
         assert known.mean() > 0.25
         assert np.median(np.abs(depth[known] / png[known] - 1)) < 0.02
-    # A damaged image is one that is rejected, with the reason; the next one is answered.
+    # A damaged image is rejected with the reason, and the next one is processed.
     before = robot.settled()
     robot.compressed(street(0), "jpeg", damage=True)
     after = robot.settled(before["received"] + 1)
@@ -372,7 +356,7 @@ def test_compressed_images(start: Any) -> None:
     assert "truncated" in robot.diagnostics["last rejection"]
     robot.process.wait_for_line("ERROR.*truncated")
     robot.of(DEPTH, robot.compressed(street(0), "png"))
-    # The same pixels uncompressed give the same depth: PNG loses nothing.
+    # PNG is lossless: the raw image gives the same depth.
     robot.restart(image_transport="raw")
     robot.withdraw()
     robot.advertise()
@@ -383,7 +367,7 @@ def test_compressed_images(start: Any) -> None:
 
 
 def test_a_remapped_image_is_followed_as_image_transport_does(start: Any) -> None:
-    """`image` is remapped first, and the transport's name appended: nobody names it."""
+    """The compressed topic is the remapped `image` plus the transport's name."""
     arguments = ("-r", "image:=front/image_raw", "-r", f"{DEPTH}:=/shared/depth")
     robot = start("renamed", {"image_transport": "compressed"}, arguments)
     robot.listen({"/shared/depth/compressedDepth": CompressedImage})

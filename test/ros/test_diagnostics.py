@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ledger adds up, and what it reports fits a DiagnosticArray."""
+"""The ledger's counts add up, and its report fits a DiagnosticArray."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DECISIONS = ("moving", "still", "undecided", "alone")
 
 
 def flat(ledger: Ledger) -> dict[str, str]:
-    """Every row, whichever status has it; no key is in two of them."""
+    """Return the rows of all statuses; no key may occur twice."""
     parts = ledger.report().values()
     rows = {key: value for part in parts for key, value in part.items()}
     assert len(rows) == sum(len(part) for part in parts)
@@ -58,7 +58,7 @@ def test_figures() -> None:
     for i in range(101):
         ledger.finished(i / 1000, PARTS, DECISIONS[i % 4], 0.25)
     rows = flat(ledger)
-    # The window is the last hundred: 1 to 100 ms.
+    # The window holds the last hundred latencies: 1 to 100 ms.
     assert float(rows["latency p50 (ms)"]) == pytest.approx(50.5, abs=0.1)
     assert float(rows["latency p99 (ms)"]) == pytest.approx(99.0, abs=0.2)
     assert float(rows["dynamic share of the image"]) == 0.25

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which level is reached when, without a node; test_node_health.py does it over DDS."""
+"""Health levels as functions of the counts; test_node_health.py tests them over DDS."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FINE = InputState(
 
 
 def recent(**grown: int) -> Recent:
-    """What happened since the first of two reports."""
+    """Return the growth of counts between two reports."""
     found = Recent()
     found.add(dict.fromkeys(grown, 7))
     found.add({key: 7 + value for key, value in grown.items()})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which CameraInfo an image gets, and the slot in which the newest pair waits."""
+"""Matching images with CameraInfo, and the slot that holds the newest pair."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_every_image_gets_the_info_of_its_own_stamp(info_first: bool) -> None:
 
 
 def test_infos_a_few_images_ahead() -> None:
-    """camera_info is small and overtakes images on the way."""
+    """camera_info is small and may arrive before its image."""
     matcher: Matcher = CameraMatcher()
     for i in range(5):
         matcher.info(i, f"i{i}")
@@ -74,7 +74,7 @@ def test_without_any_info_nothing_is_paired() -> None:
 
 
 def test_one_info_for_all_images() -> None:
-    """A driver that sends camera_info once, latched: after three images it is taken."""
+    """A latched camera_info, sent once, is used after three images."""
     matcher: Matcher = CameraMatcher()
     matcher.info(0, "only")
     pairs, lost = [], 0
@@ -108,7 +108,7 @@ def test_equal_stamps_end_looseness() -> None:
 
 
 def test_old_infos_are_forgotten() -> None:
-    """A camera without images (nobody asked for them) must not fill the memory."""
+    """camera_info without images must not fill the memory."""
     matcher: Matcher = CameraMatcher()
     for i in range(10_000):
         matcher.info(i, f"i{i}")
@@ -123,7 +123,7 @@ EVENTS = st.lists(st.tuples(st.sampled_from(("image", "info")), st.integers(0, 1
 @settings(max_examples=300, deadline=None)
 @given(EVENTS)
 def test_every_image_is_paired_lost_or_waiting(events: list[tuple[str, int]]) -> None:
-    """In whichever order and with whichever stamps: counts add up, and order is kept."""
+    """For any order and any stamps the counts add up and the order is kept."""
     matcher: CameraMatcher[int, int] = CameraMatcher()
     stamps: list[int] = []
     paired: list[int] = []
@@ -149,7 +149,7 @@ def test_every_image_is_paired_lost_or_waiting(events: list[tuple[str, int]]) ->
 @settings(max_examples=100, deadline=None)
 @given(st.integers(1, 30), st.randoms(use_true_random=False))
 def test_neighbours_may_swap(count: int, random: object) -> None:
-    """Each image and its info arrive next to each other, in any order: none is lost."""
+    """If each image and its info arrive one after the other, in either order, none is lost."""
     matcher: Matcher = CameraMatcher()
     pairs = []
     for i in range(count):
@@ -195,7 +195,7 @@ def test_close_wakes_a_taker() -> None:
 
 
 def test_slot_adds_up_between_threads() -> None:
-    """Every item is taken, displaced or left behind; taken ones rise."""
+    """Every item is taken, replaced, or left in the slot; taken items are in order."""
     slot: LatestSlot[int] = LatestSlot()
     taken: list[int] = []
 

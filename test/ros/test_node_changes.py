@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parameters that change while images stream: settings at once, networks when they are loaded."""
+"""Parameters that change while images stream: settings at once, networks after loading."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytest.importorskip("rclpy")
 
 import ros_processes as rp
 from diagnostic_msgs.msg import DiagnosticStatus
-from robot import DEPTH, TOPICS, Robot, fleet, other_weights, street
+from robot import DEPTH, PARAMETERS, SMALL_WIDTH, TOPICS, Robot, fleet, other_weights, street
 
 from depth_recog.networks.weights import DEFAULT, SHIPPED, file_sha256
 from depth_recog.nodes.runtime.depth_parameters import SPECS
@@ -28,7 +28,7 @@ NODE = "depth_node"
 
 @pytest.fixture(scope="module")
 def robot() -> Iterator[Robot]:
-    """One node for most of the tests; they leave it as they found it."""
+    """One node that all tests share; each test restores what it changed."""
     with fleet() as start:
         process, peer = start("changes")
         peer.advertise()
@@ -60,7 +60,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "masks": other_weights(folder / "masks.safetensors", "masks"),
         "pose": SHIPPED / f"{DEFAULT['pose']}.safetensors",
         "text": folder / "text.safetensors",
-        # Its header is right, its tensors are another network's: only loading shows that.
+        # A correct header with another network's tensors: only loading can detect it.
         "hollow": other_weights(
             folder / "hollow.safetensors", architecture='{"encoder": "mobilenet_v2", "widths": [8]}'
         ),
@@ -80,7 +80,7 @@ def depth_of(robot: Robot) -> Any:
 
 
 def streaming(robot: Robot, ready: Any, what: str) -> int:
-    """Send images until something is true; returns how many."""
+    """Send images until a condition holds; return their number."""
     sent = 0
 
     def there() -> bool:
@@ -95,7 +95,7 @@ def streaming(robot: Robot, ready: Any, what: str) -> int:
 
 
 def pose_after(robot: Robot, topic: str = "pose/target_matrix") -> Any:
-    """The matrix of the pair that two new images make, after a gap: nothing is followed into it."""
+    """Return the matrix of a pair of two new images, after a gap that ends all tracks."""
     robot.depth_of(robot.image(1, stamp=robot.new_stamp(10**9)))
     robot.settled()
     robot.heard[topic].clear()
@@ -109,7 +109,7 @@ LIVE: dict[str, tuple[Any, Any]] = {
     "gate_rotation": (5.0, 0.1),
     "gate_translation": (50.0, 3.5),
     "gate_threshold": (5.0, 3.0),
-    "width": (208, 0),
+    "width": (320, SMALL_WIDTH),
     "mask_margin": (7, 2),
     "longest_gap": (1.0, 0.5),
     "min_depth": (1.0, 0.1),
@@ -126,8 +126,8 @@ LIVE: dict[str, tuple[Any, Any]] = {
 
 
 def test_whatever_can_change_does_so_under_load(robot: Robot) -> None:
-    """All of them, one after the other, between images; each image is answered or counted."""
-    defaults = {spec.name: spec.default for spec in SPECS}
+    """Each live parameter changes between two images; each image is published or dropped."""
+    defaults = {spec.name: spec.default for spec in SPECS} | PARAMETERS
     files = {"weights", "gate_weights", "mask_weights", "pose_weights"}
     assert {spec.name for spec in SPECS if spec.live} - files == set(LIVE)
     before = robot.settled()
@@ -160,7 +160,7 @@ def test_the_gate_changes_at_the_next_frame(robot: Robot) -> None:
 def test_a_setting_of_the_gate_keeps_the_frames_before(
     robot: Robot, name: str, value: float, usual: float
 ) -> None:
-    """The next frame still makes a pair: nothing that was seen depends on the gate."""
+    """The next frame still makes a pair: observations do not depend on the gate."""
     robot.depth_of(robot.image(0))
     robot.settled()
     robot.heard["pose/target_matrix"].clear()
@@ -187,7 +187,7 @@ def test_the_estimator(robot: Robot, files: dict[str, Path]) -> None:
     for estimator in ("network", "epipolar"):
         values = {"pose_estimator": estimator, "pose_weights": str(files["pose"])}
         assert robot.set_parameters(NODE, **values) == (True, "")
-        robot.settled()  # a report from before the change says "active" too
+        robot.settled()  # an earlier report says "active" too
         robot.row("weights state", "active")
         assert not np.allclose(pose_after(robot), usual, atol=1e-4)
     assert robot.set_parameters(NODE, pose_estimator="pnp", pose_weights="") == (True, "")
@@ -205,7 +205,7 @@ def test_weights_are_exchanged_between_two_frames(robot: Robot, files: dict[str,
     before = robot.settled()
     assert robot.set_parameters(NODE, weights=str(files["first"])) == (True, "")
     sent = streaming(robot, lambda: robot.diagnostics.get("weights sha256") == sha, "new weights")
-    # On a busy machine the middleware may displace one before the node takes it.
+    # On a busy machine DDS may replace an image before the node takes it.
     after = robot.settled(before["received"] + 1)
     grown = {k: after[k] - before[k] for k in after}
     assert grown["published"] + grown["dropped"] == grown["received"] <= sent
@@ -215,14 +215,14 @@ def test_weights_are_exchanged_between_two_frames(robot: Robot, files: dict[str,
     both = np.isfinite(usual) & np.isfinite(other)
     # The changed bias makes all inverse depths larger.
     assert np.median(other[both] / usual[both]) < 0.9
-    # No pair of a frame before and a frame after: their depths are two networks'.
+    # The shipped weights again give the same depth.
     assert robot.set_parameters(NODE, weights="") == (True, "")
     robot.row("weights sha256", SHIPPED_SHA)
     assert np.allclose(depth_of(robot), usual, equal_nan=True)
 
 
 def test_no_pair_spans_the_exchange(robot: Robot, files: dict[str, Path]) -> None:
-    """A pose is measured in the depth's unit: of two networks' frames it would have neither's."""
+    """A pose is in the unit of the depth: frames of two networks must not make a pair."""
     pairs = robot.heard["pose/target_matrix"]
     for name, sha in ((str(files["first"]), file_sha256(files["first"])), ("", SHIPPED_SHA)):
         robot.depth_of(robot.image(0))
@@ -243,7 +243,7 @@ def test_of_two_quick_changes_the_last_wins(robot: Robot, files: dict[str, Path]
     robot.row("weights sha256", file_sha256(files["second"]))
     robot.row("weights state", "active")
     assert robot.diagnostics["unit"] == "relative"
-    # Nothing that was asked for before comes after.
+    # No earlier request may take effect after the last.
     for _ in range(3):
         robot.depth_of(robot.image())
         robot.settled()
@@ -289,7 +289,7 @@ def test_what_cannot_be_loaded_leaves_the_old_ones(robot: Robot, files: dict[str
 
 
 def test_a_file_replaced_under_its_name(robot: Robot, files: dict[str, Path]) -> None:
-    """A trainer writes a better file in the place of the old one, and sets the same name."""
+    """A trainer overwrites the weights file and sets the same name again."""
     shas = set()
     for name in ("first", "second"):
         place = files["first"].with_name("best.safetensors")
@@ -315,7 +315,7 @@ def test_mask_weights(robot: Robot, files: dict[str, Path]) -> None:
 
 
 def test_an_onnx_model_in_the_place_of_the_mask_weights(robot: Robot, tmp_path: Path) -> None:
-    """Its classes take the place of Cityscapes', in the same frame as its labels do."""
+    """Its classes replace those of Cityscapes in the same frame as its labels."""
     pytest.importorskip("onnxruntime", reason="pip install '.[onnx]'")
     pytest.importorskip("onnx")
     from onnx_graphs import colours, describe
@@ -340,7 +340,7 @@ def test_an_onnx_model_in_the_place_of_the_mask_weights(robot: Robot, tmp_path: 
     assert robot.set_parameters(NODE, dynamic_classes=["sky"]) == (True, "")
     labels, dynamic = (rp.array_of(m) for m in robot.all_of(robot.image(), topics).values())
     assert np.array_equal(dynamic > 0, labels == 2)
-    # A graph that only loading shows to be none leaves the one before it.
+    # A broken file that only loading detects: the previous model stays.
     broken = describe(tmp_path / "broken.onnx", classes=["sky", "floor"])
     broken.write_text("no graph")
     assert robot.set_parameters(NODE, mask_weights=str(broken)) == (True, "")

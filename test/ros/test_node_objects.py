@@ -72,7 +72,7 @@ class Driver(Robot):
 @pytest.fixture(scope="module")
 def robot() -> Iterator[Driver]:
     with fleet(Driver) as start:
-        process, peer = start("objects", {"depth_scale": 1.0})
+        process, peer = start("objects", {"depth_scale": 1.0, "width": 0})
         peer.advertise()
         peer.listen({OBJECTS: MarkerArray, DEPTH: Image})
 

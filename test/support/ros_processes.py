@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes as processes, and a peer in the test's process that talks to them over DDS.
+"""Nodes as processes, and a peer in the test's process that communicates with them over DDS.
 
-Everything waits for events with a deadline; a process that fails shows what it wrote.
+All waits are for events, with a deadline. A failure shows the output of the process.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from depth_recog.nodes.runtime.children import FASTDDS_PROFILE, node_command
 LIMIT_S = 45.0
 FOREIGN = Path(__file__).parents[1] / "ros" / "foreign"
 OUTCOMES = ("published", "dropped", "rejected", "unmatched", "idle")
-# The publisher's profile counts: with Fast DDS's own segment best-effort images get lost in bursts.
+# The publisher's profile matters: Fast DDS's default segment loses large best-effort images.
 os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(FASTDDS_PROFILE))
 _LOGS = tempfile.mkdtemp(prefix="depth_recog_test_ros_")
 
 
 def environment() -> dict[str, str]:
-    """One thread a network: two busy cores are shared by several nodes here."""
+    """Variables of every process; one thread each, since several nodes share few cores."""
     return {**os.environ, "OMP_NUM_THREADS": "1", "ROS_LOG_DIR": _LOGS, "PYTHONUNBUFFERED": "1"}
 
 
@@ -93,12 +93,12 @@ class Process:
         return "".join(self._lines["stderr"])
 
     def story(self) -> str:
-        """For an assertion's message."""
+        """Return command, exit status and output, for the message of an assertion."""
         text = f"{' '.join(self.command)[-300:]}\nstatus {self.popen.poll()}\n"
         return text + f"--- stdout\n{self.stdout[-3000:]}\n--- stderr\n{self.stderr[-6000:]}"
 
     def wait_for_line(self, pattern: str, times: int = 1, limit: float = LIMIT_S) -> str:
-        """Wait until stderr or stdout has this many lines with a regular expression."""
+        """Wait until stderr and stdout have `times` lines that match; return the last."""
 
         def found() -> list[str]:
             lines = self._lines["stderr"] + self._lines["stdout"]
@@ -117,7 +117,7 @@ class Process:
             return found()[-1]
 
     def wait(self, limit: float = LIMIT_S) -> int:
-        """The exit status."""
+        """Wait for the end; return the exit status."""
         try:
             code = self.popen.wait(limit)
         except subprocess.TimeoutExpired:
@@ -128,13 +128,13 @@ class Process:
             reader.join(5)
         return code
 
-    def interrupt(self, limit: float = 10.0) -> int:
-        """SIGINT, as launch and Ctrl-C send it; the exit status."""
+    def interrupt(self, limit: float = LIMIT_S) -> int:
+        """Send SIGINT, as launch and Ctrl-C do; return the exit status."""
         self.popen.send_signal(signal.SIGINT)
         return self.wait(limit)
 
     def kill(self) -> None:
-        """Whatever state it is in."""
+        """End the process with SIGKILL."""
         if self.popen.poll() is None:
             self.popen.kill()
         self.popen.wait()
@@ -146,7 +146,7 @@ class Process:
         assert "Traceback" not in self.stderr, self.story()
 
     def assert_failed(self, *words: str, limit: float = LIMIT_S) -> None:
-        """Ends with 1 and says why in one line, without a traceback."""
+        """Expect exit status 1 and one line with all of `words`, without a traceback."""
         assert self.wait(limit) == 1, self.story()
         assert "Traceback" not in self.stderr, self.story()
         lines = self.stderr.splitlines()
@@ -178,6 +178,12 @@ def start_node(
     return Process([*command, *ros_args], forked, **changes)
 
 
+def start_command(*arguments: str, forked: bool = True) -> Process:
+    """The command depth-recog as a process; `forked` as in `start_node`."""
+    code = "import sys; from depth_recog.cli.main import main; sys.exit(main())"
+    return Process([sys.executable, "-c", code, *arguments], forked)
+
+
 @cache
 def _node_server() -> NodeServer:
     return NodeServer(environment())
@@ -190,7 +196,7 @@ def foreign(script: str, *arguments: str) -> Process:
 
 
 def handles_signals(process: Process) -> bool:
-    """Whether the process has its own handler of SIGTERM by now, which Python itself has not."""
+    """Whether the process has installed a handler of SIGTERM; Python itself has none."""
     try:
         status = Path(f"/proc/{process.popen.pid}/status").read_text()
     except OSError:
@@ -200,29 +206,46 @@ def handles_signals(process: Process) -> bool:
 
 
 def wait_until(ready: Callable[[], Any], what: str, limit: float = LIMIT_S) -> None:
-    """Wait for something that tells nobody when it happens."""
+    """Poll a condition that no event announces."""
     deadline = time.monotonic() + limit
     while not ready():
         assert time.monotonic() < deadline, f"not within {limit} s: {what}"
         time.sleep(0.002)
 
 
+def slowness() -> float:
+    """How many times slower than alone a process runs on this machine now, about."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 SIGNALS = {"int": [signal.SIGINT], "int2": [signal.SIGINT] * 2, "term": [signal.SIGTERM]}
 """Kinds of ends; two signals are less than 20 ms apart."""
 
 
-def end_with(process: Process, kind: str, delay: float) -> tuple[int, float]:
-    """Send signals some seconds after the handlers are there; exit status, seconds to the exit."""
+def end_with(process: Process, kind: str, delay: float, line: str = "") -> tuple[int, float]:
+    """End a process by signals.
+
+    Args:
+        process: any that has handlers of its own.
+        kind: a key of `SIGNALS`.
+        delay: seconds from the moment on at which the handlers are there, or `line` was logged.
+        line: a regular expression; "" for the handlers.
+
+    Returns:
+        Exit status, and the seconds from the signal to the exit.
+    """
     wait_until(
         lambda: handles_signals(process) or process.popen.poll() is not None, "signal handlers"
     )
+    if line:
+        process.wait_for_line(line)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.popen.wait(delay)
     start = time.monotonic()
     for number in SIGNALS[kind]:
         process.popen.send_signal(number)
         time.sleep(0.01)
-    code = process.wait(15)
+    code = process.wait()
     return code, time.monotonic() - start
 
 
@@ -243,7 +266,7 @@ def image_message(
     step: int | None = None,
     frame: str = "cam",
 ) -> Image:
-    """An image of an (H, W[, C]) array, or of bytes with their (width, height) and step."""
+    """Make an image of an (H, W[, C]) array, or of bytes with (width, height) and step."""
     message = Image(encoding=encoding)
     message.header.frame_id = frame
     message.header.stamp = stamp_of(stamp)
@@ -264,7 +287,7 @@ def image_message(
 def info_message(
     size: tuple[int, int], stamp: int, focal: float | None = None, frame: str = "cam"
 ) -> CameraInfo:
-    """A pinhole camera's; the focal length is 0.58 of the width unless it is given."""
+    """Make a CameraInfo without distortion; the default focal length is 0.58 of the width."""
     width, height = size
     f = 0.58 * width if focal is None else focal
     message = CameraInfo(width=width, height=height, distortion_model="plumb_bob")
@@ -281,7 +304,7 @@ def info_message(
 
 
 def array_of(message: Image) -> NDArray[Any]:
-    """(H, W) of a single-channel or (H, W, 3) of a colour image, read by hand."""
+    """Return (H, W) of a single-channel or (H, W, 3) of a colour image."""
     kinds = {"32FC1": ("<f4", 1), "16UC1": ("<u2", 1), "mono8": ("u1", 1), "rgb8": ("u1", 3)}
     kind, channels = kinds[message.encoding]
     item = np.dtype(kind).itemsize
@@ -295,11 +318,11 @@ def array_of(message: Image) -> NDArray[Any]:
 
 
 class Peer:
-    """The robot around the node: publishes images, hears everything, calls services.
+    """The robot around the node: publishes images, subscribes to outputs, calls services.
 
     Args:
         namespace: of the node under test.
-        process: the node's process, shown where something does not come.
+        process: of the node; its output is shown when a wait fails.
     """
 
     _made = 0
@@ -343,7 +366,7 @@ class Peer:
     # Waiting
 
     def wait(self, ready: Callable[[], Any], what: str, limit: float = LIMIT_S) -> Any:
-        """Spin until something is true; returns it."""
+        """Spin until a condition holds; return its value."""
         deadline = time.monotonic() + limit
         while not (value := ready()):
             story = self.process.story() if self.process else ""
@@ -356,7 +379,7 @@ class Peer:
         return value
 
     def drain(self, quiet: float = 0.3) -> None:
-        """Spin until nothing has come for a while."""
+        """Spin until no message has arrived for `quiet` seconds."""
         last = (-1, 0.0)
         while True:
             total = sum(len(messages) for messages in self.heard.values())
@@ -371,7 +394,7 @@ class Peer:
     def advertise(
         self, image: str = "image", info: str = "camera_info", reliable: bool = True
     ) -> None:
-        """Publishers of images and camera_info, matched with the node's subscriptions."""
+        """Create the publishers of images and camera_info."""
         policy = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
         qos = QoSProfile(depth=50, reliability=policy)
         self.images = self.node.create_publisher(Image, image, qos)
@@ -382,7 +405,7 @@ class Peer:
         self.node.destroy_publisher(self.infos)
 
     def listen(self, topics: dict[str, type], reliable: bool = True) -> None:
-        """Subscribe; messages are collected in `heard` by topic."""
+        """Subscribe to topics; `heard` collects their messages."""
         policy = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
         for topic, kind in topics.items():
             self._subscriptions[topic] = self.node.create_subscription(
@@ -395,7 +418,7 @@ class Peer:
         self._subscriptions = {}
 
     def of_stamp(self, topic: str, stamp: int) -> Any:
-        """The message of this stamp, None before it comes."""
+        """Return the message with this stamp, or None."""
         found = [m for m in self.heard[topic] if stamp_ns(m) == stamp]
         return found[0] if found else None
 
@@ -410,7 +433,7 @@ class Peer:
         stamp: int | None = None,
         info_size: tuple[int, int] | None = None,
     ) -> int:
-        """Publish an image with its camera_info; returns the stamp."""
+        """Publish an image with its camera_info; return the stamp."""
         stamp = self.new_stamp() if stamp is None else stamp
         size = info_size or (pixels.shape[1], pixels.shape[0])
         self.infos.publish(info_message(size, stamp))
@@ -420,7 +443,7 @@ class Peer:
     def send_until_heard(
         self, pixels: NDArray[Any], topics: list[str], limit: float = LIMIT_S
     ) -> None:
-        """Publish until every topic has been heard: then both sides know of each other."""
+        """Publish until every topic has a message: then discovery is complete."""
         for topic in topics:
             self.heard[topic].clear()
         deadline = time.monotonic() + limit
@@ -440,7 +463,7 @@ class Peer:
         return {k: int(self.diagnostics.get(k, -1)) for k in ("received", *OUTCOMES)}
 
     def settled(self, received: int | None = None) -> dict[str, int]:
-        """Wait for a report, newer than this call, in which every image has its outcome."""
+        """Wait for a new report in which every received image has an outcome."""
 
         def ready() -> bool:
             c = self.counts()
@@ -456,9 +479,9 @@ class Peer:
     # Services
 
     def call(self, name: str, kind: Any, request: Any, harmless: bool = False) -> Any:
-        """Ask a service; a harmless question is asked again where no answer comes.
+        """Call a service; a `harmless` call is repeated after 5 s without an answer.
 
-        rmw_fastrtps throws an answer away that is ready before it knows of who asked.
+        rmw_fastrtps drops an answer that is ready before it has discovered the client.
         """
         client = self._clients.get(name)
         if client is None:
@@ -475,7 +498,7 @@ class Peer:
         return self.wait(answered, f"an answer of {name}").result()
 
     def set_parameters(self, node: str, **values: Any) -> tuple[bool, str]:
-        """As `ros2 param set`, all at once."""
+        """Set parameters atomically; return whether that succeeded, and the reason if not."""
         from rcl_interfaces.srv import SetParametersAtomically
         from rclpy.parameter import Parameter
 
@@ -486,7 +509,7 @@ class Peer:
         return result.successful, result.reason
 
     def change_state(self, node: str, label: str) -> bool:
-        """As `ros2 lifecycle set`: by label; False where it failed."""
+        """Request a transition by its label; return whether it succeeded."""
         from lifecycle_msgs.msg import Transition
         from lifecycle_msgs.srv import ChangeState
 
