@@ -58,7 +58,7 @@ def test_wrong_usage_shows_the_usage(arguments: list[str]) -> None:
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `run` writes of a short drive; silent, as it writes into a pipe."""
+    """Return the output folder of `run` on a short drive; as a process, which prints nothing."""
     folder = tmp_path_factory.mktemp("run") / "new" / "out"
     result = process("run", STREET, "--out", folder)
     assert result.returncode == 0, result.stderr
@@ -90,7 +90,7 @@ def test_run_depth_is_256th_of_metres(out: Path) -> None:
         assert (depth > 0).mean() > 0.25
     assert truth is not None
     both = (depths[3] > 0) & np.isfinite(truth) & (truth < 60)
-    # Not a test of the network: metres and not millimetres, and the right way up.
+    # Checks unit and orientation, not the accuracy of the network.
     assert 0.5 < np.median(depths[3][both] / 256 / truth[both]) < 2
 
 
@@ -109,7 +109,7 @@ def test_run_poses_are_a_trajectory(out: Path) -> None:
     for pose in poses:
         assert np.allclose(pose[:, :3] @ pose[:, :3].T, np.eye(3), atol=1e-6)
         assert np.linalg.det(pose[:, :3]) == pytest.approx(1)
-    # T_first_from_frame of a car that drives forward.
+    # T_first_from_frame of a camera that drives forward.
     assert (np.diff(poses[:, 2, 3]) > 0.1).all()
 
 
@@ -144,7 +144,7 @@ def test_run_pairs(out: Path) -> None:
 
 
 def test_run_regions(out: Path) -> None:
-    """They are what was decided of the pixels, and numbers or null: JSON has no NaN."""
+    """Regions agree with the moving mask; values are numbers or null, since JSON has no NaN."""
     moving = pictures(out, "moving")
     for line in (out / "pairs.jsonl").read_text().splitlines():
         assert "NaN" not in line
@@ -203,7 +203,7 @@ def test_run_report(out: Path) -> None:
 
 
 def test_run_in_another_precision(out: Path, tmp_path: Path) -> None:
-    """Named in the report, and in the depth: by some of its steps of 1/256 metre."""
+    """The report names the precision, and the depth differs by a few 1/256 m."""
     depths = []
     for precision in ("float32", "bfloat16"):
         folder = tmp_path / precision
@@ -237,7 +237,7 @@ def test_run_does_not_mix_two_runs(out: Path) -> None:
 
 
 def test_run_again_gives_the_same(out: Path, tmp_path: Path) -> None:
-    """With a limit it is the beginning of the same: nothing in the run is left to chance."""
+    """`run` is deterministic: with a limit it writes the first frames of the same output."""
     result = command("run", STREET, "--out", tmp_path, "--limit", "3", "--device", "cpu")
     assert result.returncode == 0, result.stderr
     names = sorted(p.name for p in (tmp_path / "depth").iterdir())
@@ -304,7 +304,7 @@ NOT_UTF8 = os.fsdecode(b"\xff")
 
 @pytest.mark.parametrize("kind", [*READERS, ""])
 def test_a_path_that_is_no_text_is_named(kind: str, tmp_path: Path) -> None:
-    """OpenCV would crash on a film there, and SQLite raise."""
+    """OpenCV would crash on such a path, and SQLite raise."""
     folder = tmp_path / NOT_UTF8
     folder.mkdir()
     for source, out in ((folder, tmp_path / "out"), (STREET, folder)):
@@ -317,7 +317,7 @@ def test_a_path_that_is_no_text_is_named(kind: str, tmp_path: Path) -> None:
 
 
 def test_what_lies_where_the_path_is_no_text(tmp_path: Path) -> None:
-    """For those who come in by another door, or from a folder with such a name."""
+    """Paths below a folder that is not UTF-8, passed to `open_source`."""
     folder = tmp_path / NOT_UTF8
     folder.mkdir()
     (folder / "drive.mp4").write_bytes(b"film")
@@ -334,7 +334,7 @@ def test_what_lies_where_the_path_is_no_text(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_no_text_as_a_process(tmp_path: Path) -> None:
-    """The one failure with a process of its own: exit status 1, and one line."""
+    """A failure as a process: exit status 1, and one line."""
     result = process("run", tmp_path / NOT_UTF8, "--out", tmp_path)
     assert (result.returncode, result.stdout) == (1, "")
     (line,) = result.stderr.splitlines()
@@ -351,7 +351,7 @@ def test_a_strange_name_gives_one_line_that_can_be_read(
     line = fails("run", source, "--out", tmp_path / "out")
     assert line.isprintable()
     assert len(line) < 1200
-    assert str(tmp_path)[:40] in line, "what was named can be recognised"
+    assert str(tmp_path)[:40] in line, "the path must be recognisable"
 
 
 @pytest.mark.parametrize("limit", ["0", "-3", "two"])
@@ -411,7 +411,7 @@ def test_demo(tmp_path: Path) -> None:
     assert number["whole sets, equal stamps"] == number["published"]
     assert number["outputs without an image"] == 0
     assert rows["camera_info fits the depth"] == "yes"
-    # Not rows["gate"]: a part of the pipeline has that name too, with its milliseconds.
+    # Not rows["gate"]: the duration of that stage has the same name.
     (gate,) = re.findall(r"^gate +(moving .*)$", result.stdout, re.MULTILINE)
     assert sum(int(n) for n in re.findall(r"\d+", gate)) <= number["published"]
     picture = cv2.imread(str(tmp_path / "demo.png"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is typed comes through, and what cannot be used is refused before anything starts."""
+"""Arguments reach the nodes unchanged; unusable ones are refused before anything starts."""
 
 import argparse
 import importlib
@@ -70,7 +70,7 @@ ENTRANCES = {
 
 @pytest.mark.parametrize("entrance", ENTRANCES)
 def test_what_libraries_read_is_there_before_they_are(entrance: str) -> None:
-    """And what the user has set stays."""
+    """Values that the user has set stay."""
     code = f"""
 import os, sys
 {ENTRANCES[entrance]}
@@ -119,7 +119,7 @@ def test_an_interrupted_judgement_is_none(
     work: str,
     lost: str,
 ) -> None:
-    """`evaluate ... --json FILE && use FILE` must not go on with an older file."""
+    """`evaluate ... --json FILE && use FILE` must not use an older file."""
     file = tmp_path / "figures.json"
     file.write_text("older")
     before = signal.getsignal(signal.SIGTERM)
@@ -132,7 +132,7 @@ def test_an_interrupted_judgement_is_none(
 
 
 def test_a_command_line_that_is_refused_leaves_the_signals_alone() -> None:
-    """In a process that goes on, as a notebook's, Ctrl-C must not end it."""
+    """In a process that continues, such as a notebook, Ctrl-C must keep its meaning."""
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(SystemExit):
         main(["run", "--no-such-option"])

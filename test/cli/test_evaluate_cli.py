@@ -24,7 +24,7 @@ from depth_recog.evaluation.table import table
 
 
 class Page(html.parser.HTMLParser):
-    """Everything of a page that could lead elsewhere, and its text."""
+    """References, tags and text of an HTML page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def done(room: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any, str]:
-    """Table, figures and page of one evaluation, in a process of its own."""
+    """Return table, figures and page of one evaluation, run as a process."""
     out = tmp_path_factory.mktemp("out")
     arguments = ["evaluate", room, "--json", out / "f.json", "--html", out / "f.html"]
     result = process(*arguments)
@@ -143,13 +143,13 @@ def test_the_page_shows_the_figures(done: tuple[str, Any, str]) -> None:
 
 
 def test_a_zero_is_shown_as_one(tmp_path: Path) -> None:
-    """The truth as a run: every error is 0, and none of them may look like a missing figure."""
+    """With the truth as predictions every error is 0, and is shown as 0, not as missing."""
     room = write_recording(tmp_path / "room", frames=3)
     out = tmp_path / "out"
     assert main(["run", str(room), "--out", str(out), "--device", "cpu"]) == 0
     for i in range(3):
         millimetres = cv2.imread(f"{room}/frame-{i:06d}.depth.png", cv2.IMREAD_UNCHANGED)
-        # Whole metres are the same in both formats.
+        # Both formats store whole metres exactly.
         metres = np.rint(millimetres / 1000)
         cv2.imwrite(f"{room}/frame-{i:06d}.depth.png", (metres * 1000).astype(np.uint16))
         cv2.imwrite(f"{out}/depth/frame-{i:06d}.png", (metres * 256).astype(np.uint16))
@@ -188,7 +188,7 @@ def test_with_depth_or_poses_alone(tmp_path: Path, without: str, kept: set[str])
 
 
 def test_the_gates_figures_are_shown() -> None:
-    """In the table and on the page; a track's name is text, and a 0 is not a missing figure."""
+    """Table and page show them; track names are escaped, and a 0 is shown as 0."""
     splits: dict[str, Any] = {"train": 0, "validation": 0, "test": 0, "trained_on": {"w": None}}
     frames = {"answered": 8, "asked": 8, "first": 0, "last": 7, "splits": splits}
 
@@ -215,7 +215,7 @@ def test_the_gates_figures_are_shown() -> None:
 
 
 def fails(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
-    """Ends with 1 and one line, or with 2 and the usage; returns the line."""
+    """Expect exit status 1 and one line, or 2 and the usage; return the last line."""
     try:
         status = main(["evaluate", *map(str, arguments)])
     except SystemExit as error:
@@ -237,7 +237,7 @@ def test_a_source_without_truth(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_truth_of_which_nothing_can_be_judged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One pose alone is no motion; a cap may leave no depth."""
+    """One pose gives no motion; a cap may leave no depth."""
     room = write_recording(tmp_path / "room", 2)
     assert "nothing could be compared" in fails(
         capsys, strip(room, "*.depth.png"), "--frames", "0:1"
@@ -293,14 +293,14 @@ def test_bad_sources(source: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_live_source(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A camera that opens: it has no length."""
+    """A live camera has no length."""
     from depth_recog.datasets import sources
 
     class Camera:
         kind, name, rate_hz, live = "v4l2", "camera", 30.0, True
 
         def __iter__(self) -> Any:
-            raise AssertionError("nobody should look")
+            raise AssertionError("no frame must be read")
 
     monkeypatch.setitem(sources.READERS, "v4l2", lambda path: Camera())
     assert "a live source cannot be evaluated: record it" in fails(capsys, "v4l2:/dev/video0")

@@ -11,17 +11,16 @@ import pytest
 import yaml
 from commands import command, fails
 
-from depth_recog.cli.main import main
-
-STREET = "synthetic:parked?seed=31&frames=120"
+STREET = "synthetic:parked?seed=31&frames={}&width=288&height=96"
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any, Path]:
-    """Table, figures and parameters file of one report."""
+    """Return table, figures and parameters file of one report."""
     out = tmp_path_factory.mktemp("out")
     arguments = ["--yaml", out / "gate.yaml", "--json", out / "gate.json", "--quantile", "0.9"]
-    result = command("evaluate", STREET, "--placebos", "--frames", "0:60", *arguments)
+    source = STREET.format(66)
+    result = command("evaluate", source, "--placebos", "--frames", "0:60", *arguments)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     return result.stdout, json.loads((out / "gate.json").read_text()), out / "gate.yaml"
@@ -75,18 +74,16 @@ def test_the_depth_node_takes_the_file(done: tuple[str, Any, Path]) -> None:
         process.kill()
 
 
-def test_the_seed_decides(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_seed_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     from depth_recog.evaluation.placebos import report
 
     for name in ("LEAST_PLACEBOS", "LEAST_SAMPLES", "LEAST_PAIRS"):
         monkeypatch.setattr(report, name, 3)
     tables = []
     for seed in ("0", "0", "1"):
-        arguments = ["evaluate", STREET, "--placebos", "--frames", "0:24", "--seed", seed]
-        assert main(arguments) == 0
-        tables.append(capsys.readouterr().out)
+        result = command("evaluate", STREET.format(12), "--placebos", "--seed", seed)
+        assert result.returncode == 0, result.stderr
+        tables.append(result.stdout)
     assert tables[0] == tables[1] != tables[2]
 
 
@@ -106,8 +103,7 @@ def test_what_it_refuses(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--quantile", "1"], ["--quantile", "x"], ["--seed", "-1"]])
-def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["evaluate", "synthetic", "--placebos", *arguments])
-    assert ended.value.code == 2
-    assert arguments[0] in capsys.readouterr().err
+def test_wrong_usage(arguments: list[str]) -> None:
+    result = command("evaluate", "synthetic", "--placebos", *arguments)
+    assert result.returncode == 2
+    assert arguments[0] in result.stderr

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`depth-recog record` as it is typed; what an interrupt or a full disk leaves."""
+"""`depth-recog record`: bags, interrupts, a full disk, and wrong usage."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def command(*arguments: str) -> list[str]:
 def test_a_street_comes_back(
     tmp_path: Path, storage: str, form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With its truth; flow is not carried."""
+    """A bag holds images, camera and truth; not flow."""
     source = STREET.format(4)
     arguments = ["record", source, "--out", f"{tmp_path}/bag", "--storage", storage, form]
     assert main([*arguments, "--namespace", "/robot/front"]) == 0
@@ -69,7 +69,7 @@ def test_a_drive_comes_back(tmp_path: Path, storage: str, form: str) -> None:
 
 
 def written(folder: Path) -> bool:
-    """Whether a bag that is being written there has more than its head on the disk."""
+    """Whether a bag that is being written has frames on the disk."""
     files = [*folder.glob(".bag.*/bag/*.mcap"), *folder.glob(".bag.*/bag/*.db3")]
     return any(file.stat().st_size > 1_000_000 for file in files)
 
@@ -99,7 +99,7 @@ def test_an_interrupt_leaves_a_whole_bag(kind: str, storage: str, tmp_path: Path
 
 @pytest.mark.parametrize("storage", bags.STORAGES)
 def test_a_full_disk_is_one_clear_line(storage: str, tmp_path: Path) -> None:
-    """A limit on a file's size stands in for the disk's end: both are errors of writing."""
+    """A limit on the file size stands in for a full disk: both are write errors."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
@@ -116,7 +116,7 @@ def test_a_full_disk_is_one_clear_line(storage: str, tmp_path: Path) -> None:
 
 
 def test_a_damaged_source_is_reported_once(tmp_path: Path) -> None:
-    """On the command's own output; what is whole is recorded."""
+    """The warning appears once in the output; complete images are recorded."""
     path = bags.write(tmp_path / "in", bags.calibrated(5))
     (path / "metadata.yaml").unlink()
     arguments = command(str(path), "--out", str(tmp_path / "out"))

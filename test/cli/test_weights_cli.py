@@ -27,7 +27,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The smallest weights with all that belongs to them."""
+    """A copy of the smallest weights, with card and list of training files."""
     for suffix in BESIDE:
         shutil.copy(POSE.with_suffix(suffix), tmp_path / f"mine{suffix}")
     path = tmp_path / "mine.safetensors"

@@ -27,7 +27,6 @@ from robot import (
     MASKS,
     MATRICES,
     PARAMETERS,
-    SMALL_HEIGHT,
     SMALL_WIDTH,
     TOPICS,
     TRANSFORMS,
@@ -229,15 +228,18 @@ def test_range_is_marked(robot: Robot) -> None:
 
 
 def test_output_at_the_networks_size(robot: Robot) -> None:
-    assert robot.set_parameters("depth_node", output_size="network") == (True, "")
+    big = np.repeat(np.repeat(street(0), 2, axis=0), 2, axis=1)
+    changes = {"output_size": "network", "width": WIDTH}
+    assert robot.set_parameters("depth_node", **changes) == (True, "")
     try:
-        got = robot.all_of(robot.send(street(0)))
+        got = robot.all_of(robot.send(big))
     finally:
-        assert robot.set_parameters("depth_node", output_size="input") == (True, "")
-    assert {(m.width, m.height) for m in got.values()} == {(SMALL_WIDTH, SMALL_HEIGHT)}
+        changes = {"output_size": "input", "width": SMALL_WIDTH}
+        assert robot.set_parameters("depth_node", **changes) == (True, "")
+    assert {(m.width, m.height) for m in got.values()} == {(WIDTH, HEIGHT)}
     # Half the size halves the focal length; pixel coordinates refer to pixel centres.
-    assert got[INFO].k[0] == pytest.approx(0.58 * SMALL_WIDTH)
-    assert got[INFO].k[2] == pytest.approx((SMALL_WIDTH + 0.5) / 2 - 0.5)
+    assert got[INFO].k[0] == pytest.approx(0.58 * WIDTH)
+    assert got[INFO].k[2] == pytest.approx((WIDTH + 0.5) / 2 - 0.5)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the depth node says of itself when something is wrong around it, over DDS."""
+"""The diagnostics of a depth node when its inputs or its subscribers have problems, over DDS."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_camera_comes_goes_and_returns(start: Any) -> None:
             peer.heard[DEPTH].clear()
             peer.wait(lambda: peer.heard[DEPTH], "depth")
         finally:
-            camera.kill()  # SIGKILL: DDS itself does not tell that it has gone
+            camera.kill()  # after SIGKILL DDS reports no end
         peer.status("input", STALE, "no image for")
     assert peer.set_parameters("depth_node", image_timeout=3600.0) == (True, "")
     peer.status("input", OK)
@@ -87,7 +87,7 @@ def test_images_that_cannot_be_used(start: Any) -> None:
     until(ERROR, "every image is rejected: ", bad=True, good=False)
     assert "416x128" in peer.statuses["input"].message
     until(WARN, "images were rejected", bad=True, good=True)
-    # Not for ever: what is over is over.
+    # Later the warning ends.
     until(OK, "images per second", bad=False, good=True)
 
 
@@ -109,11 +109,11 @@ def test_images_without_camera_info(start: Any) -> None:
 def test_a_camera_that_is_too_fast(start: Any) -> None:
     process, peer = start("fast")
     peer.listen({DEPTH: Image, "pose/target_matrix": Float64MultiArray})
-    # Small ones: the camera has to keep its rate beside a node that takes both cores.
+    # Small images: the camera must keep its rate beside a node that uses both cores.
     camera = rp.foreign("camera.py", "fast", "160x120", "200", "reliable")
     try:
         peer.status("depth", WARN, "were dropped for newer ones")
-        # Not at once: while both start, the camera may be the slower one.
+        # At the start the camera may be slower than the node.
         peer.wait(
             lambda: peer.counts()["dropped"] > peer.counts()["published"], "more dropped than done"
         )
@@ -138,7 +138,7 @@ sys.exit(depth_node())
 
 
 def test_an_inference_thread_that_has_ended() -> None:
-    """Nothing known ends it; should something do so, it must not go unnoticed."""
+    """An inference thread that ends unexpectedly is reported as an error."""
     process = rp.Process(
         [sys.executable, "-c", BROKEN, "--ros-args", "-r", "__ns:=/dead", "-p", "threads:=1"]
     )
@@ -154,7 +154,7 @@ def test_an_inference_thread_that_has_ended() -> None:
 
         peer.wait(told, "ERROR")
         assert "inference thread has ended" in peer.statuses["depth"].message
-        # The remedy that is named does cure it.
+        # The remedy in the message works.
         assert peer.change_state("depth_node", "deactivate")
         assert peer.change_state("depth_node", "activate")
         peer.status("depth", OK)
@@ -173,12 +173,12 @@ def test_a_camera_whose_qos_does_not_fit(start: Any) -> None:
     peer.status("input", WARN, "has no publisher")
     peer.advertise(reliable=False)
     status = peer.status("input", WARN, "incompatible QoS RELIABILITY")
-    # Both publishers are of that kind; which event comes first is for DDS to say.
+    # Both publishers are best-effort; DDS decides which event comes first.
     topic = status.message.split(":")[0]
     assert topic in ("/shy/image", "/shy/camera_info")
     assert f"qos_overrides.{topic}.subscription.reliability to best_effort" in status.message
     assert int(peer.diagnostics["QoS mismatches"]) >= 1
-    # A second publisher of that kind: counted, but not another line.
+    # A second best-effort publisher is counted, but not logged again.
     extra = peer.node.create_publisher(
         Image, "image", QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
     )
@@ -228,14 +228,14 @@ def test_qos_overrides_are_taken(start: Any) -> None:
         def ours() -> list[Any]:
             return [e.qos_profile for e in at(topic) if e.node_name == "depth_node"]
 
-        # An endpoint is known before the name of its node is.
+        # DDS knows an endpoint before the name of its node.
         peer.wait(ours, f"depth_node's endpoint on {topic}")
         (one,) = ours()
         return one
 
     at = peer.node.get_subscriptions_info_by_topic
     assert only(at, "/mine/image").reliability == ReliabilityPolicy.RELIABLE
-    # An override is for its own topic alone.
+    # An override applies to its own topic only.
     assert only(at, "/mine/image").durability == DurabilityPolicy.VOLATILE
     assert only(at, "/mine/camera_info").durability == DurabilityPolicy.TRANSIENT_LOCAL
     at = peer.node.get_publishers_info_by_topic
@@ -258,7 +258,7 @@ def test_a_qos_override_that_cannot_be_used(executable: str, policy: str, value:
 
 @pytest.mark.parametrize("reliability", ["reliable", "best_effort"])
 def test_large_images_arrive_at_full_rate(start: Any, reliability: str) -> None:
-    """1280x720 at 30 Hz from another process, with the shipped Fast DDS profile."""
+    """1280x720 images at 30 Hz from another process, with the shipped Fast DDS profile."""
     _, peer = start("large", {"image_reliability": reliability})
     peer.listen({INFO: CameraInfo})
     command = [sys.executable, str(rp.FOREIGN / "camera.py"), "large", "1280x720", "30"]
@@ -274,7 +274,7 @@ def test_large_images_arrive_at_full_rate(start: Any, reliability: str) -> None:
 
 
 def test_messages_that_get_lost_are_counted(start: Any) -> None:
-    """Large best-effort images through Fast DDS's own small segment."""
+    """Fast DDS's default segment loses large best-effort images."""
     process, peer = start("leaky")
     peer.listen({DEPTH: Image})
     camera = rp.foreign("camera.py", "leaky", "1280x720", "30", "best_effort")

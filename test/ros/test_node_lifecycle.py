@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The managed nodes under hard use: failures, memory, and the same transitions again and again."""
+"""Lifecycle of the depth node: failures, memory, and repeated transitions."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def threads(process: rp.Process) -> int:
 
 
 def weights_mb() -> float:
-    """Of the networks in memory: float32, on disk they are float16."""
+    """Size of the networks in memory (float32); the files hold float16."""
     files = [SHIPPED / f"{DEFAULT[kind]}.safetensors" for kind in ("depth", "masks")]
     return sum(2 * file.stat().st_size for file in files) / 1e6
 
@@ -85,7 +85,7 @@ def test_a_damaged_file_is_a_failure_and_not_the_end(start: Any, tmp_path: Path)
 
 
 def test_an_exception_in_a_transition(start: Any, tmp_path: Path) -> None:
-    """No mistake that has a name, but memory that is not there: rclpy's error processing."""
+    """An unexpected exception (out of memory) leads to rclpy's error processing."""
     process, peer = start("greedy", {"autostart": False})
     widths = [10**10] * 5  # more than any address space
     architecture = json.dumps({"encoder": "mobilenet_v2", "widths": widths})
@@ -105,7 +105,7 @@ def test_an_exception_in_a_transition(start: Any, tmp_path: Path) -> None:
 
 
 def test_a_failed_activation_leaves_nothing_open(start: Any) -> None:
-    # The image is the last to be opened.
+    # The image subscription is created last.
     bad = "qos_overrides./halfway/image.subscription.reliability:=nonsense"
     process, peer = start("halfway", {"autostart": False}, ("-p", bad))
     assert peer.change_state(NODE, "configure")
@@ -131,7 +131,7 @@ AFTER = {
 
 
 def test_transitions_in_any_order_while_images_stream(start: Any) -> None:
-    """Right ones are made, wrong ones refused; neither memory nor threads grow."""
+    """Valid ones succeed, others fail; neither memory nor the number of threads grows."""
     process, peer = start("soak", {"autostart": False})
     camera = rp.foreign("camera.py", "soak", f"{WIDTH}x{HEIGHT}", "30", "reliable")
     try:
@@ -145,7 +145,7 @@ def test_transitions_in_any_order_while_images_stream(start: Any) -> None:
                 expected = AFTER.get((state, label))
                 assert peer.change_state(NODE, label) == (expected is not None), (state, label)
                 state = expected or state
-            # Then once the right way round, with depth.
+            # Then activate in the valid order, and expect depth.
             for label in {
                 "unconfigured": ("configure", "activate"),
                 "inactive": ("activate",),
@@ -164,9 +164,8 @@ def test_transitions_in_any_order_while_images_stream(start: Any) -> None:
     assert counts["received"] == sum(counts[k] for k in rp.OUTCOMES)
     assert counts["rejected"] == 0
     megabytes, counted = zip(*used, strict=True)
-    # The first cycles fill caches of the code that they run for the first time; after them a cycle
-    # ends 10 MB higher or lower than another, as the arenas of the allocator lie. Networks that
-    # stayed behind would add 20 MB each time.
+    # The first cycles fill caches. Later the memory varies by 10 MB with the allocator's arenas;
+    # networks that are not freed would add 20 MB in each cycle.
     assert np.median(megabytes[-4:]) - np.median(megabytes[4:8]) < 20, megabytes
     assert max(counted[4:]) <= max(counted[:4]), counted
     assert process.interrupt() == 0, process.story()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`objects` of the depth node as a process: parked cars, an oncoming one and one ahead."""
+"""The topic `objects` of a depth node: parked cars, an oncoming car and one ahead."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def frame(index: int) -> tuple[NDArray[np.uint8], tuple[Box, ...]]:
 
 
 class Driver(Robot):
-    """Drives down the street, with the street's own calibration."""
+    """A robot that drives down the street, with the street's own intrinsics."""
 
     def send_frame(self, index: int, stamp: int | None = None) -> int:
         stamp = self.new_stamp() if stamp is None else stamp
@@ -54,12 +54,12 @@ class Driver(Robot):
         return stamp
 
     def array(self, stamp: int) -> Any:
-        """The array of this image, which has no stamp but its markers'."""
+        """Return the array with this stamp; only its markers carry one."""
         found = [a for a in self.heard[OBJECTS] if rp.stamp_ns(a.markers[0]) == stamp]
         return found[0] if found else None
 
     def drive(self, count: int, first: int = 0) -> list[Any]:
-        """Frames from the first on, after a gap: nothing is known of those before."""
+        """Send frames after a gap that ends all tracks; return their marker arrays."""
         arrays = []
         for index in range(first, first + count):
             stamp = self.send_frame(index, self.new_stamp(10**9) if index == first else None)
@@ -99,7 +99,7 @@ def added(array: MarkerArray, ns: str) -> dict[int, Marker]:
 
 
 def decision(box: Marker) -> str:
-    """By its colour, as people see it."""
+    """Return the decision that the colour of a box shows."""
     assert box.color.b < 0.3
     if box.color.r > 0.9:
         return YELLOW if box.color.g > 0.6 else RED
@@ -108,7 +108,7 @@ def decision(box: Marker) -> str:
 
 
 def on(array: MarkerArray, boxes: tuple[Box, ...], track: str) -> Marker | None:
-    """The largest marker whose middle is seen within a thing's outline."""
+    """Return the largest marker whose centre is within the outline of an object."""
     (thing,) = [box for box in boxes if box.track == track]
     camera = STREET.camera
     outline = thing.outline(camera)
@@ -162,7 +162,7 @@ def test_a_drive_among_parked_cars(robot: Driver) -> None:
     lead, parked = seen[LEAD], seen[PARKED]
     assert len(lead) >= 12
     assert len(parked) >= 12
-    # It keeps its number, and so does the parked one.
+    # Both cars keep their ids.
     assert len({number for number, *_ in lead[-10:]}) == 1
     assert len({number for number, *_ in parked[-10:]}) == 1
     assert {color for _, color, _ in lead} == {RED}
@@ -210,7 +210,7 @@ def test_the_threshold_changes_while_images_stream(robot: Driver) -> None:
 
 
 def lead_at(robot: Driver) -> tuple[str, float, float]:
-    """After some frames: decision on the car ahead, its distance, and the depth image's median."""
+    """Return decision and distance of the car ahead, and the median depth, after some frames."""
     array = robot.drive(7)[-1]
     box = on(array, frame(6)[1], LEAD)
     assert box is not None
@@ -219,12 +219,12 @@ def lead_at(robot: Driver) -> tuple[str, float, float]:
 
 
 def test_the_gates_own_weights(robot: Driver, tmp_path: Path) -> None:
-    """A network that learns meanwhile says another depth, and the gate does not see it."""
+    """With gate weights of its own, the gate does not depend on the depth network."""
     nearer = other_weights(tmp_path / "nearer.safetensors")
     sha, shipped = file_sha256(nearer), file_sha256(SHIPPED_DEPTH)
     color, place, road = lead_at(robot)
     assert color == RED
-    # The partner that a frame is compared with may be another one the next time.
+    # The next time a frame may have another partner.
     place = pytest.approx(place, rel=0.03)
     assert robot.set_parameters(NODE, gate_weights=DEFAULT["depth"]) == (True, "")
     robot.row("gate weights sha256", shipped)
@@ -235,7 +235,7 @@ def test_the_gates_own_weights(robot: Driver, tmp_path: Path) -> None:
     color, same, changed = lead_at(robot)
     assert (color, same) == (RED, place)
     assert changed < 0.9 * road
-    # And the other way round.
+    # Then exchange the roles.
     assert robot.set_parameters(NODE, weights="", gate_weights=str(nearer)) == (True, "")
     robot.row("gate weights sha256", sha)
     assert robot.diagnostics["weights sha256"] == shipped
@@ -303,5 +303,5 @@ def test_the_overlay_shows_who_moves(robot: Driver) -> None:
     left, top, right, bottom = (round(v) for v in lead)
     window = picture[top - 4 : bottom + 4, left - 4 : right + 4].reshape(-1, 3)
     assert (window == (255, 40, 40)).all(1).sum() > 20
-    # Outlines and letters; most of the picture is the camera's.
+    # Apart from outlines and text the picture is the image.
     assert (picture == image).all(2).mean() > 0.8

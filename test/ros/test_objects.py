@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A region as markers and as JSON: what RViz would show after any row of frames."""
+"""Regions as markers and as JSON: what RViz shows after any sequence of frames."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def of(array: MarkerArray, ns: str) -> Marker:
 
 
 class Rviz:
-    """What is on the screen, by the rules of visualization_msgs."""
+    """The markers on the screen, by the rules of visualization_msgs."""
 
     def __init__(self) -> None:
         self.shown: dict[tuple[str, int], Marker] = {}
@@ -61,7 +61,7 @@ class Rviz:
         for marker in array.markers:
             assert marker.header == HEADER
             if marker.action == Marker.DELETEALL:
-                assert marker.ns == ""  # with a namespace RViz deletes nothing else
+                assert marker.ns == ""  # with a namespace RViz would delete only that
                 self.shown = {}
             elif marker.action == Marker.DELETE:
                 assert (marker.ns, marker.id) in self.shown
@@ -86,9 +86,9 @@ def test_a_mover() -> None:
     place = box.pose.position
     assert (place.x, place.y, place.z) == (1.0, 0.5, 12.0)
     assert (box.scale.x, box.scale.y, box.scale.z) == (2.0, 1.5, 3.0)
-    # Of |v| = 5: 0.6 of 0.5 along x, 0.8 of 1.0 along z, nothing of what is across.
+    # Standard deviation along the velocity: 0.6 of 0.5 in x and 0.8 of 1.0 in z.
     assert text.text == "car 5: 5.0 ± 0.9 m/s"
-    # Above the box, where y points down.
+    # Above the box; y points down.
     assert text.pose.position.y < 0.5 - 1.5 / 2
     start, end = arrow.points
     assert (end.x - start.x, end.y - start.y, end.z - start.z) == (3.0, 0.0, 4.0)
@@ -131,7 +131,7 @@ def test_a_region_without_a_place_is_left_out(bad: dict[str, Any]) -> None:
 
 @given(st.floats(0.01, 30), st.floats(0.01, 30), st.floats(0, 500))
 def test_boxes_keep_a_sane_shape(width: float, height: float, length: float) -> None:
-    """The depth of a mask's rim is that of the background, any distance away."""
+    """The depth at the edge of a mask may be that of a distant background."""
     size = np.array((width, height, length))
     scale = of(Objects().message(result(region(size=size)), HEADER, "m/s", 0.5), BOX).scale
     assert (scale.x, scale.y) == (width, height)
@@ -148,7 +148,7 @@ FRAMES = st.lists(st.one_of(st.none(), NUMBERS), max_size=12)
 def test_rviz_shows_what_there_is_and_nothing_else(frames: list[list[int] | None]) -> None:
     objects, rviz = Objects(), Rviz()
     for numbers in frames:
-        # Odd ones move.
+        # Odd ids move.
         said = numbers and result(*(region(n, Motion.MOVING if n % 2 else Motion.STILL)
                                      for n in numbers))  # fmt: skip
         array = objects.message(said or None, HEADER, "m/s", 0.5)

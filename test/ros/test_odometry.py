@@ -19,7 +19,7 @@ from depth_recog.nodes.io.odometry import Odometry, to_message, transform
 
 TENTH = 10**8
 OPTICAL = np.array(((0.0, -1.0, 0.0), (0.0, 0.0, -1.0), (1.0, 0.0, 0.0))).T
-"""Columns: where right, down and forward point in axes of forward, left and up."""
+"""Columns: the optical axes right, down, forward in axes forward, left, up."""
 
 
 def header(stamp: int = 0, frame: str = "cam_optical") -> Header:
@@ -42,7 +42,7 @@ def pose_of(message: Any) -> Float:
 
 
 def driven(child: str, turn: Float, move: Float) -> Any:
-    """Two frames, a tenth of a second apart; `turn` and `move` of the camera in optical axes."""
+    """Return the odometry of a camera that turns and moves, in optical axes, within 0.1 s."""
     odometry = Odometry("odom", child)
     odometry.message(alone(0), header(0), 1.0)
     T_second_from_first = np.linalg.inv(rigid(turn, move))
@@ -114,7 +114,7 @@ def test_the_optical_frame_as_child_keeps_its_axes() -> None:
 
 @pytest.mark.parametrize("child", ["camera_link", "cam_optical"])
 def test_covariances_are_of_ros_order_and_axes(child: str) -> None:
-    """(x, y, z, turns about x, y, z): the pose's in the odometry's axes, the twist's in its own.
+    """Order (x, y, z, rotations about x, y, z); pose in odometry axes, twist in child axes.
 
     By draws: each perturbed place goes through the same message.
     """

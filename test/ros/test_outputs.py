@@ -10,7 +10,7 @@ from depth_recog.nodes.io.outputs import known
 
 
 def test_a_missing_pose_is_nan_and_not_the_identity() -> None:
-    """The identity would say that the camera rests."""
+    """The identity would mean that the camera is at rest."""
     assert np.isnan(known(PoseEstimate(why="too dark"))).all()
     assert np.array_equal(known(PoseEstimate(ok=True)), np.eye(4))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parameters: bad values are refused with the reason, good ones are read when they should be."""
+"""Parameters: bad values are refused with a reason; good values take effect in time."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Owner:
         self.told.append((names, dict(values)))
 
     def set(self, **values: Any) -> tuple[bool, str]:
-        """As `ros2 param set`, all at once; whether it was taken, and why not."""
+        """Set parameters atomically; return whether that succeeded, and the reason if not."""
         changes = [Parameter(name, value=value) for name, value in values.items()]
         result = self.node.set_parameters_atomically(changes)
         return result.successful, result.reason
@@ -202,7 +202,7 @@ def test_all_or_nothing(make: Any) -> None:
     assert not taken
     assert owner.params["farthest"] == 80.0
     assert owner.node.get_parameter("farthest").value == 80.0
-    # Each of these would be refused alone.
+    # Each change alone would be refused.
     assert owner.set(nearest=100.0, farthest=200.0) == (True, "")
     assert (owner.params["nearest"], owner.params["farthest"]) == (100.0, 200.0)
 
@@ -223,7 +223,7 @@ def test_lists_stay_lists(make: Any) -> None:
 
 
 def test_shipped_specs_are_sound() -> None:
-    """Every default passes its own test and has a sentence for `ros2 param describe`."""
+    """Every default is valid, and `ros2 param describe` shows a sentence."""
     from depth_recog.nodes import camera_node, depth_node
 
     for specs in (depth_node.SPECS, camera_node.SPECS):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cloud against pixels read one by one."""
+"""The point cloud, compared with a loop over pixels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROPERTY = settings(deadline=None, max_examples=60, derandomize=True, database=N
 
 
 def point(message: PointCloud2, column: int, row: int) -> tuple[float, float, float, int]:
-    """x, y, z and 0xRRGGBB, read by the message's own description of itself."""
+    """Return x, y, z and 0xRRGGBB of each point, read by the message's fields."""
     offsets = {field.name: field.offset for field in message.fields}
     data = bytes(message.data)
     start = row * message.row_step + column * message.point_step

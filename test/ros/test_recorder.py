@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recorder asks for images when it is itself listened for."""
+"""The recorder subscribes to images once the depth node has discovered its subscriptions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_no_image_is_asked_for_before_all_outputs_are_listened_to(recorder: Reco
     says = recorder.create_publisher(DiagnosticArray, "/diagnostics", 10)
 
     def told(outputs: str) -> None:
-        """The depth node knows of these listeners; the recorder hears it."""
+        """Report these subscribed outputs as the depth node does, until the recorder has it."""
         row = KeyValue(key="listened to", value=outputs)
         name = "recorded/depth_node: depth"
         status = DiagnosticStatus(level=DiagnosticStatus.OK, name=name, values=[row])

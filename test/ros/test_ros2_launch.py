@@ -50,7 +50,7 @@ FILES = ("depth.launch.py", "replay.launch.py", "train.launch.py")
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_launched_system(file: str) -> None:
-    """launch_testing's own tests, while it runs and after it has ended."""
+    """Run the launch_testing tests, which check the running system and its end."""
     command = shutil.which("launch_test")
     if command is None:
         pytest.skip("no launch_test here")
@@ -91,7 +91,7 @@ def test_a_replay_ends_with_the_recording(launch: Launch) -> None:
     assert "played 8 frames" in text
     assert text.count("process has finished cleanly") == 2, process.story()
     assert "Traceback" not in text
-    # The node takes images from when it knows of the listener; a busy machine may drop some.
+    # The node processes images once it has discovered the subscriber; some may be dropped.
     counts = {name: int(value) for name, value in re.findall(r"(\w+) (\d+)[,\n]", text)}
     assert counts["received"] == counts["published"] + counts["dropped"] <= 8, process.story()
     assert len(peer.heard["depth/image_rect"]) == counts["published"] >= 2
@@ -128,7 +128,7 @@ def test_a_misspelt_argument_is_named(launch: Launch) -> None:
 
 @pytest.mark.parametrize("variable", ["FASTRTPS_DEFAULT_PROFILES_FILE", ""])
 def test_a_profile_of_ones_own_is_kept(launch: Launch, variable: str, tmp_path: Path) -> None:
-    """The nodes' environment, read where the kernel keeps it."""
+    """A DDS profile that the user has set stays; the environment is read from /proc."""
     own = str(tmp_path / "own.xml")
     shutil.copy(rp.FASTDDS_PROFILE, own)
     names = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")

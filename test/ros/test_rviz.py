@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""config/depth.rviz against what RViz knows: RViz ignores a misspelt property without a word.
+"""Check config/depth.rviz against the properties of RViz, which ignores misspelt ones.
 
 The tables were read from ros2/rviz, branch jazzy, commit 591594ee: class names from
 rviz_default_plugins/plugins_description.xml; properties and options from the constructors in
@@ -122,7 +122,7 @@ MESSAGES = {
 
 
 def problems(written: Any, known: Any, where: str) -> Iterator[str]:
-    """Whatever RViz would not take as it is meant."""
+    """Yield the entries that RViz would ignore or misread."""
     if isinstance(known, dict):
         if not isinstance(written, dict):
             yield f"{where}: {written!r} where properties belong"
@@ -179,7 +179,7 @@ def test_the_check_sees_mistakes() -> None:
 
 
 def test_topics_are_the_nodes() -> None:
-    """Relative, of the right type, and taken from any publisher."""
+    """Topics are relative, of the right type, and match any publisher's QoS."""
     pytest.importorskip("rclpy", reason="the topics need rclpy")
     from depth_recog.nodes.io.outputs import TOPICS
 

@@ -42,7 +42,7 @@ from depth_recog.nodes.io.inputs import CameraMatcher
 
 @pytest.fixture(params=["numpy", "cv_bridge"])
 def to_rgb(request: pytest.FixtureRequest) -> seam.ImageToRgb:
-    """Each side of the seam."""
+    """Each implementation of the conversion."""
     if request.param not in seam.CHOICES:
         pytest.skip(f"no working {request.param} here")
     return seam.CHOICES[request.param]
@@ -60,7 +60,7 @@ def message_of(
 @pytest.mark.parametrize("encoding", CASES)
 @pytest.mark.parametrize("padding", [0, 1, 4, 6])
 def test_every_encoding(to_rgb: seam.ImageToRgb, encoding: str, padding: int) -> None:
-    """With rows that end in rubbish, which are seldom a whole number of pixels longer."""
+    """Rows with padding, which need not be a whole number of pixels."""
     encode, tolerance = CASES[encoding]
     data, row, expected = encode(picture(3))
     step = row + (2 * padding if encoding == "mono16" else padding)
@@ -93,7 +93,7 @@ def test_any_size(
     surplus: int,
     seed: int,
 ) -> None:
-    """Odd widths where the encoding has them, single rows and columns, bytes behind the end."""
+    """Odd widths if the encoding allows them, single rows and columns, surplus bytes."""
     width = 2 * half - int(odd and "yu" not in encoding and "uy" not in encoding)
     encode, tolerance = CASES[encoding]
     data, row, expected = encode(picture(seed, width, height))
@@ -160,7 +160,7 @@ class Ours:
 
 
 class Filters:
-    """message_filters' TimeSynchronizer, fed by hand."""
+    """TimeSynchronizer of message_filters, without topics."""
 
     def __init__(self) -> None:
         import message_filters
@@ -185,7 +185,7 @@ class Filters:
 
 @pytest.fixture(params=["ours", "message_filters"])
 def join(request: pytest.FixtureRequest) -> Any:
-    """Each joiner, new."""
+    """A new matcher of each implementation."""
     if request.param == "message_filters":
         pytest.importorskip("message_filters", reason="no message_filters here (it is not on PyPI)")
     return Ours() if request.param == "ours" else Filters()
@@ -220,7 +220,7 @@ def test_a_missing_image_costs_nothing(join: Any) -> None:
 
 
 def test_time_may_jump_back(join: Any) -> None:
-    """A bag that starts anew."""
+    """A bag is played again."""
     for stamp in (50, 51, 52, 1, 2, 3):
         join.info(stamp, f"i{stamp}")
         join.image(stamp, f"a{stamp}")
@@ -228,7 +228,7 @@ def test_time_may_jump_back(join: Any) -> None:
 
 
 def test_a_stamp_that_comes_twice(join: Any) -> None:
-    """A driver that repeats itself: both pairs, each image once."""
+    """A driver that repeats a stamp: both pairs, each image once."""
     for number in (1, 2):
         join.info(7, f"i{number}")
         join.image(7, f"a{number}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signals at any moment: exit status 0, no traceback, whole files.
+"""Signals at any moment: exit status 0, no traceback, complete files.
 
 benchmarks/signals.py does the same twenty times each.
 """
@@ -27,7 +27,7 @@ READY = {"depth_node": "depth weights", "camera_node": "synthetic: street"}
 
 @pytest.fixture(scope="module")
 def work() -> Iterator[None]:
-    """A camera that plays for ever and a listener: a depth node between them infers."""
+    """A camera and a subscriber, so that a depth node between them has work."""
     camera = rp.start_node(
         "camera_node",
         "signals",
@@ -114,12 +114,12 @@ def test_what_run_has_written_is_whole(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", rp.SIGNALS)
 def test_run_ended_before_it_began(kind: str, tmp_path: Path) -> None:
-    """In the imports there is nothing to be kept."""
+    """A signal during the imports leaves no files."""
     process = run_command(tmp_path / "out", forked=False)
     try:
         code, _ = rp.end_with(process, kind, 0.2)
     finally:
         process.kill()
     assert code == 0, process.story()
-    assert process.stderr in ("", "interrupted before it began\n")  # "": before Python itself began
+    assert process.stderr in ("", "interrupted before it began\n")  # "": before Python ran
     assert not (tmp_path / "out").exists()

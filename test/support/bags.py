@@ -32,7 +32,7 @@ PERIOD = 100_000_000
 
 
 def turned(seed: int) -> np.ndarray:
-    """A (4, 4) motion whose rotation is one to the last digit."""
+    """Return a (4, 4) motion whose rotation is orthonormal to the last digit."""
     chance = np.random.default_rng(seed)
     q, r = np.linalg.qr(chance.normal(size=(3, 3)))
     q *= np.sign(np.diag(r))
@@ -43,7 +43,7 @@ def turned(seed: int) -> np.ndarray:
 
 
 class Drive:
-    """A recording with every truth that a bag carries; frame 1 has but boxes, and those empty."""
+    """A recording with all truth that a bag can hold; frame 1 has only an empty list of boxes."""
 
     kind = "drive"
     name = "drive"
@@ -60,7 +60,7 @@ class Drive:
         return (self[i] for i in range(self.frames))
 
     def __getitem__(self, index: int) -> Frame:
-        # Coarse noise, upsampled: no two frames are alike, and JPEG keeps it.
+        # Coarse noise, upsampled: frames differ, and JPEG preserves it.
         coarse = np.random.default_rng(index).integers(0, 256, (3, 4, 3), dtype=np.uint8)
         image = np.asarray(cv2.resize(coarse, self.camera.size), np.uint8)
         return Frame(f"{index:010d}", START + index * PERIOD, image, self.camera)
@@ -90,7 +90,7 @@ class Drive:
 
 
 def same_truth(one: Truth, two: Truth, digits: float = 1e-12) -> None:
-    """All that a bag carries is equal, depth and what is said of boxes to the last bit."""
+    """Assert that the truth of two frames is equal; depth and boxes to the last bit."""
     for name in ("depth", "labels", "moving"):
         a, b = getattr(one, name), getattr(two, name)
         assert (a is None) == (b is None), name
@@ -150,7 +150,7 @@ Messages = list[tuple[str, int, Any]]
 
 
 def calibrated(count: int = 6, topic: str = "/cam/image_raw") -> Messages:
-    """Images of a `Drive`, each after its CameraInfo."""
+    """Return messages of a `Drive`: each image after its CameraInfo."""
     space = topic.rpartition("/")[0]
     found: Messages = []
     for frame in Drive(count):
@@ -166,7 +166,7 @@ def write(
     storage: str = "mcap",
     mode: CompressionMode = CompressionMode.NONE,
 ) -> Path:
-    """A bag with these messages, serialised by rosbags."""
+    """Write a bag with rosbags; return its path."""
     writer = Writer(path, version=9, storage_plugin=STORAGES[storage])
     writer.set_compression(mode, CompressionFormat.ZSTD)
     connections: dict[str, Any] = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""image_transport's `compressedDepth`, decoded by hand as its subscriber does."""
+"""An independent decoder of image_transport's `compressedDepth`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 def decoded(message: Any) -> NDArray[Any]:
-    """(H, W): metres for 32FC1, NaN where there are none; millimetres for 16UC1."""
+    """Return (H, W): metres with NaN for 32FC1, millimetres for 16UC1."""
     encoding, kind = message.format.split("; ")
     assert kind == "compressedDepth png"
     data = bytes(message.data)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recordings and methods whose every number is known, for the tests of the evaluation."""
+"""Recordings and methods with known values, for the tests of the evaluation."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from depth_recog.method.geometry.camera import Camera
 Depth = NDArray[np.float32]
 CAMERA = Camera(64, 40, 50.0, 50.0, 31.5, 15.0)
 STEP_NS = 100_000_000
-# As of a recording of today: floats of seconds since 1970 have no more than 0.2 microseconds.
+# Realistic: seconds since 1970 as a float have a resolution of 0.2 microseconds.
 FIRST_NS = 1_700_000_000_123_456_789
 
 
 class Given:
-    """A recording of given truths; black images."""
+    """A recording of black images with given truth."""
 
     kind, name, rate_hz, live = "given", "given", 10.0, False
 
@@ -52,7 +52,7 @@ class Given:
 
 
 class Says:
-    """A method that answers the frame named `i` with `answer(i)`, None for no answer at all."""
+    """A method that returns `answer(i)` for the frame named `i`; None means no prediction."""
 
     def __init__(self, answer: Callable[[int], Answer | None]) -> None:
         self.about = {"weights": "none"}
@@ -79,7 +79,7 @@ def says_depth(
 
 
 def textured(index: int, camera: Camera = CAMERA, lowest: float = 2.0) -> Depth:
-    """(H, W) depth from `lowest` to 78 m, another one each frame; a fifth of it unknown."""
+    """Return (H, W) depth from `lowest` to 78 m, different in each frame; a fifth unknown."""
     rng = np.random.default_rng(index)
     shape = camera.height, camera.width
     depth = np.exp(rng.uniform(np.log(lowest), np.log(78.0), shape)).astype(np.float32)
@@ -94,7 +94,7 @@ def thing(
     size: tuple[float, float, float] = (4.0, 2.0, 2.0),
     truncated: bool = False,
 ) -> Box:
-    """A box whose length lies across the view: size is (right, ahead, up) in camera's words."""
+    """Return a box whose length is across the view; size is (right, ahead, up)."""
     T = np.eye(4)
     # x of the box to the right, y ahead, z up.
     T[:3, :3] = np.array(((1, 0, 0), (0, 0, -1), (0, 1, 0)), float)
@@ -108,14 +108,14 @@ def at(box: Box, **changes: object) -> Box:
 
 
 def ahead(metres: float) -> NDArray[np.float64]:
-    """A camera's pose that far along z."""
+    """Return the pose of a camera that has moved along z."""
     pose = np.eye(4)
     pose[2, 3] = metres
     return pose
 
 
 def write_recording(folder: Path, frames: int = 4, width: int = 160, height: int = 96) -> Path:
-    """The synthetic street in the layout of 7-Scenes: files, depth to the millimetre, poses."""
+    """Write the synthetic street in the layout of 7-Scenes; depth in millimetres."""
     street = SyntheticStreet(frames=frames, width=width, height=height)
     folder.mkdir(parents=True)
     for i in range(frames):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiny depth models of transformers with random weights, saved as people's directories are."""
+"""Tiny depth models of transformers with random weights, saved as directories."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
 
 
 def depth_anything(folder: Path, **changes: Any) -> Path:
-    """Depth Anything with 90 thousand parameters: disparity, or metres with `metric`."""
+    """Save a Depth Anything of 90,000 parameters; it predicts disparity, or metres if `metric`."""
     backbone = Dinov2Config(
         hidden_size=32,
         num_hidden_layers=4,
@@ -42,7 +42,7 @@ def depth_anything(folder: Path, **changes: Any) -> Path:
     )
     torch.manual_seed(0)
     model = DepthAnythingForDepthEstimation(config)
-    # As transformers makes it, it answers the same whatever it is shown.
+    # With the default initialisation its output would not depend on the image.
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.startswith(("neck", "head")) and parameter.dim() > 1:
@@ -61,7 +61,7 @@ def glpn(folder: Path) -> Path:
     )
     torch.manual_seed(0)
     folder = saved(GLPNForDepthEstimation(config), folder)
-    # As its processor is saved: pictures in 0..1, and no normalisation.
+    # The processor scales images to 0..1, without normalisation.
     (folder / "preprocessor_config.json").write_text('{"do_rescale": true, "size_divisor": 32}')
     return folder
 

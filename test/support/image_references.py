@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Slow references for image messages: their bytes, and the RGB that must come out of them."""
+"""Slow references of image encodings: bytes of a message, and the expected RGB."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ WIDTH, HEIGHT = 12, 10
 
 
 def picture(seed: int = 0, width: int = WIDTH, height: int = HEIGHT) -> RGB:
-    """Noise: every channel and every pixel differs."""
+    """Return noise: all channels and pixels differ."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 def packed(order: str) -> Callable[[RGB], tuple[bytes, int, RGB]]:
-    """Channels in an order; `a` is an alpha that must not matter."""
+    """Channels in an order; `a` is alpha, which must be ignored."""
 
     def encode(rgb: RGB) -> tuple[bytes, int, RGB]:
         data = bytearray()
@@ -57,7 +57,7 @@ def bt601(y: int, u: int, v: int) -> tuple[int, int, int]:
 
 
 def yuv(order: str) -> Callable[[RGB], tuple[bytes, int, RGB]]:
-    """Noise is a YUV image too: two pixels share U and V. Y below 16 is out of its range."""
+    """Noise as YUV: two pixels share U and V; Y below 16 is out of range."""
 
     def encode(noise: RGB) -> tuple[bytes, int, RGB]:
         height, width = noise.shape[:2]
@@ -83,7 +83,7 @@ def yuv(order: str) -> Callable[[RGB], tuple[bytes, int, RGB]]:
 
 
 def mosaic(rgb: RGB, pattern: str) -> NDArray[np.uint8]:
-    """What a sensor behind this colour filter sees."""
+    """Return the (H, W) raw image of a sensor with this colour filter."""
     raw = np.zeros(rgb.shape[:2], np.uint8)
     for v in range(rgb.shape[0]):
         for u in range(rgb.shape[1]):
@@ -123,11 +123,11 @@ CASES: dict[str, tuple[Callable[[RGB], tuple[bytes, int, RGB]], int]] = {
     "yuv422_yuy2": (yuv("yuyv"), 2),
     "yuyv": (yuv("yuyv"), 2),
 }
-"""Encoding: its reference, and by how much of 255 a rounding may differ."""
+"""Encoding to its reference, and the tolerance of rounding in units of 1/255."""
 
 
 def padded(data: bytes, height: int, row: int, step: int) -> bytes:
-    """Rows of `row` bytes with rubbish up to `step` behind each."""
+    """Return rows of `row` bytes, each padded with noise to `step` bytes."""
     filler = bytes([0xA5] * (step - row))
     return b"".join(data[i * row : (i + 1) * row] + filler for i in range(height))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small ONNX segmentation models whose answer a test can compute without them."""
+"""Small ONNX segmentation models with known outputs."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 COLOURS = ("red", "green", "blue")
-"""Classes of the graphs below: a pixel is of the class of its strongest channel."""
+"""Classes of the graphs below: the class of a pixel is its strongest channel."""
 
 
 def write(
@@ -25,7 +25,7 @@ def write(
 
 
 def describe(path: Path, **values: Any) -> Path:
-    """The YAML beside a model; the colours' classes where none are given."""
+    """Write the YAML beside a model; the default classes are those of `COLOURS`."""
     content = {"classes": list(COLOURS)} | values
     path.with_suffix(".yaml").write_text(yaml.safe_dump(content))
     return path
@@ -40,7 +40,7 @@ def colours(
     stride: int = 1,
     **values: Any,
 ) -> Path:
-    """The channels as they are fed in, as scores or as labels, and the YAML beside it.
+    """Write a graph that returns its input channels as scores or labels, and its YAML.
 
     Args:
         path: NAME.onnx.
@@ -76,7 +76,7 @@ def colours(
 
 
 def places(path: Path, side: int, across: bool = True) -> Path:
-    """A square graph that answers with every pixel's column, or row, whatever it is shown."""
+    """Write a square graph that returns the column, or row, of each pixel."""
     row = np.arange(side)
     ids = np.broadcast_to(row if across else row[:, None], (1, side, side)).astype(np.int64)
     given = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, side, side])
@@ -97,7 +97,7 @@ def _zero() -> Any:
 
 
 def two_inputs(path: Path) -> Path:
-    """A graph that nobody can feed with an image alone."""
+    """Write a graph that needs more inputs than an image."""
     shape = [1, 3, "height", "width"]
     given = [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n in ("a", "b")]
     answer = helper.make_tensor_value_info("answer", TensorProto.FLOAT, shape)
@@ -105,7 +105,7 @@ def two_inputs(path: Path) -> Path:
 
 
 def flat(path: Path, rank: int) -> Path:
-    """A graph whose answer has another rank than scores have."""
+    """Write a graph whose output has another rank than scores."""
     given = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, "height", "width"])
     answer = helper.make_tensor_value_info("answer", TensorProto.FLOAT, [None] * rank)
     axes = list(range(rank, 4))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A 16-bit grey PNG read by hand, from the specification (ISO/IEC 15948): slow, and independent."""
+"""A slow, independent reader of 16-bit grey PNG files (ISO/IEC 15948)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _paeth(left: int, up: int, corner: int) -> int:
 
 
 def read(data: bytes) -> NDArray[np.uint16]:
-    """(H, W) uint16 of a file's bytes."""
+    """Decode a file; return (H, W) uint16."""
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     at, packed, header = 8, b"", b""
     while at < len(data):

@@ -33,7 +33,7 @@ TOPICS: dict[str, type] = {
     **dict.fromkeys(MATRICES, Float64MultiArray),
 }
 WIDTH, HEIGHT = 416, 128
-SMALL_WIDTH, SMALL_HEIGHT = 208, 64
+SMALL_WIDTH = 192
 PARAMETERS: dict[str, Any] = {"threads": 1, "device": "cpu", "width": SMALL_WIDTH}
 """A quarter of the default number of pixels: most tests do not need accurate depth."""
 

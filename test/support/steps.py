@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps of a stream with known motion, made without a network."""
+"""Steps of a stream with known motion, without a network."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PosesAlike(NamedTuple):
 
 
 def rigid(rotation: object, translation: object) -> Float:
-    """(4, 4) of a rotation vector and a translation."""
+    """Return the (4, 4) transform of a rotation vector and a translation."""
     result = np.eye(4)
     result[:3, :3] = cv2.Rodrigues(np.asarray(rotation, np.float64))[0]
     result[:3, 3] = translation
@@ -68,5 +68,5 @@ def paired(first_ns: int, second_ns: int, static: PoseEstimate) -> Step:
 def estimate(
     T_second_from_first: Float, covariance: Float | None = None, inliers: int = 12
 ) -> PoseEstimate:
-    """A pose that was found, by default from so few points that their errors are independent."""
+    """Return a found pose; by default of so few inliers that their errors are independent."""
     return PoseEstimate(T_second_from_first, True, "", 99, inliers, covariance)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of the readers need of the synthetic street: a car's box, damage to files."""
+"""Helpers for the tests of the readers: the street's car, and damaged files."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ def lead_car(street: SyntheticStreet, index: int) -> RigidPart:
 
 
 def extent(mesh: Mesh) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The least and the largest coordinates of a mesh in its own frame."""
+    """Return the minimum and maximum coordinates of a mesh in its own frame."""
     reach = np.linalg.norm(np.linalg.inv(mesh.axes), axis=2)
     points = np.concatenate((mesh.corners.reshape(-1, 3), mesh.centre - reach, mesh.centre + reach))
     return points.min(0), points.max(0)
 
 
 def write_png(path: Path, image: NDArray[np.generic]) -> None:
-    """Writes an image whose channels are in the order R, G, B."""
+    """Write an RGB or grey image."""
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), image if image.ndim == 2 else image[..., ::-1])
 
 
 def unproject(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float64]:
-    """(H, W, 3) points of the camera's frame, metres."""
+    """Return (H, W, 3) points in the camera frame, metres."""
     v, u = np.mgrid[: camera.height, : camera.width].astype(np.float64)
     rays = np.stack(((u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones_like(u)), -1)
     return rays * depth[..., None]
 
 
 def damaged(root: Path, spare: Path, read: Callable[[], None]) -> Iterator[str]:
-    """Reads with each file below `root` removed, emptied, cut off and scrambled in turn.
+    """Call `read` with each file below `root` removed, emptied, truncated and scrambled in turn.
 
     Yields:
-        The message of each reading that is refused. Other exceptions than the project's own pass.
+        The message of each DepthRecogError. Other exceptions propagate.
     """
     for file in sorted(path for path in root.rglob("*") if path.is_file()):
         shutil.copy(file, spare)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A camera at full rate that knows nothing of the package under test: plain rclpy.
+"""A camera driver at full rate, in plain rclpy, independent of the package under test.
 
 python camera.py NAMESPACE WIDTHxHEIGHT HZ RELIABILITY [COUNT LISTENERS]
 Publishes images with camera_info of the same stamps from the start on, whoever listens; with COUNT,
@@ -25,7 +25,7 @@ def main() -> None:
     qos = QoSProfile(depth=10, reliability=ReliabilityPolicy[reliability.upper()])
     images = node.create_publisher(Image, "image", qos)
     infos = node.create_publisher(CameraInfo, "camera_info", qos)
-    # Made once: a driver's own work is not what is looked at.
+    # Made once, so that the driver needs little CPU.
     image = Image(width=width, height=height, encoding="rgb8", step=3 * width)
     row = bytes((3 * u + u // 50) % 251 for u in range(3 * width))
     image.data = array.array("B", b"".join(row[v:] + row[:v] for v in range(height)))
@@ -38,7 +38,7 @@ def main() -> None:
     while min(p.get_subscription_count() for p in (images, infos)) < listeners:
         rclpy.spin_once(node, timeout_sec=0.05)
     sent = 0
-    start = time.monotonic() + 0.5  # we know of them before they know of us
+    start = time.monotonic() + 0.5  # their discovery of us may take longer
     with contextlib.suppress(KeyboardInterrupt):
         while sent < count:
             time.sleep(max(0.0, start + sent / hz - time.monotonic()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A planner that knows nothing of the package under test: plain rclpy.
+"""A planner in plain rclpy, independent of the package under test.
 
 python listener.py NAMESPACE: one line of JSON for every depth image and every camera_info of it.
 """

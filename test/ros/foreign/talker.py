@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A camera driver that knows nothing of the package under test: plain rclpy.
+"""A camera driver in plain rclpy, independent of the package under test.
 
 python talker.py NAMESPACE COUNT RELIABILITY
 Publishes COUNT images with camera_info once somebody listens, then one line `sent COUNT`, and

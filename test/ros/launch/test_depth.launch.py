@@ -18,7 +18,7 @@ from launch.actions import IncludeLaunchDescription
 from launch_testing.actions import ReadyToTest
 from sensor_msgs.msg import CameraInfo, Image
 
-# As somebody would write it; what the file says must not be lost to a launch argument's default.
+# The defaults of launch arguments must not override values of this file.
 PARAMETERS = """
 /**:
   ros__parameters:
@@ -46,7 +46,7 @@ def generate_test_description():
 
 
 class TestWhileItRuns(unittest.TestCase):
-    """With a peer in the namespace."""
+    """The running system, with a peer in its namespace."""
 
     @classmethod
     def setUpClass(cls):
@@ -90,7 +90,7 @@ class TestWhileItRuns(unittest.TestCase):
 
 @launch_testing.post_shutdown_test()
 class TestAfterwards(unittest.TestCase):
-    """What SIGINT left behind."""
+    """The state after SIGINT."""
 
     def test_both_nodes_ended_in_order(self, proc_info, proc_output):
         launch_testing.asserts.assertExitCodes(proc_info)

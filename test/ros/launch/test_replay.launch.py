@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""replay.launch.py with /clock: recorded stamps, and nodes that live in the recording's time.
+"""replay.launch.py with /clock: recorded stamps, and nodes with use_sim_time.
 
 Run by launch_test FILE, and by pytest and colcon test through test_ros2_launch.py.
 How a replay ends is tested there too.
@@ -32,7 +32,7 @@ def generate_test_description():
 
 
 class TestWhileItRuns(unittest.TestCase):
-    """With a peer."""
+    """The running system, with a peer."""
 
     def test_the_recorded_time(self):
         peer = rp.Peer("")
@@ -51,7 +51,7 @@ class TestWhileItRuns(unittest.TestCase):
 
 @launch_testing.post_shutdown_test()
 class TestAfterwards(unittest.TestCase):
-    """What SIGINT left behind."""
+    """The state after SIGINT."""
 
     def test_both_nodes_ended_in_order(self, proc_info):
         launch_testing.asserts.assertExitCodes(proc_info)

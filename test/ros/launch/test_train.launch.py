@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""train.launch.py: trains, and Ctrl-C leaves a run that can go on.
+"""train.launch.py: trains, and Ctrl-C leaves a run that can be resumed.
 
 Run by launch_test FILE, and by pytest and colcon test through test_ros2_launch.py.
 What it says of mistakes is tested there too.
@@ -30,7 +30,7 @@ def generate_test_description():
 
 
 class TestWhileItRuns(unittest.TestCase):
-    """What it says."""
+    """The output of the running training."""
 
     def test_it_trains(self, proc_output):
         proc_output.assertWaitFor("step 2, held-out frames: abs_rel", timeout=60, stream="stdout")
@@ -38,7 +38,7 @@ class TestWhileItRuns(unittest.TestCase):
 
 @launch_testing.post_shutdown_test()
 class TestAfterwards(unittest.TestCase):
-    """What SIGINT left behind."""
+    """The state after SIGINT."""
 
     def test_it_ended_in_order(self, proc_info):
         launch_testing.asserts.assertExitCodes(proc_info)
