@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # make demo   plays a drive (SOURCE=..., default: the synthetic street) through the nodes
 # make test   lints, checks types and imports, runs every test
-# Both make .venv first; nothing else is needed than Python 3.10 or newer with venv.
+# make mutants   breaks depth_recog/method in small ways and counts what its tests find (hours)
+# All make .venv first; nothing else is needed than Python 3.10 or newer with venv.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,7 +12,7 @@ WORKERS ?= 4
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint unit clean
+.PHONY: demo test lint unit mutants clean
 
 demo: $(STAMP)
 	$(BIN)/depth-recog demo "$(SOURCE)" --out "$(OUT)"
@@ -28,6 +29,11 @@ lint: $(STAMP)
 unit: $(STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
+# MUTANTS="--sample 300" takes a sample.
+mutants: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mutation]'
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutation.py $(MUTANTS)
+
 $(STAMP): setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
@@ -35,4 +41,4 @@ $(STAMP): setup.py constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) out build install log *.egg-info
+	rm -rf $(VENV) mutants out build install log *.egg-info

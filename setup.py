@@ -67,6 +67,7 @@ setup(
         "teacher": ["ai-edge-litert>=2.0"],
         "hf": ["transformers>=5,<6"],
         "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],
+        "mutation": ["mutmut>=3.8"],
         "test": [
             "pytest>=7.4,<9",
             "pytest-timeout>=2.2",

@@ -26,7 +26,7 @@ from common import ROOT, parser_of, report
 
 MUTMUT = [sys.executable, "-m", "mutmut"]
 PACKAGE = "depth_recog.method."
-SMALLEST = f"{PACKAGE}median.*"
+SMALLEST = f"{PACKAGE}settings.*"
 KILLED, SURVIVED = ("killed", "timeout", "segfault"), ("survived", "no tests")
 
 

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws what config/depth.rviz shows: listens to the nodes' topics as RViz would.
+"""Draw the scene of config/depth.rviz for the documentation, without RViz.
 
 python benchmarks/rviz_scene.py SOURCE [--frame 60] [--out docs/images/rviz_scene.png]
 
-A rendering of our own for the documentation, with the view and the grid of the scene's file; not a
-screenshot of RViz.
+Runs the nodes, subscribes to the topics that RViz would show, and draws one frame with the view and
+the grid of the file.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
@@ -19,10 +18,10 @@ from typing import Any
 import cv2
 import numpy as np
 import yaml
+from common import ROOT, use_local_ros
 from numpy.typing import NDArray
 
-os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+use_local_ros()
 
 import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -36,7 +35,6 @@ from depth_recog.nodes.io.seam import image_to_rgb
 from depth_recog.nodes.runtime import children
 
 RGB = NDArray[np.uint8]
-ROOT = Path(__file__).parents[1]
 NAMESPACE = "rviz_scene"
 TOPICS: dict[str, type] = {
     "image": Image,
@@ -59,7 +57,7 @@ LINK_FROM_OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 
 
 def listen(source: str, number: int) -> dict[str, Any]:
-    """All messages of one image of a source, by topic."""
+    """All messages with the stamp of one image of a source, by topic."""
     sequence = open_source(source)
     for i, frame in enumerate(sequence):
         if i == number:
@@ -71,7 +69,7 @@ def listen(source: str, number: int) -> dict[str, Any]:
 
     def keeper(topic: str) -> Any:
         def keep(message: Any) -> None:
-            # An array of markers has no header of its own.
+            # A MarkerArray has no header.
             stamped = message.markers[0] if topic == OBJECTS else message
             if stamp_ns(stamped.header) == wanted:
                 heard[topic] = message
@@ -98,12 +96,12 @@ def listen(source: str, number: int) -> dict[str, Any]:
         rclpy.shutdown()
     missing = sorted(set(TOPICS) - set(heard))
     if missing:
-        raise SystemExit(f"nothing came on {missing} for frame {number}")
+        raise SystemExit(f"no message on {missing} for frame {number}")
     return heard
 
 
 def points_of(heard: dict[str, Any]) -> tuple[NDArray[np.float64], RGB]:
-    """(N, 3) metres in the optical frame and (N, 3) colours: the node's, or made of its depth."""
+    """(N, 3) metres in the optical frame and (N, 3) colours, from the cloud or else the depth."""
     if POINTS in heard:
         return unpacked(heard[POINTS])
     depth = depth_array(heard["depth/image_rect"]).astype(np.float64)
@@ -159,13 +157,13 @@ class Orbit:
 def draw_squares(
     picture: RGB, view: Orbit, points: NDArray[np.float64], colors: RGB, size: float
 ) -> None:
-    """Squares of so many metres, the near over the far."""
+    """Draw squares of `size` metres, the near over the far."""
     pixels, z = view.project(points)
     sides = np.clip(np.rint(view.focal * size / np.maximum(z, 0.1)), 1, 12).astype(int)
     height, width = picture.shape[:2]
     inside = np.isfinite(pixels).all(axis=1) & (z > 0.1)
     order = np.flatnonzero(inside)[np.argsort(-z[inside])]
-    # Equal sizes at once; they grow as the points come nearer.
+    # All squares of one size at once, from the far and small to the near and large.
     for side in range(1, 13):
         chosen = order[sides[order] == side]
         corner = np.floor(pixels[chosen] - side / 2).astype(int)
@@ -177,7 +175,7 @@ def draw_squares(
 
 
 def draw_line(picture: RGB, view: Orbit, ends: Any, color: tuple[int, ...], width: int) -> None:
-    """A line in space, as a polyline so that what is behind the view is left out."""
+    """Draw a line in space in short pieces, without those behind the viewer."""
     first, last = (np.asarray(end, float) for end in ends)
     steps = first + (last - first) * np.linspace(0, 1, 101)[:, None]
     pixels, z = view.project(steps)
@@ -194,7 +192,7 @@ def draw_line(picture: RGB, view: Orbit, ends: Any, color: tuple[int, ...], widt
 
 
 def draw_view(scene: dict[str, Any], heard: dict[str, Any]) -> RGB:
-    """The big view: grid, frame, points, objects."""
+    """The 3-D view: grid, frame, points, objects."""
     manager = scene["Visualization Manager"]
     displays = {display["Name"]: display for display in manager["Displays"]}
     grid, cloud = displays["Ground"], displays["Points"]
@@ -221,7 +219,7 @@ def draw_view(scene: dict[str, Any], heard: dict[str, Any]) -> RGB:
 
 
 def draw_markers(picture: RGB, view: Orbit, array: MarkerArray) -> None:
-    """The far ones first: boxes as RViz fills them, arrows, texts."""
+    """Draw boxes, arrows and texts, the far ones first."""
     shown = [marker for marker in array.markers if marker.action == Marker.ADD]
     for marker in sorted(shown, key=lambda m: -m.pose.position.z):
         rgb = color_of(marker)
@@ -239,7 +237,7 @@ def draw_markers(picture: RGB, view: Orbit, array: MarkerArray) -> None:
             pixels, z = view.project((LINK_FROM_OPTICAL @ vector(marker.pose.position))[None])
             size = view.focal * marker.scale.z / max(z[0], 0.1) / 22
             (width, _), _ = cv2.getTextSize(marker.text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
-            text = marker.text.replace("±", "+-")  # OpenCV's letters are ASCII
+            text = marker.text.replace("±", "+-")  # OpenCV's fonts are ASCII
             if z[0] > 0.1 and size > 0.3:
                 place = tuple((pixels[0] - (width / 2, 0)).astype(int).tolist())
                 write(picture, text, place, size, color_of(marker))
@@ -253,7 +251,7 @@ def draw_box(
     rgb: tuple[int, ...],
     alpha: float,
 ) -> None:
-    """A translucent box along the optical frame's axes."""
+    """Draw a translucent box along the optical frame's axes."""
     signs = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
     corners = (centre + signs * size / 2) @ LINK_FROM_OPTICAL.T
     pixels, z = view.project(corners)
@@ -285,19 +283,19 @@ def write(
     size: float = 0.45,
     rgb: tuple[int, ...] = WHITE,
 ) -> None:
-    """Letters; `place` is where they begin."""
+    """Draw text that begins at `place`."""
     cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, rgb, 1, cv2.LINE_AA)
 
 
 def strip(width: int, text: str) -> RGB:
-    """A line of text."""
+    """A strip with a line of text."""
     picture = np.full((HEAD_HEIGHT, width, 3), 60, np.uint8)
     write(picture, text, (6, 15))
     return picture
 
 
 def draw_panels(scene: dict[str, Any], heard: dict[str, Any]) -> RGB:
-    """The image displays that are switched on, one below the other."""
+    """The enabled image displays, one below the other."""
     rows = []
     for display in scene["Visualization Manager"]["Displays"]:
         if display["Class"] == "rviz_default_plugins/Image" and display["Enabled"]:
@@ -312,7 +310,6 @@ def draw_panels(scene: dict[str, Any], heard: dict[str, Any]) -> RGB:
 
 
 def main() -> int:
-    """Listen, draw, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source")
     parser.add_argument("--frame", type=int, default=60)

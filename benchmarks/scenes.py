@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A picture of every scene of the synthetic street, with boxes and what moves.
+"""Draw every scene of the synthetic street for the documentation.
 
 python benchmarks/scenes.py [OUT.png]
 
-A row a scene: three frames; moving pixels are red, and so are the boxes of what moves; the boxes of
-what stands still are green. The speed over the box is in metres per second.
+A row of three frames for each scene. Moving pixels and the boxes of moving objects are red, other
+boxes green. The number over a box is the object's speed in metres per second.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def panel(street: SyntheticStreet, index: int) -> RGB:
 
 
 def fewer_colours(image: RGB) -> RGB:
-    """Steps of 20 levels: the PNG becomes small, and boxes stay sharp."""
+    """The image in steps of 20 levels, which makes the PNG small and keeps the boxes sharp."""
     return np.asarray(image // 20 * 20 + 10, np.uint8)
 
 

@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Seconds of a training step, beside a plain implementation of the same networks and losses.
+"""How long does a training step take, compared with a plain implementation of the same losses?
 
 python benchmarks/training.py [--start depth-street] [--size 416 128] [--batch 6] [--rounds 7]
-                              [--threads 1] [--device cpu]
+                              [--threads 1] [--device cpu] [--json FILE]
 
-Plain is what one writes down first: the method's own functions pair by pair and scale by scale,
-under autograd, in torch's default memory layout. Beside it what `depth-recog train` does, in
-float32 and in bfloat16. All see the same batch, take turns, and their medians are compared; the
-first round of each warms up. Their gradients are compared too.
+`plain` calls the reference functions of depth_recog/method/loss for each pair and each scale, under
+autograd, in torch's default memory layout. `float32` and `bfloat16` are what `depth-recog train`
+does. All get the same batch and take turns; the first round of each warms up. `gradient` is the
+length of the difference between its gradient and the plain one, relative to the plain one's length.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from common import parser_of, report
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -41,8 +41,8 @@ from depth_recog.training.initial import initial_network
 from depth_recog.training.loop.optimiser import make_optimiser, update_average
 
 
-def street(batch: int, width: int, height: int) -> TripletBatch:
-    """A batch of smooth noise that moves: what the figures are computed on does not matter."""
+def noise(batch: int, width: int, height: int) -> TripletBatch:
+    """A batch of smooth noise that moves sideways; the images do not change the time of a step."""
     torch.manual_seed(0)
     coarse = torch.rand(batch, 3, height // 8, width // 8)
     first = interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 1)
@@ -70,7 +70,7 @@ def street(batch: int, width: int, height: int) -> TripletBatch:
 
 
 def plain_loss(network: DepthNetwork, batch: TripletBatch, weights: LossWeights) -> Tensor:
-    """Block 108 as it is written down: a loop over scales, a loop over neighbours."""
+    """Block 108 in plain loops over scales and neighbours."""
     images = batch.frames.float() / 255
     first, seconds = images[:, 0], [images[:, 1], images[:, 2]]
     inverses = network.inverse_depths(first, batch.intrinsics[:, 1, 1])
@@ -132,7 +132,7 @@ def gradient(learner: DepthModel, loss: Callable[[], Tensor]) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--start", default="depth-street", help="as start.depth")
     parser.add_argument("--size", type=int, nargs=2, default=(416, 128), metavar=("W", "H"))
     parser.add_argument("--batch", type=int, default=6)
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    batch, weights = street(options.batch, *options.size).to(options.device), LossWeights(scale=0)
+    batch, weights = noise(options.batch, *options.size).to(options.device), LossWeights(scale=0)
 
     def learner(layout: torch.memory_format) -> DepthModel:
         torch.manual_seed(0)  # the decoder of a blank start is drawn
@@ -155,10 +155,9 @@ def main() -> None:
         "float32": (fast, lambda: fast_loss(fast, batch, weights, half=False)),
         "bfloat16": (half, lambda: fast_loss(half, batch, weights, half=True)),
     }
-    first, *others = (gradient(*both) for both in losses.values())
-    for name, other in zip(list(losses)[1:], others, strict=True):
-        off = float((first - other).norm() / first.norm())
-        print(f"{name}: the gradient differs from the plain one's by {off:.1e} of its length")
+    gradients = {name: gradient(*both) for name, both in losses.items()}
+    length = gradients["plain"].norm()
+    differences = {k: float((g - gradients["plain"]).norm() / length) for k, g in gradients.items()}
     steps = {name: stepper(*both) for name, both in losses.items()}
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(options.rounds + 1):
@@ -169,13 +168,19 @@ def main() -> None:
                 torch.cuda.synchronize()
             ended = time.perf_counter(), time.process_time()
             times[name].append((ended[0] - began[0], ended[1] - began[1]))
-    print(f"{options.size[0]}x{options.size[1]}, batch {options.batch}, {options.threads} threads")
-    head = f"{'s/step':>9}{'s/sample':>10}{'CPU s/step':>12}{'plain is':>10}"
-    print(f"{'':<10}{head}   medians of {options.rounds}")
     medians = {name: np.median(rows[1:], 0) for name, rows in times.items()}
-    for name, (wall, cpu) in medians.items():
-        slower = medians["plain"][0] / wall
-        print(f"{name:<10}{wall:>9.3f}{wall / options.batch:>10.3f}{cpu:>12.3f}{slower:>9.2f}x")
+    rows = [
+        {
+            "step": name,
+            "s": wall,
+            "s a sample": wall / options.batch,
+            "CPU s": cpu,
+            "plain takes": medians["plain"][0] / wall,
+            "gradient": differences[name],
+        }
+        for name, (wall, cpu) in medians.items()
+    ]
+    report(options, rows)
 
 
 if __name__ == "__main__":
