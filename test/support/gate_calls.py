@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the gate by object says of each thing of a made stream, frame by frame."""
+"""The object gate's decisions on each object of a synthetic stream, frame by frame."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Calls = dict[str, list[Motion | None]]
 def calls_of(
     given: Sequence[Shot], steps: Sequence[Step], truth: Sequence[Shot] | None = None
 ) -> Calls:
-    """By thing and frame, what most of its pixels are called; None where it is hardly seen."""
+    """Decision of most pixels of each object by frame; None where it is hardly visible."""
     answer: Calls = {}
     for i, (shot, step) in enumerate(zip(truth or given, steps, strict=True)):
         for box in shot.boxes:
@@ -30,8 +30,8 @@ def calls_of(
     return answer
 
 
-def numbers_of(given: Sequence[Shot], steps: Sequence[Step], track: str) -> list[int]:
-    """Number of the region that covers most of a thing, frame by frame."""
+def region_ids_of(given: Sequence[Shot], steps: Sequence[Step], track: str) -> list[int]:
+    """Id of the region that covers most of an object, frame by frame."""
     answer = []
     for shot, step in zip(given, steps, strict=True):
         box: Box | None = next((b for b in shot.boxes if b.track == track), None)
@@ -44,13 +44,13 @@ def numbers_of(given: Sequence[Shot], steps: Sequence[Step], track: str) -> list
 
 
 def changes(calls: Sequence[Motion | None]) -> int:
-    """How often a decision changes, from the first one that is any."""
+    """Number of changes of a decision, after the first that is not "undecided"."""
     seen = [c for c in calls if c is not None]
     decided = seen[next((i for i, c in enumerate(seen) if c != Motion.UNDECIDED), len(seen)) :]
     return sum(a != b for a, b in pairwise(decided))
 
 
 def share_of(calls: Calls, motion: Motion) -> float:
-    """Every frame of every thing weighs the same."""
+    """Share of this decision among all frames of all objects."""
     every = [c for row in calls.values() for c in row if c is not None]
     return sum(c == motion for c in every) / len(every)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Streams for the gate by object: frames with the answers of both networks, changed at will."""
+"""Streams for the object gate: frames with the output of both networks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CAR, ROAD, BUILDING = 13, 0, 2
 
 @dataclass(frozen=True)
 class Shot:
-    """One frame, and what the networks will say of it."""
+    """One frame, and the output of the networks."""
 
     stamp_ns: int
     image: NDArray[np.uint8]
@@ -43,7 +43,7 @@ class Shot:
     moving: Mask | None = None
 
     def pixels_of(self, box: Box, depth: Depth | None = None) -> Mask:
-        """(h, w) bool, the pixels on a thing: exact, by their points. The depth must be true."""
+        """(h, w) bool, the pixels of an object, by their points; the depth must be exact."""
         z = (self.depth if depth is None else depth).astype(np.float64)
         v, u = np.mgrid[: z.shape[0], : z.shape[1]]
         x, y = (u - self.camera.cx) / self.camera.fx, (v - self.camera.cy) / self.camera.fy
@@ -81,7 +81,7 @@ def shots(
 
 
 class Networks:
-    """Both networks: they know the shot that is being looked at."""
+    """Both networks: they return the output stored in the current shot."""
 
     def __init__(self, frozen: Callable[[Shot], Depth] | None = None) -> None:
         self._shot: Shot | None = None
@@ -140,7 +140,7 @@ def play(given: Iterable[Shot], **settings: object) -> list[Step]:
 
 
 def check(step: Step) -> None:
-    """What holds of every step of the gate by object, whatever was fed in."""
+    """Assert what holds for every step with the object gate, for any input."""
     dynamic, moving = step.frame.dynamic, step.moving
     assert moving.shape == step.frame.image.shape[:2]
     assert moving.dtype == np.uint8

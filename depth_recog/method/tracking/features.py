@@ -71,10 +71,10 @@ def follow(
         The features of this frame; N = 0 on an image without texture.
     """
     kept, lost = tracks, 0.0
-    if len(tracks):
+    if len(tracks.ids):
         found = optical_flow(before, as_bright_as(before, grey), tracks.pixels)
-        lost = 1 - len(found) / len(tracks)
         rows, pixels = found.rows, found.second
+        lost = 1 - len(rows) / len(tracks.ids)
         was = tracks.categories[rows]
         same = (at(categories, pixels) == was) & ((was != STATIC) | ~at(near, pixels))
         kept = Tracks(tracks.ids[rows[same]], pixels[same], was[same], tracks.next_id)

@@ -86,7 +86,7 @@ def test_dilation_grows_by_a_square(seed: int, pixels: int) -> None:
     st.lists(st.sampled_from(CITYSCAPES), unique=True),
     st.lists(st.sampled_from(CITYSCAPES), unique=True, max_size=8),
 )
-def test_classes_that_move_as_one_are_one_group(
+def test_classes_that_move_together_are_one_category(
     seed: int, dynamic: list[str], alike: list[str]
 ) -> None:
     """Against a loop: 0 is static, two pixels share a number where their classes are alike."""
@@ -103,8 +103,8 @@ def test_classes_that_move_as_one_are_one_group(
 
 
 def test_vehicles_and_people_are_two_groups() -> None:
-    groups = PresetRules().category_ids(np.arange(19, dtype=np.uint8)[None])[0]
-    by_name = dict(zip(CITYSCAPES, groups.tolist(), strict=True))
+    categories = PresetRules().category_ids(np.arange(19, dtype=np.uint8)[None])[0]
+    by_name = dict(zip(CITYSCAPES, categories.tolist(), strict=True))
     vehicles = {by_name[name] for name in ("car", "truck", "bus", "train")}
     people = {by_name[name] for name in ("person", "rider", "motorcycle", "bicycle")}
     assert len(vehicles) == len(people) == 1

@@ -46,7 +46,7 @@ def test_with_tracks_nothing_is_computed_again() -> None:
     assert other.near(2) is near
 
 
-def test_other_masks_have_patches_of_their_own() -> None:
+def test_other_masks_have_components_of_their_own() -> None:
     """A frame that is shown other labels must not keep what was computed of the old ones."""
     seen = frame()
     assert seen.components.any()

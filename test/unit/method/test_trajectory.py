@@ -71,7 +71,7 @@ def test_the_path_does_not_depend_on_the_partners(gaps: list[int]) -> None:
 
 
 @pytest.mark.parametrize("gap", [1, 2, 5])
-def test_the_velocity_of_a_steady_motion_is_the_same_over_every_gap(gap: int) -> None:
+def test_the_velocity_of_a_constant_motion_is_the_same_over_every_gap(gap: int) -> None:
     """In the camera's axes, per second: a bend at 8 m/s."""
     twist = np.array((0.0, 0.4, 0.0, 0.0, 0.0, 8.0))
     poses = [exp_twist(twist * i / 10) for i in range(8)]
@@ -86,13 +86,13 @@ def test_the_velocity_of_a_steady_motion_is_the_same_over_every_gap(gap: int) ->
 # What is not seen
 
 
-def steady(doubt: float = 0.0) -> tuple[Trajectory, Place]:
+def constant(variance: float = 0.0) -> tuple[Trajectory, Place]:
     """A drive straight ahead at 10 m/s, three frames long."""
     trajectory = Trajectory()
     trajectory.add(alone(0))
     motion = rigid((0, 0, 0), (0, 0, -1))
     for i in (1, 2):
-        step = paired((i - 1) * TENTH, i * TENTH, estimate(motion, np.eye(6) * doubt))
+        step = paired((i - 1) * TENTH, i * TENTH, estimate(motion, np.eye(6) * variance))
         place = trajectory.add(step)
     return trajectory, place
 
@@ -107,7 +107,7 @@ def missing(kind: str, stamp: int) -> object:
 
 @pytest.mark.parametrize("kind", ["no pair", "no pose", "unknown partner"])
 def test_a_missing_pose_is_no_stop_of_the_camera(kind: str) -> None:
-    trajectory, _ = steady()
+    trajectory, _ = constant()
     for frames, z in ((1, 3.0), (2, 4.0), (3, 5.0)):
         got = trajectory.add(missing(kind, (2 + frames) * TENTH))
         assert got.T_first_from_frame[2, 3] == pytest.approx(z)
@@ -115,7 +115,7 @@ def test_a_missing_pose_is_no_stop_of_the_camera(kind: str) -> None:
 
 
 def test_the_motion_goes_on_by_time_and_not_by_frames() -> None:
-    trajectory, _ = steady()
+    trajectory, _ = constant()
     trajectory.add(alone(2 * TENTH + TENTH // 4))
     got = trajectory.add(alone(4 * TENTH))
     assert got.T_first_from_frame[2, 3] == pytest.approx(4)
@@ -123,7 +123,7 @@ def test_the_motion_goes_on_by_time_and_not_by_frames() -> None:
 
 def test_a_long_gap_ends_the_motion_and_not_the_path() -> None:
     """The odometry must not jump: REP 105."""
-    trajectory, _ = steady()
+    trajectory, _ = constant()
     got = trajectory.add(alone(60 * SECOND))
     assert got.T_first_from_frame[2, 3] == pytest.approx(2 + 10 * HORIZON_S)
     assert not got.twist.any()
@@ -136,10 +136,10 @@ def test_a_long_gap_ends_the_motion_and_not_the_path() -> None:
 
 @PROPERTY
 @given(st.lists(st.floats(0.001, 2.0), min_size=1, max_size=8))
-def test_the_doubt_grows_with_the_unseen_time_alone(pauses: list[float]) -> None:
+def test_the_covariance_grows_with_the_unmeasured_time_alone(pauses: list[float]) -> None:
     """However many frames without a pose lie in it."""
-    many, before = steady(doubt=1e-6)
-    once, _ = steady(doubt=1e-6)
+    many, before = constant(variance=1e-6)
+    once, _ = constant(variance=1e-6)
     now, last = 2 * TENTH, before.covariance
     for pause in pauses:
         now += round(pause * SECOND)
@@ -167,7 +167,7 @@ def test_nothing_is_known_of_the_speed_at_first() -> None:
 
 
 def test_time_that_goes_back_starts_a_new_path() -> None:
-    trajectory, _ = steady()
+    trajectory, _ = constant()
     got = trajectory.add(alone(2 * TENTH - SECOND))
     np.testing.assert_array_equal(got.T_first_from_frame, np.eye(4))
     assert not got.covariance.any()
@@ -177,7 +177,7 @@ def test_time_that_goes_back_starts_a_new_path() -> None:
 
 @pytest.mark.parametrize("back_ns", [0, 1, TENTH])
 def test_a_clock_set_back_a_little_moves_nothing(back_ns: int) -> None:
-    trajectory, before = steady()
+    trajectory, before = constant()
     got = trajectory.add(alone(2 * TENTH - back_ns))
     np.testing.assert_array_equal(got.T_first_from_frame, before.T_first_from_frame)
     assert np.isfinite(got.covariance).all()
@@ -247,7 +247,7 @@ def test_the_covariance_is_that_of_many_draws() -> None:
 
 
 def test_a_pose_that_knows_no_covariance_makes_it_unknown() -> None:
-    trajectory, _ = steady(doubt=1e-6)
+    trajectory, _ = constant(variance=1e-6)
     motion = rigid((0, 0, 0), (0, 0, -1))
     got = trajectory.add(paired(2 * TENTH, 3 * TENTH, estimate(motion, None)))
     assert np.isnan(got.covariance).all()

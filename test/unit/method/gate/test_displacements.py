@@ -121,7 +121,7 @@ def test_a_motion_of_its_own_shows_along_b(seed: int) -> None:
 
 
 def test_signs_in_words() -> None:
-    """A thing that goes right is seen further right; one that comes nearer leaves the centre."""
+    """Motion to the right shows to the right; an approaching object leaves the centre."""
     T = rigid((0, 0, 0), (0, 0, -1))
     pixel, depth = np.array([[304.0, 98.8]]), np.array([11.0])
     place = lifted(pixel, depth) @ T[:3, :3].T + T[:3, 3]
@@ -134,7 +134,7 @@ def test_signs_in_words() -> None:
 
 
 def test_a_wrong_depth_shows_along_j() -> None:
-    """What is nearer than the network says moves further."""
+    """A point nearer than the network predicts moves further."""
     T, pixels, depth = some(3)
     points = lifted(pixels.astype(np.float64), depth.astype(np.float64))
     delta = 0.01
@@ -147,7 +147,7 @@ def test_a_wrong_depth_shows_along_j() -> None:
 
 
 @pytest.mark.parametrize("length", [10.0, 10.001, 12.0, 1e6])
-def test_what_ends_behind_the_camera_proves_nothing(length: float) -> None:
+def test_a_point_that_ends_behind_the_camera_gives_no_evidence(length: float) -> None:
     """The camera drives through it: no number, no warning, no evidence."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -157,7 +157,7 @@ def test_what_ends_behind_the_camera_proves_nothing(length: float) -> None:
         assert not part.any()
 
 
-def test_nobody_is_no_error() -> None:
+def test_no_features_are_no_error() -> None:
     none = np.zeros((0, 2))
     got = of(np.eye(4), none, none, np.zeros(0))
     assert [part.shape for part in got] == [(0, 2), (0, 2), (0, 2, 6)]

@@ -142,14 +142,14 @@ def scored(
     count: int = 5,
     seconds: float = 0.1,
 ) -> float:
-    """Of one thing that moves so, in units a second, seen without noise."""
+    """Score of an object with this velocity, in units per second, without noise."""
     J, B, A = views(np.random.default_rng(0), count, seconds)
     e = B @ (motion * seconds) + J * wrong_depth
     return float(evidence.score(*gathered(e, J, B, A, seconds), along)[0])
 
 
 @pytest.mark.parametrize("along", [SIDEWAYS, AHEAD])
-def test_nothing_known_is_neither_here_nor_there(along: Float) -> None:
+def test_no_displacement_is_no_evidence(along: Float) -> None:
     nothing = evidence.nothing(np.arange(3))
     assert evidence.score(nothing.information, nothing.vector, along) == pytest.approx(np.zeros(3))
 
@@ -171,13 +171,13 @@ def test_what_goes_across_moves(along: Float) -> None:
     assert scored(np.array((6.0, 0, 0)), along) > scored(np.array((3.0, 0, 0)), along)
 
 
-def test_fast_things_that_come_towards_the_camera_move() -> None:
+def test_fast_objects_that_approach_the_camera_move() -> None:
     """12 m/s are far more than a depth that is 15 % wrong explains."""
     assert scored(np.array((0, 0, -12.0)), AHEAD, count=8) > 30
 
 
 def ahead_of_a_camera_that_drives(speed: float, count: int = 8) -> tuple[Float, Float, Float]:
-    """A thing straight ahead: the camera's way and its own are one, so J and B along are alike."""
+    """An object straight ahead that moves along the camera's path: J and B are parallel."""
     J, B = [], []
     for i in range(count):
         depth = 20 - speed * 0.1 * i
@@ -190,11 +190,11 @@ def ahead_of_a_camera_that_drives(speed: float, count: int = 8) -> tuple[Float, 
 def test_rest_is_not_claimed_where_it_cannot_be_told() -> None:
     """A depth that is 15 % wrong and a motion with the camera at 15 % of its speed look the same.
 
-    Of what goes nowhere across, the first way alone would say still; with the second it is less
-    sure, since most things on a road go that way.
+    The first prior alone would call an object still that does not move sideways. With the second
+    one the score is higher, since most objects on a road move along the camera's path.
     """
     J, B, A = ahead_of_a_camera_that_drives(8.0)
-    # What is left of a thing that goes with the camera, at three quarters of its speed.
+    # The displacement of an object that moves with the camera, at three quarters of its speed.
     e = B @ (AHEAD * 6.0 * 0.1)
     information, vector = gathered(e, J, B, A)
     with_way = evidence.score(information, vector, AHEAD)[0]
@@ -210,8 +210,8 @@ def test_rest_is_not_claimed_where_it_cannot_be_told() -> None:
     assert rest < with_way
 
 
-def test_an_unobservable_direction_says_next_to_nothing() -> None:
-    """Only along B's third column, and that is J: a speed there has an alibi in the depth."""
+def test_an_unobservable_direction_gives_no_evidence() -> None:
+    """Only along B's third column, which is parallel to J: depth explains such a motion."""
     J = np.array([[3.0, 1.5]])
     B = np.zeros((1, 2, 3))
     B[0, :, 2] = J[0] / 5
@@ -221,7 +221,7 @@ def test_an_unobservable_direction_says_next_to_nothing() -> None:
         assert abs(evidence.score(information, vector, along)[0]) < 0.3
 
 
-def test_a_pose_that_is_not_known_proves_nothing() -> None:
+def test_an_unknown_pose_gives_no_evidence() -> None:
     J, B, A = views(np.random.default_rng(0), 5)
     e = B @ np.array((0.3, 0, 0))
     known = evidence.score(*gathered(e, J, B, A), AHEAD)[0]
@@ -230,8 +230,8 @@ def test_a_pose_that_is_not_known_proves_nothing() -> None:
     assert abs(vague) < 3
 
 
-def test_neighbours_that_disagree_are_believed_less() -> None:
-    """Their spread is noise: two features of one thing that go opposite ways."""
+def test_neighbours_that_disagree_add_less_evidence() -> None:
+    """Their variance is noise: two features of one object that move in opposite directions."""
     J, B, A = views(np.random.default_rng(0), 2)
     B[1], J[1] = B[0], J[0]
     e = np.array([[3.0, 0], [-3.0, 0]])
@@ -266,7 +266,7 @@ def test_the_sum_is_the_same_at_any_frame_rate(rate: int) -> None:
 
 @pytest.mark.parametrize("motion", [(2.0, 0.0, 0.0), (-1.0, 0.3, 0.0), (0.0, 0.0, -12.0)])
 @pytest.mark.parametrize("wrong_depth", [0.0, 0.1])
-def test_velocity_is_the_things_own(motion: tuple[float, ...], wrong_depth: float) -> None:
+def test_velocity_is_the_objects_own(motion: tuple[float, ...], wrong_depth: float) -> None:
     J, B, A = views(np.random.default_rng(0), 12)
     e = B @ (np.array(motion) * 0.1) + J * wrong_depth
     information, vector = gathered(e, J, B, A)

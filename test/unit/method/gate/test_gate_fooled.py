@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What could fool the gate by object: shadows, reflections, masks and images that are wrong.
+"""Inputs that could fool the object gate: shadows, reflections, wrong masks and images.
 
-Every stream goes through `Recognizer.step`; `gate_streams.check` looks at each of its steps.
+Every stream goes through `Recognizer.step`; `gate_streams.check` checks each step.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def test_a_pixel_here_and_there(parked: tuple[Shot, ...]) -> None:
 
 
 def test_where_everything_could_move_nothing_is_decided(lead: tuple[Shot, ...]) -> None:
-    """There is no static pose, and the reason says so."""
+    """There is no static pose; the reason states it."""
     given = [replace(shot, labels=np.full_like(shot.labels, CAR)) for shot in lead[:5]]
     steps = play(given)
     for step in steps[1:]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gate by object where it should say nothing: parked rows, deleted movers, time reversed.
+"""The object gate where nothing should move: parked rows, deleted movers, time reversed.
 
-On the synthetic street, with its exact depth and labels: what is wrong here is the gate's own.
+On the synthetic street with exact depth and labels, so that every error is the gate's.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def filmed(scene: str) -> list[tuple[Frame, Truth]]:
 def said(
     scene: str, reverse: bool = False, deleted: bool = False, **settings: Any
 ) -> dict[str, Any]:
-    """What the gate says of a scene, by track; frames in reverse have stamps that rise."""
+    """The gate's figures for a scene, by track; frames in reverse have rising stamps."""
     film = filmed(scene)
     exact = Exact()
     recognizer = Recognizer(

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from gate_calls import calls_of, changes, numbers_of, share_of
+from gate_calls import calls_of, changes, region_ids_of, share_of
 from gate_streams import CAR, Shot, Stream, check, play, retimed, shots
 
 from depth_recog.errors import ConfigurationError
@@ -30,7 +30,7 @@ def test_the_car_ahead_moves_within_half_a_second(seed: int) -> None:
     """Measured: in the third or fourth frame, and from then on."""
     given = shots("lead_car", 20, 12, seed)
     (calls,) = calls_of(given, play(given)).values()
-    assert calls[0] == Motion.UNDECIDED, "one frame says nothing of motion"
+    assert calls[0] == Motion.UNDECIDED, "one frame cannot show motion"
     assert Motion.STILL not in calls
     assert all(c == Motion.MOVING for c in calls[5:])
     assert changes(calls) == 0
@@ -94,17 +94,17 @@ def test_a_camera_at_rest_sees_what_passes() -> None:
     assert np.linalg.norm(steps[-1].pair.static.T_second_from_first[:3, 3]) < 0.05
 
 
-def test_things_keep_their_numbers() -> None:
+def test_objects_keep_their_region_ids() -> None:
     """Measured: parked cars 86 % of their frames on average, the car ahead all of them."""
     ahead = shots("lead_car", 20, 12)
-    assert len(set(numbers_of(ahead, play(ahead), "lead-0"))) == 1
+    assert len(set(region_ids_of(ahead, play(ahead), "lead-0"))) == 1
     given = shots("parked", 20, 12)
     steps = play(given)
     shares = []
     for track in calls_of(given, steps):
-        numbers = numbers_of(given, steps, track)
-        if len(numbers) >= 4:
-            shares.append(np.bincount(numbers).max() / len(numbers))
+        ids = region_ids_of(given, steps, track)
+        if len(ids) >= 4:
+            shares.append(np.bincount(ids).max() / len(ids))
     assert len(shares) >= 5
     assert np.mean(shares) > 0.7
 
@@ -140,8 +140,8 @@ def test_region_of_the_car_ahead_is_where_and_as_large_as_it_is() -> None:
 # --- depth that is wrong --------------------------------------------------------------------------
 
 
-def wrong_by_thing(given: Sequence[Shot], deviation: float, seed: int) -> list[Shot]:
-    """Each thing's depth off by a factor of its own, the same in every frame."""
+def wrong_by_object(given: Sequence[Shot], deviation: float, seed: int) -> list[Shot]:
+    """The depth of each object is wrong by a factor of its own, the same in every frame."""
     rng, factors = np.random.default_rng(seed), dict[str, float]()
     answer = []
     for shot in given:
@@ -155,9 +155,9 @@ def wrong_by_thing(given: Sequence[Shot], deviation: float, seed: int) -> list[S
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_parked_cars_at_wrong_depths_do_not_move(seed: int) -> None:
-    """15 % by car: their contacts with the ground say where they stand."""
+    """By 15 %, per car; the ground contact corrects it."""
     truth = shots("parked", 20, 12, seed)
-    given = wrong_by_thing(truth, 0.15, seed)
+    given = wrong_by_object(truth, 0.15, seed)
     calls = calls_of(given, play(given), truth)
     assert share_of(calls, Motion.MOVING) == 0
     assert share_of(calls, Motion.STILL) > 0.5
@@ -171,8 +171,8 @@ def lead_at(given: Sequence[Shot], i: int) -> float:
 def fooled(given: Sequence[Shot]) -> list[Shot]:
     """A network that has learnt to explain the car ahead's motion by a wrong depth.
 
-    A thing that stands where the gap shrinks by the same share as the car's does has the car's
-    own displacements: Z = way Z_car / (shrinkage of Z_car), the residual vanishes.
+    A static object at Z = way Z_car / (decrease of Z_car) has the displacements of the car, so the
+    residual vanishes.
     """
     answer = []
     for i, shot in enumerate(given):
@@ -188,7 +188,7 @@ def fooled(given: Sequence[Shot]) -> list[Shot]:
 
 
 def without_ground(given: Sequence[Shot]) -> list[Shot]:
-    """No road, no pavement: nothing witnesses a depth."""
+    """No road, no pavement: no depth from ground contact."""
     return [replace(s, labels=np.where(s.labels < 2, np.uint8(2), s.labels)) for s in given]
 
 
@@ -206,22 +206,22 @@ def test_a_network_that_is_fooled_is_contradicted_by_the_ground(
     assert all(c == Motion.MOVING for c in calls[6:])
 
 
-def test_a_steady_network_sees_through_it_where_no_ground_is_seen(
+def test_a_frozen_network_is_not_fooled_where_no_ground_is_seen(
     closing_in: tuple[Shot, ...],
 ) -> None:
-    """The published depth is that of the network which learns; the gate's is the other's."""
+    """The published depth is that of the trained network; the gate uses the frozen one's."""
     right = {shot.stamp_ns: shot.depth for shot in closing_in}
     given = without_ground(fooled(closing_in))
     (alone,) = calls_of(given, play(given), closing_in).values()
-    assert Motion.MOVING not in alone, "without a witness it is fooled"
+    assert Motion.MOVING not in alone, "without ground contact it is fooled"
     steps = play(given, frozen=lambda shot: right[shot.stamp_ns])
     (calls,) = calls_of(given, steps, closing_in).values()
     assert all(c == Motion.MOVING for c in calls[6:])
     np.testing.assert_array_equal(steps[-1].frame.depth, given[-1].depth)
 
 
-def test_what_the_gate_measures_is_in_the_steady_networks_unit() -> None:
-    """Poses as well as depths: where the network that learns takes all for twice as far."""
+def test_what_the_gate_measures_is_in_the_frozen_networks_unit() -> None:
+    """Poses as well as depths: here the trained network predicts twice the depth."""
     given = shots("lead_car", 46, 8)
     right = {shot.stamp_ns: shot.depth for shot in given}
     far = [replace(shot, depth=2 * shot.depth) for shot in given]
@@ -236,11 +236,13 @@ def test_what_the_gate_measures_is_in_the_steady_networks_unit() -> None:
 
 
 @pytest.mark.parametrize(("way", "beyond"), [((0.8, 0, 0), False), ((0, 0, 0.8), True)])
-def test_things_are_expected_to_go_the_cameras_way(way: tuple[float, ...], beyond: bool) -> None:
-    """A camera may look out of a side window: it is not the way ahead then that is much used.
+def test_objects_are_expected_to_move_along_the_cameras_way(
+    way: tuple[float, ...], beyond: bool
+) -> None:
+    """The direction of travel counts, not the optical axis: a camera may look out sideways.
 
-    One displacement of a small still thing hardly shows its speed in depth, so what is expected of
-    that is what is left as its doubt.
+    One displacement of a small object hardly measures its speed in depth, so the standard deviation
+    of that is the prior's.
     """
     camera = Camera(64, 48, 60.0, 60.0, 31.5, 23.5)
     motion = np.eye(4)
@@ -281,7 +283,7 @@ def test_a_film_that_runs_backwards(scene: str) -> None:
 
 
 def test_two_frames_by_themselves() -> None:
-    """`compare` says the same however often it is asked, and leaves the stream alone."""
+    """`compare` gives the same result every time, and does not change the stream."""
     given = shots("lead_car", 20, 12)
     stream = Stream()
     frames = []

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The road's plane, and contacts with it as witnesses, on roads that are known exactly."""
+"""The road's plane, and depth from ground contact, on roads that are known exactly."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,7 +117,7 @@ def test_distance_is_the_perpendicular() -> None:
     assert plane.distance == pytest.approx(np.linalg.norm(nearest))
 
 
-# --- witnesses ------------------------------------------------------------------------------------
+# --- ground contact -------------------------------------------------------------------------------
 
 
 @PROPERTY
@@ -134,7 +135,7 @@ def test_first_free_row_is_what_a_loop_finds(seed: int, full: float) -> None:
 
 @dataclass
 class Street:
-    """A level road with one upright thing on it at `distance`, a board of 60 columns."""
+    """A level road with one object on it at `distance`, an upright board of 60 columns."""
 
     distance: float = 10.0
 
@@ -147,15 +148,15 @@ class Street:
         self.ground: Mask = np.isfinite(self.depth) & ~self.objects
         self.features = np.array([[190.0, 60.0], [210.0, self.bottom - 3.0]], np.float32)
 
-    def witness(self, plane: Plane | None = LEVEL) -> tuple[NDArray[np.float32], Float]:
+    def contact(self, plane: Plane | None = LEVEL) -> tuple[NDArray[np.float32], Float]:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             return contact_depth(
                 self.features, self.depth, self.objects, self.ground, plane, CAMERA
             )
 
-    def doubt(self) -> float:
-        """Standard deviation of the contact's log depth, by numeric differentiation."""
+    def contact_std(self) -> float:
+        """Standard std of the contact's log depth, by numeric differentiation."""
         row = self.bottom - 0.5
 
         def log(at: float) -> float:
@@ -166,31 +167,31 @@ class Street:
 
 
 @pytest.mark.parametrize("distance", [6.5, 8.0, 15.0])
-def test_a_right_depth_is_confirmed(distance: float) -> None:
+def test_contact_and_a_right_depth_agree(distance: float) -> None:
     street = Street(distance)
-    depth, deviation = street.witness()
+    depth, std = street.contact()
     assert depth.dtype == np.float32
     np.testing.assert_allclose(depth, distance, rtol=0.5 / (street.bottom - CAMERA.cy))
-    np.testing.assert_allclose(deviation, street.doubt(), rtol=1e-6)
-    assert street.doubt() < ground.CONTACT_STD + 0.03
+    np.testing.assert_allclose(std, street.contact_std(), rtol=1e-6)
+    assert street.contact_std() < ground.CONTACT_STD + 0.03
 
 
 @pytest.mark.parametrize("wrong", [8.0, 1.15, 0.85, 0.3])
-def test_a_contact_is_believed_rather_than_the_network(wrong: float) -> None:
-    """The network's is a bit wrong, or that of a car that goes with the camera."""
+def test_a_contact_replaces_the_networks_depth(wrong: float) -> None:
+    """The network is a bit wrong, or explains the motion of a car by a wrong depth."""
     street = Street()
     street.depth[street.objects] *= np.float32(wrong)
-    depth, deviation = street.witness()
+    depth, std = street.contact()
     contact = LEVEL.height * CAMERA.fy / (street.bottom - 0.5 - CAMERA.cy)
     np.testing.assert_allclose(depth, contact, rtol=1e-5)
-    np.testing.assert_allclose(deviation, street.doubt(), rtol=1e-6)
+    np.testing.assert_allclose(std, street.contact_std(), rtol=1e-6)
 
 
-def test_a_slope_is_heeded() -> None:
+def test_the_planes_slope_counts() -> None:
     """The same picture on a road that falls to the right and rises ahead."""
     plane = Plane(0.1, -0.03, 1.5)
     street = Street()
-    depth, _ = street.witness(plane)
+    depth, _ = street.contact(plane)
     ray = (street.bottom - 0.5 - CAMERA.cy) / CAMERA.fy
     for i, (u, _) in enumerate(street.features):
         contact = plane.height / (ray - plane.slope * (u - CAMERA.cx) / CAMERA.fx - plane.incline)
@@ -198,73 +199,76 @@ def test_a_slope_is_heeded() -> None:
     assert depth[0] != pytest.approx(depth[1], rel=1e-3)
 
 
-def unwitnessed(street: Street, plane: Plane | None = LEVEL) -> None:
+def without_contact(street: Street, plane: Plane | None = LEVEL) -> None:
     own = street.depth[[60, street.bottom - 3], [190, 210]]
-    depth, deviation = street.witness(plane)
+    depth, std = street.contact(plane)
     np.testing.assert_array_equal(depth, own)
-    np.testing.assert_array_equal(deviation, ground.NETWORK_STD)
+    np.testing.assert_array_equal(std, ground.NETWORK_STD)
 
 
-def test_without_a_plane_there_is_no_witness() -> None:
-    unwitnessed(Street(), None)
-
-
-def test_without_ground_below_there_is_no_witness() -> None:
-    street = Street()
+def no_ground(street: Street) -> None:
     street.ground[street.bottom :] = False
-    unwitnessed(street)
 
 
-def test_what_the_image_cuts_off_has_no_contact() -> None:
-    street = Street()
+def cut_off_by_the_image(street: Street) -> None:
     street.objects[50:, 180:240] = True
     street.depth[50:, 180:240] = 10
     street.ground &= ~street.objects
-    unwitnessed(street)
 
 
-def test_what_stands_before_it_is_no_witness() -> None:
-    """Another car hides its wheels: one component of the masks, a jump in depth."""
+@pytest.mark.parametrize("change", [no_ground, cut_off_by_the_image])
+def test_without_visible_contact_the_networks_depth_stays(
+    change: Callable[[Street], None],
+) -> None:
+    street = Street()
+    change(street)
+    without_contact(street)
+
+
+def test_without_a_plane_the_networks_depth_stays() -> None:
+    without_contact(Street(), None)
+
+
+def test_another_object_in_front_hides_the_contact() -> None:
+    """Both form one component of the mask; their depths differ."""
     street = Street()
     street.objects[street.bottom : street.bottom + 14, 170:250] = True
     street.depth[64 : street.bottom + 14, 170:250] = 7
     street.ground &= ~street.objects
-    street.features = np.array([[190.0, 60.0]], np.float32)
-    depth, deviation = street.witness()
+    street.features = np.array([[190.0, 60.0], [190.0, 70.0]], np.float32)
+    depth, std = street.contact()
     assert depth[0] == 10
-    assert deviation[0] == ground.NETWORK_STD
-    street.features = np.array([[190.0, 70.0]], np.float32)
-    depth, deviation = street.witness()
-    assert deviation[0] < ground.NETWORK_STD, "the one before is witnessed"
-    assert depth[0] == pytest.approx(7, rel=0.1)
+    assert std[0] == ground.NETWORK_STD
+    assert depth[1] == pytest.approx(7, rel=0.1)
+    assert std[1] < ground.NETWORK_STD, "the object in front has a contact"
 
 
-def test_a_contact_above_the_horizon_is_none() -> None:
+def test_a_contact_above_the_horizon_is_ignored() -> None:
     street = Street()
     street.objects[:] = False
     street.objects[20:40, 180:240] = True
     street.depth[20:40, 180:240] = 10
     street.ground[40:60] = True
     street.features = np.array([[190.0, 30.0]], np.float32)
-    depth, deviation = street.witness()
+    depth, std = street.contact()
     assert depth[0] == 10
-    assert deviation[0] == ground.NETWORK_STD
+    assert std[0] == ground.NETWORK_STD
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, -1.0])
-def test_a_depth_that_is_none_stays_so(value: float) -> None:
+def test_an_invalid_depth_is_left_as_it_is(value: float) -> None:
     street = Street()
     street.depth[street.objects] = value
-    depth, deviation = street.witness()
+    depth, std = street.contact()
     np.testing.assert_array_equal(depth, np.float32(value))
-    np.testing.assert_array_equal(deviation, ground.NETWORK_STD)
+    np.testing.assert_array_equal(std, ground.NETWORK_STD)
 
 
-def test_nobody_is_no_error() -> None:
+def test_no_features_are_no_error() -> None:
     street = Street()
     street.features = np.zeros((0, 2), np.float32)
-    depth, deviation = street.witness()
-    assert depth.shape == deviation.shape == (0,)
+    depth, std = street.contact()
+    assert depth.shape == std.shape == (0,)
 
 
 @pytest.mark.parametrize("pixel", [(-0.4, 60.0), (415.4, 60.0), (200.0, 127.4), (200.0, -0.4)])
@@ -272,5 +276,5 @@ def test_features_at_the_border(pixel: tuple[float, float]) -> None:
     street = Street()
     street.objects[:] = True
     street.features = np.array([pixel], np.float32)
-    depth, _ = street.witness()
+    depth, _ = street.contact()
     assert depth.shape == (1,)

@@ -63,7 +63,7 @@ def crowd(seed: int, count: int = 25) -> tuple[Float, Float, NDArray[np.uint8]]:
 
 @PROPERTY
 @given(st.integers(0, 10_000))
-def test_neighbourhood_is_what_a_loop_says(seed: int) -> None:
+def test_neighbour_weights_are_what_a_loop_computes(seed: int) -> None:
     pixels, depth, categories = crowd(seed)
     got = evidence.neighbour_weights(pixels, depth, categories, FOCAL)
     assert got.dtype == np.float64
@@ -80,7 +80,7 @@ def test_neighbourhood_is_what_a_loop_says(seed: int) -> None:
                 assert got[i, j] == pytest.approx(np.exp(-0.5 * square), rel=1e-3)
 
 
-def test_neighbours_of_one_depth_count_alike_in_both_pools() -> None:
+def test_weights_of_features_at_one_depth_are_symmetric() -> None:
     pixels, _, categories = crowd(2)
     weights = evidence.neighbour_weights(pixels, np.full(25, 8, np.float32), categories, FOCAL)
     np.testing.assert_allclose(weights, weights.T, rtol=1e-5)
@@ -119,7 +119,7 @@ def test_a_feature_by_itself_is_not_enough() -> None:
     assert not enough.any()
 
 
-def test_nobody_is_no_error() -> None:
+def test_no_features_are_no_error() -> None:
     none = np.zeros(0, np.int64)
     blank = evidence.nothing(none)
     assert len(evidence.remembered(blank, none, 0.1).ids) == 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linking, spreading, numbers and the result, each against a slow way to say the same."""
+"""Linking, spreading, region ids and the result, each against a slow reference."""
 
 from __future__ import annotations
 
@@ -105,37 +105,37 @@ def test_a_feature_speaks_for_its_own_pixel() -> None:
     np.testing.assert_array_equal(got[v, u], np.arange(len(u)))
 
 
-# --- numbers --------------------------------------------------------------------------------------
+# --- region ids -----------------------------------------------------------------------------------
 
 
-def numbers_of(roots: list[int], before: list[int], following: int) -> tuple[list[int], int]:
-    numbers, after = regions.identified(np.array(roots, np.intp), np.array(before), following)
+def ids_of(links: list[int], before: list[int], following: int) -> tuple[list[int], int]:
+    numbers, after = regions.identified(np.array(links, np.intp), np.array(before), following)
     return numbers.tolist(), after
 
 
-def test_groups_keep_their_numbers() -> None:
-    assert numbers_of([0, 0, 2, 2], [7, 7, 4, 4], 9) == ([7, 7, 4, 4], 9)
-    assert numbers_of([0, 0, 0], [7, 4, 4], 9) == ([4, 4, 4], 9), "what most had"
-    assert numbers_of([0, 0, 2], [0, 7, 0], 9) == ([7, 7, 9], 10), "new features have no vote"
-    assert numbers_of([], [], 5) == ([], 5)
+def test_groups_keep_their_region_ids() -> None:
+    assert ids_of([0, 0, 2, 2], [7, 7, 4, 4], 9) == ([7, 7, 4, 4], 9)
+    assert ids_of([0, 0, 0], [7, 4, 4], 9) == ([4, 4, 4], 9), "what most had"
+    assert ids_of([0, 0, 2], [0, 7, 0], 9) == ([7, 7, 9], 10), "new features have no vote"
+    assert ids_of([], [], 5) == ([], 5)
 
 
-def test_of_a_group_that_splits_the_largest_keeps_the_number() -> None:
-    assert numbers_of([0, 1, 1, 1, 0], [3, 3, 3, 3, 3], 4) == ([4, 3, 3, 3, 4], 5)
+def test_of_a_group_that_splits_the_largest_keeps_the_id() -> None:
+    assert ids_of([0, 1, 1, 1, 0], [3, 3, 3, 3, 3], 4) == ([4, 3, 3, 3, 4], 5)
 
 
-def test_of_groups_that_merge_the_number_of_most_is_kept() -> None:
-    assert numbers_of([0, 0, 0, 0, 0], [1, 1, 2, 2, 2], 3) == ([2, 2, 2, 2, 2], 3)
+def test_of_groups_that_merge_the_id_of_most_is_kept() -> None:
+    assert ids_of([0, 0, 0, 0, 0], [1, 1, 2, 2, 2], 3) == ([2, 2, 2, 2, 2], 3)
 
 
-def test_a_second_choice_is_better_than_a_new_number() -> None:
+def test_a_second_choice_is_better_than_a_new_id() -> None:
     """Most of the small group came from 3, which the large one keeps; some of it were 5 before."""
-    assert numbers_of([0] * 4 + [4] * 3, [3, 3, 3, 3, 3, 3, 5], 9) == ([3] * 4 + [5] * 3, 9)
+    assert ids_of([0] * 4 + [4] * 3, [3, 3, 3, 3, 3, 3, 5], 9) == ([3] * 4 + [5] * 3, 9)
 
 
 @PROPERTY
 @given(st.integers(0, 10_000), st.integers(0, 30))
-def test_numbers_and_groups_are_one_to_one(seed: int, count: int) -> None:
+def test_region_ids_and_groups_are_one_to_one(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     roots = rng.integers(0, 6, count)
     before = rng.integers(0, 8, count)
@@ -195,12 +195,12 @@ def region(
     motion: Motion,
     score: float,
     velocity: tuple[float, ...] = (0.0, 0.0, 0.0),
-    deviation: tuple[float, ...] = (0.1, 0.2, 0.3),
+    velocity_std: tuple[float, ...] = (0.1, 0.2, 0.3),
 ) -> Region:
     none = np.full(3, np.nan)
     return Region(
         number, "car", 50, 9, motion, score, f"because {number}", np.array(velocity),
-        np.array(deviation), none, none,
+        np.array(velocity_std), none, none,
     )  # fmt: skip
 
 

@@ -174,7 +174,7 @@ def test_outliers_are_told_apart_and_pull_little(outliers: float) -> None:
 def test_the_covariance_covers(error: DepthError) -> None:
     """Squared Mahalanobis distances, over their 6 degrees of freedom, have mean 1 or less.
 
-    Less, since a cell's points count as one witness, and here the flow's errors are independent.
+    Less, since a cell's points count as one measurement, and here their errors are independent.
     """
     squares = []
     for seed in range(60):
