@@ -77,7 +77,7 @@ def export(
     A network of transformers becomes the directory NAME instead, with card and list in it.
 
     The list contains the files of the initial weights too. Where those have no list, none is
-    written: nobody can then say on which images these weights were not trained.
+    written, since it would be incomplete.
 
     Args:
         folder: of the run.

@@ -60,13 +60,11 @@ class Comparison(NamedTuple):
         seen: (S, B, 1, H, W) bool, where any neighbour can be compared.
         valid: (S, B, 1, H, W) bool, what enters the mean: seen, and better explained by the
             motion than by a camera at rest (auto-masking).
-        images: (N, B, 3, S, H, W), projection images of N neighbours.
     """
 
     error: Tensor
     seen: Tensor
     valid: Tensor
-    images: Tensor
 
 
 class LossTerms(NamedTuple):
@@ -123,7 +121,7 @@ def compare(
     error = torch.where(found, error, torch.zeros_like(error))
     moved = found & (still[:, None] > error)
     error, found, moved = (t.transpose(0, 1)[:, :, None] for t in (error, found, moved))
-    return Comparison(error, found, moved, images)
+    return Comparison(error, found, moved)
 
 
 def _enlarged(inverse: Tensor, height: int, width: int) -> Tensor:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration: what is printed can be read, and what cannot be used is named."""
+"""The configuration: it is printed, read back and checked."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from depth_recog.training.config import (
 )
 
 
-def test_what_is_printed_is_the_default_configuration_and_every_key_has_its_comment(capsys) -> None:
+def test_the_printed_configuration_is_the_default_with_a_comment_for_each_key(capsys) -> None:
     assert main(["train", "--print-config"]) == 0
     text = capsys.readouterr().out
     assert make_config(yaml.safe_load(text), "printed") == TrainingConfig()
@@ -28,7 +28,7 @@ def test_what_is_printed_is_the_default_configuration_and_every_key_has_its_comm
     assert all(lines[n - 1].lstrip().startswith("# ") for n in keys)
 
 
-def test_the_command_line_stands_over_the_file(tmp_path: Path, capsys) -> None:
+def test_the_command_line_overrides_the_file(tmp_path: Path, capsys) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("steps: 7\nloss: {sky: 0.1, exact: 0.2}\nsources: [there]\n")
     arguments = ["here", "--config", str(file), "--set", "loss.sky=0", "--set", "gate=off"]
@@ -55,7 +55,9 @@ def test_the_command_line_stands_over_the_file(tmp_path: Path, capsys) -> None:
         ({"steps": 1.5, "batch": "x"}, ("steps", "batch")),
     ],
 )
-def test_a_bad_value_is_named_with_what_is_allowed(values: dict, words: tuple[str, ...]) -> None:
+def test_the_message_names_the_bad_value_and_what_is_allowed(
+    values: dict, words: tuple[str, ...]
+) -> None:
     if "stepps" in values:
         words = words[:2]
     with pytest.raises(ConfigurationError) as caught:
@@ -65,20 +67,20 @@ def test_a_bad_value_is_named_with_what_is_allowed(values: dict, words: tuple[st
 
 
 @pytest.mark.parametrize("text", ["steps", "=3", "loss.=1", "steps=[", "steps.more=1"])
-def test_an_assignment_that_is_none_is_refused(text: str) -> None:
+def test_a_malformed_assignment_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError):
         set_value({"steps": 3}, text)
 
 
 @pytest.mark.parametrize("content", ["- a\n", "a: [", "\x00", b"\xff\xfe"])
-def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, content: str | bytes) -> None:
+def test_a_malformed_file_is_refused(tmp_path: Path, content: str | bytes) -> None:
     file = tmp_path / "c.yaml"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ConfigurationError, match=r"c\.yaml"):
         read_config(file)
 
 
-def test_texts_that_yaml_would_read_as_something_else_come_back() -> None:
+def test_texts_that_yaml_could_misread_are_quoted() -> None:
     config = make_config({"licence": "no", "sources": ["1:2", "a: b", "#x"], "name": "0"}, "test")
     assert make_config(yaml.safe_load(write_config(config)), "written") == config
 
@@ -97,7 +99,9 @@ def test_texts_that_yaml_would_read_as_something_else_come_back() -> None:
         ["synthetic", "--out", "OUT", "--resume"],
     ],
 )
-def test_a_mistake_ends_with_one_line_and_1(arguments: list[str], tmp_path: Path, capsys) -> None:
+def test_a_mistake_gives_one_line_and_exit_status_1(
+    arguments: list[str], tmp_path: Path, capsys
+) -> None:
     arguments = [str(tmp_path / "run") if a == "OUT" else a for a in arguments]
     assert main(["train", *arguments]) == 1
     lines = capsys.readouterr().err.strip().splitlines()

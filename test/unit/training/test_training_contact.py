@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is left out stands on the road: the contact's depth, against exact pictures and by hand."""
+"""Contact depth as a target for excluded pixels, compared with exact values and a slow loop."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ GROUPS = PresetRules().category_ids(np.arange(256, dtype=np.uint8)[None])[0]
 
 
 def road_inverse(roll: float = 0.0) -> torch.Tensor:
-    """(1, 1, H, W): inverse depth of a road under a camera; without a road above the horizon."""
+    """(1, 1, H, W): inverse depth of a road below the camera; meaningless above the horizon."""
     v, u = torch.meshgrid(torch.arange(H).float(), torch.arange(W).float(), indexing="ij")
     return ((v - HORIZON + roll * (u - W / 2)) / (FOCAL * HEIGHT))[None, None]
 
@@ -44,7 +44,7 @@ def street() -> torch.Tensor:
 
 
 def seen(labels: torch.Tensor, roll: float = 0.0) -> torch.Tensor:
-    """The road's inverse depth; far away where there is none."""
+    """Inverse depth of the road, and of something far away elsewhere."""
     return torch.where(labels == ROAD, road_inverse(roll), 0.01)
 
 
@@ -53,7 +53,7 @@ def everything(labels: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("roll", [0.0, 0.04, -0.03])
-def test_a_road_is_found_although_a_sixth_of_its_pixels_err(roll: float) -> None:
+def test_a_road_plane_is_fitted_though_a_sixth_of_its_pixels_are_wrong(roll: float) -> None:
     labels = street()
     inverse = seen(labels, roll)
     inverse[:, :, 40:44] *= 3
@@ -63,7 +63,7 @@ def test_a_road_is_found_although_a_sixth_of_its_pixels_err(roll: float) -> None
     torch.testing.assert_close(plane[0], expected, rtol=1e-2, atol=1e-5)
 
 
-def test_what_is_no_road_is_not_taken_for_one() -> None:
+def test_noise_a_ceiling_or_few_pixels_give_no_road_plane() -> None:
     labels = street()
     noise = torch.rand(1, 1, H, W, generator=torch.Generator().manual_seed(0)) + 0.05
     ceiling = seen(labels).flip(2)
@@ -78,21 +78,23 @@ def test_what_is_no_road_is_not_taken_for_one() -> None:
         assert not road_planes(inverse, where)[1].any()
 
 
-def test_an_upright_thing_is_as_far_as_the_road_where_it_stands() -> None:
+def test_an_upright_object_has_the_depth_of_the_road_where_it_stands() -> None:
     labels = street()
     labels[:, :, 15:41, 30:50] = CAR
-    inverse = torch.where(labels == CAR, 0.001, seen(labels))  # a mover, taken to be at infinity
+    inverse = torch.where(
+        labels == CAR, 0.001, seen(labels)
+    )  # as for an object that moves with the camera
     target, known = contact_inverse(inverse, labels, everything(labels))
     assert torch.equal(known, labels == CAR)
     foot = FOCAL * HEIGHT / (40.5 - HORIZON)
     torch.testing.assert_close(1 / target[known], torch.full((26 * 20,), foot), rtol=1e-3, atol=0)
 
 
-def test_nothing_is_said_of_what_does_not_stand_on_the_ground() -> None:
+def test_objects_without_a_visible_ground_contact_have_no_target() -> None:
     labels = street()
     labels[:, :, 15:41, 5:20] = CAR
     labels[:, :, 41:44, 5:20] = BUILDING  # a wall hides its wheels
-    labels[:, :, 30:, 30:50] = CAR  # leaves the picture
+    labels[:, :, 30:, 30:50] = CAR  # reaches the bottom of the image
     low = int(HORIZON + LEAST_RISE)
     labels[:, :, 20:low, 60:80] = CAR  # its contact is too near to the horizon
     _, known = contact_inverse(seen(labels), labels, everything(labels))
@@ -103,7 +105,7 @@ def test_nothing_is_said_of_what_does_not_stand_on_the_ground() -> None:
     assert not known[:, :, :, :60].any()
 
 
-def test_what_stands_behind_another_thing_does_not_get_its_contact() -> None:
+def test_an_object_behind_another_does_not_get_its_contact() -> None:
     labels = street()
     labels[:, :, 15:35, 30:50] = CAR
     labels[:, :, 25:50, 38:42] = PERSON
@@ -114,7 +116,7 @@ def test_what_stands_behind_another_thing_does_not_get_its_contact() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10_000))
-def test_it_is_what_a_walk_down_every_column_finds(seed: int) -> None:
+def test_targets_equal_those_of_a_loop_over_columns(seed: int) -> None:
     rng = np.random.default_rng(seed)
     labels = street()
     for _ in range(8):
@@ -143,7 +145,7 @@ def test_it_is_what_a_walk_down_every_column_finds(seed: int) -> None:
                 assert target[0, 0, v, u] == pytest.approx(there, rel=1e-4)
 
 
-def test_only_the_thing_is_drawn_and_only_beyond_the_tolerance() -> None:
+def test_only_the_object_has_a_gradient_and_only_beyond_the_tolerance() -> None:
     labels = street()
     labels[:, :, 15:41, 30:50] = CAR
     start = torch.where(labels == CAR, 0.05, seen(labels)).requires_grad_()
@@ -157,7 +159,7 @@ def test_only_the_thing_is_drawn_and_only_beyond_the_tolerance() -> None:
     assert contact_error(target * 2, target).mean() == pytest.approx(np.log(2) - TOLERANCE)
 
 
-def test_the_loss_asks_where_neither_neighbour_is_compared() -> None:
+def test_the_loss_applies_where_neither_neighbour_is_compared() -> None:
     labels = street()
     labels[:, :, 15:41, 30:50] = CAR
     inverse = torch.where(labels == CAR, 0.05, seen(labels))

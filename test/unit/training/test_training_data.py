@@ -361,13 +361,13 @@ def test_the_gate_by_object_decides_each_object_separately(
     networks: PseudoLabelNetworks, folder: Path
 ) -> None:
     """Parked and oncoming cars in one image: only the parked ones are compared."""
-    source = chosen("synthetic:oncoming?seed=1&frames=50")
+    source = chosen("synthetic:oncoming?seed=1&frames=30")
     frames = prepare(source, (416, 128), networks, folder / "oncoming")
     assert frames.depths is not None
     exact = replace(frames, anchors=(1 / np.array(frames.depths)).astype(np.float16))
     still = still_pixels(exact, RULES, networks)
     dynamic = RULES.dynamic_pixels(np.array(frames.labels))
-    moving = np.stack([source.recording.truth(i).moving for i in range(50)]) & dynamic
+    moving = np.stack([source.recording.truth(i).moving for i in range(30)]) & dynamic
     assert not (still & ~dynamic).any()
     later = np.s_[10:]
     assert still[later][moving[later]].mean() < 0.35

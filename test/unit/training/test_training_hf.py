@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`depth-recog train` on from a directory of transformers, and what comes out."""
+"""`depth-recog train` with a directory of transformers as initial weights."""
 
 import json
 import shutil
@@ -62,7 +62,7 @@ def run(relative: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained(tmp_path_factory.mktemp("run"), relative, "mine")
 
 
-def test_the_result_is_a_directory_that_weights_takes_again(run: Path, tmp_path: Path) -> None:
+def test_the_result_is_a_directory_that_can_be_run(run: Path, tmp_path: Path) -> None:
     made = run / "mine"
     network, header = load_model(str(made), "depth")
     assert (header.unit, header.size) == ("metres", SIZE)
@@ -77,7 +77,7 @@ def test_the_result_is_a_directory_that_weights_takes_again(run: Path, tmp_path:
     assert json.loads((out / "run.json").read_text())["unit"] == "metres"
 
 
-def test_it_has_a_card(run: Path) -> None:
+def test_the_directory_has_a_card(run: Path) -> None:
     made = run / "mine"
     header = load_model(str(made), "depth")[1]
     card = read_card(made / "README.md")
@@ -107,7 +107,7 @@ def test_a_damaged_result_is_detected(
         assert "README.md" in capsys.readouterr().err
 
 
-def test_it_learnt(relative: Path, run: Path) -> None:
+def test_its_weights_are_trained(relative: Path, run: Path) -> None:
     """The weights change, and not only the scale."""
     before = load_model(str(relative), "depth")[0].model.state_dict()
     last = load_checkpoint(run / "checkpoints" / "last.pt")["model"]
@@ -115,8 +115,8 @@ def test_it_learnt(relative: Path, run: Path) -> None:
     assert len(changed) > len(before) / 2
 
 
-def test_training_goes_on_from_the_result(run: Path, tmp_path: Path) -> None:
-    """Its files are listed from now on, and its scale is kept."""
+def test_the_result_can_be_trained_further(run: Path, tmp_path: Path) -> None:
+    """Its training files are listed, and its scale is kept."""
     made = run / "mine"
     (made / "train.sha256").write_text(f"{'a' * 64}  drive/0000000001.jpg\n")
     again = trained(tmp_path, made, "again")
@@ -128,7 +128,7 @@ def test_training_goes_on_from_the_result(run: Path, tmp_path: Path) -> None:
     assert read_card(again / "again" / "README.md")["train_files"] == "train.sha256"
 
 
-def test_the_scale_is_where_the_images_fit_best(relative: Path, tmp_path: Path) -> None:
+def test_the_initial_scale_has_the_least_photometric_error(relative: Path, tmp_path: Path) -> None:
     config = quick_config(relative, gate="all")
     split = DataSplit([chosen(STREET)], [])
     data = read_data(config, split, SIZE, networks_of(config), tmp_path, RunControl(print))

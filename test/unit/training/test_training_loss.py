@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training computes what the method says, only faster; and what is masked teaches nothing."""
+"""The loss of training equals that of method.loss, and masked pixels do not influence it."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def random(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def smooth(*shape: int, seed: int = 0) -> torch.Tensor:
-    """Images with structure wider than a pixel: bilinear samples of noise say little."""
+    """Images with structure wider than a pixel."""
     *lead, height, width = shape
     coarse = random(*lead, height // 4, width // 4, seed=seed)
     flat = coarse.reshape(-1, 1, height // 4, width // 4)
@@ -43,7 +43,9 @@ def smooth(*shape: int, seed: int = 0) -> torch.Tensor:
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(3, 9), st.integers(3, 9), st.integers(0, 99))
-def test_the_box_filter_and_its_adjoint_belong_together(height: int, width: int, seed: int) -> None:
+def test_the_box_filter_equals_average_pooling_and_has_its_adjoint(
+    height: int, width: int, seed: int
+) -> None:
     a, b = random(2, height, width, seed=seed), random(2, height, width, seed=seed + 1)
     padded = torch.nn.functional.pad(a[:, None], (1, 1, 1, 1), mode="reflect")
     torch.testing.assert_close(box(a), torch.nn.functional.avg_pool2d(padded, 3, 1)[:, 0])
@@ -51,7 +53,7 @@ def test_the_box_filter_and_its_adjoint_belong_together(height: int, width: int,
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.85, 1.0])
-def test_the_written_out_gradient_is_that_of_the_plain_error(alpha: float) -> None:
+def test_the_explicit_gradient_is_that_of_autograd(alpha: float) -> None:
     first, images = random(B, 3, 8, 9), random(3, B, 3, 8, 9, seed=1).requires_grad_()
     plain = torch.stack([photometric.photometric_error(first, i, alpha)[:, 0] for i in images])
     fused = photometric_errors(Reference.of(first), images, alpha)
@@ -82,7 +84,7 @@ class Scene:
 
 
 @pytest.mark.parametrize("masks", [False, True])
-def test_all_scales_and_neighbours_at_once_are_the_method_pair_by_pair(masks: bool) -> None:
+def test_all_scales_and_neighbours_together_equal_single_pairs(masks: bool) -> None:
     scene = Scene(masks)
     found = compare(
         scene.first,
@@ -92,7 +94,7 @@ def test_all_scales_and_neighbours_at_once_are_the_method_pair_by_pair(masks: bo
         0.85,
     )
     assert found.valid.any()
-    assert (found.seen & ~found.valid).any(), "auto-masking left nothing out: nothing is tested"
+    assert (found.seen & ~found.valid).any(), "auto-masking excluded nothing: it is not tested"
     for scale, inverse in enumerate(scene.inverses):
         enlarged = interpolate(inverse, size=(H, W), mode="bilinear", align_corners=False)
         pairs = [
@@ -146,8 +148,8 @@ def itself(count: torch.Tensor) -> torch.Tensor:
     return count
 
 
-def test_a_mover_in_a_masked_region_does_not_change_the_gradient() -> None:
-    """Whatever is painted where it is masked, in the frame or in a neighbour."""
+def test_masked_pixels_do_not_change_the_gradient() -> None:
+    """Masked pixels are painted white, in the frame or in a neighbour."""
     scene = Scene(True)
     region = torch.zeros(H, W, dtype=torch.bool)
     region[5:12, 6:18] = True
@@ -158,16 +160,16 @@ def test_a_mover_in_a_masked_region_does_not_change_the_gradient() -> None:
         if paint is not None:
             batch.frames[:, paint, :, 5:12, 6:18] = 255
         answer = predicted(scene)
-        # The edges of the smoothness are the image's, masked or not: it is left out here.
+        # The smoothness uses the edges of masked pixels too: it has no weight here.
         terms, _ = objective(batch, answer, LossWeights(smoothness=0, sky=0), itself)
         gradients.append(torch.autograd.grad(terms.total, answer.inverses))
     for painted in gradients[1:]:
         for a, b in zip(gradients[0], painted, strict=True):
             assert torch.equal(a, b)
-    assert all((g != 0).any() for g in gradients[0]), "nothing is compared outside either"
+    assert all((g != 0).any() for g in gradients[0]), "nothing outside is compared"
 
 
-def test_the_parts_add_up_and_each_is_what_the_method_says() -> None:
+def test_the_total_is_the_sum_of_the_weighted_parts() -> None:
     scene = Scene(False)
     labels = torch.zeros(B, 1, H, W, dtype=torch.uint8)
     labels[0, :, :4] = SKY
@@ -193,17 +195,17 @@ def test_the_parts_add_up_and_each_is_what_the_method_says() -> None:
     log_error = ((1 / fine).log() - torch.tensor(5.0).log()).abs()[:, :, 4:].mean()
     torch.testing.assert_close(terms.exact, 0.2 * log_error)
     torch.testing.assert_close(terms.sky, 0.3 * fine[0, :, :4].mean())
-    assert terms.scale == 0, "recorded motion keeps the scale by itself"
+    assert terms.scale == 0, "recorded motion determines the scale"
 
 
-def test_only_the_scale_term_sees_the_scale_of_a_depth_without_recorded_motion() -> None:
+def test_without_recorded_motion_only_the_scale_term_depends_on_the_scale() -> None:
     scene = Scene(False)
     unknown = torch.full((B, 2, 4, 4), torch.nan)
     motions = scene.motions.transpose(0, 1).float()
     anchor = scene.inverses[0].detach().float()
     labels = torch.full((B, 1, H, W), BUILDING, dtype=torch.uint8)
     labels[:, :, H // 2 :] = ROAD
-    anchor[labels != ROAD] *= 3  # what the start says elsewhere is not asked
+    anchor[labels != ROAD] *= 3  # the ratio is measured on the road only
     batch = batch_of(scene, motions=unknown, anchor=anchor, labels=labels)
     weights = LossWeights(exact=0, sky=0)
     found = []
@@ -213,7 +215,7 @@ def test_only_the_scale_term_sees_the_scale_of_a_depth_without_recorded_motion()
         slopes = torch.autograd.grad(terms.photometric, inverses)
         along = sum((i * g).sum() for i, g in zip(inverses, slopes, strict=True))
         across = sum((i * g).abs().sum() for i, g in zip(inverses, slopes, strict=True))
-        assert abs(along) < 1e-4 * across, "the photometric error pulls at the scale"
+        assert abs(along) < 1e-4 * across, "the photometric error changes the scale"
         found.append(terms)
     torch.testing.assert_close(found[0].photometric, found[1].photometric, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(found[0].smoothness, found[1].smoothness)
@@ -223,7 +225,7 @@ def test_only_the_scale_term_sees_the_scale_of_a_depth_without_recorded_motion()
     assert not torch.isclose(free.photometric, found[0].photometric, rtol=1e-3)
 
 
-def test_a_mirrored_sample_has_the_loss_of_the_original_with_the_network_s_motion() -> None:
+def test_a_mirrored_sample_has_the_loss_of_the_original() -> None:
     scene = Scene(False)
     unknown = torch.full((B, 2, 4, 4), torch.nan)
     motions = scene.motions.transpose(0, 1).float()
@@ -243,7 +245,7 @@ def test_a_mirrored_sample_has_the_loss_of_the_original_with_the_network_s_motio
     torch.testing.assert_close(mirrored.total, terms.total, atol=1e-5, rtol=1e-4)
 
 
-def test_a_batch_without_a_comparable_pixel_is_zero_and_not_nan() -> None:
+def test_the_loss_of_a_fully_masked_batch_is_zero() -> None:
     scene = Scene(False)
     scene.masked[:] = True
     answer = predicted(scene)
