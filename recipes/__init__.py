@@ -7,6 +7,7 @@ start.py            their command line, and the start of a run
 soft_teacher.py     the pseudo-label network, without quantisation: class probabilities
 teacher.py          the same network as published (TFLite): labels
 teacher_weights.py  its weights, read from the TFLite file
+file_lists.py       compact lists of training files, for shipped weights
 temperature.py      temperature scaling, and the calibration error of probabilities
 
 The shipped masks-street and pose-street were made with the scripts of commit a1574f7; see their
