@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from depth_recog.errors import CalibrationError, OutputError
-from depth_recog.method.geometry.camera import DISTORTION_MODELS, Camera
+from depth_recog.errors import CalibrationError
+from depth_recog.method.geometry.camera import Camera
 
 EXAMPLE = (
     "image_width: 640, image_height: 480, camera_matrix: {rows: 3, cols: 3, data: [fx, 0, cx, 0, "
@@ -79,47 +79,10 @@ def read_camera_yaml(path: str | Path) -> Camera:
         raise error if str(path) in str(error) else CalibrationError(f"{path}: {error}") from None
 
 
-def write_camera_yaml(path: str | Path, camera: Camera, name: str = "camera") -> None:
-    """Writes intrinsics as a ROS camera_info YAML.
-
-    Args:
-        path: the file; it is replaced if it exists.
-        camera: the intrinsics, written with all digits.
-        name: camera_name in the file; drivers compare it with theirs.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    zeros = (0.0,) * (DISTORTION_MODELS[camera.distortion_model][-1])
-    d = list(camera.distortion or zeros)
-    projection = [camera.fx, 0.0, camera.cx, 0.0, 0.0, camera.fy, camera.cy, 0.0]
-    content = {
-        "image_width": camera.width,
-        "image_height": camera.height,
-        "camera_name": name,
-        "camera_matrix": _block(3, 3, [float(v) for v in camera.matrix.ravel()]),
-        "distortion_model": camera.distortion_model,
-        "distortion_coefficients": _block(1, len(d), d),
-        "rectification_matrix": _block(3, 3, [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]),
-        "projection_matrix": _block(3, 4, [*projection, 0.0, 0.0, 1.0, 0.0]),
-    }
-    try:
-        Path(path).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written ({error.strerror}): choose a folder that exists and is "
-            "writable"
-        ) from error
-
-
 def camera_yamls(folder: Path) -> list[Path]:
     """The folder's YAML files that contain "camera_matrix", sorted; not checked further."""
     files = sorted((*folder.glob("*.yaml"), *folder.glob("*.yml")))
     return [f for f in files if f.is_file() and b"camera_matrix" in f.read_bytes()]
-
-
-def _block(rows: int, cols: int, data: list[float]) -> dict[str, object]:
-    return {"rows": rows, "cols": cols, "data": data}
 
 
 def _matrix(content: dict[object, object], key: str, path: Path) -> list[float]:

@@ -250,7 +250,8 @@ def test_run_again_gives_the_same(out: Path, tmp_path: Path) -> None:
 
 
 def test_run_keeps_what_it_had_when_a_frame_is_damaged(tmp_path: Path) -> None:
-    from depth_recog.datasets.camera_yaml import write_camera_yaml
+    from camera_files import write_camera_yaml
+
     from depth_recog.datasets.street import SyntheticStreet
 
     clip, out = tmp_path / "clip", tmp_path / "out"

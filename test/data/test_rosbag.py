@@ -13,13 +13,13 @@ import bags
 import cv2
 import numpy as np
 import pytest
+from camera_files import write_camera_yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rosbags.rosbag2 import CompressionMode
 
 from depth_recog.datasets.bags.recording import Rosbag
 from depth_recog.datasets.bags.writer import BagWriter
-from depth_recog.datasets.camera_yaml import write_camera_yaml
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import CalibrationError, OutputError, SourceError
@@ -30,19 +30,12 @@ DRIVE = bags.Drive()
 FORMS = [(s, q) for s in bags.STORAGES for q in (None, 95)]
 
 
-def record(path: Path, storage: str = "mcap", quality: int | None = None, **more: Any) -> Path:
-    with BagWriter(path, storage, quality, **more) as writer:
-        for index, frame in enumerate(DRIVE):
-            writer.add(frame, DRIVE.truth(index))
-    return path
-
-
 # What our recorder writes
 
 
 @pytest.mark.parametrize(("storage", "quality"), FORMS)
 def test_what_was_recorded_comes_back(tmp_path: Path, storage: str, quality: int | None) -> None:
-    bag = open_source(str(record(tmp_path / "bag", storage, quality)))
+    bag = open_source(str(bags.record(tmp_path / "bag", storage, quality)))
     assert isinstance(bag, Recording)
     assert (bag.kind, bag.name, bag.live, bag.rate_hz) == ("rosbag", "bag", False, 10.0)
     assert len(bag) == len(DRIVE)
@@ -66,7 +59,7 @@ def test_what_was_recorded_comes_back(tmp_path: Path, storage: str, quality: int
 
 
 def test_frames_in_any_order_and_by_two_at_once(tmp_path: Path) -> None:
-    bag = Rosbag(record(tmp_path / "bag"))
+    bag = Rosbag(bags.record(tmp_path / "bag"))
     for index in (4, 0, 5, 2, 2):
         np.testing.assert_array_equal(bag[index].image, DRIVE[index].image)
     for one, two in zip(bag, bag, strict=True):
@@ -76,7 +69,7 @@ def test_frames_in_any_order_and_by_two_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("storage", bags.STORAGES)
 def test_a_bag_can_be_sent_to_a_process(tmp_path: Path, storage: str) -> None:
     """Also when it was read before."""
-    bag = Rosbag(record(tmp_path / "bag", storage))
+    bag = Rosbag(bags.record(tmp_path / "bag", storage))
     bag.truth(0), bag[0]
     copy = pickle.loads(pickle.dumps(bag))
     np.testing.assert_array_equal(copy[3].image, DRIVE[3].image)
@@ -85,7 +78,7 @@ def test_a_bag_can_be_sent_to_a_process(tmp_path: Path, storage: str) -> None:
 
 @pytest.mark.parametrize("suffix", ["mcap", "db3"])
 def test_one_file_alone_is_a_bag(tmp_path: Path, suffix: str) -> None:
-    record(tmp_path / "bag", "mcap" if suffix == "mcap" else "sqlite3")
+    bags.record(tmp_path / "bag", "mcap" if suffix == "mcap" else "sqlite3")
     file = shutil.copy(tmp_path / "bag" / f"bag.{suffix}", tmp_path / f"other.{suffix}")
     assert open_source(str(file)).kind == "rosbag"
     np.testing.assert_array_equal(Rosbag(file)[5].image, DRIVE[5].image)
@@ -137,7 +130,7 @@ def test_a_stamp_that_ros_does_not_have(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("given", "topic"), [("/", "/image_raw"), ("a/b/", "/a/b/image_raw")])
 def test_namespaces(tmp_path: Path, given: str, topic: str) -> None:
-    bag = Rosbag(record(tmp_path / "bag", namespace=given))
+    bag = Rosbag(bags.record(tmp_path / "bag", namespace=given))
     assert topic in bag._bag.topics
     bags.same_truth(bag.truth(0), DRIVE.truth(0))
 

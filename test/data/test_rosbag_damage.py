@@ -18,7 +18,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mcap.reader import make_reader
 from mcap.writer import CompressionType
-from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import CompressionMode
 
 from depth_recog.datasets.bags.recording import Rosbag
@@ -30,21 +29,9 @@ COUNT = 40
 
 
 def mcap(path: Path, compression: CompressionType, chunk: int = 20_000, **more: bool) -> Path:
-    """A drive by mcap's own writer, in chunks of several frames."""
-    with path.open("wb") as file:
-        writer = McapWriter(file, chunk_size=chunk, compression=compression, **more)
-        writer.start("ros2", "test")
-        channels = {}
-        for topic, time, message in bags.calibrated(COUNT):
-            kind = message.__msgtype__
-            if topic not in channels:
-                text, _ = bags.TYPES.generate_msgdef(kind, ros_version=2)
-                schema = writer.register_schema(kind, "ros2msg", text.encode())
-                channels[topic] = writer.register_channel(topic, "cdr", schema)
-            data = bytes(bags.TYPES.serialize_cdr(message, kind))
-            writer.add_message(channels[topic], time, data, time)
-        writer.finish()
-    return path
+    """A drive in chunks of several frames."""
+    rows = bags.serialised(bags.calibrated(COUNT))
+    return bags.write_mcap(path, rows, chunk_size=chunk, compression=compression, **more)
 
 
 class Forms(dict[str, bytes]):

@@ -14,11 +14,9 @@ import pytest
 import yaml
 from mcap.reader import make_reader
 from mcap.writer import CompressionType
-from mcap.writer import Writer as McapWriter
 
 from depth_recog.datasets.bags import messages
 from depth_recog.datasets.bags.recording import Rosbag
-from depth_recog.datasets.bags.writer import BagWriter
 
 DRIVE = bags.Drive()
 TYPES = (
@@ -48,8 +46,8 @@ INSERT INTO schema(schema_version, ros_distro) VALUES (4, 'jazzy');
 
 
 @pytest.fixture
-def serialised() -> list[tuple[str, str, int, bytes]]:
-    """A drive by rclpy's own classes and serialiser: topic, type, time of receipt, bytes."""
+def serialised() -> list[tuple[str, str, int, bytes, str]]:
+    """A drive by rclpy's own classes and serialiser, as `bags.Rows`."""
     pytest.importorskip("rclpy", reason="serialises as ROS does")
     from rclpy.serialization import serialize_message
     from std_msgs.msg import Header
@@ -60,22 +58,31 @@ def serialised() -> list[tuple[str, str, int, bytes]]:
     for frame in DRIVE:
         header = Header(frame_id="camera_optical_frame")
         header.stamp.sec, header.stamp.nanosec = divmod(frame.stamp_ns, 10**9)
+        info = ros.camera_info(frame.camera, header)
+        image = ros.image(frame.image, "rgb8", header)
         for topic, kind, message in (
-            (
-                "/cam/camera_info",
-                messages.CAMERA_INFO,
-                ros.camera_info(frame.camera, header),
-            ),
-            ("/cam/image_raw", messages.IMAGE, ros.image(frame.image, "rgb8", header)),
+            ("/cam/camera_info", messages.CAMERA_INFO, info),
+            ("/cam/image_raw", messages.IMAGE, image),
         ):
-            found.append((topic, kind, frame.stamp_ns + 5_000_000, serialize_message(message)))
+            time, data = frame.stamp_ns + 5_000_000, serialize_message(message)
+            found.append((topic, kind, time, data, bags.definition(kind)))
     return found
 
 
-def definition(kind: str) -> str:
-    """A message's definition as ROS installs it, followed by those that it uses."""
-    text, _ = bags.TYPES.generate_msgdef(kind, ros_version=2)
-    return text
+def fill(database: sqlite3.Connection, rows: bags.Rows, columns: int = 6) -> None:
+    """Inserts rows into tables whose table of topics has so many columns."""
+    rest = ", ''" * (columns - 4)
+    topics: dict[str, int] = {}
+    for topic, kind, time, data, _ in rows:
+        if topic not in topics:
+            topics[topic] = len(topics) + 1
+            row = (topics[topic], topic, kind)
+            database.execute(f"INSERT INTO topics VALUES (?, ?, ?, 'cdr'{rest})", row)
+        database.execute(
+            "INSERT INTO messages (topic_id, timestamp, data) VALUES (?, ?, ?)",
+            (topics[topic], time, data),
+        )
+    database.commit()
 
 
 def check(bag: Rosbag) -> None:
@@ -86,7 +93,7 @@ def check(bag: Rosbag) -> None:
 
 @pytest.mark.parametrize("schema", [1, 2, 3, 4])
 def test_sqlite_from_ros(
-    serialised: list[tuple[str, str, int, bytes]], tmp_path: Path, schema: int
+    serialised: list[tuple[str, str, int, bytes, str]], tmp_path: Path, schema: int
 ) -> None:
     """Of every version of rosbag2's tables."""
     file = tmp_path / "bag_0.db3"
@@ -106,45 +113,26 @@ def test_sqlite_from_ros(
     if schema < 3:
         database.execute("DROP TABLE schema")
         database.execute("DROP TABLE metadata")
-    rest = ", ''" * (2 - len(drop))
-    topics: dict[str, int] = {}
-    for topic, kind, time, data in serialised:
-        if topic not in topics:
-            topics[topic] = len(topics) + 1
-            row = (topics[topic], topic, kind)
-            database.execute(f"INSERT INTO topics VALUES (?, ?, ?, 'cdr'{rest})", row)
-            if schema == 4:
-                row = (topics[topic], kind, definition(kind))
-                database.execute(
-                    "INSERT INTO message_definitions VALUES (?, ?, 'ros2msg', ?, '')", row
-                )
-        values = (topics[topic], time, data)
-        database.execute(
-            "INSERT INTO messages (topic_id, timestamp, data) VALUES (?, ?, ?)", values
-        )
-    database.commit()
+    if schema == 4:
+        for kind, text in sorted({(row[1], row[4]) for row in serialised}):
+            database.execute(
+                "INSERT INTO message_definitions (topic_type, encoding, "
+                "encoded_message_definition, type_description_hash) VALUES (?, 'ros2msg', ?, '')",
+                (kind, text),
+            )
+    fill(database, serialised, 6 - len(drop))
     database.close()
     check(Rosbag(file))
 
 
 def test_sqlite_with_a_log_that_was_left_behind(
-    serialised: list[tuple[str, str, int, bytes]], tmp_path: Path
+    serialised: list[tuple[str, str, int, bytes, str]], tmp_path: Path
 ) -> None:
     """A recorder that was killed leaves rows in FILE-wal."""
     database = sqlite3.connect(tmp_path / "live.db3")
     database.execute("PRAGMA journal_mode=WAL")
     database.executescript(SQLITE_SCHEMA)
-    ids = {"/cam/camera_info": 1, "/cam/image_raw": 2}
-    kinds = {topic: kind for topic, kind, _, _ in serialised}
-    for topic, number in ids.items():
-        row = (number, topic, kinds[topic])
-        database.execute("INSERT INTO topics VALUES (?, ?, ?, 'cdr', '', '')", row)
-    for topic, _, time, data in serialised:
-        values = (ids[topic], time, data)
-        database.execute(
-            "INSERT INTO messages (topic_id, timestamp, data) VALUES (?, ?, ?)", values
-        )
-    database.commit()
+    fill(database, serialised)
     # As the files lie there while the recorder still has them open.
     for suffix in ("", "-wal"):
         content = (tmp_path / f"live.db3{suffix}").read_bytes()
@@ -156,39 +144,33 @@ def test_sqlite_with_a_log_that_was_left_behind(
 
 @pytest.mark.parametrize("compression", CompressionType)
 def test_mcap_from_ros(
-    serialised: list[tuple[str, str, int, bytes]], tmp_path: Path, compression: CompressionType
+    serialised: list[tuple[str, str, int, bytes, str]], tmp_path: Path, compression: CompressionType
 ) -> None:
     """By mcap's own writer, with schemas as rosbag2 writes them."""
-    with (tmp_path / "bag_0.mcap").open("wb") as file:
-        writer = McapWriter(file, chunk_size=8192, compression=compression)
-        writer.start("ros2", "rosbag2_storage_mcap")
-        channels: dict[str, int] = {}
-        for topic, kind, time, data in serialised:
-            if topic not in channels:
-                schema = writer.register_schema(kind, "ros2msg", definition(kind).encode())
-                qos = {"offered_qos_profiles": ""}
-                channels[topic] = writer.register_channel(topic, "cdr", schema, qos)
-            writer.add_message(channels[topic], time, data, time)
-        writer.finish()
+    options = {"chunk_size": 8192, "compression": compression}
+    bags.write_mcap(tmp_path / "bag_0.mcap", serialised, **options)
     check(Rosbag(tmp_path / "bag_0.mcap"))
 
 
 def test_a_type_that_was_otherwise_then(tmp_path: Path) -> None:
     """The bag's own definition counts: a Foxy marker has fewer fields than Jazzy's."""
-    with (tmp_path / "bag.mcap").open("wb") as file:
-        writer = McapWriter(file)
-        writer.start("ros2", "old")
-        old = bags.get_typestore(bags.Stores.ROS2_FOXY)
-        add_drive_with_old_boxes(writer, old)
-        writer.finish()
+    old = bags.get_typestore(bags.Stores.ROS2_FOXY)
+    frame = DRIVE[0]
+    stamp = frame.stamp_ns
+    known: bags.Messages = [
+        ("/cam/camera_info", stamp, bags.info(stamp)),
+        ("/cam/image_raw", stamp, bags.image(stamp, frame.image)),
+    ]
+    markers = [("/cam/ground_truth/boxes", stamp, old_boxes(old, stamp))]
+    rows = [*bags.serialised(known), *bags.serialised(markers, old)]
+    bags.write_mcap(tmp_path / "bag.mcap", rows)
     boxes = Rosbag(tmp_path / "bag.mcap").truth(0).boxes
     assert boxes is not None
     assert [box.track for box in boxes] == ["x"]
 
 
-def add_drive_with_old_boxes(writer: McapWriter, old: Any) -> None:
-    channels: dict[str, int] = {}
-    frame = DRIVE[0]
+def old_boxes(old: Any, stamp_ns: int) -> Any:
+    """A MarkerArray of one box, of Foxy's types."""
     make = lambda kind, **fields: old.types[kind](**fields)  # noqa: E731
     zero = {"x": 0.0, "y": 0.0, "z": 0.0}
     pose = make(
@@ -196,7 +178,7 @@ def add_drive_with_old_boxes(writer: McapWriter, old: Any) -> None:
         position=make("geometry_msgs/msg/Point", **zero),
         orientation=make("geometry_msgs/msg/Quaternion", **zero, w=1.0),
     )
-    sec, nanosec = divmod(frame.stamp_ns, 10**9)
+    sec, nanosec = divmod(stamp_ns, 10**9)
     stamp = make("builtin_interfaces/msg/Time", sec=sec, nanosec=nanosec)
     marker = make(
         "visualization_msgs/msg/Marker",
@@ -216,32 +198,10 @@ def add_drive_with_old_boxes(writer: McapWriter, old: Any) -> None:
         mesh_resource="",
         mesh_use_embedded_materials=False,
     )
-    found = [
-        ("/cam/camera_info", bags.TYPES, bags.info(frame.stamp_ns)),
-        ("/cam/image_raw", bags.TYPES, bags.image(frame.stamp_ns, frame.image)),
-        (
-            "/cam/ground_truth/boxes",
-            old,
-            make("visualization_msgs/msg/MarkerArray", markers=[marker]),
-        ),
-    ]
-    for topic, types, message in found:
-        kind = message.__msgtype__
-        text, _ = types.generate_msgdef(kind, ros_version=2)
-        schema = writer.register_schema(kind, "ros2msg", text.encode())
-        channels[topic] = writer.register_channel(topic, "cdr", schema)
-        data = bytes(types.serialize_cdr(message, kind))
-        writer.add_message(channels[topic], frame.stamp_ns, data, frame.stamp_ns)
+    return make("visualization_msgs/msg/MarkerArray", markers=[marker])
 
 
 # What we write
-
-
-def record(path: Path, storage: str) -> Path:
-    with BagWriter(path, storage) as writer:
-        for index, frame in enumerate(DRIVE):
-            writer.add(frame, DRIVE.truth(index))
-    return path
 
 
 def test_rclpy_reads_what_we_write(tmp_path: Path) -> None:
@@ -253,7 +213,7 @@ def test_rclpy_reads_what_we_write(tmp_path: Path) -> None:
 
     from depth_recog.nodes.io.seam import image_to_rgb
 
-    path = record(tmp_path / "bag", "sqlite3") / "bag.db3"
+    path = bags.record(tmp_path / "bag", "sqlite3") / "bag.db3"
     rows = sqlite3.connect(path).execute(
         "SELECT name, data FROM messages JOIN topics ON topics.id = topic_id ORDER BY messages.id"
     )
@@ -279,7 +239,7 @@ def test_rclpy_reads_what_we_write(tmp_path: Path) -> None:
 def test_mcap_reads_what_we_write(tmp_path: Path) -> None:
     """The library of the format's authors, with their decoder of ROS 2 messages."""
     decoder = pytest.importorskip("mcap_ros2.decoder")
-    path = record(tmp_path / "bag", "mcap") / "bag.mcap"
+    path = bags.record(tmp_path / "bag", "mcap") / "bag.mcap"
     counts: dict[str, int] = {}
     with path.open("rb") as file:
         reader = make_reader(file, validate_crcs=True, decoder_factories=[decoder.DecoderFactory()])
@@ -307,7 +267,7 @@ def test_mcap_reads_what_we_write(tmp_path: Path) -> None:
 
 def test_metadata_is_what_rosbag2_expects(tmp_path: Path) -> None:
     """Version 9, QoS in words, every file and topic with its counts."""
-    path = record(tmp_path / "bag", "sqlite3")
+    path = bags.record(tmp_path / "bag", "sqlite3")
     content = yaml.safe_load((path / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
     assert content["version"] == 9
     assert content["storage_identifier"] == "sqlite3"

@@ -11,8 +11,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from camera_files import write_camera_yaml
+from street_files import write_or_remove
 
-from depth_recog.datasets.camera_yaml import write_camera_yaml
 from depth_recog.datasets.media.folder import Folder
 from depth_recog.datasets.media.v4l2 import V4l2
 from depth_recog.datasets.media.video import Video
@@ -87,9 +88,11 @@ def test_folder_in_natural_order(clip: Path) -> None:
     assert sequence[11].stamp_ns == 1_100_000_000
     assert sequence[11].camera == CAMERA
     assert sequence.truth(11).depth is None
-    for read in (sequence.__getitem__, sequence.truth):
-        with pytest.raises(IndexError):
-            read(12)
+    for read in (sequence.__getitem__, sequence.truth, sequence.file):
+        for index in (12, -13):
+            with pytest.raises(IndexError):
+                read(index)
+    assert sequence[-1].name == "frame11"
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".webp", ".JPG", ".jpeg"])
@@ -228,7 +231,7 @@ def test_video_in_order_and_by_seeking(film: Path) -> None:
         assert brightness(sequence, index) == index
         assert sequence[index].stamp_ns == frames[index].stamp_ns
     assert brightness(sequence, -1) == 29
-    for read in (sequence.__getitem__, sequence.truth):
+    for read in (sequence.__getitem__, sequence.truth, sequence.file):
         with pytest.raises(IndexError):
             read(30)
     assert sequence.truth(29).depth is None
@@ -312,34 +315,27 @@ class StandIn:
     """A capture device that gives some blue images and is then unplugged."""
 
     def __init__(self, images: int, opened: bool = True) -> None:
-        """Gives `images` images."""
         self.left, self.opened, self.asked = images, opened, {}  # type: ignore[var-annotated]
         self.released = False
 
     def isOpened(self) -> bool:  # noqa: N802
-        """As OpenCV."""
         return self.opened
 
     def get(self, propId: int) -> float:
-        """As OpenCV."""
         return 25.0 if propId == cv2.CAP_PROP_FPS else 0.0
 
     def set(self, propId: int, value: float) -> bool:
-        """As OpenCV."""
         self.asked[propId] = value
         return True
 
     def grab(self) -> bool:
-        """As OpenCV."""
         self.left -= 1
         return self.left >= 0
 
     def retrieve(self) -> tuple[bool, Any]:
-        """As OpenCV."""
         return True, BLUE.copy()
 
     def release(self) -> None:
-        """As OpenCV."""
         self.released = True
 
 
@@ -454,10 +450,7 @@ def test_seven_scenes_errors(
 ) -> None:
     """Every message names the file and the remedy."""
     path = scenes / file
-    if text is None:
-        path.unlink()
-    else:
-        path.write_text(text)
+    write_or_remove(path, text)
     with pytest.raises(error, match=f"{path.name}.*{expected}"):
         _ = [(SevenScenes(scenes)[0], SevenScenes(scenes).truth(0))]
 
@@ -509,8 +502,4 @@ def test_open_source_by_kind(clip: Path, film: Path, scenes: Path) -> None:
 
 @pytest.mark.parametrize("text", ["synthetic", "synthetic:street?seed=3"])
 def test_open_source_synthetic(text: str) -> None:
-    """Drawn scenes open like recorded ones."""
-    synthetic = pytest.importorskip("depth_recog.datasets.street")
-    if not hasattr(synthetic, "parse_spec"):
-        pytest.skip("depth_recog.datasets.street.parse_spec is not written yet")
     assert open_source(text).kind == "synthetic"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from camera_files import write_camera_yaml
 from numpy.typing import NDArray
-from street_files import damaged, write_png
+from street_files import damaged, read_all, write_png
 
-from depth_recog.datasets.camera_yaml import write_camera_yaml
 from depth_recog.datasets.research.tum_rgbd import TumRgbd
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import open_source
@@ -84,13 +84,6 @@ def folder(written: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(written, tmp_path / written.name))
 
 
-def everything(path: Path) -> None:
-    """Reads all that there is to read."""
-    sequence = TumRgbd(path)
-    for i, _ in enumerate(sequence):
-        sequence.truth(i)
-
-
 def test_frames(written: Path) -> None:
     """Stamps to the nanosecond; camera.yaml goes before the name of the folder."""
     sequence = open_source(str(written))
@@ -107,9 +100,6 @@ def test_frames(written: Path) -> None:
     assert frame.camera == STREET.camera
     np.testing.assert_array_equal(frame.image, STREET[1].image)
     assert sequence.file(1) == written / f"rgb/{frame.name}.png"
-    for read in (sequence.__getitem__, sequence.truth, sequence.file):
-        with pytest.raises(IndexError):
-            read(4)
 
 
 @pytest.mark.parametrize("index", range(4))
@@ -238,11 +228,11 @@ def test_errors(folder: Path, file: str, text: str | None, expected: str) -> Non
     else:
         (folder / file).write_text(text)
     with pytest.raises(SourceError, match=expected):
-        everything(folder)
+        read_all(TumRgbd(folder))
 
 
 def test_damage_is_named_or_leaves_a_hole(folder: Path, tmp_path: Path) -> None:
     """Whatever file is lost or damaged: one clear line, or truth that is not there."""
-    messages = list(damaged(folder, tmp_path / "spare", lambda: everything(folder)))
+    messages = list(damaged(folder, tmp_path / "spare", lambda: read_all(TumRgbd(folder))))
     assert len(messages) > 40
     assert all(str(folder) in message for message in messages)

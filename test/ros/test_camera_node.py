@@ -14,10 +14,10 @@ import pytest
 pytest.importorskip("rclpy")
 
 import ros_processes as rp
+from camera_files import write_camera_yaml
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from depth_recog.datasets.camera_yaml import write_camera_yaml
 from depth_recog.method.geometry.camera import Camera
 
 pytestmark = pytest.mark.ros

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small recordings, and bags made of them message by message."""
+"""Small recordings, and bags that are written message by message."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,13 @@ import pytest
 
 pytest.importorskip("rosbags", reason="rosbags is not here, and in no ROS distribution")
 
+from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
+from depth_recog.datasets.bags.writer import BagWriter
 from depth_recog.datasets.boxes import Box
+from depth_recog.datasets.reader import RecordingReader
 from depth_recog.datasets.sequence import Frame, Truth
 from depth_recog.method.geometry.camera import Camera
 
@@ -42,30 +45,24 @@ def turned(seed: int) -> np.ndarray:
     return matrix
 
 
-class Drive:
-    """A recording with all truth that a bag can hold; frame 1 has only an empty list of boxes."""
+class Drive(RecordingReader):
+    """A recording with all ground truth that a bag can hold; frame 1 has empty boxes only."""
 
     kind = "drive"
     name = "drive"
     rate_hz = 10.0
-    live = False
 
     def __init__(self, frames: int = 6, camera: Camera = CAMERA) -> None:
-        self.frames, self.camera = frames, camera
+        self._stamps = [START + i * PERIOD for i in range(frames)]
+        self.camera = camera
 
-    def __len__(self) -> int:
-        return self.frames
-
-    def __iter__(self) -> Iterator[Frame]:
-        return (self[i] for i in range(self.frames))
-
-    def __getitem__(self, index: int) -> Frame:
-        # Coarse noise, upsampled: frames differ, and JPEG preserves it.
+    def _frame(self, index: int) -> Frame:
+        # Upsampled noise differs between frames and survives JPEG.
         coarse = np.random.default_rng(index).integers(0, 256, (3, 4, 3), dtype=np.uint8)
         image = np.asarray(cv2.resize(coarse, self.camera.size), np.uint8)
-        return Frame(f"{index:010d}", START + index * PERIOD, image, self.camera)
+        return Frame(f"{index:010d}", self._stamps[index], image, self.camera)
 
-    def truth(self, index: int) -> Truth:
+    def _truth(self, index: int) -> Truth:
         if index == 1:
             return Truth(boxes=())
         width, height = self.camera.size
@@ -85,7 +82,7 @@ class Drive:
             ),
         )
 
-    def file(self, index: int) -> None:
+    def _file(self, index: int) -> None:
         return None
 
 
@@ -176,4 +173,45 @@ def write(
             if topic not in connections:
                 connections[topic] = writer.add_connection(topic, kind, typestore=TYPES)
             writer.write(connections[topic], time, TYPES.serialize_cdr(message, kind))
+    return path
+
+
+def record(path: Path, storage: str = "mcap", quality: int | None = None, **more: Any) -> Path:
+    """A `Drive` as `depth-recog record` writes it."""
+    drive = Drive()
+    with BagWriter(path, storage, quality, **more) as writer:
+        for index, frame in enumerate(drive):
+            writer.add(frame, drive.truth(index))
+    return path
+
+
+def definition(kind: str, types: Any = TYPES) -> str:
+    """A message's definition as ROS installs it, followed by those of the types it uses."""
+    text, _ = types.generate_msgdef(kind, ros_version=2)
+    return str(text)
+
+
+Rows = Iterable[tuple[str, str, int, bytes, str]]
+"""Topic, type, time of receipt, serialised message, definition of the type."""
+
+
+def serialised(messages: Messages, types: Any = TYPES) -> Rows:
+    for topic, time, message in messages:
+        kind = message.__msgtype__
+        data = bytes(types.serialize_cdr(message, kind))
+        yield topic, kind, time, data, definition(kind, types)
+
+
+def write_mcap(path: Path, rows: Rows, **options: Any) -> Path:
+    """An mcap file of the format's own library."""
+    with path.open("wb") as file:
+        writer = McapWriter(file, **options)
+        writer.start("ros2", "rosbag2_storage_mcap")
+        channels: dict[str, int] = {}
+        for topic, kind, time, data, text in rows:
+            if topic not in channels:
+                schema = writer.register_schema(kind, "ros2msg", text.encode())
+                channels[topic] = writer.register_channel(topic, "cdr", schema)
+            writer.add_message(channels[topic], time, data, time)
+        writer.finish()
     return path

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.datasets.street.actors import RigidPart, Traffic
 from depth_recog.datasets.street.mesh import Mesh
@@ -48,6 +49,20 @@ def unproject(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float64]
     v, u = np.mgrid[: camera.height, : camera.width].astype(np.float64)
     rays = np.stack(((u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones_like(u)), -1)
     return rays * depth[..., None]
+
+
+def read_all(sequence: Recording) -> None:
+    """Reads every frame and its ground truth."""
+    for i, _ in enumerate(sequence):
+        sequence.truth(i)
+
+
+def write_or_remove(path: Path, text: str | None) -> None:
+    """Replaces a file's content; removes the file if `text` is None."""
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
 
 
 def damaged(root: Path, spare: Path, read: Callable[[], None]) -> Iterator[str]:

@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -19,35 +18,7 @@ from depth_recog.datasets.sequence import Frame
 from depth_recog.errors import CalibrationError, SourceError
 
 
-class Capture(Protocol):
-    """The methods of cv2.VideoCapture that are used here."""
-
-    def isOpened(self) -> bool:  # noqa: N802  (OpenCV's name)
-        """Whether the device was opened."""
-        ...
-
-    def get(self, propId: int) -> float:
-        """A property's value."""
-        ...
-
-    def set(self, propId: int, value: float) -> bool:
-        """Sets a property; False if the device refuses."""
-        ...
-
-    def grab(self) -> bool:
-        """Waits for the next image; False if the device is lost."""
-        ...
-
-    def retrieve(self) -> tuple[bool, Any]:
-        """Decodes the grabbed image: (ok, (H, W, 3) uint8 BGR)."""
-        ...
-
-    def release(self) -> None:
-        """Closes the device."""
-        ...
-
-
-def open_device(device: str) -> Capture:
+def open_device(device: str) -> cv2.VideoCapture:
     """Opens a device with OpenCV."""
     return cv2.VideoCapture(device, cv2.CAP_V4L2)
 
@@ -66,7 +37,7 @@ class V4l2:
     live = True
 
     def __init__(
-        self, text: str | Path, open_capture: Callable[[str], Capture] = open_device
+        self, text: str | Path, open_capture: Callable[[str], cv2.VideoCapture] = open_device
     ) -> None:
         """Finds the calibration; iteration opens the device.
 
@@ -113,7 +84,7 @@ class V4l2:
         finally:
             capture.release()
 
-    def _frames(self, capture: Capture) -> Iterator[Frame]:
+    def _frames(self, capture: cv2.VideoCapture) -> Iterator[Frame]:
         index, stamp = 0, 0
         while True:
             grabbed = capture.grab()

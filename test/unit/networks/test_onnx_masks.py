@@ -413,9 +413,9 @@ def test_run_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_training_takes_its_labels_by_name(tmp_path: Path) -> None:
     """A folder of images has no labels of its own."""
     pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
+    from camera_files import write_camera_yaml
     from training_runs import chosen, networks_of, quick_config
 
-    from depth_recog.datasets.camera_yaml import write_camera_yaml
     from depth_recog.training.data.cache import prepare
 
     clip = tmp_path / "clip"
