@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`depth-recog demo`: a drive through the nodes, as separate processes over DDS."""
+"""`depth-recog demo`: play a recording through the camera and depth nodes, and make a video."""
 
 from __future__ import annotations
 
@@ -31,20 +31,22 @@ _SETTLE_LIMIT_S = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments."""
+    """Add the verb's arguments."""
     parser.epilog = KINDS
     parser.add_argument("source", metavar="SOURCE", nargs="?", default="synthetic")
     parser.add_argument("--out", type=Path, default=Path("out/demo"), metavar="DIR")
     parser.add_argument(
-        "--limit", type=frame_count, default=160, metavar="N", help="end after N frames"
+        "--limit", type=frame_count, default=160, metavar="N", help="stop after N frames"
     )
-    parser.add_argument("--rate", type=rate, default=0.0, metavar="HZ", help="0: the source's own")
+    parser.add_argument(
+        "--rate", type=rate, default=0.0, metavar="HZ", help="frame rate; default: the source's own"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--weights", default="", help="depth weights: a shipped name or a path")
 
 
 class _Film:
-    """A video of every frame and a picture of a few of them."""
+    """Writes a video of all frames and an image of a few of them."""
 
     def __init__(self, out: Path, rate: float, frames: int) -> None:
         self._path = out / "demo.mp4"
@@ -80,7 +82,7 @@ class _Film:
         self._count += 1
 
     def close(self) -> list[Path]:
-        """Finish; returns the files that there are."""
+        """Finish, and return the files that were written."""
         files = []
         if self._writer is not None:
             self._writer.release()
@@ -103,8 +105,8 @@ class _Film:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Play, record, show."""
-    sequence = open_source(options.source)  # a bad source should not wait for two processes
+    """Start both nodes, record their topics, and print a table."""
+    sequence = open_source(options.source)  # fails before the nodes start
     try:
         import rclpy
         from rclpy.signals import SignalHandlerOptions
@@ -117,7 +119,7 @@ def main(options: argparse.Namespace) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{options.out}: cannot be written ({error.strerror})") from error
-    # The demo is nobody else's business: it neither hears nor disturbs other robots.
+    # Local only: the demo neither receives nor disturbs topics of other machines.
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(children.FASTDDS_PROFILE))
     rate_hz = options.rate or sequence.rate_hz
@@ -129,7 +131,7 @@ def main(options: argparse.Namespace) -> int:
     recorder = Recorder(_NAMESPACE, film.add)
     processes: list[subprocess.Popen[bytes]] = []
     interrupted = False
-    # As Ctrl-C: the nodes must not outlive their parent.
+    # Treated as Ctrl-C, so that the nodes end with this process.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
@@ -167,16 +169,20 @@ def main(options: argparse.Namespace) -> int:
     for file in files:
         print(file)
     if interrupted:
-        return 0  # a wish that was granted is no failure
+        return 0  # the user ended it: not a failure
     if any(codes):
-        raise DepthRecogError(f"a node ended with status {next(c for c in codes if c)}: see above")
+        raise DepthRecogError(
+            f"a node ended with status {next(c for c in codes if c)}: see its message above"
+        )
     if not files:
-        raise DepthRecogError("no depth image arrived: see above, and try depth-recog doctor")
+        raise DepthRecogError(
+            "no depth image arrived: see the messages above, and run depth-recog doctor"
+        )
     return 0
 
 
 def _listen(recorder: Any, depth: subprocess.Popen[bytes], camera: subprocess.Popen[bytes]) -> None:
-    """Spin until the camera has ended and the depth node has settled every image."""
+    """Spin until the camera node has ended and the depth node has processed every image."""
     import rclpy
 
     from depth_recog.nodes.diagnostics.ledger import OUTCOMES
@@ -189,7 +195,7 @@ def _listen(recorder: Any, depth: subprocess.Popen[bytes], camera: subprocess.Po
             raise DepthRecogError("the depth node ended early: see its message above")
         if not recorder.records and time.monotonic() - start > _START_LIMIT_S:
             raise DepthRecogError(
-                f"no image within {_START_LIMIT_S:.0f} s: try depth-recog doctor, which tests DDS"
+                f"no image within {_START_LIMIT_S:.0f} s: run depth-recog doctor, which tests DDS"
             )
     deadline = time.monotonic() + _SETTLE_LIMIT_S
     while time.monotonic() < deadline:
@@ -217,8 +223,8 @@ def _table(recorder: Any, film: _Film, source: str) -> str:
         ("images sent", str(recorder.count("image"))),
         ("received by the node", d.get("received", "0")),
         *((f"  {name}", d.get(name, "0")) for name in OUTCOMES),
-        ("depth images heard", str(recorder.count(DEPTH))),
-        ("whole sets, equal stamps", str(whole)),
+        ("depth images received", str(recorder.count(DEPTH))),
+        ("complete sets, equal stamps", str(whole)),
         ("outputs without an image", str(stray)),
         ("camera_info fits the depth", "yes" if film.sizes_match and whole else "no"),
         ("rate", f"{d.get('rate (Hz)', '-')} Hz"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`depth-recog doctor`: what is installed, what was chosen, what is missing and how to get it."""
+"""`depth-recog doctor`: check the installation, and tell how to get what is missing."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _DDS_LIMIT_S = 20.0
 _TOPIC = "depth_recog_doctor"
 
 Finding = tuple[str, str, str]
-"""State, subject, what was found and what to do."""
+"""State, subject, and what was found or what to do."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb has no arguments of its own."""
+    """Add the verb's arguments: none for users."""
     parser.add_argument("--talk", action="store_true", help=argparse.SUPPRESS)
 
 
 def main(options: argparse.Namespace) -> int:
-    """Print the findings; 1 where something is missing that the nodes need."""
+    """Print the findings; return 1 where something that the nodes need is missing."""
     if options.talk:
         return _talk()
     checks: tuple[Callable[[], list[Finding]], ...] = (
@@ -68,7 +68,7 @@ def _version(module: str, distribution: str) -> Finding:
         try:
             found = importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
-            # Debian's packages have no Python metadata under the name that PyPI uses.
+            # Debian's packages have no metadata under the name on PyPI.
             found = str(getattr(sys.modules[module], "__version__", "installed"))
         return _OK, distribution, found
     except ImportError as error:
@@ -159,12 +159,12 @@ def _seam() -> list[Finding]:
 
 
 def _dds() -> list[Finding]:
-    """Listen for a message from a second process."""
+    """Receive a message from a second process."""
     try:
         import rclpy
         from std_msgs.msg import String
     except ImportError:
-        return [(_BAD, "DDS", "not tried: rclpy is missing")]
+        return [(_BAD, "DDS", "not tested: rclpy is missing")]
     rclpy.init()
     node = rclpy.create_node("doctor_listener")
     heard: list[str] = []
@@ -175,17 +175,23 @@ def _dds() -> list[Finding]:
         while not heard and time.monotonic() - start < _DDS_LIMIT_S and talker.poll() is None:
             rclpy.spin_once(node, timeout_sec=0.1)
     finally:
-        talker.kill()  # it has nothing to lose, and would say goodbye with a traceback
+        talker.kill()  # a signal that it handles would print a traceback
         talker.wait()
         node.destroy_node()
         rclpy.try_shutdown()
     if heard:
-        return [(_OK, "DDS", f"two processes met within {time.monotonic() - start:.1f} s")]
+        return [
+            (
+                _OK,
+                "DDS",
+                f"a message from another process arrived within {time.monotonic() - start:.1f} s",
+            )
+        ]
     return [
         (
             _BAD,
             "DDS",
-            f"a second process was not heard within {_DDS_LIMIT_S:.0f} s: check ROS_DOMAIN_ID, "
+            f"no message from another process within {_DDS_LIMIT_S:.0f} s: check ROS_DOMAIN_ID, "
             "ROS_AUTOMATIC_DISCOVERY_RANGE, a firewall on UDP multicast, and /dev/shm",
         )
     ]
@@ -200,7 +206,7 @@ def _talk() -> int:
     publisher = node.create_publisher(String, _TOPIC, 10)
     node.create_timer(0.1, lambda: publisher.publish(String(data="hello")))
     start = time.monotonic()
-    # The listener ends this process; the limit is for a listener that died.
+    # The listener ends this process; the limit applies if the listener died.
     while time.monotonic() - start < 2 * _DDS_LIMIT_S:
         rclpy.spin_once(node, timeout_sec=0.1)
     return 0
@@ -221,8 +227,8 @@ def _optional() -> list[Finding]:
     for module, without in wanted.items():
         try:
             importlib.import_module(module)
-            findings.append((_OK, module, "there"))
+            findings.append((_OK, module, "installed"))
         except Exception as error:
-            reason = "not here" if isinstance(error, ImportError) else f"broken: {error}"
+            reason = "not installed" if isinstance(error, ImportError) else f"broken: {error}"
             findings.append((_NOTE, module, f"{reason}: {without}"))
     return findings

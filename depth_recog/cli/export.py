@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`depth-recog export`: weights as an ONNX graph, compared with torch."""
+"""`depth-recog export`: write weights as an ONNX graph, and compare it with torch."""
 
 from __future__ import annotations
 
@@ -18,36 +18,38 @@ from depth_recog.networks.onnx.export import check_size, export_onnx, licence_of
 from depth_recog.networks.weights import read_header, resolve
 
 _SIZES = ((640, 192), (320, 96), (192, 256))
-"""Beside the weights' own: larger, smaller, and taller than wide."""
+"""Sizes of the comparison beside the weights' own: larger, smaller, and upright."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments."""
+    """Add the verb's arguments."""
     parser.add_argument(
-        "weights", metavar="WEIGHTS", help="of a depth or masks network: a shipped name or a path"
+        "weights", metavar="WEIGHTS", help="depth or segmentation weights: a shipped name or a path"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="NAME.onnx")
     parser.add_argument(
         "--size",
         type=_size,
         metavar="WxH",
-        help="fix the size, as 416x128; without it any multiples of 32 can be fed in",
+        help="fixed image size, as 416x128; default: any multiples of 32",
     )
 
 
 def main(options: argparse.Namespace) -> int:
-    """Export, and say how far it is from torch."""
+    """Export, and print the differences from torch."""
     check_size(options.size)
     if Path(options.weights).expanduser().is_dir():
         raise ConfigurationError(
-            f"{options.weights}: a directory; models of transformers have exporters of their own"
+            f"{options.weights}: is a directory; use an exporter of transformers for its model"
         )
     header = read_header(resolve(options.weights, "depth"))
     sizes = [options.size] if options.size else list(dict.fromkeys((header.size, *_SIZES)))
     found = export_onnx(header, options.out, options.size, _pictures(sizes))
     for one in found:
         width, height = one.size
-        print(f"{width}x{height}: {one.relative:.1e} from torch at most, {one.answers} answers")
+        print(
+            f"{width}x{height}: differs from torch by {one.relative:.1e} at most ({one.answers} outputs)"
+        )
     beside = f", {description_path(options.out).name}" if header.network == "masks" else ""
     shape = f"{options.size[0]}x{options.size[1]}" if options.size else "any size"
     print(f"{options.out}{beside}: {header.network} network {header.path.stem}, {shape}")
@@ -56,7 +58,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _pictures(sizes: list[tuple[int, int]]) -> list[NDArray[np.uint8]]:
-    """A street by day, the same in the dark, and noise, at each size."""
+    """Return a street scene, the same in the dark, and noise, at each size."""
     street = SyntheticStreet(frames=1, width=640, height=192)[0].image
     noise = np.random.default_rng(0).integers(0, 256, street.shape, np.uint8)
     every = [street, street // 8, noise]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an interrupt means: a wish where each frame is of use, nothing where only the end is."""
+"""Handles SIGINT and SIGTERM in the verbs."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from types import FrameType
 
 
 class Interrupt:
-    """Turns SIGINT and SIGTERM into a wish that is granted between two frames.
+    """Turns SIGINT and SIGTERM into a request to stop after the current frame.
 
     Attributes:
-        asked: whether there was one.
+        asked: whether a signal came.
     """
 
     def __init__(self) -> None:
         self.asked = False
 
     def __enter__(self) -> Interrupt:
-        """Takes the signals over."""
+        """Install the handlers."""
         self._old = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
         return self
 
@@ -28,20 +28,20 @@ class Interrupt:
         self.asked = True
 
     def __exit__(self, *details: object) -> None:
-        """Gives them back."""
+        """Restore the former handlers."""
         for number, handler in self._old.items():
             signal.signal(number, handler)
 
 
 def all_or_nothing(work: Callable[[], int], lost: str) -> int:
-    """Do work whose half is no use: what would go on with its outcome must not, after a signal.
+    """Do work whose results are of no use before its end.
 
     Args:
         work: returns the exit status.
-        lost: what there is none of where SIGINT or SIGTERM came; said on stderr.
+        lost: message for stderr after SIGINT or SIGTERM, such as "no report was written".
 
     Returns:
-        The exit status; 1 where a signal came.
+        The exit status; 1 after a signal, so that no script continues with missing results.
     """
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`depth-recog VERB`: parses, calls the verb, and turns errors into one line."""
+"""`depth-recog VERB`: parses the arguments, calls the verb, and prints errors in one line."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from depth_recog.errors import DepthRecogError
 from depth_recog.files import text_of
 
 VERBS = {
-    "run": "depth, masks and poses of a recording, to files",
-    "evaluate": "depth, poses and gate of a recording or of a run, against the truth",
-    "record": "write a source, and what is true of it, as a ROS 2 bag",
-    "train": "a depth model of your own recordings",
-    "export": "weights as an ONNX graph, compared with torch",
+    "run": "write depth, masks and poses of a recording to files",
+    "evaluate": "compare depth, poses and gate with the truth",
+    "record": "write a source, with its ground truth, as a ROS 2 bag",
+    "train": "train a depth network on your own recordings",
+    "export": "write weights as an ONNX graph, and compare it with torch",
     "weights": "list, show and verify weights",
-    "demo": "play a drive through the nodes, over DDS, and show what came out",
-    "doctor": "what is installed here, and what is missing",
+    "demo": "play a recording through the ROS nodes, and make a video",
+    "doctor": "check the installation",
 }
 
 
@@ -51,37 +51,36 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"depth-recog {verb}: {_in_one_line(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 0  # a wish that was granted is no failure
+        return 0  # the user ended it: not a failure
     except BrokenPipeError:
-        # The reader of our output is gone; without this the interpreter complains at its end.
+        # The reader of stdout is gone; without this the interpreter prints an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     finally:
         if arguments is None:
-            # The process ends now: another Ctrl-C would only make its last callbacks complain.
+            # The process ends now: another Ctrl-C would only print tracebacks.
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
 
 
 def _in_one_line(message: str) -> str:
-    """What a terminal can show of it: no control characters, and no word of thousands of them."""
+    """Remove control characters, and shorten very long words."""
     plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
     return re.sub(rf"\S{{{_LONGEST_WORD},}}", lambda m: f"{m[0][:80]}...{m[0][-80:]}", plain)
 
 
 def _read(given: list[str], named: str) -> tuple[ModuleType, argparse.Namespace]:
-    """The module of the verb, and its options; only that one is imported: torch takes its time.
+    """Parse the arguments; only the module of the given verb is imported, which takes time.
 
     Raises:
-        DepthRecogError: an extra that the verb needs is not installed.
+        DepthRecogError: a package that the verb needs is not installed.
     """
     # A KeyboardInterrupt in the middle of an import of torch would print a traceback.
     handlers = {number: signal.signal(number, _leave) for number in _SIGNALS}
     try:
         parser = argparse.ArgumentParser(
             prog="depth-recog",
-            description="Depth from one camera for robots that share the road with things that "
-            "move.",
+            description="Depth from one camera for robots on roads with moving cars and people.",
         )
         parser.add_argument("--version", action="version", version=f"depth_recog {__version__}")
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What several verbs take on their command lines."""
+"""Types of command-line arguments that several verbs share."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from depth_recog.errors import SourceError
 
 
 def frame_count(text: str) -> int:
-    """A number of frames, at least 1."""
+    """Parse a number of frames, at least 1."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} frames: a whole number from 1 on is needed")
     return int(text)
 
 
 def jpeg_quality(text: str) -> int:
-    """A JPEG's quality, 1 to 100."""
+    """Parse a JPEG quality, 1 to 100."""
     if not text.isdigit() or not 1 <= int(text) <= 100:
         raise argparse.ArgumentTypeError(f"{text!r}: a whole number from 1 to 100 is needed")
     return int(text)
 
 
 def namespace(text: str) -> str:
-    """A namespace of ROS, such as /camera; / for none."""
+    """Parse a ROS namespace such as /camera; / for none."""
     if text != "/" and not re.fullmatch(r"(/?[A-Za-z_]\w*)(/[A-Za-z_]\w*)*", text, re.ASCII):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no namespace: names of letters, digits and _, as in /camera/left"
+            f"{text!r}: a namespace of letters, digits and _ is needed, such as /camera/left"
         )
     return text
 
 
 def _number(text: str) -> float:
-    """NaN where it is none, which no range holds."""
+    """Parse a number; NaN, which is in no range, where it is none."""
     try:
         return float(text)
     except ValueError:
@@ -42,7 +42,7 @@ def _number(text: str) -> float:
 
 
 def rate(text: str) -> float:
-    """Frames per second, 0 for the source's own."""
+    """Parse a frame rate in Hz; 0 for the source's own."""
     value = _number(text)
     if not 0 <= value <= 1000:
         raise argparse.ArgumentTypeError(f"{text!r} Hz: a number from 0 to 1000 is needed")
@@ -50,7 +50,7 @@ def rate(text: str) -> float:
 
 
 def metres(text: str) -> float:
-    """A length above 0."""
+    """Parse a length above 0."""
     value = _number(text)
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} m: a number above 0 is needed")
@@ -58,7 +58,7 @@ def metres(text: str) -> float:
 
 
 def threshold(text: str) -> float:
-    """Of a gate: above 0."""
+    """Parse a gate's threshold, above 0."""
     value = _number(text)
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r}: a number above 0 is needed")
@@ -66,7 +66,7 @@ def threshold(text: str) -> float:
 
 
 def quantile(text: str) -> float:
-    """A share of a distribution, 0.5 to 0.999."""
+    """Parse a quantile, 0.5 to 0.999."""
     value = _number(text)
     if not 0.5 <= value <= 0.999:
         raise argparse.ArgumentTypeError(f"{text!r}: a number from 0.5 to 0.999 is needed")
@@ -74,7 +74,7 @@ def quantile(text: str) -> float:
 
 
 def seed(text: str) -> int:
-    """Of what is left to chance, from 0 on."""
+    """Parse a random seed, 0 or more."""
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r}: a whole number from 0 on is needed")
     return int(text)
@@ -84,7 +84,7 @@ _OPEN = 2**31
 
 
 def frame_range(text: str) -> range:
-    """Frames A to B - 1 of "A:B"; an empty A is the first, an empty B the last."""
+    """Parse "A:B", frames A to B - 1; an empty A is the first frame, an empty B the last."""
     match = re.fullmatch(r"(\d*):(\d*)", text)
     frames = range(0)
     if match:
@@ -95,10 +95,10 @@ def frame_range(text: str) -> range:
 
 
 def within(frames: range | None, count: int, source: str) -> range:
-    """The frames that an option names, of a recording of `count`; all when it names none.
+    """Return the chosen frames of a recording of `count` frames; all for None.
 
     Raises:
-        SourceError: they do not all exist.
+        SourceError: some of them do not exist.
     """
     if frames is None:
         return range(count)
@@ -106,14 +106,14 @@ def within(frames: range | None, count: int, source: str) -> range:
     if frames.start >= count or stop > count:
         last = "" if frames.stop == _OPEN else str(stop)
         raise SourceError(
-            f"{source}: frames {frames.start}:{last} are asked for, but it has {count}: "
-            f"name frames within 0:{count}"
+            f"{source}: frames {frames.start}:{last} do not exist, it has {count}: "
+            f"give frames within 0:{count}"
         )
     return range(frames.start, stop)
 
 
 def part_of_source(text: str) -> tuple[str, range | None]:
-    """A source, and which of its frames where "@A:B" follows."""
+    """Split SOURCE@A:B into the source and its frames; None without @A:B."""
     source, at, part = text.rpartition("@")
     if not at or not re.fullmatch(r"\d*:\d*", part):
         return text, None

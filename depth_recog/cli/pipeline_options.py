@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of the verbs that run the pipeline."""
+"""The arguments of the verbs that run the pipeline."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`depth-recog record`: any source as a ROS 2 bag, with what is true of it."""
+"""`depth-recog record`: write any source, with its ground truth, as a ROS 2 bag."""
 
 from __future__ import annotations
 
@@ -21,20 +21,18 @@ _STORAGES = ("mcap", "sqlite3")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments."""
+    """Add the verb's arguments."""
     parser.epilog = KINDS
     parser.add_argument("source", metavar="SOURCE", help="a path, a device, or kind:path")
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="BAG", help="the folder that the bag becomes"
-    )
+    parser.add_argument("--out", type=Path, required=True, metavar="BAG", help="the bag's folder")
     parser.add_argument("--storage", choices=_STORAGES, default="mcap", help="default: mcap")
     images = parser.add_mutually_exclusive_group()
     images.add_argument("--raw", action="store_true", help="raw images, rgb8 (default)")
     images.add_argument("--compressed", action="store_true", help="JPEG images")
     parser.add_argument(
-        "--quality", type=jpeg_quality, metavar="N", help=f"of --compressed, default: {_QUALITY}"
+        "--quality", type=jpeg_quality, metavar="N", help=f"of the JPEG images, default: {_QUALITY}"
     )
-    parser.add_argument("--limit", type=frame_count, metavar="N", help="end after N frames")
+    parser.add_argument("--limit", type=frame_count, metavar="N", help="stop after N frames")
     parser.add_argument(
         "--namespace", type=namespace, default="/camera", metavar="NAME", help="default: /camera"
     )
@@ -43,11 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Write a source as a bag."""
     if options.quality and not options.compressed:
-        raise ConfigurationError("--quality is that of JPEG images: give --compressed too")
+        raise ConfigurationError("--quality is the quality of JPEG images: add --compressed")
     try:
         from depth_recog.datasets.bags.writer import BagWriter
     except ModuleNotFoundError as error:
-        raise DepthRecogError("bags need one more package: pip install rosbags") from error
+        raise DepthRecogError(
+            "rosbags is missing, which writes bags: pip install rosbags"
+        ) from error
 
     with Interrupt() as interrupt:
         sequence = open_source(options.source)
@@ -67,12 +67,12 @@ def main(options: argparse.Namespace) -> int:
                         break
                     writer.add(frame, recording.truth(index) if recording else Truth())
             except (SourceError, CalibrationError) as error:
-                # What was read until then is good, and is kept.
+                # The frames so far are kept.
                 failure = error
             finally:
                 bar.close()
     if interrupt.asked:
-        kept = "they are whole" if writer.frames else "there is no bag"
+        kept = "they are in the bag" if writer.frames else "there is no bag"
         print(f"interrupted after {writer.frames} frames; {kept}", file=sys.stderr)
     if writer.frames:
         truths = f"ground truth: {', '.join(sorted(writer.truths)) or 'none'}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`depth-recog train`: a depth model of recordings of your own."""
+"""`depth-recog train`: train a depth network on your own recordings."""
 
 from __future__ import annotations
 
@@ -37,15 +37,18 @@ from depth_recog.training.train import train
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments."""
+    """Add the verb's arguments."""
     parser.epilog = KINDS
     parser.add_argument(
-        "sources", nargs="*", metavar="SOURCE[@A:B]", help="recordings, or frames A to B - 1 of one"
+        "sources",
+        nargs="*",
+        metavar="SOURCE[@A:B]",
+        help="recordings, each whole or frames A to B - 1",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run's folder")
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML, see --print-config")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="one key, as loss.sky=0"
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="set one key, as loss.sky=0"
     )
     parser.add_argument(
         "--validate",
@@ -54,19 +57,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE[@A:B]",
         help="held-out frames; default: the end of each SOURCE",
     )
-    parser.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+    parser.add_argument("--resume", action="store_true", help="continue the run in DIR")
     parser.add_argument(
-        "--print-config", action="store_true", help="write all keys and their values, and end"
+        "--print-config", action="store_true", help="print all keys with their values and exit"
     )
 
 
 def main(options: argparse.Namespace) -> int:
-    """Train, or say what would be."""
+    """Train, or print the configuration."""
     if options.print_config:
         print(write_config(_config(options)), end="")
         return 0
     if options.out is None:
-        raise ConfigurationError("--out DIR is needed: the run's folder")
+        raise ConfigurationError("--out DIR is missing: the run's folder")
     config = _resumed(options) if options.resume else _config(options)
     if not config.sources:
         raise ConfigurationError("no SOURCE to train on")
@@ -81,16 +84,16 @@ def main(options: argparse.Namespace) -> int:
             folder = TrainingRunFolder(options.out)
             outcome = train(config, split, folder, control, options.resume)
     except DepthRecogError:
-        # Without a checkpoint there is nothing to go on with, and the name is free again.
+        # Without a checkpoint the run cannot be continued: its new folder is removed.
         if new and not any((options.out / "checkpoints").glob("*")):
             shutil.rmtree(options.out, ignore_errors=True)
         raise
     except KeyboardInterrupt:
-        print("interrupted before the first step; go on with --resume", file=sys.stderr)
+        print("interrupted before the first step; continue with --resume", file=sys.stderr)
         return 0
     if outcome.why == "stopped":
         print(
-            f"interrupted after step {outcome.step}; everything is saved, go on with --resume",
+            f"interrupted after step {outcome.step}; the run is saved, continue with --resume",
             file=sys.stderr,
         )
     elif outcome.weights is not None:
@@ -112,8 +115,8 @@ def _config(options: argparse.Namespace) -> TrainingConfig:
 def _resumed(options: argparse.Namespace) -> TrainingConfig:
     if options.sources or options.config or options.set or options.validate:
         raise ConfigurationError(
-            f"--resume goes on with {options.out}/config.yaml as it is: leave SOURCE, --config, "
-            "--set and --validate out"
+            f"--resume uses {options.out}/config.yaml unchanged: leave SOURCE, --config, --set and "
+            "--validate out"
         )
     return open_run(options.out)
 

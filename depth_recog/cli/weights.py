@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`depth-recog weights`: which weights are there, what their cards say, whether they are whole."""
+"""`depth-recog weights`: list weights, show their cards, verify their files."""
 
 from __future__ import annotations
 
@@ -25,23 +25,27 @@ from depth_recog.networks.weights import (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments."""
+    """Add the verb's arguments."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="the shipped weights")
-    show = actions.add_parser("show", help="the card of weights")
+    show = actions.add_parser("show", help="the weights' card")
     verify = actions.add_parser(
-        "verify", help="sha256, tensors, card and list of training files; 1 where one is wrong"
+        "verify",
+        help="check sha256, tensors, card and list of training files; exit with 1 on errors",
     )
     show.add_argument("weights", metavar="WEIGHTS", help="a shipped name or a path")
     verify.add_argument(
-        "weights", nargs="*", metavar="WEIGHTS", help="likewise; default: all that are shipped"
+        "weights",
+        nargs="*",
+        metavar="WEIGHTS",
+        help="shipped names or paths; default: all shipped weights",
     )
     for action in (listing, show, verify):
         action.add_argument("--json", action="store_true", help="as JSON")
 
 
 def main(options: argparse.Namespace) -> int:
-    """List, show or verify."""
+    """List, show or verify weights."""
     if options.action == "list":
         return _list(options.json)
     if options.action == "show":
@@ -55,7 +59,7 @@ def _shipped() -> list[Path]:
 
 def _path(name: str) -> Path:
     if not name:
-        raise WeightsError("an empty name; depth-recog weights list shows the shipped ones")
+        raise WeightsError("empty name; depth-recog weights list shows the shipped weights")
     folder = Path(name).expanduser()
     return folder if folder.is_dir() else resolve(name, "depth")
 
@@ -93,7 +97,7 @@ def _card(path: Path) -> dict[str, Any]:
     card = _card_path(path)
     if not card.is_file():
         raise WeightsError(
-            f"{card}: no such card: restore it, or write one with sha256 and licence"
+            f"{card}: no such card; restore it, or write one with sha256 and licence"
         )
     return read_card(card)
 
@@ -129,23 +133,23 @@ def _examined(path: Path) -> dict[str, str | None]:
 
 
 def _facts(path: Path) -> str:
-    """What was found right. Raises WeightsError with the first thing that is not."""
+    """Check weights, and return a summary. Raises WeightsError at the first problem."""
     header = header_of(str(path), "depth") if path.is_dir() else read_header(path)
     card = _card(path)
     if not card.get("licence"):
-        raise WeightsError(f"{_card_path(path)}: says nothing of the licence: add it")
+        raise WeightsError(f"{_card_path(path)}: no licence in the card; add it")
     network = cast(nn.Module, load_model(str(path), header.network)[0])
     for key, tensor in network.state_dict().items():
         if not bool(tensor.isfinite().all()):
             raise WeightsError(
-                f"{path}: tensor {key} holds numbers that are not finite: restore it"
+                f"{path}: tensor {key} has values that are not finite; restore the file"
             )
     listed = trained_on(header)
     stated = str(card.get("train_files", ""))
     if listed is None and not stated.startswith("not known"):
         raise WeightsError(
-            f"{list_of(header)}: no such list of the training files: restore it; "
-            "without it nobody can be kept from judging these weights by what they have seen"
+            f"{list_of(header)}: no such list of training files; restore it, so that evaluate can "
+            "detect training files among its frames"
         )
     seen = f"trained on {len(listed)} listed files" if listed is not None else stated
     return f"sha256 {header.sha256[:12]}, {len(network.state_dict())} tensors, {seen}"

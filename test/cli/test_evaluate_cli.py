@@ -249,9 +249,9 @@ def test_truth_of_which_nothing_can_be_judged(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--frames", "4:5"], "frames 4:5 are asked for, but it has 4"),
-        (["--frames", "4:"], "frames 4: are asked for, but it has 4"),
-        (["--frames", "0:5"], "frames 0:5 are asked for, but it has 4: name frames within 0:4"),
+        (["--frames", "4:5"], "frames 4:5 do not exist, it has 4"),
+        (["--frames", "4:"], "frames 4: do not exist, it has 4"),
+        (["--frames", "0:5"], "frames 0:5 do not exist, it has 4: give frames within 0:4"),
         (["--frames", "3:3"], "A below B"),
         (["--frames", "x"], "A below B"),
         (["--frames", "0:2", "--split", "test"], "not allowed with"),

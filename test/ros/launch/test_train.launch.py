@@ -44,7 +44,7 @@ class TestAfterwards(unittest.TestCase):
         launch_testing.asserts.assertExitCodes(proc_info)
 
     def test_it_can_go_on(self, proc_output):
-        launch_testing.asserts.assertInStderr(proc_output, "go on with --resume", None)
+        launch_testing.asserts.assertInStderr(proc_output, "continue with --resume", None)
         self.assertTrue(any((OUT / "checkpoints").iterdir()))
 
     @classmethod

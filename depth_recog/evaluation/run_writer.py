@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the folder of `depth-recog run`; `recorded_run` reads it.
+
+depth/NAME.png     16 bit, 1/256 m, 0 where depth is invalid or out of range (KITTI's format)
+mask/NAME.png      class ids
+moving/NAME.png    0 still, 1 undecided, 2 moving
+poses.txt          T_first_from_frame, 12 numbers a line, a line for each frame
+pairs.jsonl        a JSON object for each pair of frames
+run.json           options, weights and counts, written at the end
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TextIO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.errors import OutputError
+from depth_recog.interfaces.regions import record
+from depth_recog.method.pair import Pair
+from depth_recog.method.trajectory import Trajectory
+from depth_recog.pipeline import ProcessedFrame
+
+_STEPS_PER_METRE = 256
+
+
+class RunWriter:
+    """Writes the results of frames, each file and line complete as soon as it exists.
+
+    Args:
+        out: the folder; created where missing.
+
+    Raises:
+        OutputError: it holds an earlier run, or cannot be written.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._trajectory = Trajectory()
+        if (out / "run.json").exists() or (out / "depth").exists():
+            raise OutputError(
+                f"{out}: contains an earlier run; give another folder, or remove this one"
+            )
+        try:
+            for folder in ("depth", "mask", "moving"):
+                (out / folder).mkdir(parents=True, exist_ok=True)
+            self._poses: TextIO = (out / "poses.txt").open("w", encoding="utf-8")
+            self._pairs: TextIO = (out / "pairs.jsonl").open("w", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{out}: cannot be written ({error.strerror})") from error
+
+    def close(self) -> None:
+        """Close the files."""
+        self._poses.close()
+        self._pairs.close()
+
+    def write(self, processed: ProcessedFrame) -> None:
+        """Write the results of the next frame.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        maps, step = processed.at_input_size, processed.step
+        name, depth = step.frame.name, maps.depth()
+        metres = np.where(np.isfinite(depth), depth, 0)
+        self._image("depth", name, np.rint(metres * _STEPS_PER_METRE).astype(np.uint16))
+        self._image("mask", name, maps.labels)
+        self._image("moving", name, maps.moving)
+        pose = self._trajectory.add(step).T_first_from_frame
+        self._line(self._poses, " ".join(f"{v:.9e}" for v in pose[:3].reshape(-1)))
+        if step.pair is not None:
+            self._line(self._pairs, json.dumps(pair_record(step.pair)))
+
+    def report(self, content: dict[str, Any]) -> None:
+        """Write run.json.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        path = self._out / "run.json"
+        try:
+            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+
+    def _image(
+        self, folder: str, name: str, pixels: NDArray[np.uint8] | NDArray[np.uint16]
+    ) -> None:
+        path = self._out / folder / f"{name}.png"
+        partial = path.with_suffix(".partial")
+        try:
+            encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
+            partial.write_bytes(encoded.tobytes())
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+
+    def _line(self, file: TextIO, text: str) -> None:
+        try:
+            file.write(text + "\n")
+            file.flush()
+        except OSError as error:
+            raise OutputError(f"{self._out}: cannot be written ({error.strerror})") from error
+
+
+def pair_record(pair: Pair) -> dict[str, Any]:
+    """Return a pair as a JSON object, for pairs.jsonl; None for poses that failed."""
+
+    def rows(matrix: NDArray[np.float64], known: bool) -> list[list[float]] | None:
+        return matrix.tolist() if known else None
+
+    result = pair.gate_result
+    return {
+        "first": pair.first.name,
+        "second": pair.second.name,
+        "dt": pair.seconds,
+        "static": rows(pair.static.T_second_from_first, pair.static.ok),
+        "dynamic": rows(pair.dynamic.T_second_from_first, pair.dynamic.ok),
+        "target": rows(pair.target.T_second_from_first, pair.target.ok),
+        "absolute_difference": rows(pair.absolute_difference, pair.static.ok and pair.dynamic.ok),
+        "decision": pair.decision.motion.name.lower(),
+        "why": pair.decision.why,
+        "regions": result and [record(region) for region in result.regions],
+    }
