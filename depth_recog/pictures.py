@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth and masks as people like to see them."""
+"""Draws depth, masks and decisions as colour images."""
 
 from __future__ import annotations
 
@@ -51,31 +51,31 @@ _GREY = np.array((128, 128, 128), np.uint8)
 
 
 def depth_colors(depth: NDArray[np.float32], nearest: float = 2.0) -> RGB:
-    """A depth image for people: near is bright, far is dark; invalid and out of range black.
+    """Colour a depth image: near is bright, far is dark; invalid and out of range are black.
 
     Args:
         depth: (H, W) float32 metres.
-        nearest: what is nearer than this many metres is as bright as can be.
+        nearest: brightest from here on, metres.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
     finite = np.isfinite(depth) & (depth > 0)
     inverse = np.where(finite, nearest / np.maximum(np.where(finite, depth, 1), nearest), 0)
-    # The square root spreads the middle distances, where streets happen.
+    # The square root increases the contrast at middle distances.
     colors = cv2.applyColorMap((np.sqrt(inverse) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     colors[~finite] = 0
     return np.ascontiguousarray(colors[..., ::-1])
 
 
 def label_overlay(image: RGB, labels: NDArray[np.uint8], opacity: float = 0.55) -> RGB:
-    """Class colours over an image, both (H, W, ...); unknown ids are grey."""
+    """Blend class colours over an image, both (H, W, ...); unknown ids are grey."""
     colors = np.vstack((PALETTE, _GREY[None]))[np.minimum(labels, len(PALETTE))]
     return np.asarray(cv2.addWeighted(image, 1 - opacity, colors, opacity, 0), np.uint8)
 
 
 def outline(image: RGB, moving: NDArray[np.uint8]) -> RGB:
-    """The gate's decision around regions: red where moving, yellow where undecided."""
+    """Outline pixels by the gate's decision: red moving, yellow undecided."""
     result = image.copy()
     for motion in (Motion.UNDECIDED, Motion.MOVING):
         _draw_contours(result, moving == motion, _COLORS[motion])
@@ -83,12 +83,12 @@ def outline(image: RGB, moving: NDArray[np.uint8]) -> RGB:
 
 
 def outlined_regions(image: RGB, region_ids: NDArray[np.int32], regions: Iterable[Region]) -> RGB:
-    """Each region's outline in its decision's colour, with its number and, if it moves, its speed.
+    """Outline regions in the colour of their decision, with region_id and speed if moving.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        region_ids: (H, W) int32, the region's number by pixel.
-        regions: with these region_ids; text is left out where it would hide the region.
+        region_ids: (H, W) int32, the region of each pixel, 0 for none.
+        regions: of these region_ids; text is left out where it would hide the region.
     """
     result = image.copy()
     texts = []
@@ -98,7 +98,7 @@ def outlined_regions(image: RGB, region_ids: NDArray[np.int32], regions: Iterabl
             continue
         window = windows[region.region_id]
         mask = region_ids[window] == region.region_id
-        # A view: what is drawn in it is in the picture.
+        # A view of the array: this draws into the result.
         _draw_contours(result[window], mask, _COLORS[region.motion])
         text = str(region.region_id)
         if region.motion is Motion.MOVING and np.isfinite(region.speed):
@@ -119,11 +119,11 @@ def outlined_regions(image: RGB, region_ids: NDArray[np.int32], regions: Iterabl
 
 
 def _windows(region_ids: NDArray[np.int32]) -> dict[int, tuple[slice, slice]]:
-    """Rows and columns of each number above 0."""
+    """Return the bounding rows and columns of each region_id above 0."""
     rows, columns = np.nonzero(region_ids)
-    owners = region_ids[rows, columns]
-    order = np.argsort(owners, kind="stable")
-    found, starts = np.unique(owners[order], return_index=True)
+    ids = region_ids[rows, columns]
+    order = np.argsort(ids, kind="stable")
+    found, starts = np.unique(ids[order], return_index=True)
     if not len(found):
         return {}
     ends = [
@@ -145,7 +145,7 @@ def _draw_contours(image: RGB, mask: NDArray[np.bool_], color: tuple[int, int, i
 
 
 def captioned(image: RGB, text: str) -> RGB:
-    """An image with a line of white text in its top-left corner, on a dark strip."""
+    """Write a line of white text on a dark strip in the top-left corner of an image."""
     result = image.copy()
     scale = max(0.35, image.shape[1] / 1300)
     (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
@@ -160,7 +160,7 @@ def captioned(image: RGB, text: str) -> RGB:
 def side_by_side(
     image: RGB, depth: NDArray[np.float32], labels: NDArray[np.uint8], moving: NDArray[np.uint8]
 ) -> RGB:
-    """Camera, depth and masks in one row.
+    """Put camera image, depth and masks in one row.
 
     Args:
         image: (H, W, 3) uint8 RGB.

@@ -47,9 +47,7 @@ def main(options: argparse.Namespace) -> int:
     found = export_onnx(header, options.out, options.size, _pictures(sizes))
     for one in found:
         width, height = one.size
-        print(
-            f"{width}x{height}: differs from torch by {one.relative:.1e} at most ({one.answers} outputs)"
-        )
+        print(f"{width}x{height}: {one.relative:.1e} from torch at most, {one.answers} outputs")
     beside = f", {description_path(options.out).name}" if header.network == "masks" else ""
     shape = f"{options.size[0]}x{options.size[1]}" if options.size else "any size"
     print(f"{options.out}{beside}: {header.network} network {header.path.stem}, {shape}")

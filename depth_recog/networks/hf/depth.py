@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A depth network of Hugging Face's transformers, with the interface of `DepthNetwork`.
 
-A model that gives disparity knows it up to scale and shift. Its depth here is
-1 / (s (d + EPSILON)), s = 1 until training finds another: in no unit, and right up to that shift.
+Some models give disparity d up to scale and shift. Their depth here is 1 / (s (d + EPSILON)), with
+s = 1 until training finds another value: without a unit, and wrong by the unknown shift.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from depth_recog.networks.hf.facts import OURS, PREPROCESSOR, Facts
+from depth_recog.networks.hf.facts import OURS, PREPROCESSOR, ModelFacts
 
 EPSILON = 0.01
-"""Added to disparities: zero is the sky, and becomes 100 in the depth's unit."""
+"""Added to disparities, so that 0 (the sky) becomes a depth of 100."""
 
 NEAREST = 1e-3
-"""Least depth of a model that gives depth, in its unit."""
+"""Smallest depth, in the model's unit."""
 
 
 class HfDepth(nn.Module):
@@ -30,14 +30,14 @@ class HfDepth(nn.Module):
 
     Args:
         model: of transformers, for depth estimation.
-        facts: what its directory says of it.
+        facts: from its directory.
     """
 
-    def __init__(self, model: nn.Module, facts: Facts) -> None:
+    def __init__(self, model: nn.Module, facts: ModelFacts) -> None:
         super().__init__()
         self.model = model
         self._facts = facts
-        self.heads = nn.ModuleList()  # one output; the coarser scales are made of it
+        self.heads = nn.ModuleList()  # one output; coarser scales are averaged from it
         self.register_buffer("mean", torch.tensor(facts.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(facts.std).view(1, 3, 1, 1), persistent=False)
         self.mean: Tensor
@@ -47,7 +47,7 @@ class HfDepth(nn.Module):
 
     @property
     def encoder(self) -> nn.Module:
-        """What knows much already."""
+        """The pretrained part."""
         for name in ("backbone", "glpn"):
             part = getattr(self.model, name, None)
             if isinstance(part, nn.Module):
@@ -55,7 +55,7 @@ class HfDepth(nn.Module):
         return self.model
 
     def _answer(self, image: Tensor) -> Tensor:
-        """(B, 1, H, W) float32, what the model gives: disparity, or depth in metres."""
+        """Return the model's output, (B, 1, H, W) float32: disparity, or depth in metres."""
         size = image.shape[2:]
         fed = [max(1, round(side / self._facts.multiple)) * self._facts.multiple for side in size]
         if list(size) != fed:
@@ -75,34 +75,37 @@ class HfDepth(nn.Module):
         return 1 / answer.clamp(min=NEAREST)
 
     def inverse_depths(self, image: Tensor, focal: Tensor) -> list[Tensor]:
-        """Inverse depth at strides 1, 2 and 4; arguments as in `DepthNetwork.inverse_depths`."""
+        """Return inverse depth at strides 1, 2 and 4, see `DepthNetwork.inverse_depths`."""
         inverse = self._inverse(image)
         return [inverse, avg_pool2d(inverse, 2), avg_pool2d(inverse, 4)]
 
     def forward(self, image: Tensor, focal: Tensor) -> Tensor:
-        """Depth of an image.
+        """Return the depth of an image.
 
         Args:
             image: (B, 3, H, W) float, 0..1, RGB; of any size.
-            focal: (B,) float; these models do not ask for it.
+            focal: (B,) float; not used by these models.
 
         Returns:
-            (B, 1, H, W) float: metres, or in no unit (see the module).
+            (B, 1, H, W) float: metres, or without a unit (see the module).
         """
         return 1 / self._inverse(image)
 
     @property
     def scaled(self) -> bool:
-        """Whether its depth has a scale of its own: metres, or what training found."""
+        """Whether the depth has a scale: metres, or one found by training."""
         return not self._facts.disparity or self._facts.unit == "metres"
 
     def rescale(self, factor: float) -> None:
-        """Multiply the inverse depth of a model of disparities."""
+        """Multiply the inverse depth of a disparity model."""
         with torch.no_grad():
             self.log_scale.add_(math.log(factor))
 
     def freeze_unused(self) -> None:
-        """Only what has a part in the depth learns: several processes wait for every gradient."""
+        """Freeze parameters without influence on the depth.
+
+        Distributed training waits for a gradient of every parameter that is not frozen.
+        """
         self.requires_grad_(True)
         side = 4 * self._facts.multiple
         with torch.enable_grad():
@@ -116,7 +119,7 @@ class HfDepth(nn.Module):
         """Write the directory that `load_directory` reads; raises OSError.
 
         Args:
-            folder: not there yet, or empty.
+            folder: missing or empty.
             size: (width, height) of the images in training, pixels.
             unit: "metres" or "relative".
         """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth networks that people bring: a directory of Hugging Face's transformers.
+"""Loads depth networks from directories of Hugging Face's transformers.
 
-`config.json`, `*.safetensors` and, where there is one, `preprocessor_config.json` are read from it;
-nothing is unpickled, no code of the directory's is run, and nothing is fetched.
+Read are `config.json`, `*.safetensors` and, if present, `preprocessor_config.json`. Nothing is
+unpickled or downloaded, and no code from the directory is run.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from depth_recog.networks.weights import Header, file_sha256, read_card
 
 CARD = "README.md"
 LISTED = "train.sha256"
-"""The list of training files in a directory."""
+"""Name of the list of training files in a directory."""
 
 
 def read_directory(name: str) -> Header:
-    """Read and check what a directory says of its model, without its tensors.
+    """Read and check a directory without its tensors.
 
     Raises:
-        WeightsError: not such a directory, a model that is not known here, or transformers is
+        WeightsError: it is no such directory, its model is not supported, or transformers is
             missing.
     """
     folder = Path(name).expanduser().absolute()
@@ -34,12 +34,12 @@ def read_directory(name: str) -> Header:
     _need_transformers(folder)
     digest = directory_sha256(folder)
     card = folder / CARD
-    # Other people's cards say nothing of a hash, and may have no front matter at all.
+    # Cards from elsewhere have no hash, and perhaps no front matter.
     expected = read_card(card).get("sha256") if _is_ours(card) else None
     if expected is not None and expected != digest:
         raise WeightsError(
-            f"{folder}: its sha256 is {digest[:12]}..., its card {CARD} says "
-            f"{str(expected)[:12]}...: a file is damaged or was exchanged; restore it, or write a "
+            f"{folder}: its sha256 is {digest[:12]}..., but its card {CARD} says "
+            f"{str(expected)[:12]}...; a file is damaged or was replaced: restore it, or write a "
             "new card"
         )
     architecture = {"transformers": facts.model_type, "disparity": facts.disparity}
@@ -47,7 +47,7 @@ def read_directory(name: str) -> Header:
 
 
 def load_directory(header: Header, device: torch.device) -> tuple[HfDepth, Header]:
-    """The network of a directory, ready to run.
+    """Load the network of a directory.
 
     Raises:
         WeightsError: its tensors do not fit its config.json, or cannot be read.
@@ -67,12 +67,12 @@ def load_directory(header: Header, device: torch.device) -> tuple[HfDepth, Heade
             dtype=torch.float32,
             output_loading_info=True,
         )
-    except Exception as error:  # whatever a broken directory makes transformers stumble over
+    except Exception as error:  # transformers raises many types
         reason = " ".join(str(error).split())
         raise WeightsError(f"{folder}: transformers cannot load it ({reason})") from error
     if found["missing_keys"]:
         missing = sorted(found["missing_keys"])[0]
-        raise WeightsError(f"{folder}: tensor {missing} is missing: fetch the directory again")
+        raise WeightsError(f"{folder}: tensor {missing} is missing; download the directory again")
     network = HfDepth(model, read_facts(folder)).eval().requires_grad_(False)
     return network.to(device), header
 
@@ -82,7 +82,7 @@ def _is_ours(card: Path) -> bool:
 
 
 def directory_sha256(folder: Path) -> str:
-    """64 hexadecimal digits: of the list, as sha256sum prints it, of what makes the network.
+    """Return the sha256 of the list of sha256sum for the files of the network.
 
     Raises:
         WeightsError: a file cannot be read.
@@ -97,5 +97,5 @@ def _need_transformers(folder: Path) -> None:
         import transformers  # noqa: F401
     except ImportError as error:
         raise WeightsError(
-            f"{folder}: a model of transformers needs pip install 'depth-recog[hf]'"
+            f"{folder}: models of transformers need pip install 'depth-recog[hf]'"
         ) from error

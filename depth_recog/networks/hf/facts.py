@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a directory of Hugging Face's transformers says of its depth network, beside its tensors."""
+"""Reads the properties of a depth network from a directory of Hugging Face's transformers."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from depth_recog.networks.own.encoders import IMAGENET_MEAN, IMAGENET_STD
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
 OURS = "depth_recog"
-"""Key of config.json that says what our training knows of a model: size, unit, scale."""
+"""Key of config.json under which our training stores size, unit and scale."""
 
 MODELS = ("depth_anything", "glpn")
-"""DPT is not among them: transformers feeds it squares only."""
+"""Without DPT: transformers feeds it with squares only."""
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What the directory says, beside its tensors.
+class ModelFacts:
+    """Properties of a model.
 
     Attributes:
         model_type: one of `MODELS`.
-        disparity: it gives disparity up to scale and shift, and not depth in metres.
-        size: (width, height) of the images that it was trained on, pixels.
+        disparity: whether it gives disparity up to scale and shift instead of depth in metres.
+        size: (width, height) of its training images, pixels.
         unit: "metres" or "relative".
-        scale: of the inverse depth; 1 until training finds another.
-        multiple: width and height that are fed in are multiples of this.
-        mean: of red, green and blue, 0..1.
-        std: likewise.
+        scale: factor on the inverse depth; 1 until training finds another.
+        multiple: of which input width and height must be multiples, pixels.
+        mean: subtracted from red, green and blue in 0..1.
+        std: then divided by.
     """
 
     model_type: str
@@ -45,28 +45,27 @@ class Facts:
     std: tuple[float, ...]
 
 
-def read_facts(folder: Path) -> Facts:
-    """What a directory says of its model.
+def read_facts(folder: Path) -> ModelFacts:
+    """Read a directory.
 
     Raises:
-        WeightsError: not such a directory, or a model that is not known here.
+        WeightsError: it is no such directory, or its model is not supported.
     """
     if not (folder / CONFIG).is_file():
         raise WeightsError(
-            f"{folder}: a directory without {CONFIG}; a weights file, or a directory of "
-            "transformers, is needed"
+            f"{folder}: a directory without {CONFIG}; give a weights file, or a directory of "
+            "transformers"
         )
     if not any(folder.glob("*.safetensors")):
         raise WeightsError(
-            f"{folder}: no .safetensors in it; other files are not read, since unpickling runs "
-            "what is in them: save the model with safe_serialization=True"
+            f"{folder}: has no .safetensors; pickled weights are not read, because unpickling can "
+            "run code: save the model with safe_serialization=True"
         )
     config = _json(folder / CONFIG)
     model_type = config.get("model_type")
     if model_type not in MODELS:
         raise WeightsError(
-            f"{folder}: holds a {model_type!r} model; depth networks that are known here: "
-            f"{', '.join(MODELS)}"
+            f"{folder}: holds a {model_type!r} model; supported depth networks: {', '.join(MODELS)}"
         )
     metric = model_type == "glpn" or config.get("depth_estimation_type") == "metric"
     prepared = _json(folder / PREPROCESSOR) if (folder / PREPROCESSOR).is_file() else None
@@ -84,13 +83,13 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(content, dict):
-        raise WeightsError(f"{path}: keys with values are needed")
+        raise WeightsError(f"{path}: a JSON object is needed")
     return content
 
 
 def _facts(
     config: dict[str, Any], prepared: dict[str, Any] | None, model_type: str, metric: bool
-) -> Facts:
+) -> ModelFacts:
     ours = config.get(OURS, {})
     backbone = config.get("backbone_config") or {}
     own = backbone.get("image_size", config.get("image_size", 416))
@@ -107,7 +106,7 @@ def _facts(
         plain = "image_mean" not in prepared or prepared.get("do_normalize") is False
         mean = (0.0, 0.0, 0.0) if plain else tuple(map(float, prepared["image_mean"]))
         std = (1.0, 1.0, 1.0) if plain else tuple(map(float, prepared["image_std"]))
-    return Facts(
+    return ModelFacts(
         model_type,
         not metric,
         (int(width), int(height)),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The YAML beside an ONNX segmentation model, NAME.yaml: what its graph does not say.
+"""The YAML file NAME.yaml beside an ONNX segmentation model: its classes and preprocessing.
 
 docs/reference/networks.md lists the keys.
 """
@@ -24,20 +24,20 @@ MOST_CLASSES = 255
 
 @dataclass(frozen=True)
 class Description:
-    """How to feed a segmentation graph, and what its answer means.
+    """Input and output of a segmentation graph.
 
-    The graph is fed with (image * scale - mean) / std, the image in 0..1, RGB.
+    The input is (image * scale - mean) / std, with an RGB image in 0..1.
 
     Attributes:
         classes: names of the preset objects, by class id.
         output: one of `OUTPUTS`.
-        layout: one of `LAYOUTS`, of input and scores.
+        layout: of input and scores, one of `LAYOUTS`.
         mean: of each channel.
         std: of each channel.
-        scale: None for 1, and 255 where the graph takes whole numbers.
-        size: (width, height) to feed in, pixels; None for the graph's own, or the frame's.
-        dynamic: the classes that can move unless the user names others; None for the usual ones.
-        provider: one of `PROVIDERS`; None for the device's.
+        scale: None for 1, or for 255 where the graph takes integers.
+        size: (width, height) of the input, pixels; None for the graph's own or the frame's.
+        dynamic: classes that can move by default; None for those of Cityscapes.
+        provider: one of `PROVIDERS`; None to follow the device.
     """
 
     classes: tuple[str, ...]
@@ -52,29 +52,30 @@ class Description:
 
 
 def description_path(model: Path) -> Path:
-    """NAME.yaml of NAME.onnx."""
+    """Return NAME.yaml for NAME.onnx."""
     return model.with_suffix(".yaml")
 
 
 def read_description(model: Path) -> Description:
-    """Read and check the YAML beside a model.
+    """Read and check the YAML file beside a model.
 
     Args:
         model: NAME.onnx.
 
     Raises:
-        WeightsError: it is missing, no YAML, or a value cannot be used.
+        WeightsError: it is missing or no YAML, or a value cannot be used.
     """
     path = description_path(model)
     if not path.is_file():
         raise WeightsError(
-            f"{path}: no such file; beside {model.name} a YAML is needed that names its "
-            "classes, as `classes: [road, car, person]`"
+            f"{path}: no such file; a YAML beside {model.name} must name its classes, as "
+            "`classes: [road, car, person]`"
         )
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise WeightsError(f"{path}: no readable YAML ({' '.join(str(error).split())})") from error
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"{path}: not readable YAML ({reason})") from error
     if not isinstance(values, dict):
         raise WeightsError(f"{path}: keys with values are needed, as `classes: [road, car]`")
     known = Description.__dataclass_fields__
@@ -88,7 +89,7 @@ def read_description(model: Path) -> Description:
 
 
 def description_text(description: Description) -> str:
-    """The YAML's text; `read_description` reads the same."""
+    """Return the YAML text that `read_description` reads."""
     values = {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in asdict(description).items()
@@ -107,7 +108,7 @@ def _checked(values: dict[str, Any]) -> Description:
         raise ValueError(f"classes: {len(classes)} names; 1 to {MOST_CLASSES} can be used")
     double = next((name for name in classes if classes.count(name) > 1), None)
     if double is not None:
-        raise ValueError(f"classes: {double!r} is there twice; give each class a name of its own")
+        raise ValueError(f"classes: {double!r} is listed twice; give each class its own name")
     dynamic = values.get("dynamic")
     if dynamic is not None:
         dynamic = _names("dynamic", dynamic)
@@ -117,7 +118,7 @@ def _checked(values: dict[str, Any]) -> Description:
     scale = values.get("scale")
     std = _numbers("std", values.get("std", (1, 1, 1)))
     if not all(std):
-        raise ValueError("std: 0 cannot be divided by")
+        raise ValueError("std: must not be 0")
     return Description(
         classes,
         _one_of("output", values.get("output", "scores"), OUTPUTS),
@@ -138,13 +139,13 @@ def _names(key: str, value: Any) -> tuple[str, ...]:
         raise ValueError(f"{key}: a list of names is needed, as [road, car]")
     wrong = next((name for name in value if not isinstance(name, str) or not name), None)
     if wrong is not None:
-        raise ValueError(f"{key}: {wrong!r} is no name; write it between quotes")
+        raise ValueError(f"{key}: {wrong!r} is not a name; put it in quotes")
     return tuple(value)
 
 
 def _number(key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{key}: {value!r} is no number")
+        raise ValueError(f"{key}: {value!r} is not a number")
     return float(value)
 
 

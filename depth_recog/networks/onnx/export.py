@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights of ours as an ONNX graph, compared with torch before it is handed out.
+"""Exports own weights as an ONNX graph, and compares it with torch before writing it.
 
-The graph is torch.export's (dynamo), which knows the padding's widths; that of torch's older
-exporter computes them anew for every picture, with three times the nodes
+The graph comes from torch.export (dynamo), in which the padding's widths are constants. Torch's
+older exporter computes them for every image, with three times as many nodes
 (docs/decisions/0018-weights-formats.md).
 """
 
@@ -29,13 +29,13 @@ from depth_recog.networks.onnx.session import open_session
 from depth_recog.networks.weights import Header, load_network, read_card
 
 OPSET = 18
-"""The first that dynamo writes; TensorRT's guide names 9 to 25, onnxruntime takes it too."""
+"""The lowest that dynamo writes; TensorRT supports 9 to 25."""
 
 LIMIT = 1e-3
-"""Largest relative difference from torch that is handed out."""
+"""Largest relative difference from torch with which a graph is written."""
 
 FOCALS = (200.0, 721.5)
-"""Focal lengths in pixels that a depth graph is compared at."""
+"""Focal lengths at which a depth graph is compared, pixels."""
 
 _INPUTS = {"depth": ("image", "focal"), "masks": ("image",)}
 _OUTPUT = {"depth": "depth", "masks": "scores"}
@@ -43,13 +43,12 @@ _OUTPUT = {"depth": "depth", "masks": "scores"}
 
 @dataclass(frozen=True)
 class Parity:
-    """How far a graph is from torch.
+    """The difference of a graph from torch.
 
     Attributes:
-        size: (width, height) of the pictures.
-        answers: how many were compared; a depth network gives one for each focal length.
-        relative: largest difference; of depth as a share of the depth, of scores as a share of the
-            picture's largest score.
+        size: (width, height) of the images, pixels.
+        answers: number of compared outputs; a depth network has one for each focal length.
+        relative: largest difference, as a share of the depth or of the image's largest score.
     """
 
     size: tuple[int, int]
@@ -58,7 +57,7 @@ class Parity:
 
 
 def check_size(size: tuple[int, int] | None) -> None:
-    """Raise a ConfigurationError for a size that the networks do not take."""
+    """Check an image size for the networks. Raises ConfigurationError."""
     if size is not None and any(side % STRIDE or side < LEAST for side in size):
         raise ConfigurationError(
             f"size {size[0]}x{size[1]}: width and height must be multiples of {STRIDE}, "
@@ -72,30 +71,29 @@ def export_onnx(
     size: tuple[int, int] | None,
     pictures: list[NDArray[np.uint8]],
 ) -> list[Parity]:
-    """Write NAME.onnx, and for masks NAME.yaml; nothing where it differs from torch.
+    """Write NAME.onnx, and for masks NAME.yaml; nothing if the graph differs from torch.
 
     Args:
         header: of the weights.
         out: NAME.onnx.
-        size: (width, height) in pixels; None for a graph of any size (multiples of 32).
-        pictures: (H, W, 3) uint8 RGB, what it is compared on: of `size`, or of several sizes.
+        size: (width, height) in pixels; None for any multiples of 32.
+        pictures: (H, W, 3) uint8 RGB images for the comparison: of `size`, or of several sizes.
 
     Returns:
-        One for each size.
+        The differences, by size.
 
     Raises:
-        ConfigurationError: the size, or the kind of network, cannot be exported.
-        WeightsError: the weights cannot be used, the exporter's packages are missing, or the graph
-            differs.
-        OutputError: it cannot be written.
+        ConfigurationError: the size or the kind of network cannot be exported.
+        WeightsError: the weights cannot be used, packages are missing, or the graph differs.
+        OutputError: the file cannot be written.
     """
     check_size(size)
     if header.network not in _INPUTS:
         raise ConfigurationError(
-            f"{header.path.stem}: a {header.network} network; depth and masks can be exported"
+            f"{header.path.stem}: a {header.network} network; only depth and masks can be exported"
         )
     if out.suffix != ".onnx":
-        raise ConfigurationError(f"{out}: a name that ends with .onnx is needed")
+        raise ConfigurationError(f"{out}: the name must end with .onnx")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     except OSError as error:
@@ -109,9 +107,9 @@ def export_onnx(
         worst = max(found, key=lambda one: one.relative)
         if not worst.relative <= LIMIT:
             raise WeightsError(
-                f"{out}: at {worst.size[0]}x{worst.size[1]} it would differ from torch by "
-                f"{worst.relative:.1e}, more than {LIMIT:g}: not written; try other versions of "
-                "onnx, onnxscript and onnxruntime"
+                f"{out}: not written, because at {worst.size[0]}x{worst.size[1]} it differs from "
+                f"torch by {worst.relative:.1e}, more than {LIMIT:g}; try other versions of onnx, "
+                "onnxscript and onnxruntime"
             )
         write_whole(out, lambda path: shutil.copyfile(made, path))
     if header.network == "masks":
@@ -123,11 +121,11 @@ def export_onnx(
 def compare(
     network: nn.Module, graph: Path, kind: str, pictures: list[NDArray[np.uint8]]
 ) -> list[Parity]:
-    """Show pictures to a network and to its graph.
+    """Compare a network with its graph on images.
 
     Args:
         network: on the CPU.
-        graph: of it.
+        graph: the ONNX file.
         kind: "depth" or "masks".
         pictures: (H, W, 3) uint8 RGB.
 
@@ -173,7 +171,7 @@ def _write_graph(
         shapes = {"image": {2: rows, 3: columns}, "focal": None}
         shapes = {name: shapes[name] for name in _INPUTS[kind]}
     try:
-        # The exporter tells of its own steps, and of torch's versions, on both streams.
+        # The exporter prints progress and version warnings to stdout and stderr.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -197,7 +195,7 @@ def _write_graph(
 
 
 def _facts(header: Header) -> dict[str, str]:
-    """What goes along inside the graph: it will be found without its weights' card."""
+    """Return metadata to store in the graph, which may be copied without its card."""
     facts = {
         "depth_recog.network": header.network,
         "depth_recog.weights": header.path.stem,
@@ -209,7 +207,7 @@ def _facts(header: Header) -> dict[str, str]:
 
 
 def licence_of(header: Header) -> str:
-    """What the weights' card says of their licence. Raises WeightsError for a damaged card."""
+    """Return the licence from the weights' card. Raises WeightsError for a damaged card."""
     card = header.path.with_suffix(".md")
     unknown = "not stated"
     return str(read_card(card).get("licence", unknown)) if card.is_file() else unknown

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Block 103's class scores by an ONNX model of somebody else's.
+"""Runs an ONNX segmentation model as the class scores of block 103.
 
-A graph of a fixed size sees a frame of another shape in overlapping tiles (`method/tiling.py`),
-never squashed. Its answer is enlarged to the frame.
+A graph of a fixed input size gets a frame of another aspect ratio as overlapping tiles
+(`networks/tiling.py`), without distortion. Its output is resized to the frame.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _NUMBERS: dict[str, type] = {
     "tensor(uint8)": np.uint8,
 }
 SLACK = 1.1
-"""A frame is fed in whole up to this difference of aspect ratios: it is no more than the rounding
-of the networks' sizes to multiples of 32 makes of it anyway."""
+"""Up to this ratio of aspect ratios a frame is not tiled: rounding to multiples of 32 changes the
+aspect ratio as much."""
 
 _PROBE = (128, 64)
-"""(width, height) at which a graph of any size is tried when it is loaded."""
+"""(width, height) at which a graph of any size is tested when it is loaded."""
 
 
 @dataclass(frozen=True)
 class _Input:
-    """What the graph takes: its name, its numbers, and (width, height) or None for any size."""
+    """The graph's input: name, number type, and (width, height) or None for any size."""
 
     name: str
     numbers: type
@@ -49,16 +49,16 @@ class _Input:
 
 
 class OnnxMasks:
-    """A `ScoreModel` of an ONNX graph; tried once on a grey picture when it is made.
+    """A `ScoreModel` from an ONNX graph; tested on a grey image when it is made.
 
     Args:
         path: the graph.
         description: of it.
-        device: where its frames lie, and where it runs if its description names no provider.
+        device: of the images, and of the graph unless the description names a provider.
 
     Raises:
         WeightsError: onnxruntime is missing, or graph and description do not fit.
-        DeviceError: the provider is not there.
+        DeviceError: the provider is missing.
     """
 
     def __init__(self, path: Path, description: Description, device: torch.device) -> None:
@@ -71,7 +71,7 @@ class OnnxMasks:
         self(torch.full((1, 3, height, width), 0.5, device=device))
 
     def __call__(self, image: Tensor) -> Tensor:
-        """Class scores.
+        """Return class scores.
 
         Args:
             image: (1, 3, H, W) float, 0..1, RGB.
@@ -80,8 +80,8 @@ class OnnxMasks:
             (1, k, H, W) float, on the image's device; 1 and 0 where the graph gives labels.
 
         Raises:
-            WeightsError: the graph cannot be run at this size, or gives what its description does
-                not name.
+            WeightsError: the graph does not run at this size, or its output does not fit the
+                description.
         """
         height, width = image.shape[2:]
         if self._input.size is None:
@@ -104,7 +104,7 @@ class OnnxMasks:
         return torch.cat(parts, dimension)
 
     def _answer(self, image: Tensor) -> Tensor:
-        """Scores of a picture that is fed in whole."""
+        """Return the scores of one image or tile."""
         height, width = image.shape[2:]
         answer = torch.from_numpy(self._run(self._fed(image))).to(image.device)
         size = (height, width)
@@ -147,7 +147,7 @@ class OnnxMasks:
             ) from error
 
     def _scores(self, answer: Tensor) -> Tensor:
-        """(1, k, h, w) of the graph's answer."""
+        """Return the graph's output as scores, (1, k, h, w)."""
         count = len(self._description.classes)
         layout = self._description.layout
         if answer.dim() != 4:
@@ -158,7 +158,7 @@ class OnnxMasks:
         return scores
 
     def _labels(self, answer: Tensor) -> Tensor:
-        """(1, h, w) int64 of the graph's answer."""
+        """Return the graph's output as labels, (1, h, w) int64."""
         labels = answer
         if labels.dim() == 4:
             channel = 1 if self._description.layout == "NCHW" else 3

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opens an ONNX graph with onnxruntime, on the device that was asked for."""
+"""Opens an ONNX graph with onnxruntime on a device."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def need_onnxruntime(model: Path) -> None:
 def choose_providers(
     device: torch.device, asked: str | None, offered: list[str]
 ) -> list[tuple[str, dict[str, int]]]:
-    """Execution providers in onnxruntime's order of preference.
+    """Choose execution providers, most preferred first.
 
     Args:
-        device: where the other networks live.
-        asked: "cpu", "cuda" or "tensorrt"; None for the device's own, or the CPU, with a warning,
-            where onnxruntime does not offer that.
+        device: of the other networks.
+        asked: "cpu", "cuda" or "tensorrt"; None for the provider of the device, or the CPU with a
+            warning where it is missing.
         offered: names of the providers in this onnxruntime.
 
     Raises:
-        DeviceError: the provider that was asked for is not there.
+        DeviceError: the provider is missing.
     """
     wanted = asked or device.type
     cpu: tuple[str, dict[str, int]] = (_PROVIDERS["cpu"], {})
@@ -57,9 +57,8 @@ def choose_providers(
     if _PROVIDERS[wanted] not in offered:
         if asked is None:
             _LOG.warning(
-                "onnxruntime here knows no CUDA: the ONNX model runs on the CPU (pip install "
-                "onnxruntime-gpu in place of onnxruntime; `provider: cpu` in its YAML if that is "
-                "meant)"
+                "this onnxruntime has no CUDA provider: the ONNX model runs on the CPU (install "
+                "onnxruntime-gpu in place of onnxruntime, or set `provider: cpu` in its YAML)"
             )
             return [cpu]
         raise DeviceError(
@@ -67,17 +66,17 @@ def choose_providers(
             "onnxruntime-gpu in place of onnxruntime, or change `provider` in the model's YAML"
         )
     index = {"device_id": device.index or 0}
-    # TensorRT hands what it cannot do on to CUDA.
+    # Operators that TensorRT lacks run on CUDA.
     names = (wanted, "cuda") if wanted == "tensorrt" else (wanted,)
     return [*((_PROVIDERS[name], index) for name in names if _PROVIDERS[name] in offered), cpu]
 
 
 def open_session(model: Path, device: torch.device, asked: str | None = None) -> InferenceSession:
-    """An inference session.
+    """Open an inference session.
 
     Args:
         model: the graph.
-        device: where it shall run.
+        device: to run on.
         asked: see `choose_providers`.
 
     Raises:
@@ -90,7 +89,7 @@ def open_session(model: Path, device: torch.device, asked: str | None = None) ->
     providers = choose_providers(device, asked, onnxruntime.get_available_providers())
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    # What goes wrong comes as an exception, and is told once.
+    # Errors are raised as exceptions; onnxruntime need not log them too.
     options.log_severity_level = _FATAL_ONLY
     try:
         session = onnxruntime.InferenceSession(str(model), options, providers=providers)
@@ -99,7 +98,7 @@ def open_session(model: Path, device: torch.device, asked: str | None = None) ->
         raise WeightsError(
             f"{model}: onnxruntime cannot read it ({reason}): export it again"
         ) from error
-    # Where a provider's libraries are missing, onnxruntime takes the next one in silence.
+    # Without the provider's libraries onnxruntime silently uses the next provider.
     first = providers[0][0]
     if session.get_providers()[0] != first:
         raise DeviceError(

@@ -320,12 +320,12 @@ def test_only_masks_can_be_onnx(tmp_path: Path, network: str) -> None:
 
 BAD_YAML = {
     "no mapping": ("[road]", "keys with values"),
-    "no YAML": ("classes: [", "no readable YAML"),
+    "no YAML": ("classes: [", "not readable YAML"),
     "no classes": ("output: labels", "classes is missing"),
     "classes is a word": ("classes: road", "classes: a list"),
     "yes is no name": ("classes: [road, yes]", "classes: True"),
     "none at all": ("classes: []", "classes: 0 names"),
-    "twice": ("classes: [car, car]", "'car' is there twice"),
+    "twice": ("classes: [car, car]", "'car' is listed twice"),
     "unknown key": ("classes: [car]\nmeen: 3", "'meen'"),
     "mean": ("classes: [car]\nmean: 3", "mean: three numbers"),
     "std": ("classes: [car]\nstd: [1, 0, 1]", "std: 0"),
