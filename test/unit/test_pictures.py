@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What people are shown: outlines and letters where they belong."""
+"""Outlines and text are drawn at the right places."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_touching_regions_have_outlines_of_their_own() -> None:
     assert (BLANK == 128).all()
 
 
-def test_colours_and_letters() -> None:
+def test_colours_and_text() -> None:
     found = numbers((4, np.s_[40:100], np.s_[50:150]), (5, np.s_[40:100], np.s_[200:300]))
     both = [region(4, Motion.STILL), region(5, Motion.MOVING)]
     picture = outlined_regions(BLANK, found, both)
@@ -53,7 +53,7 @@ def test_colours_and_letters() -> None:
     assert 198 <= moving.min() < 230 < moving.max()
 
 
-def test_text_does_not_hide_what_is_small() -> None:
+def test_text_does_not_hide_small_regions() -> None:
     found = numbers((4, np.s_[60:66], np.s_[50:58]))
     picture = outlined_regions(BLANK, found, [region(4, Motion.MOVING)])
     assert colored(picture, MOVING_COLOR)[60, 50]

@@ -118,7 +118,7 @@ def _checked(values: dict[str, Any]) -> Description:
     scale = values.get("scale")
     std = _numbers("std", values.get("std", (1, 1, 1)))
     if not all(std):
-        raise ValueError("std: must not be 0")
+        raise ValueError("std: 0 is not allowed")
     return Description(
         classes,
         _one_of("output", values.get("output", "scores"), OUTPUTS),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth without looking: exact where the truth is what a baseline believes."""
+"""Baselines: exact where the truth is what they assume."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def rows(values: NDArray[np.floating], camera: Camera = CAMERA) -> Depth:
 
 
 def figures(baseline: Baseline, depth: Depth, camera: Camera = CAMERA) -> dict[str, Any]:
-    """Of a baseline judged, as it is in the report, on one frame."""
+    """The figures of a baseline on one frame."""
     sequence = Given([Truth(depth=depth)], camera)
     evaluation = evaluate(
         sequence, range(1), says_depth(sequence), Protocol("none"), {"it": baseline}
@@ -100,7 +100,7 @@ def test_row_mean_of_a_truth_by_rows() -> None:
 
 
 def test_row_mean_fitted_with_another_camera() -> None:
-    """By angle below the horizon, not by row."""
+    """Rows are identified by their angle below the horizon."""
 
     def scene(camera: Camera) -> Depth:
         return rows(np.exp(3 - 2 * slopes(camera)), camera)
@@ -113,7 +113,7 @@ def test_row_mean_fitted_with_another_camera() -> None:
 
 
 def test_row_mean_beyond_the_rows_that_were_fitted() -> None:
-    """The nearest row's; rows between by their logarithms."""
+    """Rows outside take the nearest row; rows between are interpolated in log depth."""
     fitted = RowMean(np.array((-0.1, 0.1)), np.log((40.0, 10.0)), "it")
     depth = fitted.depth(CAMERA)[:, 0]
     assert depth[0] == pytest.approx(40)

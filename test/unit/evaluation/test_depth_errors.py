@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The depth figures: exact on constructed truth, and those of a few independent lines."""
+"""Depth metrics: exact on constructed truth, and equal to a short reference."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_factor_of_exactly_125_percent_is_not_within_it() -> None:
         assert (got["a1"], got["a2"], got["a3"]) == (0, 1, 1)
 
 
-def test_no_pixel_has_no_figure() -> None:
+def test_without_pixels_there_are_no_figures() -> None:
     assert all(math.isnan(v) for v in figures(np.zeros(9)).values())
 
 
@@ -87,7 +87,7 @@ def test_no_pixel_has_no_figure() -> None:
     st.floats(0.1, 10),
 )
 def test_properties_of_the_metrics(pairs: list[tuple[float, float]], factor: float) -> None:
-    """Never NaN, never negative, a1 <= a2 <= a3 <= 1, and silog does not see a common factor."""
+    """Never NaN or negative, a1 <= a2 <= a3 <= 1, and silog ignores a common factor."""
     depth, truth = np.array(pairs).T
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -99,8 +99,8 @@ def test_properties_of_the_metrics(pairs: list[tuple[float, float]], factor: flo
     assert got["rmse"] >= got["abs_rel"] * truth.min() - 1e-9
 
 
-def test_what_is_not_answered_counts_as_the_cap() -> None:
-    """A method must not shine by keeping silent."""
+def test_a_pixel_without_depth_counts_as_the_cap() -> None:
+    """Leaving pixels out must not improve the figures."""
     truth = np.full((40, 64), 20.0, np.float32)
     sequence = Given([Truth(depth=truth)])
     for silence in (np.nan, np.inf, 0.0, -1.0, -np.inf):
@@ -114,7 +114,7 @@ def test_what_is_not_answered_counts_as_the_cap() -> None:
     assert far["unscaled"]["abs_rel"] == pytest.approx(4)
 
 
-def test_unknown_and_far_truth_is_not_judged() -> None:
+def test_unknown_and_far_truth_is_left_out() -> None:
     truth = np.full((40, 64), 20.0, np.float32)
     truth[0], truth[1], truth[2], truth[3], truth[4] = np.nan, np.inf, 0.0, -3.0, 80.0
     got = judged(Given([Truth(depth=truth)]), Says(lambda i: Answer(np.full_like(truth, 20))))
@@ -123,7 +123,7 @@ def test_unknown_and_far_truth_is_not_judged() -> None:
 
 
 def test_the_crop_is_gargs() -> None:
-    """By the fractions of his paper, at KITTI's size: rows 153 to 370, columns 44 to 1197."""
+    """The paper's fractions at KITTI's size: rows 153 to 370, columns 44 to 1197."""
     mask = Protocol("garg").judged(np.ones((375, 1242), np.float32))
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     assert (rows[0], rows[-1]) == (153, 370)
@@ -132,7 +132,7 @@ def test_the_crop_is_gargs() -> None:
 
 
 @pytest.mark.parametrize("cap", [0.0, -1.0, math.nan, math.inf])
-def test_a_cap_that_is_no_distance(cap: float) -> None:
+def test_an_invalid_cap(cap: float) -> None:
     with pytest.raises(ConfigurationError, match="m is needed"):
         Protocol("garg", cap)
 
@@ -181,7 +181,7 @@ def reference(
 
 
 def agrees(sequence: Recording, frames: range, crop: str) -> None:
-    """A method with errors of every kind, judged by both."""
+    """A method with many kinds of errors, compared by both."""
 
     def answer(index: int) -> Answer:
         truth = np.asarray(sequence.truth(index).depth)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth errors by range, by class and by motion: which pixel belongs to which group."""
+"""Depth errors by range, class and motion."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def depth_of(truths: list[Truth], depths: list[Depth], cap: float = 80.0) -> dic
 
 
 def columns(*metres: float) -> Depth:
-    """(40, 64): strips of equal depth, one beside the other."""
+    """(40, 64): vertical strips of equal depth."""
     return np.repeat(np.repeat(np.array(metres, np.float32), 64 // len(metres))[None], 40, 0)
 
 
 def test_by_range() -> None:
-    """A depth belongs to the range that begins with it; each has its own error."""
+    """A range includes its lower end; each range has its own error."""
     truth = columns(5, 10, 20, 40)
     answer = truth * columns(1.1, 1.2, 1.3, 0.6)
     got = depth_of([Truth(depth=truth)], [answer])["by_range"]
@@ -45,8 +45,8 @@ def test_by_range() -> None:
         assert group["unscaled"]["abs_rel"] == pytest.approx(error, abs=1e-6)
 
 
-def test_what_is_median_scaled_is_scaled_by_the_whole_images_factor() -> None:
-    """With its own factor a group's error would vanish: each is a multiple of the truth."""
+def test_groups_are_scaled_by_the_factor_of_the_whole_image() -> None:
+    """With its own factor each group's error would vanish."""
     truth = columns(5, 10, 20, 40)
     got = depth_of([Truth(depth=truth)], [truth * columns(1.1, 1.2, 1.3, 0.6)])
     scale = got["scale"]["median"]
@@ -64,7 +64,7 @@ def test_groups_are_over_pixels_and_images_are_means_over_images() -> None:
     assert got["by_range"]["0-10"]["pixels"] == 2570
 
 
-def test_groups_stand_in_their_order_whichever_frame_shows_them_first() -> None:
+def test_groups_are_in_a_fixed_order() -> None:
     far, near = (np.full((40, 64), d, np.float32) for d in (50.0, 5.0))
     labels = [np.full((40, 64), i, np.uint8) for i in (13, 0)]
     truths = [Truth(depth=d, labels=n) for d, n in zip((far, near), labels, strict=True)]
@@ -78,7 +78,7 @@ def test_the_cap_ends_the_last_range() -> None:
     assert list(got["by_range"]) == ["0-10", "10-20", "20-40"]
 
 
-def test_by_class_takes_the_truths_labels_and_else_the_methods() -> None:
+def test_by_class_prefers_the_labels_of_the_truth() -> None:
     depth = columns(10, 10)
     true = np.where(columns(0, 1) > 0, 13, 0).astype(np.uint8)
     true[0] = 255
@@ -104,14 +104,14 @@ def test_speeds() -> None:
 
 
 def wall_with(*boxes: Box) -> tuple[Depth, dict[str, Any]]:
-    """A wall 10 m ahead; the answer's error is 0.1 left of the middle and 0.3 right of it."""
+    """A wall at 10 m; the error is 0.1 in the left half and 0.3 in the right half."""
     depth = np.full((40, 64), 10, np.float32)
     got = depth_of([Truth(depth=depth, boxes=boxes)], [depth * columns(1.1, 1.3)])
     return depth, got["by_motion"]
 
 
 def pixels_within(box: Box) -> NDArray[np.bool_]:
-    """By the three words of `thing`: 15 cm more to the sides, and 15 cm higher, than it is."""
+    """A box enlarged by 15 cm to the sides and lifted by 15 cm."""
     v, u = np.mgrid[:40, :64]
     x, y = (u - CAMERA.cx) * 10 / CAMERA.fx, (v - CAMERA.cy) * 10 / CAMERA.fy
     (across, _, up), (right, down, _) = box.size, box.T_camera_from_box[:3, 3]
@@ -132,31 +132,31 @@ def test_by_motion() -> None:
     assert got["moving"]["unscaled"]["abs_rel"] == pytest.approx(0.3, abs=1e-6)
 
 
-def test_a_box_is_lifted_off_the_roads_own_points() -> None:
+def test_a_box_is_lifted_above_the_points_of_the_road() -> None:
     box = thing("p", 0.1, (-3.0, 0.0, 10.0))
     depth = np.full((40, 64), 10, np.float32)
     got = motions(depth, np.ones((40, 64), np.bool_), (box,), CAMERA).reshape(40, 64)
     np.testing.assert_array_equal(got == MOTIONS.index("parked"), pixels_within(box))
 
 
-def test_things_of_unknown_motion_are_in_no_group() -> None:
+def test_objects_of_unknown_motion_are_in_no_group() -> None:
     box = thing("x", np.nan)
     _, got = wall_with(box)
     assert list(got) == ["background"]
     assert got["background"]["pixels"] == 40 * 64 - pixels_within(box).sum()
 
 
-def test_what_moves_wins_where_boxes_touch() -> None:
+def test_moving_objects_take_precedence_where_boxes_overlap() -> None:
     box = thing("m", 3.0)
     for boxes in ((box, at(box, track="p", speed=0.0)), (at(box, track="p", speed=0.0), box)):
         assert list(wall_with(*boxes)[1]) == ["moving", "background"]
 
 
-def test_a_box_holds_the_points_at_its_depth_only() -> None:
+def test_a_box_contains_points_at_its_depth_only() -> None:
     assert list(wall_with(thing("m", 3.0, (0.0, 0.0, 15.0)))[1]) == ["background"]
 
 
-def test_no_boxes_is_not_the_same_as_not_knowing() -> None:
+def test_no_boxes_differs_from_unknown_boxes() -> None:
     depth = np.full((40, 64), 10, np.float32)
     assert "by_motion" not in depth_of([Truth(depth=depth)], [depth])
     known = depth_of([Truth(depth=depth, boxes=())], [depth])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flicker: none where depth is true, and as much as there is."""
+"""Flicker: zero for true depth, and the known value for constructed errors."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_true_depth_does_not_flicker(street: Given) -> None:
     assert got["mean"] < 0.03
 
 
-def test_it_grows_with_noise(street: Given) -> None:
+def test_flicker_grows_with_noise(street: Given) -> None:
     got = [flicker(street, noisy(street, s))["median"] for s in (0.0, 0.05, 0.1, 0.2)]
     assert got == sorted(got)
     assert got[2] == pytest.approx(2 * got[1], rel=0.2)
@@ -114,7 +114,7 @@ def test_a_wall_that_comes_near_does_not_flicker() -> None:
     }
 
 
-def test_a_jump_is_measured_as_it_is() -> None:
+def test_a_jump_is_measured() -> None:
     sequence = Given(wall(2))
     got = flicker(sequence, says_depth(sequence, lambda i, d: d * np.float32(1 + i / 10)))
     # One factor makes both metric, so one is 5 % short and one 5 % long, and so is the step.
@@ -122,7 +122,7 @@ def test_a_jump_is_measured_as_it_is() -> None:
     assert got["median"] == pytest.approx(abs(math.log((20 * scale - 1) / (19 * 1.1 * scale))))
 
 
-def test_median_and_mean_are_what_they_say() -> None:
+def test_median_and_mean() -> None:
     """A fifth of the wall is 1.5 times too far in the second frame."""
     sequence = Given(wall(2))
 
@@ -136,15 +136,15 @@ def test_median_and_mean_are_what_they_say() -> None:
     assert 0.15 * math.log(1.5) < got["mean"] < 0.25 * math.log(1.5)
 
 
-def test_what_another_surface_hides_does_not_count_without_bound() -> None:
+def test_differences_from_occlusion_are_clipped() -> None:
     sequence = Given(wall(2))
     got = flicker(sequence, says_depth(sequence, lambda i, d: np.where(d < 19.5, d * 3, d)))
     # Scaled by one over the root of three, clipped to a factor of two.
     assert got["mean"] == pytest.approx(math.log(2))
 
 
-def test_things_that_move_are_left_out() -> None:
-    """In both frames; by the truth's mask where there is one, else by the boxes that move."""
+def test_moving_objects_are_left_out() -> None:
+    """In both frames; by the mask of the truth, or else by its moving boxes."""
     places = [thing("m", 3.0, (x, 0.0, 15.0)) for x in (-4.0, 4.0)]
     regions = [np.zeros((40, 64), np.bool_) for _ in places]
     for box, region in zip(places, regions, strict=True):

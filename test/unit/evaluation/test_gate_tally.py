@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gate's figures, on maps of which every pixel was chosen."""
+"""The gate's figures on constructed maps."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_an_inverted_gate() -> None:
 
 
 @pytest.mark.parametrize("code", [STILL, UNDECIDED])
-def test_a_silent_gate(code: int) -> None:
+def test_a_gate_that_never_calls_moving(code: int) -> None:
     got = judged(lambda box, frame: code)
     assert values(got) == {
         "auc": 0.5,
@@ -60,7 +60,7 @@ def test_a_silent_gate(code: int) -> None:
     }
 
 
-def test_a_gate_that_shouts() -> None:
+def test_a_gate_that_always_calls_moving() -> None:
     got = values(judged(lambda box, frame: MOVING))
     assert (got["auc"], got["recall"], got["false_positive_rate"]) == (0.5, 1, 1)
 
@@ -79,7 +79,7 @@ def test_a_gate_that_guesses() -> None:
 
 
 def test_undecided_is_between_still_and_moving() -> None:
-    """The order of scores counts, not a threshold."""
+    """The AUC depends on the order of scores only."""
 
     def say(box: Box, frame: int) -> int:
         return UNDECIDED if box.speed > 1 else STILL
@@ -90,7 +90,7 @@ def test_undecided_is_between_still_and_moving() -> None:
 
 @pytest.mark.parametrize(("late", "prompt"), [(0, 1), (3, 1), (4, 0), (7, 0)])
 def test_time_to_detect(late: int, prompt: int) -> None:
-    """From the first frame that shows a mover; three frames of a tenth of a second are prompt."""
+    """Counted from the first frame that shows a moving object."""
     assert PROMPT_S == 0.3
 
     def say(box: Box, frame: int) -> int:
@@ -103,7 +103,7 @@ def test_time_to_detect(late: int, prompt: int) -> None:
 
 
 def test_a_mover_that_is_never_found_has_no_time() -> None:
-    """It is missing from the median, and counts in the recall."""
+    """It is left out of the median, but counts in the recall."""
 
     def say(box: Box, frame: int) -> int:
         return MOVING if box.track == "m0" and frame >= 2 else STILL
@@ -127,8 +127,8 @@ def test_most_pixels_decide_and_the_share_is_the_score() -> None:
         assert tally.result()["recall"]["value"] == called
 
 
-def test_only_what_the_masks_show_is_asked() -> None:
-    """Half of the box is road: what the map says there is nobody's."""
+def test_only_pixels_in_the_masks_count() -> None:
+    """Half of the box is road; the map there is ignored."""
     box = thing("m", 3.0, (0.0, 0.0, 11.0), (3.0, 2.0, 2.0))
     ((_, (rows, columns)),) = visible_regions((box,), CAMERA)
     dynamic = np.zeros((96, 320), np.bool_)
@@ -140,7 +140,7 @@ def test_only_what_the_masks_show_is_asked() -> None:
     assert tally.result()["recall"]["value"] == 1
 
 
-def test_a_thing_that_the_masks_miss_is_called_still() -> None:
+def test_an_object_outside_the_masks_counts_as_still() -> None:
     got = judged(right, dynamic=False)
     assert values(got)["recall"] == 0
     assert values(got)["auc"] == 0.5
@@ -148,7 +148,7 @@ def test_a_thing_that_the_masks_miss_is_called_still() -> None:
 
 
 def test_a_track_counts_once_however_long_it_is() -> None:
-    """One mover is seen in 30 frames and found, one in 3 and not."""
+    """One moving object is visible in 30 frames and found, one in 3 and missed."""
 
     def boxes(frame: int) -> list[Box]:
         long, short, parked = scene(1, 2)
@@ -159,7 +159,7 @@ def test_a_track_counts_once_however_long_it_is() -> None:
     assert got["auc"]["value"] == 0.75
 
 
-def test_a_thing_that_starts_counts_as_two_tracks() -> None:
+def test_an_object_that_starts_counts_as_two_tracks() -> None:
     def boxes(frame: int) -> list[Box]:
         (box,) = scene(1, 0)
         return [at(box, speed=0.0 if frame < 4 else 0.6 if frame < 6 else 2.0)]
@@ -175,7 +175,9 @@ def test_a_thing_that_starts_counts_as_two_tracks() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"speed": np.nan}, {"speed": 0.6}, {"truncated": True}])
-def test_what_is_not_known_or_cut_is_not_judged(changes: dict[str, object]) -> None:
+def test_objects_of_unknown_motion_or_cut_by_the_border_are_left_out(
+    changes: dict[str, object],
+) -> None:
     got = judged(right, lambda frame: [at(b, **changes) for b in scene()])
     assert got == {"moving_tracks": 0, "parked_tracks": 0, "tracks": {}}
 
@@ -185,8 +187,8 @@ def test_two_frames_are_too_few() -> None:
     assert judged(right, frames=3)["moving_tracks"] == 2
 
 
-def test_hidden_things() -> None:
-    """What a nearer thing covers is not the farther one's; hidden by half, it is not judged."""
+def test_occluded_objects() -> None:
+    """Pixels belong to the nearest object; one that is half occluded is left out."""
     mover = thing("m", 3.0, (0.0, 0.0, 15.0), (6.0, 2.0, 2.0))
     for shift, seen in ((-2.2, True), (-0.8, False)):
         van = thing("p", 0.0, (shift, 0.0, 8.0), (3.0, 1.0, 2.5))
@@ -202,20 +204,20 @@ def test_hidden_things() -> None:
         assert len(rows) < 0.8 * (outline[2] - outline[0]) * (outline[3] - outline[1])
 
 
-def test_things_that_are_not_judged_hide_too() -> None:
+def test_objects_that_are_left_out_occlude_others() -> None:
     mover = thing("m", 3.0, (0.0, 0.0, 15.0), (6.0, 2.0, 2.0))
     hiding = thing("x", np.nan, (0.0, 0.0, 8.0), (6.0, 1.0, 2.5))
     assert [b.track for b, _ in visible_regions((mover, hiding), CAMERA)] == ["x"]
 
 
-def test_small_things_are_not_judged() -> None:
+def test_small_objects_are_left_out() -> None:
     sizes = {8.0: 1, 30.0: 0}
     for z, count in sizes.items():
         box = thing("m", 3.0, (0.0, 0.0, z), (1.0, 0.5, 1.0))
         assert len(visible_regions((box,), CAMERA)) == count
 
 
-def test_intervals_hold_the_value_and_are_the_same_again() -> None:
+def test_intervals_contain_the_value_and_are_reproducible() -> None:
     def say(box: Box, frame: int) -> int:
         return (frame * 7 + int(box.track[1:]) * 3) % 5 // 2
 
@@ -228,7 +230,7 @@ def test_intervals_hold_the_value_and_are_the_same_again() -> None:
 
 
 def test_intervals_are_over_tracks_not_over_frames() -> None:
-    """Of four movers one is found: more frames of each do not make that surer."""
+    """One of four moving objects is found; more frames of each do not narrow the interval."""
 
     def say(box: Box, frame: int) -> int:
         return MOVING if box.track == "m0" else STILL
@@ -249,7 +251,7 @@ def test_only_movers_or_only_parked() -> None:
 
 
 def scored(score: Callable[[Box, int], float], masks: bool = True) -> dict[str, Any]:
-    """By scores alone: every pixel is called undecided."""
+    """Scores only: every pixel is called undecided."""
     tally = GateTally()
     for i in range(8):
         now = scene()
@@ -263,7 +265,7 @@ def scored(score: Callable[[Box, int], float], masks: bool = True) -> dict[str, 
     return tally.result()
 
 
-def test_scores_rank_what_decisions_leave_open() -> None:
+def test_scores_rank_undecided_objects() -> None:
     assert scored(lambda box, frame: box.speed)["auc"]["value"] == 1
     assert scored(lambda box, frame: -box.speed)["auc"]["value"] == 0
     assert scored(lambda box, frame: -7.0)["auc"]["value"] == 0.5
@@ -272,12 +274,12 @@ def test_scores_rank_what_decisions_leave_open() -> None:
     assert got["recall"]["value"] == 0
 
 
-def test_a_score_that_is_not_known_is_between_still_and_moving() -> None:
+def test_an_unknown_score_is_between_still_and_moving() -> None:
     unknown = float("nan")
     assert scored(lambda box, frame: 5.0 if box.speed > 1 else unknown)["auc"]["value"] == 1
     assert scored(lambda box, frame: unknown if box.speed > 1 else -5.0)["auc"]["value"] == 1
     assert scored(lambda box, frame: -5.0 if box.speed > 1 else unknown)["auc"]["value"] == 0
 
 
-def test_what_the_masks_miss_is_as_still_as_can_be() -> None:
+def test_an_object_outside_the_masks_has_the_lowest_score() -> None:
     assert scored(lambda box, frame: box.speed, masks=False)["auc"]["value"] == 0.5

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures of masks, each against a slow reference."""
+"""Metrics of masks, each against a slow reference."""
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ def scene(truncated: bool = False) -> Truth:
     return Truth(depth=depth, boxes=(odd, car, person))
 
 
-def test_points_are_those_within_boxes_and_not_before_or_behind_them() -> None:
+def test_points_lie_within_boxes() -> None:
     points = Points.of(scene(), CAMERA)
     assert points is not None
     cars = points.group == list(GROUPS).index("vehicles")
@@ -77,18 +77,18 @@ def test_points_are_those_within_boxes_and_not_before_or_behind_them() -> None:
     assert set(points.u[people]) == {49, 50, 51}
 
 
-def test_a_thing_that_the_border_cuts_is_not_asked_for() -> None:
+def test_an_object_cut_by_the_border_is_left_out() -> None:
     points = Points.of(scene(truncated=True), CAMERA)
     assert points is not None
     assert not (points.group == 0).any()
 
 
-def test_without_lidar_or_boxes_nothing_is_asked_for() -> None:
+def test_without_lidar_or_boxes_there_are_no_points() -> None:
     assert Points.of(Truth(depth=scene().depth), CAMERA) is None
     assert Points.of(Truth(boxes=scene().boxes), CAMERA) is None
 
 
-def test_found_are_points_on_the_groups_classes_at_any_size() -> None:
+def test_found_counts_points_on_the_classes_of_a_group() -> None:
     points = Points.of(scene(), CAMERA)
     assert points is not None
     labels = np.zeros((80, 120), np.uint8)  # twice the size
@@ -129,7 +129,7 @@ def test_one_is_in_the_last_bin() -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_the_temperature_is_found_that_labels_were_drawn_with(temperature: float) -> None:
+def test_the_temperature_of_random_labels_is_found(temperature: float) -> None:
     generator = torch.Generator().manual_seed(0)
     scores = 2 * torch.randn(20000, 5, generator=generator)
     chances = (scores / temperature).softmax(1)

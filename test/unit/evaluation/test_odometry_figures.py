@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors of the camera's motion: exact on trajectories whose error is known."""
+"""Errors of the ego-motion: exact on trajectories with known errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_DEPTH = np.full((40, 64), np.nan, np.float32)
 
 
 def way(count: int, turn: float = 0.03, step: float = 1.0) -> list[Matrix]:
-    """A way with bends, up and down, that begins anywhere; world_from_camera."""
+    """A path with curves and slopes from an arbitrary start; world_from_camera."""
     poses = [exp_twist(np.array((0.3, -0.8, 0.2, 5.0, -3.0, 40.0)))]
     for i in range(count - 1):
         twist = np.array((turn * math.sin(i), turn * math.cos(i / 9), 0.01, 0.05, 0.1, step))
@@ -38,7 +38,7 @@ def judged(
     pair: Callable[[int], PairMotion | None] = lambda i: None,
     estimated: list[Matrix | None] | None = None,
 ) -> dict[str, Any]:
-    """The figures of the poses, through the whole evaluation."""
+    """The pose figures of a whole evaluation."""
     sequence = Given([Truth(world_from_camera=T) for T in true])
 
     def answer(index: int) -> Answer:
@@ -103,7 +103,7 @@ def test_a_known_rotation_and_a_known_length() -> None:
     assert got["scale"]["median"] == pytest.approx(0.8)
 
 
-def test_a_pair_of_frames_further_apart_turns_less_a_frame() -> None:
+def test_rotation_by_frame_is_divided_by_the_gap() -> None:
     true = [ahead(float(i)) for i in range(9)]
     turned = exp_twist(np.array((0.0, math.radians(0.6), 0.0, 0.0, 0.0, 0.0)))[:3, :3]
 
@@ -133,7 +133,7 @@ def test_the_direction() -> None:
     assert got["scale"]["median"] == pytest.approx(3)
 
 
-def test_wrong_directions_of_a_pose_show() -> None:
+def test_poses_with_swapped_directions_are_detected() -> None:
     true = way(12, turn=0.1)
 
     def transposed(T: Matrix) -> Matrix:
@@ -168,7 +168,7 @@ def test_median_mean_and_p90() -> None:
 
 @pytest.mark.parametrize("percent", [-31.8, 5.0, 60.0])
 def test_a_known_drift_of_the_scale(percent: float) -> None:
-    """The length grows by so many percent each 100 m of the way."""
+    """The length grows by this many percent each 100 m."""
     true = [ahead(1.5 * i) for i in range(60)]
 
     def pair(index: int) -> PairMotion | None:
@@ -181,7 +181,7 @@ def test_a_known_drift_of_the_scale(percent: float) -> None:
     assert got["drift_percent_per_100m"] == pytest.approx(percent, rel=1e-6)
 
 
-def test_no_drift_is_said_of_a_short_way() -> None:
+def test_a_short_path_has_no_drift() -> None:
     true = [ahead(0.5 * i) for i in range(10)]
     assert judged(true, pairs(true, 1))["scale"]["drift_percent_per_100m"] is None
 
@@ -208,14 +208,14 @@ def test_unanswered_pairs_are_counted() -> None:
     assert got["rotation_degrees"]["mean"] == pytest.approx(0, abs=1e-4)
 
 
-def test_a_pair_with_a_frame_that_is_not_judged_is_no_pair() -> None:
+def test_a_pair_with_a_frame_outside_is_left_out() -> None:
     true = way(4)
     got = judged(true, lambda i: PairMotion("elsewhere", np.eye(4)), list(true))
     assert got["pairs"] == 0
 
 
 def kitti_devkit(estimated: list[Matrix], true: list[Matrix], metres: float) -> tuple[float, float]:
-    """Slow reference: calcSequenceErrors as KITTI's page describes it, in other words."""
+    """Slow reference: calcSequenceErrors of KITTI's development kit, rewritten."""
     way = [0.0]
     for a, b in pairwise(true):
         way.append(way[-1] + math.dist(a[:3, 3], b[:3, 3]))
@@ -236,7 +236,7 @@ def kitti_devkit(estimated: list[Matrix], true: list[Matrix], metres: float) -> 
 
 @pytest.mark.parametrize("count", [40, 260])
 def test_segments_are_those_of_kittis_benchmark(count: int) -> None:
-    """Over 100 m, or over half of a way that is shorter than 200 m; in any world."""
+    """Over 100 m, or half of a path shorter than 200 m; in any world frame."""
     true = way(count)
     rng = np.random.default_rng(0)
     estimated = [exp_twist(np.array((0.1, 0.2, 0.3, 1, 2, 3)))]
@@ -251,7 +251,7 @@ def test_segments_are_those_of_kittis_benchmark(count: int) -> None:
     assert got["unscaled"]["rotation_degrees_per_100m"] == pytest.approx(rotation, rel=1e-4)
 
 
-def test_a_heading_that_is_wrong_at_the_end_only_moves_no_camera() -> None:
+def test_a_wrong_heading_of_the_last_frame_only() -> None:
     true = [ahead(float(i)) for i in range(3)]
     estimated = list(true)
     estimated[2] = true[2] @ exp_twist(np.array((0, 0.2, 0, 0, 0, 0.0)))
@@ -260,7 +260,7 @@ def test_a_heading_that_is_wrong_at_the_end_only_moves_no_camera() -> None:
     assert got["unscaled"]["rotation_degrees_per_100m"] > 1
 
 
-def test_a_trajectory_of_another_scale_is_right_when_scaled() -> None:
+def test_a_trajectory_of_another_scale() -> None:
     true = way(60)
     estimated: list[Matrix | None] = []
     for pose in true:
@@ -279,7 +279,7 @@ def test_a_trajectory_of_another_scale_is_right_when_scaled() -> None:
 
 
 def test_pairs_without_a_trajectory_and_a_trajectory_with_holes() -> None:
-    """Poses and pairs come from two files of a run: either may be missing."""
+    """Poses and pairs come from two files of a run; either may be missing."""
     true = way(30)
     alone = judged(true, pairs(true, 1))
     assert "trajectory" not in alone

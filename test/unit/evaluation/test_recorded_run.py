@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `depth-recog run` wrote is judged like the source itself; what is damaged is named."""
+"""Results of `depth-recog run` have the figures of the source itself; damage is reported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LAST = f"frame-{FRAMES - 1:06d}.png"
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With depth and poses, as files: a street that is drawn anew each time takes long."""
+    """A street with depth and poses as files, which is faster than rendering it each time."""
     return write_recording(tmp_path_factory.mktemp("data") / "room", FRAMES, 320, 96)
 
 
@@ -56,7 +56,7 @@ def flat(value: Any, path: str = "") -> dict[str, float]:
 def test_a_run_has_the_figures_of_its_source(
     room: Path, run: Path, tmp_path: Path, arguments: list[str]
 ) -> None:
-    """To the PNG's 1/256 m. A source whose first frames are left out has no partner at first."""
+    """Up to the PNG's 1/256 m."""
     of_run = flat(figures(run, tmp_path / "run.json", *arguments))
     of_source = flat(figures(room, tmp_path / "source.json", "--device", "cpu", *arguments))
     if arguments:
@@ -83,7 +83,7 @@ def test_about_says_which_run(
 
 
 def test_poses_belong_to_the_frames_in_their_own_order(tmp_path: Path) -> None:
-    """Frame 9 comes before frame 10, whatever the alphabet says."""
+    """Frame 9 comes before frame 10."""
     (tmp_path / "depth").mkdir()
     for i in (2, 9, 10):
         cv2.imwrite(f"{tmp_path}/depth/{i}.png", np.ones((4, 4), np.uint16))
@@ -104,8 +104,8 @@ def test_a_run_of_some_frames(copy: Path, tmp_path: Path) -> None:
     assert found["depth"]["images"] == FRAMES - 2
 
 
-def test_a_run_that_broke_off_within_a_frame(copy: Path, tmp_path: Path) -> None:
-    """The last depth is there, its masks and its pose are not."""
+def test_a_run_that_was_interrupted_within_a_frame(copy: Path, tmp_path: Path) -> None:
+    """The last frame has depth, but neither masks nor pose."""
     (copy / "mask" / LAST).unlink()
     (copy / "moving" / LAST).unlink()
     poses = (copy / "poses.txt").read_text().splitlines()
@@ -212,7 +212,7 @@ def test_damage_is_one_clear_line(
 def test_a_report_with_other_things_in_it_is_read(
     copy: Path, tmp_path: Path, key: str, value: object
 ) -> None:
-    """They are for people only; what is missing of them is unknown."""
+    """Missing entries are reported as unknown."""
     report(**{key: value})(copy)
     found = figures(copy, tmp_path / "f.json", "--frames", ":2")
     assert found["frames"]["answered"] == 2

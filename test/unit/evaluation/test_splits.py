@@ -52,7 +52,7 @@ def test_neighbours_of_test_frames_are_in_no_training() -> None:
 
 @pytest.mark.data
 @pytest.mark.parametrize("name", splits.SPLITS)
-def test_manifests_are_of_the_real_files(name: str) -> None:
+def test_split_lists_match_the_real_files(name: str) -> None:
     data = real(DRIVE).parents[2]
     missing = 0
     for digest, path in splits.split(name).items():
@@ -72,7 +72,7 @@ def test_every_image_of_the_recordings_is_in_a_split() -> None:
     assert images <= listed
 
 
-def test_shipped_weights_saw_no_file_of_the_test_split() -> None:
+def test_shipped_weights_were_not_trained_on_the_test_split() -> None:
     for file in SHIPPED.glob("*.safetensors"):
         listed = splits.trained_on(read_header(file))
         assert listed, f"{file.name} does not say what it was trained on"
@@ -102,7 +102,7 @@ def test_a_list_that_is_no_text(tmp_path: Path) -> None:
         splits.read_file_list(tmp_path / "x.sha256.gz")
 
 
-def test_a_compact_list_knows_the_same_files(tmp_path: Path) -> None:
+def test_a_compact_list_has_the_same_files(tmp_path: Path) -> None:
     text = "".join(f"{sha256(file)}  {file.name}\n" for file in SHIPPED.iterdir())
     (tmp_path / "x.sha256").write_text("# a comment\n" + text)
     listed = file_lists.read((tmp_path / "x.sha256").read_text())
@@ -177,7 +177,7 @@ def evaluated(recording: Path, own: Path, *arguments: str) -> tuple[int, dict[st
 
 
 @pytest.mark.parametrize("choice", [["--split", "test"], ["--frames", "3:5"], []])
-def test_test_frames_are_refused_to_weights_that_saw_some(
+def test_weights_trained_on_test_files_are_refused(
     recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], choice: list[str]
 ) -> None:
     """Frame 5 of the split was trained on; frame 4 is evaluated."""
@@ -198,7 +198,7 @@ def test_test_frames_are_refused_to_weights_that_saw_some(
         (["--frames", ":4"], {"train": 2, "validation": 2, "test": 0, "mine": 2}),
     ],
 )
-def test_other_frames_are_judged_and_what_was_trained_on_is_counted(
+def test_training_files_among_other_frames_are_counted(
     recording: Path, tmp_path: Path, choice: list[str], counts: dict[str, int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -209,7 +209,7 @@ def test_other_frames_are_judged_and_what_was_trained_on_is_counted(
     assert f"mine was TRAINED ON {counts['mine']} of these frames" in capsys.readouterr().out
 
 
-def test_weights_without_a_list_are_warned_of(
+def test_weights_without_a_list_lead_to_a_warning(
     recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, found = evaluated(recording, weights(tmp_path, None), "--split", "test")
@@ -226,7 +226,7 @@ def test_a_damaged_list_is_an_error(recording: Path, tmp_path: Path) -> None:
     assert evaluated(recording, own)[0] == 1
 
 
-def test_the_weights_of_a_run_are_asked_too(
+def test_the_weights_of_a_run_are_checked_too(
     recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A run on test frames is refused; weights that are gone lead to a warning."""

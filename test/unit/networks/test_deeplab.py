@@ -28,7 +28,7 @@ def interpolated(x: np.ndarray, factor: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("factor", [2, 4])
-def test_enlarging_keeps_the_samples_where_they_stand(factor: int) -> None:
+def test_enlarge_keeps_the_positions_of_samples(factor: int) -> None:
     x = torch.rand(2, 3, 4, 5, dtype=torch.float64)
     got = enlarge(x, factor)
     assert got.shape == (2, 3, 4 * factor, 5 * factor)
@@ -36,7 +36,7 @@ def test_enlarging_keeps_the_samples_where_they_stand(factor: int) -> None:
     np.testing.assert_allclose(got[1, 2].numpy(), wanted, atol=1e-12)
 
 
-def test_centring_moves_samples_by_a_pixel_and_a_half_of_four() -> None:
+def test_centred_moves_samples_to_the_centre_of_a_cell() -> None:
     v, u = torch.meshgrid(torch.arange(0.0, 20, 4), torch.arange(0.0, 32, 4), indexing="ij")
     ramps = torch.stack((u, v))[None]
     moved = centred(ramps)
@@ -46,8 +46,8 @@ def test_centring_moves_samples_by_a_pixel_and_a_half_of_four() -> None:
 
 
 @pytest.mark.parametrize("enlargement", [1, 1.5])
-def test_what_is_seen_is_answered_where_it_is(enlargement: float) -> None:
-    """One bright disc: the answer's centre of mass is the disc's, nearly."""
+def test_scores_are_aligned_with_the_image(enlargement: float) -> None:
+    """The scores' centre of mass for a bright disc is near the disc's centre."""
     network = RefinedDeepLab(classes=1, enlargement=enlargement).eval()
     network.head = torch.nn.Conv2d(1, 1, 1, bias=False)
     torch.nn.init.ones_(network.head.weight)
@@ -76,7 +76,7 @@ def test_features_are_at_strides_two_to_sixteen() -> None:
     assert [tuple(m.shape[2:]) for m in maps] == [(64 // s, 96 // s) for s in (2, 4, 8, 16)]
 
 
-def test_the_correction_begins_as_zero() -> None:
+def test_the_correction_is_initialised_to_zero() -> None:
     network, image = RefinedDeepLab(enlargement=1).eval(), torch.rand(1, 3, 64, 96)
     coarse = centred(enlarge(network.head(network.encoder(image)[-1]), 4))
     wanted = torch.nn.functional.interpolate(coarse, scale_factor=4, mode="bilinear")
@@ -85,7 +85,7 @@ def test_the_correction_begins_as_zero() -> None:
     torch.testing.assert_close(network(image), wanted + 1)
 
 
-def test_the_correction_reaches_all_that_learns() -> None:
+def test_every_parameter_gets_a_gradient() -> None:
     network = RefinedDeepLab()
     torch.nn.init.normal_(network.correction.weight)
     network(torch.rand(1, 3, 64, 96)).square().mean().backward()
@@ -100,8 +100,8 @@ def test_the_temperature_divides_and_changes_no_label() -> None:
     assert torch.equal(hot(image).argmax(1), plain(image).argmax(1))
 
 
-def test_a_wide_frame_is_seen_at_its_own_scale() -> None:
-    """Far from the cut and but for the context, a frame's left part does not feel the rest."""
+def test_a_wide_frame_is_not_resized() -> None:
+    """Apart from the image pooling, the left part of a frame does not depend on the rest."""
     network = RefinedDeepLab().eval()
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d):  # the default's signal dies on the way

@@ -31,7 +31,7 @@ STREET = "synthetic:street?frames=2&width=208&height=64"
 
 @pytest.fixture(scope="module")
 def masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped mask network for any size, as a user exports it."""
+    """The shipped segmentation network, exported for any size."""
     path = tmp_path_factory.mktemp("masks") / "new" / "masks.onnx"
     assert main(["export", "masks-street", "--out", str(path)]) == 0
     return path
@@ -39,7 +39,7 @@ def masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def depth(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped depth network for one size."""
+    """The shipped depth network, exported for one size."""
     path = tmp_path_factory.mktemp("depth") / "depth.onnx"
     assert main(["export", "depth-street", "--size", "192x64", "--out", str(path)]) == 0
     return path
@@ -49,7 +49,7 @@ def noise(width: int, height: int) -> np.ndarray:
     return np.random.default_rng(width).random((1, 3, height, width), np.float32)
 
 
-def test_the_depth_graph_is_the_network(depth: Path) -> None:
+def test_the_depth_graph_equals_the_network(depth: Path) -> None:
     session = ort.InferenceSession(str(depth))
     assert [(i.name, i.shape) for i in session.get_inputs()] == [
         ("image", [1, 3, 64, 192]),
@@ -70,7 +70,7 @@ def test_the_depth_graph_is_the_network(depth: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 64), (96, 256), (512, 160)])
-def test_a_graph_of_any_size_is_the_network_at_each(masks: Path, size: tuple[int, int]) -> None:
+def test_a_graph_of_any_size_equals_the_network(masks: Path, size: tuple[int, int]) -> None:
     """Sizes that the export did not compare by itself."""
     network, _ = load_network("masks-street", "masks")
     image = noise(*size)
@@ -91,7 +91,7 @@ def test_the_graph_is_one_file_of_a_common_opset(masks: Path, depth: Path) -> No
     assert {p.name for p in depth.parent.iterdir()} == {"depth.onnx"}
 
 
-def test_exported_masks_come_back_in(masks: Path, tmp_path: Path) -> None:
+def test_exported_masks_can_be_loaded(masks: Path, tmp_path: Path) -> None:
     assert read_description(masks) == Description(CITYSCAPES)
     _, header = load_model(str(masks), "masks")
     assert header.classes == CITYSCAPES
@@ -110,7 +110,7 @@ def test_exported_masks_come_back_in(masks: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Run as a process elsewhere too: torch's exporter talks, and its talk is no answer."""
+    """Output of torch's exporter is suppressed."""
     out = tmp_path / "m.onnx"
     command = [sys.executable, "-m", "depth_recog.cli.main", "export", "masks-street"]
     result = subprocess.run(
@@ -125,10 +125,10 @@ def test_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert licence.startswith("licence: CC BY-NC-SA 3.0")
 
 
-def test_a_graph_that_differs_is_not_handed_out(
+def test_a_graph_that_differs_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The limit is lowered below what any two ways of adding up agree to."""
+    """With a limit below rounding errors."""
     monkeypatch.setattr(onnx_export, "LIMIT", 1e-12)
     header = read_header(resolve("masks-street", "masks"))
     picture = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
@@ -138,8 +138,8 @@ def test_a_graph_that_differs_is_not_handed_out(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_network_is_found_out(depth: Path) -> None:
-    """One weight of a thousandth more is seen."""
+def test_compare_detects_another_network(depth: Path) -> None:
+    """A bias that is 0.01 larger is detected."""
     network, _ = load_network("depth-street", "depth")
     picture = np.random.default_rng(0).integers(0, 256, (64, 192, 3), np.uint8)
     (same,) = compare(network, depth, "depth", [picture])
@@ -153,7 +153,7 @@ def test_another_network_is_found_out(depth: Path) -> None:
 
 
 def test_own_weights(tmp_path: Path) -> None:
-    """Of another architecture, from a path, without a card."""
+    """Another architecture, from a path, without a card."""
     from depth_recog.networks.own.deeplab import segmentation_network
     from depth_recog.networks.weights import save_network
 

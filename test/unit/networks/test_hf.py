@@ -47,7 +47,7 @@ def picture(height: int = SIZE[0], width: int = SIZE[1]) -> torch.Tensor:
 
 
 def by_transformers(folder: Path, image: torch.Tensor) -> torch.Tensor:
-    """(1, 1, H, W): what the model itself says of the picture as it is."""
+    """(1, 1, H, W): the model's own output for the image."""
     model = AutoModelForDepthEstimation.from_pretrained(folder, local_files_only=True).eval()
     with torch.no_grad():
         return model(pixel_values=image).predicted_depth[:, None]
@@ -60,7 +60,7 @@ def normalised(image: torch.Tensor) -> torch.Tensor:
 # What it says
 
 
-def test_disparity_becomes_depth_in_no_unit(relative: Path) -> None:
+def test_disparity_becomes_depth_without_a_unit(relative: Path) -> None:
     network, header = load_model(str(relative), "depth")
     assert (header.unit, header.size) == ("relative", (112, 56))
     assert header.path.stem == "Depth-Anything-V2-Tiny-hf"
@@ -94,7 +94,7 @@ def test_a_model_without_normalisation(tmp_path: Path) -> None:
         torch.testing.assert_close(network(image, FOCAL), by_transformers(folder, image))
 
 
-def test_without_a_preprocessor_it_is_imagenets(copy: Path) -> None:
+def test_without_a_preprocessor_imagenets_mean_is_used(copy: Path) -> None:
     from depth_recog.networks.own.encoders import IMAGENET_MEAN, IMAGENET_STD
 
     (copy / "preprocessor_config.json").unlink()
@@ -110,8 +110,8 @@ def test_it_computes_in_its_own_precision(relative: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 64), (128, 416), (96, 320), (192, 640)])
-def test_any_size_of_ours(relative: Path, size: tuple[int, int]) -> None:
-    """Rounded to whole patches, and back: the picture is smooth, so little changes."""
+def test_any_image_size(relative: Path, size: tuple[int, int]) -> None:
+    """Resizing to whole patches and back changes a smooth image little."""
     network, _ = load_model(str(relative), "depth")
     with torch.no_grad():
         depth = network(picture(*size), FOCAL)
@@ -132,8 +132,8 @@ def test_the_three_scales_of_training_are_means_of_one(relative: Path) -> None:
         assert coarse[0, 0, y, x] == pytest.approx(float(block.mean()), rel=1e-5)
 
 
-def test_what_has_no_part_in_the_depth_does_not_learn(relative: Path) -> None:
-    """Several processes wait for the gradient of every parameter that learns."""
+def test_parameters_without_influence_are_frozen(relative: Path) -> None:
+    """Distributed training waits for a gradient of every parameter that is not frozen."""
     from depth_recog.training.depth.model import DepthModel
     from depth_recog.training.initial import initial_network
 
@@ -169,7 +169,7 @@ def test_config_that_is_no_json(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["dpt", "bert", None])
-def test_a_model_that_is_not_known(copy: Path, kind: str | None) -> None:
+def test_an_unsupported_model(copy: Path, kind: str | None) -> None:
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"model_type": kind}))
     refused(copy, repr(kind), "depth_anything, glpn")
@@ -244,7 +244,7 @@ def test_a_changed_file_is_another_network(copy: Path) -> None:
 
 
 def test_run_without_a_network(relative: Path, tmp_path: Path) -> None:
-    """The hub must not be asked, not even whether there is something newer."""
+    """No request to the hub, not even for a newer version."""
     code = (
         "import socket, sys\n"
         "def connect(*a): print('CONNECT', a, file=sys.stderr); raise OSError('no network')\n"

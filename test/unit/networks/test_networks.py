@@ -105,7 +105,7 @@ def test_an_untrained_pose_is_nearly_no_motion_and_sees_the_order(image):
 
 
 @pytest.mark.parametrize("name", ["banana", "cuda:77", "meta", "cpu:x"])
-def test_a_device_that_is_not_here_is_named(name):
+def test_a_missing_device_is_named(name):
     with pytest.raises(DeviceError, match=name):
         choose_device(name)
 
@@ -141,8 +141,8 @@ def test_the_shipped_networks_work_together(estimator):
         assert step.frame.labels.max() < 19
 
 
-def test_an_assembly_keeps_what_has_not_changed(tmp_path):
-    """The same file with the same content; under its old name it may hold something new."""
+def test_an_assembly_keeps_networks_of_unchanged_files(tmp_path):
+    """Networks of unchanged files are kept; a file may be replaced under its name."""
     first = assemble()
     copy = tmp_path / "mine.safetensors"
     shutil.copy(first.depth.path, copy)
@@ -177,14 +177,14 @@ def changed(path, header, **changes):
 
 
 def seen(assembly):
-    """One frame's depth, and what the gate takes for it."""
+    """One frame's depth, and the gate's depth."""
     camera = Camera(416, 128, 240, 240, 208, 64)
     picture = np.random.default_rng(0).integers(0, 255, (128, 416, 3), dtype=np.uint8)
     frame = assembly.recognizer.observe("0", 0, picture, camera)
     return frame.depth, frame.gate_depth
 
 
-def test_the_gate_keeps_its_weights_while_others_come(tmp_path):
+def test_the_gate_keeps_its_weights_while_depth_weights_change(tmp_path):
     first = assemble()
     other = changed(tmp_path / "other.safetensors", first.depth)
     alone = assemble(previous=first, gate="depth-street")
@@ -205,12 +205,12 @@ def test_the_gate_keeps_its_weights_while_others_come(tmp_path):
     without = assemble(previous=back)
     assert without.gate is without.gate_network is None
     assert np.array_equal(seen(without)[1], depth)
-    # Nor does another setting lose it.
+    # Other settings keep it too.
     assert np.array_equal(seen(back.with_settings(Settings(mask_margin=5)))[1], new)
 
 
 def test_the_gates_weights_may_be_for_another_size(tmp_path):
-    """The gate's network sees the picture at its own size, and the gate decides by what it says."""
+    """The gate's network gets the image at its own size."""
     larger = changed(tmp_path / "larger.safetensors", assemble().depth, size=(640, 192))
     factory.check_weights(NetworkOptions(gate=larger))
     assembly = assemble(gate=larger, precision="float32")
@@ -229,7 +229,7 @@ def test_the_gates_weights_may_be_for_another_size(tmp_path):
     assert step.pair.decision.why
 
 
-def test_weights_that_do_not_go_with_the_gates(tmp_path):
+def test_gate_weights_of_another_unit_are_refused(tmp_path):
     header = assemble().depth
     other = changed(tmp_path / "other.safetensors", header, unit="relative")
     for depth, gate in (("", other), (other, "depth-street")):
@@ -239,7 +239,7 @@ def test_weights_that_do_not_go_with_the_gates(tmp_path):
             factory.check_weights(NetworkOptions(depth=depth, gate=gate))
 
 
-def test_weights_are_looked_at_without_loading_them():
+def test_weights_are_checked_without_loading_them():
     factory.check_weights(NetworkOptions(estimator="network"))
     with pytest.raises(WeightsError, match="a masks network is needed"):
         factory.check_weights(NetworkOptions(masks="depth-street"))

@@ -44,14 +44,14 @@ def noise(width: int, height: int, seed: int = 0) -> torch.Tensor:
 # What it is fed with
 
 
-def test_scores_of_a_graph_of_any_size_are_the_graphs(tmp_path: Path) -> None:
+def test_scores_of_a_graph_of_any_size(tmp_path: Path) -> None:
     image = noise(96, 32)
     model, header = load_model(str(colours(tmp_path / "c.onnx")), "masks")
     assert header.classes == COLOURS
     assert torch.equal(model(image), image)
 
 
-def test_what_is_fed_in_is_scaled_and_normalised(tmp_path: Path) -> None:
+def test_the_input_is_scaled_and_normalised(tmp_path: Path) -> None:
     mean, std = [10.0, 20.0, 30.0], [2.0, 4.0, 8.0]
     path = colours(tmp_path / "c.onnx", mean=mean, std=std, scale=255)
     image = noise(64, 32)
@@ -83,8 +83,8 @@ def test_labels_become_scores(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("output", ["scores", "labels"])
-def test_a_coarse_answer_is_enlarged_to_the_frame(tmp_path: Path, output: str) -> None:
-    """A frame of two halves: the answer at stride 4 knows where they meet."""
+def test_coarse_output_is_enlarged_to_the_frame(tmp_path: Path, output: str) -> None:
+    """The border between two halves of a frame is kept at stride 4."""
     image = torch.zeros(1, 3, 32, 64)
     image[:, 0, :, :32] = 1
     image[:, 2, :, 32:] = 1
@@ -98,10 +98,10 @@ def test_a_coarse_answer_is_enlarged_to_the_frame(tmp_path: Path, output: str) -
 
 @settings(deadline=None, max_examples=25)
 @given(width=st.integers(33, 200), seed=st.integers(0, 99), tall=st.booleans())
-def test_a_long_frame_is_seen_whole_and_not_squashed(
+def test_a_wide_frame_is_tiled_without_distortion(
     tmp_path_factory: pytest.TempPathFactory, width: int, seed: int, tall: bool
 ) -> None:
-    """Tiles of the square's own size change no pixel: a squashed frame would lose its noise."""
+    """Tiles of the graph's size keep the noise that resizing would remove."""
     image = noise(width, 32, seed)
     if width / 32 <= 1.1:
         return
@@ -113,10 +113,10 @@ def test_a_long_frame_is_seen_whole_and_not_squashed(
 
 @settings(deadline=None, max_examples=25)
 @given(width=st.integers(36, 150), tall=st.booleans())
-def test_every_pixel_is_answered_from_the_middle_of_a_tile(
+def test_every_pixel_comes_from_the_nearest_tile(
     tmp_path_factory: pytest.TempPathFactory, width: int, tall: bool
 ) -> None:
-    """The graph says where in its tile a pixel lies."""
+    """The graph returns the position of a pixel in its tile."""
     side = 32
     path = places(tmp_path_factory.mktemp("t") / "p.onnx", side, across=not tall)
     image = noise(width, side)
@@ -136,8 +136,8 @@ def test_every_pixel_is_answered_from_the_middle_of_a_tile(
         assert own == min(distances)
 
 
-def test_a_graph_of_another_scale_sees_the_same_picture(tmp_path: Path) -> None:
-    """A smooth picture, so that resizing there and back changes little."""
+def test_a_graph_of_another_size_gets_the_same_image(tmp_path: Path) -> None:
+    """Resizing there and back changes a smooth image little."""
     x, y = torch.meshgrid(torch.linspace(0, 6, 160), torch.linspace(0, 2, 64), indexing="xy")
     image = torch.stack((x.sin(), (x + y).cos(), (y - x).sin()))[None] * 0.5 + 0.5
     for size in ((48, 48), (100, 100), (128, 64), (64, 128)):
@@ -155,7 +155,7 @@ def test_size_in_the_yaml_makes_tiles_of_a_graph_of_any_size(tmp_path: Path) -> 
 # What its classes mean
 
 
-def test_of_the_usual_dynamic_classes_those_that_it_knows(tmp_path: Path) -> None:
+def test_default_dynamic_classes_are_those_of_the_model(tmp_path: Path) -> None:
     path = str(colours(tmp_path / "c.onnx", classes=["road", "car", "person"]))
     rules = preset_rules(list(DYNAMIC), path)
     assert rules == PresetRules(("road", "car", "person"), ("person", "car"))
@@ -164,13 +164,13 @@ def test_of_the_usual_dynamic_classes_those_that_it_knows(tmp_path: Path) -> Non
         preset_rules(["car", "bus"], path)
 
 
-def test_the_yaml_names_what_can_move_unless_the_user_does(tmp_path: Path) -> None:
+def test_the_yaml_names_dynamic_classes_unless_the_user_does(tmp_path: Path) -> None:
     path = str(colours(tmp_path / "c.onnx", classes=["floor", "dog", "car"], dynamic=["dog"]))
     assert preset_rules(list(DYNAMIC), path).dynamic == ("dog",)
     assert preset_rules(["car"], path).dynamic == ("car",)
 
 
-def test_other_weights_know_cityscapes() -> None:
+def test_own_weights_have_the_cityscapes_classes() -> None:
     assert preset_rules(list(DYNAMIC), "") == PresetRules()
     assert header_of("", "masks").classes == CITYSCAPES
 
@@ -186,7 +186,7 @@ def test_ids_become_train_ids_by_name() -> None:
     assert PresetRules().sky_pixels(usual).nonzero()[1].tolist() == [CITYSCAPES.index("sky")]
 
 
-def test_an_assembly_keeps_its_own_rules_until_its_networks_are_others(tmp_path: Path) -> None:
+def test_an_assembly_keeps_its_rules_while_its_networks_stay(tmp_path: Path) -> None:
     path = str(colours(tmp_path / "c.onnx", classes=["road", "sky", "car"]))
     rules = preset_rules(list(DYNAMIC), path)
     options = factory.NetworkOptions(masks=path, device="cpu")
@@ -228,7 +228,7 @@ def test_a_missing_provider_is_named(caplog: pytest.LogCaptureFixture) -> None:
     assert "onnxruntime-gpu" in caplog.text
 
 
-def test_an_asked_provider_that_is_not_here(tmp_path: Path) -> None:
+def test_a_requested_provider_that_is_missing(tmp_path: Path) -> None:
     path = colours(tmp_path / "c.onnx", provider="cuda")
     with pytest.raises(DeviceError, match="'cuda'"):
         load_model(str(path), "masks")
@@ -307,7 +307,7 @@ def test_another_size_than_the_graphs(tmp_path: Path) -> None:
     refused(describe(path, size=[32, 32]), "64x32", "size: [32, 32]")
 
 
-def test_half_of_a_size(tmp_path: Path) -> None:
+def test_a_graph_with_one_fixed_side(tmp_path: Path) -> None:
     refused(colours(tmp_path / "c.onnx", size=("width", 32)), "one side", "size")
 
 
@@ -399,7 +399,7 @@ def test_what_run_wrote_is_evaluated_by_its_own_classes(tmp_path: Path) -> None:
     assert written["gate"] == live["gate"]
 
 
-def test_run_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_names_a_missing_package(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = colours(tmp_path / "c.onnx")
     path.with_suffix(".yaml").write_text(yaml.safe_dump({"classes": ["a"]}))
     out = str(tmp_path / "out")

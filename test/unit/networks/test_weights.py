@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights files: what is shipped is whole, and what is not is refused with file and remedy."""
+"""Weights files: shipped ones are complete, damaged ones are refused with a clear message."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def card(path: Path, sha256: str) -> Path:
 
 
 def refused(path: Path, *words: str, network: str = "pose") -> str:
-    """Loading fails with one line that names the file and holds the words."""
+    """Loading fails with one line that contains the file and these words."""
     with pytest.raises(WeightsError) as caught:
         load_network(str(path), network)
     text = str(caught.value)
@@ -95,7 +95,7 @@ def test_shipped_files_are_small() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_shipped_file_is_whole(name: str) -> None:
+def test_shipped_file_is_complete(name: str) -> None:
     path = resolve(name, "depth")
     header = read_header(path)
     assert header.path == path
@@ -110,8 +110,8 @@ def test_shipped_file_is_whole(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_shipped_file_can_be_read_by_everybody(name: str) -> None:
-    """Installed by root, used by others."""
+def test_shipped_file_is_readable_by_all_users(name: str) -> None:
+    """It may be installed by root."""
     assert (SHIPPED / f"{name}.safetensors").stat().st_mode & 0o044 == 0o044
 
 
@@ -141,7 +141,7 @@ def test_forward_of_what_was_loaded() -> None:
 # Names and paths
 
 
-def test_unknown_name_tells_the_shipped_ones() -> None:
+def test_an_unknown_name_lists_the_shipped_ones() -> None:
     with pytest.raises(WeightsError) as caught:
         load_network("depth-moon", "depth")
     assert "depth-moon: no such weights file" in str(caught.value)
@@ -235,7 +235,7 @@ def test_not_safetensors(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_pickle_is_not_run(tmp_path: Path) -> None:
-    """A file of torch.save would run code; it must not even be tried."""
+    """Unpickling a file of torch.save could run code."""
     trap = tmp_path / "trap"
 
     class Bomb:
