@@ -175,7 +175,7 @@ def test_an_object_that_starts_counts_as_two_tracks() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"speed": np.nan}, {"speed": 0.6}, {"truncated": True}])
-def test_objects_of_unknown_motion_or_cut_by_the_border_are_left_out(
+def test_unknown_motion_and_cut_objects_are_left_out(
     changes: dict[str, object],
 ) -> None:
     got = judged(right, lambda frame: [at(b, **changes) for b in scene()])
