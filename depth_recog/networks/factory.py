@@ -115,14 +115,10 @@ class Assembly:
         wanted = self.recognizer.settings.width or width
         return network_size(camera, (wanted, round(wanted * height / width)))
 
-    def warm_up(self, camera: Camera | None = None) -> None:
-        """Run the networks on a blank image, so that the first frame takes no longer than others.
-
-        Args:
-            camera: whose image size is warmed up; None for the size of the depth weights.
-        """
+    def warm_up(self) -> None:
+        """Run the networks on a blank image, so that the first frame takes no longer than others."""
         width, height = self.depth.size
-        camera = camera or Camera(width, height, width, width, width / 2, height / 2)
+        camera = Camera(width, height, width, width, width / 2, height / 2)
         view = Viewport.of(camera, self.network_size(camera))
         blank = torch.full((view.network.height, view.network.width, 3), 127, dtype=torch.uint8)
         for _ in range(2):
