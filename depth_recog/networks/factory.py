@@ -116,7 +116,7 @@ class Assembly:
         return network_size(camera, (wanted, round(wanted * height / width)))
 
     def warm_up(self) -> None:
-        """Run the networks on a blank image, so that the first frame takes no longer than others."""
+        """Run the networks on a blank image, so that the first frame is not delayed."""
         width, height = self.depth.size
         camera = Camera(width, height, width, width, width / 2, height / 2)
         view = Viewport.of(camera, self.network_size(camera))
