@@ -103,30 +103,24 @@ def test_without_its_extra_training_says_how_to_get_it(missing: str, capsys, mon
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize(
-    ("verb", "work", "lost"),
-    [
-        ("calibrate", "calibrated", "no thresholds were found"),
-        ("evaluate", "evaluate", "no report was written"),
-    ],
-)
-def test_an_interrupted_judgement_is_none(
+@pytest.mark.parametrize(("work", "option"), [("evaluate", []), ("placebo_report", ["--placebos"])])
+def test_an_interrupted_evaluation_writes_nothing(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     number: signal.Signals,
-    verb: str,
     work: str,
-    lost: str,
+    option: list[str],
 ) -> None:
     """`evaluate ... --json FILE && use FILE` must not use an older file."""
     file = tmp_path / "figures.json"
     file.write_text("older")
     before = signal.getsignal(signal.SIGTERM)
-    module = importlib.import_module(f"depth_recog.cli.{verb}")
+    module = importlib.import_module("depth_recog.cli.evaluate")
     monkeypatch.setattr(module, work, lambda *_: signal.raise_signal(number))
-    assert main([verb, "synthetic:street?frames=2", "--json", str(file)]) == 1
-    assert f"interrupted: {lost}" in capsys.readouterr().err
+    source = "synthetic:street?frames=2"
+    assert main(["evaluate", source, *option, "--json", str(file)]) == 1
+    assert "interrupted: no report was written" in capsys.readouterr().err
     assert file.read_text() == "older"
     assert signal.getsignal(signal.SIGTERM) == before
 

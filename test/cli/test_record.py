@@ -151,7 +151,7 @@ def test_what_cannot_be_done_is_said_before_it_is_begun(
     assert main(["record", f"{tmp_path}/nothing", "--out", f"{tmp_path}/bag"]) == 1
     assert "does not exist" in capsys.readouterr().err
     assert main(["record", source, "--out", f"{tmp_path}/bag", "--quality", "9"]) == 1
-    assert "give --compressed too" in capsys.readouterr().err
+    assert "add --compressed" in capsys.readouterr().err
     for wrong in (["--namespace", "a b"], ["--quality", "0"], ["--raw", "--compressed"]):
         with pytest.raises(SystemExit):
             main(["record", source, "--out", f"{tmp_path}/bag", *wrong])
