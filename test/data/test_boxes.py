@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boxes: what they hold and where they are seen, against slow references."""
+"""Boxes: points within and outlines, against slow references."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIZES = st.tuples(*[st.floats(0.2, 6.0)] * 3)
 
 
 def turned(x: float, y: float, z: float) -> NDArray[np.float64]:
-    """A rotation (3, 3), one axis after the other."""
+    """A (3, 3) rotation about x, y and z."""
     out = np.eye(3)
     for axis, angle in enumerate((x, y, z)):
         step = np.eye(3)
@@ -33,7 +33,7 @@ def turned(x: float, y: float, z: float) -> NDArray[np.float64]:
 
 @st.composite
 def boxes(draw: st.DrawFn) -> Box:
-    """Any size, turned by anything, before or beside the camera."""
+    """Boxes of any size and rotation around the camera."""
     transform = np.eye(4)
     transform[:3, :3] = turned(draw(ANGLES), draw(ANGLES), draw(ANGLES))
     transform[:3, 3] = draw(st.floats(-15, 15)), draw(st.floats(-8, 8)), draw(st.floats(-5, 40))
@@ -41,7 +41,7 @@ def boxes(draw: st.DrawFn) -> Box:
 
 
 def within(box: Box, point: NDArray[np.float64], margin: float) -> bool:
-    """One point, axis by axis: its distance from the centre along each, against half the size."""
+    """Slow reference for one point: distance from the centre along each axis."""
     for axis in range(3):
         along = sum(
             (point[i] - box.T_camera_from_box[i, 3]) * box.T_camera_from_box[i, axis]
@@ -99,7 +99,7 @@ def test_corners_are_eight_and_a_size_apart(box: Box) -> None:
 
 
 def test_axes_belong_to_length_width_height() -> None:
-    """Unturned: x the length, y the width, z the height."""
+    """Without rotation: x is the length, y the width, z the height."""
     transform = np.eye(4)
     transform[:3, 3] = (0, 0, 10)
     box = Box("1", "car", transform, (4.0, 2.0, 1.0), 0.0)
@@ -113,7 +113,7 @@ def test_axes_belong_to_length_width_height() -> None:
 
 
 def test_points_that_are_not_finite_are_outside() -> None:
-    """Unknown depth and the sky; the shape of what is asked is kept."""
+    """Unknown depth and sky; the shape is kept."""
     box = Box("1", "car", np.eye(4), (4.0, 2.0, 1.0), 0.0)
     points = np.zeros((2, 4, 3), np.float32)
     points[0, :3, 2] = (np.nan, np.inf, -np.inf)
@@ -124,7 +124,7 @@ def test_points_that_are_not_finite_are_outside() -> None:
 
 @given(boxes())
 def test_outline_is_around_all_that_is_seen(box: Box) -> None:
-    """The projected surface's least and largest pixels, clipped to the image."""
+    """Compared with the projected surface, clipped to the image."""
     points = surface(box)
     assume(points[:, 2].min() > 0.1)
     u = CAMERA.fx * points[:, 0] / points[:, 2] + CAMERA.cx
@@ -155,7 +155,7 @@ def test_outline_is_around_all_that_is_seen(box: Box) -> None:
     ],
 )
 def test_outline_of_what_cannot_be_seen(centre: tuple[float, float, float], seen: bool) -> None:
-    """None, rather than a rectangle that means nothing."""
+    """None if the box is not within the image."""
     transform = np.eye(4)
     transform[:3, 3] = centre
     assert (Box("1", "car", transform, (4.0, 2.0, 4.0), 0.0).outline(CAMERA) is not None) == seen

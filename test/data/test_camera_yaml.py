@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ROS camera_info YAML files, read and written."""
+"""ROS camera_info YAML files."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ projection_matrix:
 
 
 def test_reads_what_camera_calibration_writes(tmp_path: Path) -> None:
-    """K and D are read, not the rectified P; numbers that YAML takes for text are numbers."""
+    """K and D are read, not P; numbers that YAML reads as text are converted."""
     file = tmp_path / "camera.yaml"
     file.write_text(CALIBRATED)
     camera = read_camera_yaml(file)
@@ -71,7 +71,7 @@ def test_writing_and_reading_keeps_every_digit(
     centre: tuple[float, float],
     lens: tuple[str, tuple[float, ...]],
 ) -> None:
-    """A camera survives the file unchanged."""
+    """Reading gives the camera that was written."""
     file = tmp_path_factory.getbasetemp() / "round_trip.yaml"
     camera = Camera(1280, 720, *focal, *centre, distortion=lens[1], distortion_model=lens[0])
     write_camera_yaml(file, camera)
@@ -79,7 +79,7 @@ def test_writing_and_reading_keeps_every_digit(
 
 
 def test_zeros_are_no_distortion_except_for_a_fisheye(tmp_path: Path) -> None:
-    """Equidistant with zeros still bends straight lines."""
+    """An equidistant lens with zeros is a fisheye."""
     file = tmp_path / "camera.yaml"
     for model, count, left in (("plumb_bob", 5, 0), ("equidistant", 4, 4)):
         content = yaml.safe_load(CALIBRATED)
@@ -125,7 +125,7 @@ def test_a_bad_value_is_named(tmp_path: Path, key: str, value: Any, expected: st
     "text", ["", "- 1", "a: [", "%YAML:1.0\n---\nK: !!opencv-matrix", "d: 2011-99-99", "\x00"]
 )
 def test_another_file_is_refused_with_an_example(tmp_path: Path, text: str) -> None:
-    """Whatever is no camera_info YAML: the message shows one."""
+    """The message shows an example."""
     file = tmp_path / "camera.yaml"
     file.write_text(text)
     with pytest.raises(CalibrationError, match=r"is not a ROS camera.*image_width: 640"):
@@ -139,7 +139,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_only_camera_yamls_are_candidates(tmp_path: Path) -> None:
-    """Other YAML files of a folder are not mistaken for calibrations; a damaged one stays."""
+    """Other YAML files are ignored; damaged camera YAML files are not."""
     (tmp_path / "b.yaml").write_text(CALIBRATED)
     (tmp_path / "a.yml").write_text("camera_matrix: [")
     (tmp_path / "parameters.yaml").write_text("speed: 3")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cityscapes: the synthetic street, written in its layout, comes back as it was."""
+"""Cityscapes: the synthetic street is written in its layout and read back."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(written: Path, tmp_path: Path) -> Path:
-    """A copy that a test may change."""
+    """A writable copy."""
     return Path(shutil.copytree(written, tmp_path / "cityscapes"))
 
 
@@ -119,7 +119,7 @@ def test_frames(written: Path, path: str) -> None:
 
 @pytest.mark.parametrize("index", range(3))
 def test_the_streets_depth_comes_back(written: Path, index: int) -> None:
-    """Within what a 256th of a pixel of disparity tells."""
+    """Within the resolution of 1/256 pixel of disparity."""
     depth, street = Cityscapes(f"{written}?city=aachen").truth(index).depth, STREET.truth(index)
     unknown = np.isinf(street.depth)
     unknown[0, :2] = True
@@ -131,7 +131,7 @@ def test_the_streets_depth_comes_back(written: Path, index: int) -> None:
 
 
 def test_labels_of_the_annotated_frame(written: Path) -> None:
-    """Train ids; what Cityscapes does not train on is unlabelled; other frames have none."""
+    """Train ids; other classes are unlabelled; other frames have no labels."""
     sequence = Cityscapes(f"{written}?city=aachen")
     expected = STREET.truth(1).labels.copy()
     expected[-4:] = 255
@@ -165,7 +165,7 @@ def slowly_driven(seconds: float) -> NDArray[np.float64]:
 
 
 def test_poses_follow_the_vehicle(written: Path) -> None:
-    """A left turn carries the camera forward and to the left, and its view turns left."""
+    """In a left turn the camera moves forward and left and turns left."""
     poses = [Cityscapes(f"{written}?city=aachen").truth(i).world_from_camera for i in range(3)]
     np.testing.assert_allclose(poses[0], np.eye(4), atol=1e-12)
     # The data set's own sensor_T_ISO_8855 of this mounting, but for its roll of zero.
@@ -191,7 +191,7 @@ def test_poses_follow_the_vehicle(written: Path) -> None:
 
 
 def test_without_side_files(root: Path) -> None:
-    """17 Hz by number, and no truth; the calibration alone must be there."""
+    """17 Hz by number and no ground truth; only the calibration is required."""
     for package in ("timestamp", "vehicle", "disparity"):
         shutil.rmtree(root / f"{package}_sequence")
     shutil.rmtree(root / "gtFine")
@@ -205,7 +205,7 @@ def test_without_side_files(root: Path) -> None:
 
 
 def test_files_in_one_folder(root: Path, tmp_path: Path) -> None:
-    """The other files may lie beside the images; single images of a sequence do too."""
+    """The other files may be beside the images."""
     flat = tmp_path / "flat"
     flat.mkdir()
     for file in root.rglob("*_0000*"):
@@ -218,7 +218,7 @@ def test_files_in_one_folder(root: Path, tmp_path: Path) -> None:
 
 
 def test_snippets(root: Path) -> None:
-    """Several: which. A second without images begins a new one."""
+    """Several snippets are listed; a gap of a second begins a new one."""
     images = root / "leftImg8bit_sequence/train/aachen"
     stems = ["000003_000036", "000003_000100", "000007_000000"]
     for stem in stems:
@@ -246,7 +246,7 @@ def test_snippets(root: Path) -> None:
 
 
 def test_cities(root: Path) -> None:
-    """The root needs a city; an unknown one is told the known ones."""
+    """The root needs a city; the error lists the known ones."""
     shutil.copytree(
         root / "leftImg8bit_sequence/train/aachen", root / "leftImg8bit_sequence/val/ulm"
     )
@@ -261,7 +261,7 @@ def test_cities(root: Path) -> None:
 
 
 def test_the_nearest_calibration(root: Path) -> None:
-    """Of several in a sequence, as where it has several snippets."""
+    """A sequence with several snippets has several calibrations."""
     content = camera_json()
     content["intrinsic"]["fx"] *= 2
     other = root / "camera/train/aachen/aachen_000003_000500_camera.json"
@@ -293,7 +293,7 @@ def test_calibration_errors(root: Path, block: str, key: str, value: object, exp
 
 
 def test_images_of_another_shape(root: Path) -> None:
-    """A crop does not fit the calibration; truth of another size does not fit the image."""
+    """Cropped images and ground truth of another size are errors."""
     for file in (root / "leftImg8bit_sequence/train/aachen").iterdir():
         write_png(file, np.zeros((48, 128, 3), np.uint8))
     sequence = Cityscapes(f"{root}?city=aachen")
@@ -305,7 +305,7 @@ def test_images_of_another_shape(root: Path) -> None:
 
 @pytest.mark.parametrize(("text", "expected"), [("1\n2", "holds 2 stamps"), ("58", "not later")])
 def test_timestamp_errors(root: Path, text: str, expected: str) -> None:
-    """One stamp a file, and time goes on."""
+    """One stamp a file, and stamps must increase."""
     stamps = root / "timestamp_sequence/train/aachen"
     (stamps / "aachen_000003_000020_timestamp.txt").write_text(text)
     with pytest.raises(SourceError, match=expected):
@@ -313,7 +313,7 @@ def test_timestamp_errors(root: Path, text: str, expected: str) -> None:
 
 
 def test_damage_is_named_or_leaves_a_hole(root: Path, tmp_path: Path) -> None:
-    """Whatever file is lost or damaged: one clear line, or truth that is not there."""
+    """A missing or damaged file gives one error, or missing ground truth."""
     read = f"{root}?city=aachen"
     messages = list(damaged(root, tmp_path / "spare", lambda: read_all(Cityscapes(read))))
     assert len(messages) > 50

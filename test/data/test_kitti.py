@@ -73,7 +73,7 @@ def test_raw_truth(drive: Path) -> None:
 
 
 def test_raw_turning_in_place_swings_the_camera(drive: Path) -> None:
-    """Camera 2 sits 6 cm left of the IMU here: turning left by 90 degrees carries it back."""
+    """Camera 2 is 6 cm left of the IMU: a left turn by 90 degrees moves it backwards."""
     record = (drive / "oxts/data/0000000000.txt").read_text().split()
     record[5] = f"{np.pi:.12f}"
     (drive / "oxts/data/0000000001.txt").write_text(" ".join(record))
@@ -89,7 +89,7 @@ def test_raw_turning_in_place_swings_the_camera(drive: Path) -> None:
 
 
 def test_raw_date_folder_and_left_out_images(drive: Path) -> None:
-    """The date folder will do for a single drive; lines belong to images by number."""
+    """The date folder of a single drive; line n of timestamps.txt belongs to image n."""
     stamp = KittiRaw(drive)[2].stamp_ns
     (drive / "image_02/data/0000000001.png").unlink()
     sequence = KittiRaw(drive.parent)
@@ -101,7 +101,7 @@ def test_raw_date_folder_and_left_out_images(drive: Path) -> None:
 
 
 def test_raw_without_truth(drive: Path) -> None:
-    """A drive without OXTS and LiDAR still gives images."""
+    """A drive without OXTS and LiDAR has images only."""
     shutil.rmtree(drive / "oxts")
     shutil.rmtree(drive / "proj_depth")
     truth = KittiRaw(drive).truth(0)
@@ -110,7 +110,7 @@ def test_raw_without_truth(drive: Path) -> None:
 
 
 def test_raw_prefers_the_depth_benchmark(drive: Path) -> None:
-    """Cleaned ground truth is taken where it is."""
+    """The depth benchmark's ground truth is preferred to single scans."""
     folder = drive / "proj_depth/groundtruth/image_02"
     folder.mkdir(parents=True)
     cv2.imwrite(str(folder / "0000000000.png"), np.full((40, 64), 512, np.uint16))
@@ -150,7 +150,7 @@ def test_raw_prefers_the_depth_benchmark(drive: Path) -> None:
 def test_raw_errors(
     drive: Path, file: str, text: str | None, error: type[Exception], expected: str
 ) -> None:
-    """Every message names the file and the remedy."""
+    """The message names the file and the remedy."""
     path = drive / file
     write_or_remove(path, text)
     with pytest.raises(error, match=f"{path.name}.*{expected}"):
@@ -158,7 +158,7 @@ def test_raw_errors(
 
 
 def test_raw_images_of_another_size(drive: Path) -> None:
-    """Scaled images scale K; cropped ones are refused, as is depth of another size."""
+    """Scaled images scale K; cropped images and depth of another size are errors."""
     for i in range(3):
         cv2.imwrite(f"{drive}/image_02/data/{i:010d}.png", np.zeros((20, 32, 3), np.uint8))
     sequence = KittiRaw(drive)
@@ -171,7 +171,7 @@ def test_raw_images_of_another_size(drive: Path) -> None:
 
 
 def test_raw_without_images_or_folder(drive: Path) -> None:
-    """The message says what was expected."""
+    """The message states the expected layout."""
     with pytest.raises(SourceError, match=r"nowhere does not exist.*KITTI raw drive"):
         KittiRaw(drive / "nowhere")
     with pytest.raises(SourceError, match=r"oxts has no image_02/data: give a KITTI raw"):
@@ -222,7 +222,7 @@ def test_odometry_without_poses_and_times(odometry: Path) -> None:
 def test_odometry_errors(
     odometry: Path, file: str, text: str | None, error: type[Exception], expected: str
 ) -> None:
-    """Every message names the file and the remedy."""
+    """The message names the file and the remedy."""
     path = odometry / file
     write_or_remove(path, text)
     with pytest.raises(error, match=f"{path.name}.*{expected}"):
@@ -230,7 +230,7 @@ def test_odometry_errors(
 
 
 def test_odometry_without_colour_images(odometry: Path) -> None:
-    """A grey download is told apart from a missing folder."""
+    """A download without colour images has its own message."""
     shutil.rmtree(odometry / "image_2")
     with pytest.raises(SourceError, match=r"image_2 holds no images: give.*colour images"):
         KittiOdometry(odometry)
@@ -239,7 +239,7 @@ def test_odometry_without_colour_images(odometry: Path) -> None:
 def depth_errors(
     sequence: Recording, i: int, j: int, known_pose: bool = True
 ) -> NDArray[np.float64]:
-    """Relative errors of frame i's depth points moved into frame j against j's depth, (N,)."""
+    """Relative errors (N,) of frame i's depth, transformed to frame j, against j's depth."""
     a, b, camera = sequence.truth(i), sequence.truth(j), sequence[i].camera
     assert a.depth is not None
     assert b.depth is not None
@@ -266,7 +266,7 @@ def relative(sequence: Recording, i: int, j: int) -> NDArray[np.float64]:
 
 
 def test_real_raw_poses_fit_the_lidar() -> None:
-    """LiDAR points carried by OXTS meet the next scans; without the pose they do not."""
+    """LiDAR points transformed by OXTS poses match the next scans; without poses they do not."""
     sequence = KittiRaw(real("kitti_raw") / "2011_09_26/2011_09_26_drive_0005_sync")
     assert len(sequence) == 154
     starts = range(0, 150, 5)
@@ -282,14 +282,14 @@ def test_real_raw_poses_fit_the_lidar() -> None:
 
 
 def test_real_raw_drives_forward() -> None:
-    """The first step is along +z and as long as the measured speed (3.5 m/s) says."""
+    """The first step is along +z and agrees with the measured speed (3.5 m/s)."""
     step = relative(KittiRaw(real("kitti_raw") / "2011_09_26"), 0, 1)[:3, 3]
     assert step[2] > 0.95 * np.linalg.norm(step)
     assert 0.3 < step[2] < 0.4
 
 
 def test_real_kitchen_poses_fit_the_depth() -> None:
-    """Depth carried by the poses meets the depth of later frames."""
+    """Depth transformed by the poses matches the depth of later frames."""
     sequence = SevenScenes(real("seven_scenes/redkitchen"))
     assert len(sequence) == 100
     for i, j in ((0, 1), (0, 20), (50, 60)):

@@ -112,7 +112,7 @@ def long_drive(folder: Path, frames: int) -> Path:
 
 
 def test_speed_is_that_in_the_world_over_a_second(tmp_path: Path) -> None:
-    """The camera goes 10 m/s forward: what stays in its frame does so too."""
+    """The camera moves at 10 m/s: an object at rest in its frame has this speed too."""
     drive = long_drive(tmp_path, 24)
     # Accelerates: its place in the world is 0.01 n^2 beyond that of what goes with the camera.
     rising = [pose_xml(30 + 0.01 * n**2, 0, -1, 0) for n in range(24)]
@@ -144,7 +144,7 @@ def test_without_poses_the_speed_is_not_known(drive: Path) -> None:
 
 
 def test_boxes_belong_to_frame_numbers(drive: Path) -> None:
-    """An image that was left out takes its poses of the track with it."""
+    """The poses of a track at missing images are not used."""
     poses = [pose_xml(20 + n, 0, -1, 0) for n in range(3)]
     (drive / "image_02/data/0000000001.png").unlink()
     sequence = write(drive, tracklet_xml("Car", 0, *poses))
@@ -203,7 +203,7 @@ def test_tracklets_need_the_lidars_calibration(drive: Path) -> None:
 
 
 def test_seen_by_a_camera_agrees_with_its_pixels() -> None:
-    """Against a cloud of points in the box, projected one by one."""
+    """Compared with points in the box that are projected one by one."""
     camera = Camera(width=64, height=40, fx=60.0, fy=50.0, cx=30.0, cy=22.0)
     rng = np.random.default_rng(1)
     seen = 0
@@ -238,7 +238,7 @@ def real_drive() -> KittiRaw:
 
 
 def test_real_movers_and_parked_cars() -> None:
-    """Five of fifteen move: a van, a cyclist, two pedestrians and a car that is cut off."""
+    """Five of fifteen objects move: a van, a cyclist, two pedestrians and a truncated car."""
     sequence = real_drive()
     speeds: dict[str, list[float]] = {}
     kinds = {}
@@ -255,7 +255,7 @@ def test_real_movers_and_parked_cars() -> None:
 
 
 def test_real_boxes_hold_the_lidars_points() -> None:
-    """Most points near a box are in it; they hold fewer when they are moved, wherever to."""
+    """Most LiDAR points near a box are in it, and fewer after the box is moved."""
     sequence = real_drive()
     camera = sequence[0].camera
     moves = ((0, 0, 0), (-1, 0, 0), (1, 0, 0), (0, -0.75, 0), (0, 0.75, 0), (0, 0, -1.5))

@@ -68,7 +68,7 @@ def test_frames_in_any_order_and_by_two_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("storage", bags.STORAGES)
 def test_a_bag_can_be_sent_to_a_process(tmp_path: Path, storage: str) -> None:
-    """Also when it was read before."""
+    """Before and after its first frame was read."""
     bag = Rosbag(bags.record(tmp_path / "bag", storage))
     bag.truth(0), bag[0]
     copy = pickle.loads(pickle.dumps(bag))
@@ -87,7 +87,7 @@ def test_one_file_alone_is_a_bag(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("storage", bags.STORAGES)
 @pytest.mark.parametrize("mode", [CompressionMode.FILE, CompressionMode.MESSAGE])
 def test_bags_compressed_by_rosbag2(tmp_path: Path, storage: str, mode: CompressionMode) -> None:
-    """With and without the metadata that says so."""
+    """With and without metadata.yaml."""
     bag = bags.write(tmp_path / "bag", bags.calibrated(), storage, mode)
     for _ in range(2):
         frames = list(open_source(str(bag)))
@@ -141,7 +141,7 @@ def test_namespaces(tmp_path: Path, given: str, topic: str) -> None:
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_every_encoding(tmp_path: Path, encoding: str, big: bool) -> None:
-    """With padded rows, in both orders of bytes."""
+    """With padded rows and both byte orders."""
     layout = ENCODINGS[encoding]
     row = 32 * layout.channels * np.dtype(layout.dtype).itemsize
     data = np.random.default_rng(0).integers(0, 256, (24, row + 6), dtype=np.uint8)
@@ -167,7 +167,7 @@ FORMATS = {
 
 @pytest.mark.parametrize("text", FORMATS)
 def test_compressed_images(tmp_path: Path, text: str) -> None:
-    """The order of the channels is told by the format, as compressed_image_transport does."""
+    """`format` gives the channel order, as in compressed_image_transport."""
     rgb = np.full((24, 32, 3), (250, 120, 10), np.uint8)
     stored = {"bgr": rgb[..., ::-1], "rgb": rgb, "grey": rgb[..., 0]}[FORMATS[text]]
     suffix = ".png" if "png" in text else ".jpg"
@@ -203,7 +203,7 @@ def test_several_cameras_are_listed_and_one_is_chosen(tmp_path: Path) -> None:
 
 
 def test_the_only_calibrated_camera_is_found(tmp_path: Path) -> None:
-    """Beside its other transport, a depth camera, a debug image and a recorded truth."""
+    """Among its other transport, a depth camera and a debug image."""
     jpeg = cv2.imencode(".jpg", DRIVE[0].image)[1].tobytes()
     depth = np.ones((24, 32), np.uint16)
     messages = [
@@ -247,7 +247,7 @@ def test_a_bag_without_a_camera(tmp_path: Path) -> None:
 
 
 def test_a_camera_info_counts_from_its_stamp_on(tmp_path: Path) -> None:
-    """Two frames before the first one, and one change; whatever order they were received in."""
+    """Two frames before the first CameraInfo, and one change; received out of order."""
     second = replace(bags.CAMERA, fx=40.0, distortion=())
     stamps = [frame.stamp_ns for frame in DRIVE]
     messages = [("/cam/image_raw", f.stamp_ns, bags.image(f.stamp_ns, f.image)) for f in DRIVE]
@@ -267,7 +267,7 @@ def test_a_camera_info_without_a_stamp_counts_from_its_receipt_on(tmp_path: Path
 
 
 def test_region_and_binning(tmp_path: Path) -> None:
-    """As the nodes read them: the image is the region, binned."""
+    """The image is the region of interest after binning."""
     full = Camera(128, 96, 100.0, 100.0, 64.0, 48.0)
     roi = {"x_offset": 20, "y_offset": 10, "width": 64, "height": 48}
     message = bags.info(5, full, roi, binning_x=2, binning_y=2)
@@ -288,7 +288,7 @@ def test_an_image_rect_takes_p(tmp_path: Path) -> None:
 
 
 def test_no_camera_info(tmp_path: Path) -> None:
-    """A YAML by name, in the folder, beside it; else what to do."""
+    """A YAML by option, in the bag's folder or beside it; else an error with the remedy."""
     messages = [m for m in bags.calibrated() if m[0] == "/cam/image_raw"]
     bag = bags.write(tmp_path / "bag", messages)
     with pytest.raises(CalibrationError, match=r"no /cam/camera_info.*\?camera=camera\.yaml"):
@@ -358,7 +358,7 @@ def test_stamps_that_are_no_clock(
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(stamps=st.lists(st.integers(0, 40), min_size=1, max_size=30))
 def test_stamps_always_rise(stamps: list[int], tmp_path: Path) -> None:
-    """Nothing is lost without being counted."""
+    """Stamps increase, and images left out are counted."""
     shutil.rmtree(tmp_path / "bag", ignore_errors=True)
     bag = stamped(tmp_path / "bag", stamps)
     found = [frame.stamp_ns for frame in bag]
@@ -405,7 +405,7 @@ POSES = (
 
 @pytest.mark.parametrize("kind", POSES)
 def test_poses_of_other_topics(tmp_path: Path, kind: str) -> None:
-    """The nearest within half a frame; one that is farther is none, nor is a lost track."""
+    """The nearest pose within half a frame; None beyond that and where tracking was lost."""
     messages = bags.calibrated()
     offsets = (0, 49_000_000, -49_000_000, 51_000_000)
     for index, offset in enumerate(offsets):
@@ -424,7 +424,7 @@ def test_poses_of_other_topics(tmp_path: Path, kind: str) -> None:
 
 
 def test_depth_of_other_topics(tmp_path: Path) -> None:
-    """Millimetres, 0 unknown; of the image's size only."""
+    """16UC1 is in millimetres, 0 unknown; another size than the image's is an error."""
     messages = bags.calibrated()
     raw = np.full((24, 32), 1500, np.uint16)
     raw[0, 0] = 0

@@ -35,7 +35,7 @@ def mcap(path: Path, compression: CompressionType, chunk: int = 20_000, **more: 
 
 
 class Forms(dict[str, bytes]):
-    """Without the bytes in every report."""
+    """Leaves the bytes out of test reports."""
 
     def __repr__(self) -> str:
         return f"Forms({list(self)})"
@@ -43,7 +43,7 @@ class Forms(dict[str, bytes]):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Forms:
-    """A drive in every form of storage, as bytes."""
+    """The bytes of a drive in every form of storage."""
     place = tmp_path_factory.mktemp("whole")
     forms = {t.name: mcap(place / f"{t.name}.mcap", t) for t in CompressionType}
     forms["no index"] = mcap(
@@ -74,7 +74,7 @@ def placed(folder: Path, form: str, data: bytes) -> Path:
 
 
 def check_part(bag: Rosbag) -> int:
-    """Every frame is one of the drive's, whole and in order; how many there are."""
+    """Asserts that the frames are the drive's first ones, unchanged; returns their number."""
     frames = list(bag)
     numbers = [(frame.stamp_ns - bags.START) // bags.PERIOD for frame in frames]
     assert numbers == sorted(set(numbers))
@@ -105,7 +105,7 @@ def test_a_file_that_was_cut_off(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Most of what is there is read, with one warning; or nothing can be, with one clear error."""
+    """The complete part is read with one warning; if nothing can be read, there is one error."""
     caplog.clear()
     data = whole[form]
     path = placed(tmp_path, form, data[: int(len(data) * share)])
@@ -144,7 +144,7 @@ def test_noise_anywhere_is_no_traceback(
 
 @pytest.mark.parametrize("form", ["LZ4", "ZSTD"])
 def test_the_crc_of_a_chunk_is_checked(whole: Forms, tmp_path: Path, form: str) -> None:
-    """The images of a chunk with another CRC are left out; those of the other chunks are read."""
+    """The images of a chunk with a wrong CRC are left out; those of other chunks are read."""
     data = bytearray(whole[form])
     reader = make_reader(BytesIO(whole[form]))
     summary = reader.get_summary()
@@ -220,7 +220,7 @@ def test_metadata_that_is_missing_or_half_written(
 
 
 def test_files_beside_the_bags_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Another bag's, which metadata.yaml does not list, and one that rosbag2 has unpacked."""
+    """A file that metadata.yaml does not list, and one that rosbag2 has decompressed."""
     path = bags.write(tmp_path / "bag", bags.calibrated(), "mcap", CompressionMode.FILE)
     other = bags.write(tmp_path / "other", bags.calibrated(3, "/other/image")) / "other.mcap"
     shutil.copy(other, path)
@@ -279,7 +279,7 @@ def jpegs(count: int = 6) -> bags.Messages:
 def test_images_that_are_none(
     tmp_path: Path, storage: str, mode: CompressionMode, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without a byte, cut off, a truncated raw image: left out and counted."""
+    """Empty and truncated images are left out and counted."""
     messages = jpegs()
     messages[3][2].data = np.array([], np.uint8)
     messages[7][2].data = messages[7][2].data[:-30].copy()

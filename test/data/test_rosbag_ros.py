@@ -70,7 +70,7 @@ def serialised() -> list[tuple[str, str, int, bytes, str]]:
 
 
 def fill(database: sqlite3.Connection, rows: bags.Rows, columns: int = 6) -> None:
-    """Inserts rows into tables whose table of topics has so many columns."""
+    """Inserts rows; the table `topics` has `columns` columns."""
     rest = ", ''" * (columns - 4)
     topics: dict[str, int] = {}
     for topic, kind, time, data, _ in rows:
@@ -95,7 +95,7 @@ def check(bag: Rosbag) -> None:
 def test_sqlite_from_ros(
     serialised: list[tuple[str, str, int, bytes, str]], tmp_path: Path, schema: int
 ) -> None:
-    """Of every version of rosbag2's tables."""
+    """All versions of rosbag2's tables."""
     file = tmp_path / "bag_0.db3"
     database = sqlite3.connect(file)
     database.executescript(SQLITE_SCHEMA)
@@ -146,14 +146,14 @@ def test_sqlite_with_a_log_that_was_left_behind(
 def test_mcap_from_ros(
     serialised: list[tuple[str, str, int, bytes, str]], tmp_path: Path, compression: CompressionType
 ) -> None:
-    """By mcap's own writer, with schemas as rosbag2 writes them."""
+    """Written by the package mcap, with schemas as rosbag2 writes them."""
     options = {"chunk_size": 8192, "compression": compression}
     bags.write_mcap(tmp_path / "bag_0.mcap", serialised, **options)
     check(Rosbag(tmp_path / "bag_0.mcap"))
 
 
 def test_a_type_that_was_otherwise_then(tmp_path: Path) -> None:
-    """The bag's own definition counts: a Foxy marker has fewer fields than Jazzy's."""
+    """The bag's definition is used: a Foxy Marker has fewer fields than Jazzy's."""
     old = bags.get_typestore(bags.Stores.ROS2_FOXY)
     frame = DRIVE[0]
     stamp = frame.stamp_ns
@@ -205,7 +205,7 @@ def old_boxes(old: Any, stamp_ns: int) -> Any:
 
 
 def test_rclpy_reads_what_we_write(tmp_path: Path) -> None:
-    """ROS's own deserialiser, message by message, and its classes' fields."""
+    """With ROS's own deserialiser and message classes."""
     pytest.importorskip("rclpy", reason="reads as ROS does")
     from geometry_msgs.msg import PoseStamped
     from rclpy.serialization import deserialize_message
@@ -237,7 +237,7 @@ def test_rclpy_reads_what_we_write(tmp_path: Path) -> None:
 
 
 def test_mcap_reads_what_we_write(tmp_path: Path) -> None:
-    """The library of the format's authors, with their decoder of ROS 2 messages."""
+    """With the packages mcap and mcap-ros2-support."""
     decoder = pytest.importorskip("mcap_ros2.decoder")
     path = bags.record(tmp_path / "bag", "mcap") / "bag.mcap"
     counts: dict[str, int] = {}
@@ -266,7 +266,7 @@ def test_mcap_reads_what_we_write(tmp_path: Path) -> None:
 
 
 def test_metadata_is_what_rosbag2_expects(tmp_path: Path) -> None:
-    """Version 9, QoS in words, every file and topic with its counts."""
+    """Version 9, QoS by name, files and topics with their counts."""
     path = bags.record(tmp_path / "bag", "sqlite3")
     content = yaml.safe_load((path / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
     assert content["version"] == 9

@@ -29,7 +29,7 @@ BLUE = np.full((48, 64, 3), (250, 10, 20), np.uint8)  # as OpenCV stores it: B, 
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    """Twelve JPEGs whose natural order differs from the alphabet's, and a YAML."""
+    """Twelve JPEGs whose natural order is not the alphabetical one, and a YAML."""
     path = tmp_path / "clip"
     path.mkdir()
     for i in range(12):
@@ -40,7 +40,7 @@ def clip(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["mp4", "avi", "mkv"])
 def film(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """Thirty frames at 20 Hz, each brighter than the one before, and a YAML."""
+    """Thirty frames at 20 Hz of increasing brightness, and a YAML."""
     path = tmp_path / f"film.{request.param}"
     code = "MJPG" if request.param == "avi" else "mp4v"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), 20, (64, 48))
@@ -55,7 +55,7 @@ def film(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def scenes(tmp_path: Path) -> Path:
-    """Two frames in 7-Scenes' layout; of the second, tracking was lost."""
+    """Two frames in the layout of 7-Scenes; tracking is lost in the second."""
     path = tmp_path / "kitchen"
     path.mkdir()
     for i, pose in enumerate((np.eye(4), np.full((4, 4), -np.inf))):
@@ -70,7 +70,7 @@ def scenes(tmp_path: Path) -> Path:
 
 
 def brightness(sequence: Recording, index: int) -> int:
-    """Which of the film's frames this is."""
+    """The number of a frame of `film`, from its brightness."""
     return round(float(sequence[index].image.mean()) / 8)
 
 
@@ -97,7 +97,7 @@ def test_folder_in_natural_order(clip: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".webp", ".JPG", ".jpeg"])
 def test_folder_images_are_rgb(clip: Path, suffix: str) -> None:
-    """Whatever the format: RGB, uint8, contiguous."""
+    """All formats are read as contiguous uint8 RGB."""
     cv2.imwrite(str(clip / f"a{suffix}"), BLUE)
     image = Folder(clip)[0].image
     assert image.dtype == np.uint8
@@ -106,13 +106,13 @@ def test_folder_images_are_rgb(clip: Path, suffix: str) -> None:
 
 
 def test_folder_grey_images_get_three_channels(clip: Path) -> None:
-    """A grey camera's 16-bit PNG too."""
+    """Also 16-bit PNG files."""
     cv2.imwrite(str(clip / "a.png"), np.full((48, 64), 200 * 257, np.uint16))
     assert Folder(clip)[0].image[0, 0].tolist() == [200, 200, 200]
 
 
 def test_folder_with_one_sub_folder(clip: Path) -> None:
-    """Images may lie one folder deeper, the YAML on either level; hidden files do not count."""
+    """Images may be in a sub-folder, the YAML on either level; hidden files are ignored."""
     (clip / "left").mkdir()
     for image in clip.glob("*.jpg"):
         image.rename(clip / "left" / image.name)
@@ -126,7 +126,7 @@ def test_folder_with_one_sub_folder(clip: Path) -> None:
 
 
 def test_folder_stamps(clip: Path) -> None:
-    """From timestamps.txt, or from names that are nanoseconds."""
+    """From timestamps.txt, or from file names in nanoseconds."""
     stamps = [1_700_000_000_000_000_000 + i * 50_000_000 for i in range(12)]
     (clip / "timestamps.txt").write_text("\n".join(map(str, stamps)))
     sequence = Folder(clip)
@@ -139,7 +139,7 @@ def test_folder_stamps(clip: Path) -> None:
 
 
 def test_folder_scales_the_camera(clip: Path) -> None:
-    """Half the size: half the focal length, the principal point by pixel centres."""
+    """Half the size halves the focal length; the principal point is relative to pixel centres."""
     cv2.imwrite(str(clip / "frame0.jpg"), np.zeros((24, 32, 3), np.uint8))
     camera = Folder(clip)[0].camera
     assert (camera.fx, camera.cx, camera.size) == (30.0, 32.0 / 2 - 0.5, (32, 24))
@@ -149,7 +149,7 @@ def test_folder_scales_the_camera(clip: Path) -> None:
 
 
 def test_folder_calibration_errors(clip: Path) -> None:
-    """None: what to write. Several: which. Damaged: that one."""
+    """No YAML, several, or a damaged one: the message gives the remedy."""
     shutil.copy(clip / "camera.yaml", clip / "right.yaml")
     with pytest.raises(CalibrationError, match=r"keep one of .*camera\.yaml, .*right\.yaml"):
         Folder(clip)
@@ -180,7 +180,7 @@ def test_folder_stamp_errors(clip: Path, text: str, expected: str) -> None:
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp"])
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.97])
 def test_a_cut_off_image_is_named(clip: Path, suffix: str, keep: float) -> None:
-    """No half-grey image ever passes for a whole one."""
+    """A cut-off image is an error, not a partly grey image."""
     noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3)).astype(np.uint8)
     file = clip / f"a{suffix}"
     cv2.imwrite(str(file), noise)
@@ -191,7 +191,7 @@ def test_a_cut_off_image_is_named(clip: Path, suffix: str, keep: float) -> None:
 
 
 def test_a_jpeg_without_its_end_is_named(clip: Path) -> None:
-    """Even two missing bytes are seen, and a thumbnail's end is not taken for the image's."""
+    """Two missing bytes are detected; the end marker of a thumbnail is not the image's."""
     file = clip / "frame0.jpg"
     data = file.read_bytes()
     thumbnail = b"\xff\xe1\x00\x08\xff\xda\xff\xd9\x00\x00"
@@ -204,7 +204,7 @@ def test_a_jpeg_without_its_end_is_named(clip: Path) -> None:
 
 
 def test_what_is_no_image_or_gone_is_named(clip: Path) -> None:
-    """Text in a .jpg, a file that vanished after listing, two images of one name."""
+    """Text in a .jpg, a file that was removed after listing, two images with one stem."""
     sequence = Folder(clip)
     (clip / "frame0.jpg").write_text("hello")
     with pytest.raises(SourceError, match=r"frame0\.jpg \(5 bytes\) is no image.*delete it"):
@@ -218,7 +218,7 @@ def test_what_is_no_image_or_gone_is_named(clip: Path) -> None:
 
 
 def test_video_in_order_and_by_seeking(film: Path) -> None:
-    """Both ways give the same frames; stamps rise strictly by the container's clock."""
+    """Iteration and indexing give the same frames; stamps are the container's."""
     sequence = open_source(str(film))
     assert isinstance(sequence, Recording)
     assert (sequence.kind, sequence.name, sequence.rate_hz) == ("video", "film", 20.0)
@@ -238,7 +238,7 @@ def test_video_in_order_and_by_seeking(film: Path) -> None:
 
 
 def test_video_iterators_do_not_disturb_each_other(film: Path) -> None:
-    """Two loops over one video, and an access in between."""
+    """Two iterators over one video, and an access by index in between."""
     sequence = Video(film)
     pairs = list(zip(sequence, sequence, strict=True))
     assert all(np.array_equal(a.image, b.image) for a, b in pairs)
@@ -246,7 +246,7 @@ def test_video_iterators_do_not_disturb_each_other(film: Path) -> None:
 
 
 def test_video_can_be_sent_to_a_process(film: Path) -> None:
-    """Data loaders do that before the first frame."""
+    """Pickling works before the first frame was read."""
     assert len(pickle.loads(pickle.dumps(Video(film)))) == 30
 
 
@@ -271,21 +271,21 @@ def test_video_without_times(film: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_video_stamps_rise_even_if_the_container_stalls(
     film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A clock that stands still is moved on by a nanosecond."""
+    """Equal stamps are increased by a nanosecond."""
     monkeypatch.setattr(Video, "_stamp", lambda self, index, milliseconds: 7)
     stamps = [frame.stamp_ns for frame in Video(film)]
     assert stamps == list(range(7, 37))
 
 
 def test_video_of_unknown_length_is_counted(film: Path) -> None:
-    """Streams muxed without a length."""
+    """For containers without a frame count."""
     sequence = Video(film)
     sequence._count = 0
     assert len(sequence) == 30
 
 
 def test_video_calibration(film: Path) -> None:
-    """The own YAML, else camera.yaml, else what to write."""
+    """The video's YAML, else camera.yaml, else an error with the remedy."""
     film.with_suffix(".yaml").rename(film.parent / "camera.yaml")
     assert Video(film)[0].camera == CAMERA
     write_camera_yaml(film.parent / "camera.yaml", Camera(64, 64, 60.0, 60.0, 31.5, 31.5))
@@ -297,7 +297,7 @@ def test_video_calibration(film: Path) -> None:
 
 
 def test_a_video_that_is_none_or_ends_early(film: Path) -> None:
-    """Not opening, missing, and a length that the frames do not reach."""
+    """A file that is no video, a missing file, and a video shorter than its stated length."""
     sequence = Video(film)
     sequence._count = 300
     with pytest.raises(SourceError, match=rf"{film.name} ends at frame 30 of 300.*copy it again"):
@@ -312,7 +312,7 @@ def test_a_video_that_is_none_or_ends_early(film: Path) -> None:
 
 
 class StandIn:
-    """A capture device that gives some blue images and is then unplugged."""
+    """A fake cv2.VideoCapture that gives some blue images and then fails."""
 
     def __init__(self, images: int, opened: bool = True) -> None:
         self.left, self.opened, self.asked = images, opened, {}  # type: ignore[var-annotated]
@@ -350,7 +350,7 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_v4l2_until_the_cable_is_pulled(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """RGB, rising stamps even if the clock goes back, and an error that names the device."""
+    """RGB; stamps increase even if the clock is set back; the error names the device."""
     clock = iter((50, 40, 60))
     monkeypatch.setattr("time.time_ns", lambda: next(clock))
     capture = StandIn(2)
@@ -371,7 +371,7 @@ def test_v4l2_until_the_cable_is_pulled(device: Path, monkeypatch: pytest.Monkey
 
 
 def test_v4l2_is_closed_when_the_caller_stops(device: Path) -> None:
-    """Leaving the loop frees the device for the next program."""
+    """Leaving the loop releases the device."""
     capture = StandIn(5)
     for _ in V4l2(f"{device}?camera={device.parent}/c.yaml", lambda _: capture):
         break
@@ -379,7 +379,7 @@ def test_v4l2_is_closed_when_the_caller_stops(device: Path) -> None:
 
 
 def test_v4l2_finds_the_calibration_of_ros(device: Path) -> None:
-    """The only one in $ROS_HOME/camera_info; none and several are errors with the remedy."""
+    """The only YAML in $ROS_HOME/camera_info; none or several are errors."""
     folder = device.parent / "ros" / "camera_info"
     with pytest.raises(CalibrationError, match=r"video0 has no camera calibration in .*\?camera="):
         V4l2(device)
@@ -391,7 +391,7 @@ def test_v4l2_finds_the_calibration_of_ros(device: Path) -> None:
 
 
 def test_v4l2_errors(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Busy, not allowed, missing, or asked for with an unknown option."""
+    """Busy, permission denied, missing, or an unknown option."""
     text = f"{device}?camera={device.parent}/c.yaml"
     with pytest.raises(SourceError, match="video0 cannot be opened as a camera: close the program"):
         next(iter(V4l2(text, lambda _: StandIn(1, opened=False))))
@@ -407,13 +407,13 @@ def test_v4l2_errors(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_v4l2_with_real_opencv_refuses_a_file_clearly(device: Path) -> None:
-    """What OpenCV's own V4L2 backend does with something that is no camera."""
+    """OpenCV's V4L2 backend with a file that is no camera."""
     with pytest.raises(SourceError, match="video0 cannot be opened as a camera"):
         next(iter(V4l2(f"{device}?camera={device.parent}/c.yaml")))
 
 
 def test_seven_scenes(scenes: Path) -> None:
-    """Depth in metres with NaN for both marks; a lost pose is None."""
+    """Depth in metres, NaN for both invalid values; the pose is None if tracking was lost."""
     sequence = open_source(str(scenes))
     assert isinstance(sequence, Recording)
     assert (sequence.kind, len(sequence)) == ("seven_scenes", 2)
@@ -448,7 +448,7 @@ def test_seven_scenes(scenes: Path) -> None:
 def test_seven_scenes_errors(
     scenes: Path, file: str, text: str | None, error: type[Exception], expected: str
 ) -> None:
-    """Every message names the file and the remedy."""
+    """The message names the file and the remedy."""
     path = scenes / file
     write_or_remove(path, text)
     with pytest.raises(error, match=f"{path.name}.*{expected}"):
@@ -456,7 +456,7 @@ def test_seven_scenes_errors(
 
 
 def test_depth_must_be_16_bit(scenes: Path) -> None:
-    """An 8-bit picture of depth is no depth."""
+    """An 8-bit image is an error."""
     cv2.imwrite(str(scenes / "frame-000000.depth.png"), BLUE)
     with pytest.raises(SourceError, match=r"depth\.png is uint8.*16-bit PNG.*fetch the file"):
         SevenScenes(scenes).truth(0)
@@ -491,7 +491,7 @@ def test_open_source_errors(tmp_path: Path, text: str, expected: str) -> None:
 
 
 def test_open_source_by_kind(clip: Path, film: Path, scenes: Path) -> None:
-    """The kind can be forced; a colon in an existing path is no kind."""
+    """`kind:path` overrides recognition; an existing path may contain a colon."""
     assert open_source(f"folder:{clip}").kind == "folder"
     assert open_source(f"video:{film}").kind == "video"
     with pytest.raises(CalibrationError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The synthetic street: exact against a slow reference, deterministic, and what it says it is."""
+"""The synthetic street: exact against a slow reference, and deterministic."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def ray(street: SyntheticStreet, x: float, y: float) -> Float:
 
 
 def cast(view: StreetView, direction: Float) -> tuple[float, int]:
-    """Slow reference: depth along one ray and the row of `view.part`; nothing of it is clever."""
+    """Slow reference: depth along one ray and the index into `view.part`."""
     best, part = np.inf, -1
     mesh = view.mesh
     drop = view.world_from_camera[1, :3] @ direction

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The synthetic street's boxes: they hold what is in the image, and go where it goes."""
+"""The synthetic street's boxes enclose the objects and move with them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def points(street: SyntheticStreet, truth: Truth) -> Float:
 
 
 def inside(box: Box, cloud: Float, slack: float = 1e-4) -> NDArray[np.bool_]:
-    """`Box.contains` with room for depth's single precision."""
+    """`Box.contains` with a tolerance for single precision."""
     return replace(box, size=tuple(s + 2 * slack for s in box.size)).contains(cloud)
 
 
@@ -68,7 +68,7 @@ def test_boxes_hold_the_pixels_of_cars_and_people_and_each_has_some(scene: str) 
 
 
 def test_a_box_is_as_large_as_what_it_holds() -> None:
-    """Against the surfaces themselves: a car fills its box, a walker does over its steps."""
+    """Compared with the surfaces: a car fills its box, a walker fills it over its steps."""
     street = SyntheticStreet("street", seed=0, frames=40, **SMALL)
     reach: dict[str, Float] = {}
     for i in range(0, 40, 3):
@@ -99,7 +99,7 @@ def test_a_box_is_as_large_as_what_it_holds() -> None:
 
 @pytest.mark.parametrize("scene", ["street", "start_stop", "occlusion", "still"])
 def test_speed_is_the_displacement_over_the_second_around_the_frame(scene: str) -> None:
-    """Boxes five frames before and after, carried into the world, are the reference."""
+    """The reference is the displacement of boxes five frames before and after."""
     street = SyntheticStreet(scene, seed=1, frames=140, **SMALL)
     seen = {"person": 0, "car": 0, "parked": 0}
     for i in (20, 47, 90, 121):
@@ -119,7 +119,7 @@ def test_speed_is_the_displacement_over_the_second_around_the_frame(scene: str) 
 
 @pytest.mark.parametrize("scene", ["street", "start_stop", "occlusion"])
 def test_moving_pixels_are_those_of_boxes_that_move_at_that_moment(scene: str) -> None:
-    """Frames a millisecond apart: what moves between them moves at that time."""
+    """`moving` is compared with the motion between frames a millisecond apart."""
     street = SyntheticStreet(scene, seed=3, frames=40_000, rate_hz=1000.0, **SMALL)
     states = set()
     for i in range(1_003, 16_000, 1_511):
@@ -145,7 +145,7 @@ def test_moving_pixels_are_those_of_boxes_that_move_at_that_moment(scene: str) -
 
 @pytest.mark.parametrize("scene", ["street", "crossing", "oncoming"])
 def test_flow_goes_where_the_boxes_go(scene: str) -> None:
-    """A car is rigid: its points keep their places in its box."""
+    """A car is rigid: its points are constant in its box's frame."""
     street = SyntheticStreet(scene, seed=4, frames=80)
     camera, compared, movers = street.camera, 0, 0
     for i in (11, 40, 71):
@@ -207,7 +207,7 @@ def test_boxes_do_not_depend_on_what_was_asked_for_before() -> None:
 
 
 def only(mesh: Mesh, pick: NDArray[np.bool_]) -> Mesh:
-    """The surfaces of a mesh that are picked, polygons first."""
+    """The selected surfaces of a mesh, polygons first."""
     count = len(mesh.corners)
     rows = {len(mesh.corners): pick[:count]}
     values = {}
@@ -218,7 +218,7 @@ def only(mesh: Mesh, pick: NDArray[np.bool_]) -> Mesh:
 
 
 def visible_shares(street: SyntheticStreet, index: int) -> dict[str, float]:
-    """Of each mover's pixels if it were alone (15 at least), the share that is to be seen."""
+    """By object of at least 15 unoccluded pixels: the visible share."""
     view, camera = street.view(index), street.camera
     surfaces = project(camera, view.mesh, view.plane)
     ids = visible(camera, surfaces)[1]
@@ -248,7 +248,7 @@ def test_occlusion_hides_movers_and_shows_them_again(seed: int) -> None:
 
 
 def tracks_of(street: SyntheticStreet, frames: range, least: int) -> dict[str, list[bool]]:
-    """Of all things that have `least` pixels or more: whether they move, by frame."""
+    """By object of at least `least` pixels: whether it moves, by frame."""
     found: dict[str, list[bool]] = {}
     for i in frames:
         truth = street.truth(i)

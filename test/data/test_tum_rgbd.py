@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TUM RGB-D: the synthetic street, written in its layout, comes back as it was."""
+"""TUM RGB-D: the synthetic street is written in its layout and read back."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(written: Path, tmp_path: Path) -> Path:
-    """A copy that a test may change."""
+    """A writable copy."""
     return Path(shutil.copytree(written, tmp_path / written.name))
 
 
 def test_frames(written: Path) -> None:
-    """Stamps to the nanosecond; camera.yaml goes before the name of the folder."""
+    """Stamps to the nanosecond; camera.yaml overrides the folder's name."""
     sequence = open_source(str(written))
     assert isinstance(sequence, Recording)
     assert (sequence.kind, sequence.name, sequence.rate_hz, len(sequence)) == (
@@ -104,7 +104,7 @@ def test_frames(written: Path) -> None:
 
 @pytest.mark.parametrize("index", range(4))
 def test_the_streets_truth_comes_back(written: Path, index: int) -> None:
-    """Depth to a fifth of a millimetre; the pose in between; none before the ground truth."""
+    """Depth to 0.2 mm; interpolated poses; None before the first pose."""
     truth, street = TumRgbd(written).truth(index), STREET.truth(index)
     known = street.depth <= FAR
     assert known.mean() > 0.2
@@ -117,7 +117,7 @@ def test_the_streets_truth_comes_back(written: Path, index: int) -> None:
 
 
 def test_depth_is_associated_within_20_ms(folder: Path) -> None:
-    """The nearest in time, if it is near enough."""
+    """The nearest in time within the limit."""
     lines = (folder / "depth.txt").read_text().splitlines()
     name = lines[2].split()[1]
     other = lines[3].split()[1]
@@ -135,7 +135,7 @@ def test_depth_is_associated_within_20_ms(folder: Path) -> None:
 
 
 def test_no_pose_across_a_gap(folder: Path) -> None:
-    """Motion capture loses the camera: what lies between is not known."""
+    """No pose in a gap of the motion capture."""
     file = folder / "groundtruth.txt"
     lines = file.read_text().splitlines()
     start, end = lines[2], lines[-1]  # 110 ms apart, around the images 1 to 3
@@ -149,7 +149,7 @@ def test_no_pose_across_a_gap(folder: Path) -> None:
 
 
 def test_half_way_between_two_rotations(folder: Path) -> None:
-    """A quarter turn by y and the identity: 45 degrees, and the middle of the places."""
+    """Between the identity and 90 degrees about y: 45 degrees and the mean position."""
     before, after = (seconds(stamp_us(2) + delay) for delay in (-50_000, 50_000))
     half = np.sqrt(0.5)
     (folder / "groundtruth.txt").write_text(
@@ -162,7 +162,7 @@ def test_half_way_between_two_rotations(folder: Path) -> None:
 
 
 def test_without_truth(folder: Path) -> None:
-    """Images alone will do."""
+    """Images without depth and poses."""
     (folder / "depth.txt").unlink()
     (folder / "groundtruth.txt").unlink()
     truth = TumRgbd(folder).truth(1)
@@ -180,7 +180,7 @@ def test_without_truth(folder: Path) -> None:
 def test_the_benchmarks_own_cameras(
     folder: Path, number: int, k: tuple[float, ...], distortion: tuple[float, ...]
 ) -> None:
-    """By the folder's name, for 640x480 and sizes of its shape."""
+    """By the folder's name, for 640x480 and sizes of the same aspect ratio."""
     (folder / "camera.yaml").unlink()
     place = folder.rename(folder.parent / f"rgbd_dataset_freiburg{number}_desk")
     camera = TumRgbd(place)[0].camera
@@ -193,7 +193,7 @@ def test_the_benchmarks_own_cameras(
 
 
 def test_an_unknown_camera(folder: Path) -> None:
-    """No guess: what to write, and the benchmark's default."""
+    """An error that shows what to write, and the benchmark's default."""
     (folder / "camera.yaml").unlink()
     place = folder.rename(folder.parent / "kitchen")
     with pytest.raises(CalibrationError, match=r"write .*kitchen/camera\.yaml .*525"):
@@ -222,7 +222,7 @@ def test_an_unknown_camera(folder: Path) -> None:
     ],
 )
 def test_errors(folder: Path, file: str, text: str | None, expected: str) -> None:
-    """Every message names the file and the remedy."""
+    """The message names the file and the remedy."""
     if text is None:
         (folder / file).unlink()
     else:
@@ -232,7 +232,7 @@ def test_errors(folder: Path, file: str, text: str | None, expected: str) -> Non
 
 
 def test_damage_is_named_or_leaves_a_hole(folder: Path, tmp_path: Path) -> None:
-    """Whatever file is lost or damaged: one clear line, or truth that is not there."""
+    """A missing or damaged file gives one error, or missing ground truth."""
     messages = list(damaged(folder, tmp_path / "spare", lambda: read_all(TumRgbd(folder))))
     assert len(messages) > 40
     assert all(str(folder) in message for message in messages)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Virtual KITTI 2: the synthetic street, written in its layout, comes back as it was."""
+"""Virtual KITTI 2: the synthetic street is written in its layout and read back."""
 
 from __future__ import annotations
 
@@ -129,12 +129,12 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def variation(written: Path, tmp_path: Path) -> Path:
-    """A copy that a test may change."""
+    """A writable copy."""
     return Path(shutil.copytree(written, tmp_path / "Scene01/clone"))
 
 
 def test_frames(written: Path) -> None:
-    """10 Hz by number; intrinsics of each frame, as they are: they count from pixel centres."""
+    """10 Hz by number; each frame's own intrinsics, relative to pixel centres."""
     sequence = open_source(str(written))
     assert isinstance(sequence, Recording)
     assert (sequence.kind, sequence.name, sequence.rate_hz, len(sequence)) == (
@@ -154,7 +154,7 @@ def test_frames(written: Path) -> None:
 
 @pytest.mark.parametrize("index", range(4))
 def test_the_streets_truth_comes_back(written: Path, index: int) -> None:
-    """Within what centimetres and 16 bits can hold."""
+    """Within the resolution of the files: centimetres and 16 bits."""
     truth, street = VKitti2(written).truth(index), STREET.truth(index)
     sky = np.isinf(street.depth)
     assert 0 < sky.mean() < 1
@@ -185,7 +185,7 @@ def test_every_category(variation: Path) -> None:
 
 @pytest.mark.parametrize("index", range(4))
 def test_the_box_holds_the_car(written: Path, index: int) -> None:
-    """Every depth point of the car lies in it, and it is no larger than the car."""
+    """The box encloses all depth points of the car and is not larger than the car."""
     sequence = VKitti2(written)
     truth = sequence.truth(index)
     (box,) = truth.boxes
@@ -208,7 +208,7 @@ def test_the_box_holds_the_car(written: Path, index: int) -> None:
 
 
 def test_a_vehicle_on_a_slope(variation: Path) -> None:
-    """It is turned about z first, then about x, then about y, as KITTI's angles are."""
+    """Rotation about z, then x, then y, as in KITTI."""
     file = variation / "pose.txt"
     lines = file.read_text().splitlines()
     fields = lines[1].split()
@@ -224,7 +224,7 @@ def test_a_vehicle_on_a_slope(variation: Path) -> None:
 
 
 def test_a_vehicle_that_the_border_cuts(variation: Path) -> None:
-    """However little of it is cut off."""
+    """For any truncation ratio above zero."""
     text = (variation / "bbox.txt").read_text()
     rows = (f"\n2 0 {TRACK} 0 9 0 9 99 0 ", f"\n2 0 {TRACK} 0 9 0 9 99 0.004 ")
     assert rows[0] in text
@@ -234,7 +234,7 @@ def test_a_vehicle_that_the_border_cuts(variation: Path) -> None:
 
 
 def test_speed_is_the_displacement_in_the_world(written: Path) -> None:
-    """Four frames fit into a second: all of them count for each."""
+    """All four frames are within one second, so they give one speed."""
     first, last = (lead_car(STREET, i).now[:3, 3] for i in (0, 3))
     for index in range(4):
         (box,) = VKitti2(written).truth(index).boxes
@@ -242,7 +242,7 @@ def test_speed_is_the_displacement_in_the_world(written: Path) -> None:
 
 
 def test_speed_is_unknown_of_a_single_sight(variation: Path) -> None:
-    """One place has no displacement; no rows at all are no boxes."""
+    """NaN for a single position; no boxes without rows."""
     lines = (variation / "pose.txt").read_text().splitlines()
     (variation / "pose.txt").write_text("\n".join((lines[0], lines[1])))
     sequence = VKitti2(variation)
@@ -252,7 +252,7 @@ def test_speed_is_unknown_of_a_single_sight(variation: Path) -> None:
 
 @pytest.mark.parametrize("path", ["{}?camera=1", "{}/frames/rgb/Camera_1"])
 def test_the_right_camera(written: Path, path: str) -> None:
-    """By option or by its folder; it has images and poses of its own here, no images of truth."""
+    """By option or by its folder; here it has images and poses, but no ground truth images."""
     sequence = open_source(path.format(written))
     assert isinstance(sequence, Recording)
     assert sequence.name == "Scene01-clone-1"
@@ -266,7 +266,7 @@ def test_the_right_camera(written: Path, path: str) -> None:
 
 
 def test_downloads_that_stay_apart(written: Path, tmp_path: Path) -> None:
-    """Each in its own folder, as the archives unpack; from any of them all are found."""
+    """Each download in its own folder; all are found from any of them."""
     parts = ["rgb", "depth", "classSegmentation", "instanceSegmentation", "forwardFlow", "textgt"]
     for part in parts:
         place = tmp_path / f"vkitti_2.0.3_{part}/Scene01/clone"
@@ -290,7 +290,7 @@ def test_downloads_that_stay_apart(written: Path, tmp_path: Path) -> None:
 
 
 def test_left_out_images(variation: Path) -> None:
-    """Files belong to images by number; without the next image there is no flow to it."""
+    """Files are assigned to images by number; no flow without the next image."""
     (variation / "frames/rgb/Camera_0/rgb_00001.jpg").unlink()
     sequence = VKitti2(variation)
     assert [frame.stamp_ns for frame in sequence] == [0, 200_000_000, 300_000_000]
@@ -329,7 +329,7 @@ def test_contradictions(
 
 
 def test_poses_of_the_other_camera(variation: Path) -> None:
-    """The vehicles' places in the camera's frame tell that the extrinsics are another's."""
+    """Wrong extrinsics contradict the vehicles' positions in the camera's frame."""
     header, *lines = (variation / "extrinsic.txt").read_text().splitlines()
     fields = [line.split(" ", 2) for line in lines]
     lines = [f"{frame} {1 - int(camera)} {rest}" for frame, camera, rest in fields]
@@ -393,14 +393,14 @@ def test_paths_that_do_not_tell(variation: Path) -> None:
 
 
 def test_damage_is_named_or_leaves_a_hole(variation: Path, tmp_path: Path) -> None:
-    """Whatever file is lost or damaged: one clear line, or truth that is not there."""
+    """A missing or damaged file gives one error, or missing ground truth."""
     messages = list(damaged(variation, tmp_path / "spare", lambda: read_all(VKitti2(variation))))
     assert len(messages) > 50
     assert all(str(variation) in message for message in messages)
 
 
 def test_a_cut_off_image_of_truth_is_named(variation: Path) -> None:
-    """Half an image is never taken for a whole one."""
+    """Cut-off images of ground truth are errors."""
     for folder in ("depth", "classSegmentation", "instanceSegmentation", "forwardFlow"):
         (file,) = (variation / f"frames/{folder}/Camera_0").glob("*_00001.png")
         data = file.read_bytes()

@@ -77,7 +77,7 @@ def test_distortion_model_may_be_left_out() -> None:
 
 @pytest.mark.parametrize("d", [[0.1, -0.02, 0.003, 0.0], [0.0, 0.0, 0.0, 0.0]])
 def test_fisheye(d: list[float]) -> None:
-    """Four zeros are an ideal fisheye lens, which is not a pinhole camera."""
+    """Four zeros are an ideal fisheye lens, not a pinhole camera."""
     calibration = from_message(info(d=d, distortion_model="equidistant"))
     assert calibration.camera.distorted
     assert calibration.camera.distortion == tuple(d)
@@ -126,7 +126,7 @@ def test_region_of_the_whole_image_changes_nothing() -> None:
 
 @pytest.mark.parametrize("binning", [(2, 2), (4, 2)])
 def test_binning(binning: tuple[int, int]) -> None:
-    """A ray hits the same place of the scene: pixels are counted from their centres."""
+    """A ray keeps its direction: principal points are relative to pixel centres."""
     bx, by = binning
     full = from_message(info()).camera
     binned = from_message(info(binning_x=bx, binning_y=by)).camera

@@ -100,7 +100,7 @@ def test_a_bayer_png_is_the_mosaic(pattern: str, bits: int) -> None:
 
 
 def test_an_orientation_does_not_turn_the_image() -> None:
-    """A turned image would not be the one that was calibrated."""
+    """The EXIF orientation is ignored, as the calibration is for the unrotated image."""
     exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
     plain = file(".jpg", RGB[..., ::-1])
     data = plain[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + plain[2:]
@@ -139,7 +139,7 @@ def test_other_files_are_refused(data: bytes) -> None:
 
 
 def test_our_jpeg_is_image_transports() -> None:
-    """The parts of `format` that its subscriber looks at, and colours that any viewer shows."""
+    """`format` and colours as image_transport's subscriber expects them."""
     encoding, compression = compressed_image.FORMAT.split("; ")
     assert encoding == "rgb8"
     assert compression == "jpeg compressed bgr8"

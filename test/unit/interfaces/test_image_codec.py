@@ -98,7 +98,7 @@ def test_bt601_landmarks() -> None:
 def test_any_size_padding_and_tail(
     encoding: str, half: int, height: int, padding: int, surplus: int, seed: int
 ) -> None:
-    """Padding of a row and bytes behind the last one never reach the picture."""
+    """Padding of rows and bytes after the last row are not in the result."""
     encode, tolerance = CASES[encoding]
     data, row, expected = encode(picture(seed, 2 * half, height))
     step = row + (2 * padding if encoding == "mono16" else padding)
@@ -120,7 +120,7 @@ def test_any_size_padding_and_tail(
 def test_whatever_a_message_holds(
     encoding: str, height: int, width: int, step: int, size: int
 ) -> None:
-    """A picture of the promised size or an EncodingError, never anything else."""
+    """The result is an image of the given size or an EncodingError."""
     try:
         got = to_rgb(encoding, height, width, step, bytes(size))
     except EncodingError:

@@ -31,7 +31,7 @@ def turn(axis: np.ndarray, theta: float) -> np.ndarray:
 @settings(deadline=None)
 @given(st.tuples(unit, unit, unit).filter(lambda v: np.linalg.norm(v) > 0.1), angle)
 def test_no_digit_is_lost(axis: tuple[float, float, float], theta: float) -> None:
-    """At half a turn and next to none too; w is not negative; the length is one."""
+    """Also near 0 and 180 degrees; w >= 0 and unit norm."""
     matrix = turn(np.array(axis), theta)
     q = quaternion(matrix)
     assert q[3] >= 0
