@@ -143,13 +143,9 @@ def without_folders(argument: str) -> str:
 
 
 def commit() -> str:
-    """The commit's first ten digits, with a + where files were changed since."""
-    git = ["git", "-C", str(ROOT)]
-    name = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    changed = subprocess.run(
-        [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=False
-    )
-    return name.stdout.strip()[:10] + ("+" if changed.stdout else "")
+    """The commit's first digits, with a + where tracked files differ from it."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--exclude=*", "--dirty=+"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def cpu_name() -> str:

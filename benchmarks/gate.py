@@ -122,10 +122,8 @@ def nearest_point(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.floa
     away = np.isinf(sparse).astype(np.uint8)
     _, ids = cv2.distanceTransformWithLabels(away, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     table = np.zeros(int(ids.max()) + 1, np.float32)
-    known = away == 0
-    table[ids[known]] = sparse[known]
-    filled: NDArray[np.float32] = table[ids]
-    return filled
+    table[ids[away == 0]] = sparse[away == 0]
+    return np.asarray(table[ids])
 
 
 def changed(seen: Observed, variant: str) -> tuple[Observed, tuple[Box, ...]]:

@@ -54,14 +54,12 @@ class Result:
         if points is not None:
             self.points += points.found(found)
 
-    def row(self, with_classes: bool) -> dict[str, Any]:
+    def row(self) -> dict[str, Any]:
         row: dict[str, Any] = {"masks": self.name}
         for name, table in self.tables.items():
             found = Agreement.of(table)
             row |= {f"{name}: mean": found.mean, f"{name}: car": found.by_class.get("car")}
             row |= {f"{name}: {group}": value for group, value in found.by_group.items()}
-            if with_classes:
-                row |= {f"{name}: {label}": value for label, value in found.by_class.items()}
         for group, (hit, count) in zip(GROUPS, self.points, strict=True):
             row |= {f"points: {group}": hit / count if count else None, f"{group} points": count}
         row["calibration error"] = self.calibration.error if self.calibration else None
@@ -123,12 +121,10 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("source", metavar="DRIVE[@A:B]")
     parser.add_argument("--teacher", type=Path, required=True, help="TFLite segmentation model")
-    parser.add_argument("--every", type=int, default=1, help="of the frames, only each Nth")
     parser.add_argument("--weights", nargs="*", default=["masks-street"])
     parser.add_argument("--sizes", nargs="*", default=[(640, 192), (416, 128)], type=size_of)
     parser.add_argument("--precisions", nargs="*", default=["auto"], choices=PRECISIONS)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--classes", action="store_true", help="columns for every class as well")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     sequence, indices = recording(options.source)
@@ -144,7 +140,7 @@ def main() -> None:
         for size in options.sizes
         for precision in options.precisions
     ]
-    for index in indices[:: options.every]:
+    for index in indices:
         frame = sequence[index]
         points = Points.of(sequence.truth(index), frame.camera)
         teachers: dict[str, Labels] = {}
@@ -159,7 +155,7 @@ def main() -> None:
                 masks.warm_up(frame)
             masks.add(frame, teachers, points)
     results = [*own.values(), *(masks.result for masks in candidates)]
-    report(options, [result.row(options.classes) for result in results])
+    report(options, [result.row() for result in results])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ the grid of the file.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,53 +17,42 @@ from typing import Any
 import cv2
 import numpy as np
 import yaml
-from common import ROOT, use_local_ros
+from common import ROOT, recording, use_local_ros
 from numpy.typing import NDArray
 
 use_local_ros()
 
 import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import Marker, MarkerArray
 
-from depth_recog.datasets.sources import open_source
-from depth_recog.nodes.diagnostics.recorder import depth_array
 from depth_recog.nodes.io.messages import stamp_ns
 from depth_recog.nodes.io.seam import image_to_rgb
 from depth_recog.nodes.runtime import children
 
 RGB = NDArray[np.uint8]
 NAMESPACE = "rviz_scene"
+POINTS, OBJECTS = "depth/points", "objects"
 TOPICS: dict[str, type] = {
-    "image": Image,
-    "debug/color": Image,
-    "debug/objects": Image,
-    "depth/image_rect": Image,
-    "depth/camera_info": CameraInfo,
+    **dict.fromkeys(("image", "debug/color", "debug/objects", "depth/image_rect"), Image),
+    POINTS: PointCloud2,
+    OBJECTS: MarkerArray,
 }
-POINTS = "depth/points"
-OBJECTS = "objects"
 VIEW_SIZE = (1000, 640)
 PANEL_WIDTH = 600
 HEAD_HEIGHT = 22
 SMALL = (cv2.IMWRITE_PNG_COMPRESSION, 9)
 WHITE = (235, 235, 235)
-# RViz's vertical field of view.
-FIELD_OF_VIEW = np.pi / 4
+FIELD_OF_VIEW = np.pi / 4  # vertical, as RViz's
 # REP 103: from x right, y down, z forward to x forward, y left, z up.
 LINK_FROM_OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 
 
 def listen(source: str, number: int) -> dict[str, Any]:
     """All messages with the stamp of one image of a source, by topic."""
-    sequence = open_source(source)
-    for i, frame in enumerate(sequence):
-        if i == number:
-            wanted = frame.stamp_ns
-            break
-    else:
-        raise SystemExit(f"{source} has fewer than {number + 1} frames")
+    sequence, _ = recording(source)
+    wanted = sequence[number].stamp_ns
     heard: dict[str, Any] = {}
 
     def keeper(topic: str) -> Any:
@@ -79,7 +67,7 @@ def listen(source: str, number: int) -> dict[str, Any]:
     rclpy.init(args=[])
     node = rclpy.create_node("rviz_scene", namespace=NAMESPACE)
     qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-    for topic, kind in {**TOPICS, POINTS: PointCloud2, OBJECTS: MarkerArray}.items():
+    for topic, kind in TOPICS.items():
         node.create_subscription(kind, topic, keeper(topic), qos)
     played = {"source": source, "stamps": "recorded", "limit": number + 5, "rate": 2.0}
     processes = [
@@ -98,18 +86,6 @@ def listen(source: str, number: int) -> dict[str, Any]:
     if missing:
         raise SystemExit(f"no message on {missing} for frame {number}")
     return heard
-
-
-def points_of(heard: dict[str, Any]) -> tuple[NDArray[np.float64], RGB]:
-    """(N, 3) metres in the optical frame and (N, 3) colours, from the cloud or else the depth."""
-    if POINTS in heard:
-        return unpacked(heard[POINTS])
-    depth = depth_array(heard["depth/image_rect"]).astype(np.float64)
-    p = heard["depth/camera_info"].p
-    v, u = np.nonzero(np.isfinite(depth))
-    z = depth[v, u]
-    points = np.stack([(u - p[2]) / p[0] * z, (v - p[6]) / p[5] * z, z], axis=1)
-    return points, image_to_rgb(heard["image"])[v, u]
 
 
 def unpacked(message: PointCloud2) -> tuple[NDArray[np.float64], RGB]:
@@ -181,14 +157,8 @@ def draw_line(picture: RGB, view: Orbit, ends: Any, color: tuple[int, ...], widt
     pixels, z = view.project(steps)
     for a, b, near in zip(pixels[:-1], pixels[1:], np.minimum(z[:-1], z[1:]), strict=True):
         if near > 0.1 and np.abs(np.concatenate([a, b])).max() < 1e4:
-            cv2.line(
-                picture,
-                tuple(np.rint(a).astype(int).tolist()),
-                tuple(np.rint(b).astype(int).tolist()),
-                color,
-                width,
-                cv2.LINE_AA,
-            )
+            ends = np.rint([a, b]).astype(int).tolist()
+            cv2.line(picture, *ends, color, width, cv2.LINE_AA)
 
 
 def draw_view(scene: dict[str, Any], heard: dict[str, Any]) -> RGB:
@@ -207,12 +177,11 @@ def draw_view(scene: dict[str, Any], heard: dict[str, Any]) -> RGB:
             ((-half, place, height), (half, place, height)),
         ):
             draw_line(picture, view, ends, (82, 82, 83), 1)
-    points, colors = points_of(heard)
+    points, colors = unpacked(heard[POINTS])
     draw_squares(picture, view, points @ LINK_FROM_OPTICAL.T, colors, cloud["Size (m)"])
     for axis, color in zip(np.eye(3), ((230, 40, 40), (40, 200, 40), (60, 90, 255)), strict=True):
         draw_line(picture, view, ((0, 0, 0), axis), color, 3)
-    if displays["Objects"]["Enabled"] and OBJECTS in heard:
-        draw_markers(picture, view, heard[OBJECTS])
+    draw_markers(picture, view, heard[OBJECTS])
     pixels, _ = view.project(np.zeros((1, 3)))
     write(picture, "camera_link", tuple((pixels[0] + (8, 18)).astype(int).tolist()))
     return picture
@@ -309,7 +278,7 @@ def draw_panels(scene: dict[str, Any], heard: dict[str, Any]) -> RGB:
     return np.pad(column, ((0, rest), (0, 8), (0, 0)), constant_values=30)[: VIEW_SIZE[1]]
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source")
     parser.add_argument("--frame", type=int, default=60)
@@ -322,8 +291,7 @@ def main() -> int:
     foot = strip(picture.shape[1], said)
     cv2.imwrite(str(options.out), np.vstack([picture, foot])[..., ::-1], SMALL)
     print(options.out)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
