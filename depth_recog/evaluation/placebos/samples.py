@@ -37,19 +37,11 @@ class RegionSample:
 
     Attributes:
         placebo: its number.
-        name: the class that it is labelled as.
-        stamp_ns: of the frame, nanoseconds.
-        depth: where it was put, in the depth's unit.
-        pixels: its area.
         score: median over its pixels.
         motion: the decision for most of its pixels.
     """
 
     placebo: int
-    name: str
-    stamp_ns: int
-    depth: float
-    pixels: int
     score: float
     motion: Motion
 
@@ -179,17 +171,8 @@ class PlaceboRun:
             if stamp_ns - placebo.born_ns < WARM_UP_S * 1e9 or not len(known):
                 continue
             motion = Motion(int(np.bincount(pair.moving[mask], minlength=3).argmax()))
-            self._found.regions.append(
-                RegionSample(
-                    placebo.number,
-                    placebo.shape.name,
-                    stamp_ns,
-                    placebo.depth,
-                    int(mask.sum()),
-                    float(np.median(known)),
-                    motion,
-                )
-            )
+            sample = RegionSample(placebo.number, float(np.median(known)), motion)
+            self._found.regions.append(sample)
         if pair.first.stamp_ns in self._masks:
             self._sample_poses(pair)
 

@@ -22,16 +22,8 @@ STEP_NS = 100_000_000
 def samples(scores: NDArray[np.float64], threshold: float = 3.0) -> list[RegionSample]:
     """Samples of (placebos, frames) scores, in the order of a run; moving above the threshold."""
     return [
-        RegionSample(
-            number,
-            "car",
-            step * STEP_NS,
-            9.0,
-            99,
-            float(score),
-            Motion.MOVING if score > threshold else Motion.STILL,
-        )
-        for step, column in enumerate(scores.T)
+        RegionSample(number, float(score), Motion.MOVING if score > threshold else Motion.STILL)
+        for column in scores.T
         for number, score in enumerate(column)
     ]
 
