@@ -69,21 +69,18 @@ class RecordedRun:
             Headers of those whose files are unchanged, and the names of the others.
         """
         headers, missing = [], []
-        for key, network in (
-            ("weights", "depth"),
-            ("gate_weights", "depth"),
-            ("mask_weights", "masks"),
-        ):
+        for key in ("weights", "gate_weights", "mask_weights"):
             recorded = self.weights(key)
             if key == "gate_weights" and not recorded:
                 continue
             name = recorded.get("name", f"unknown {key}")
+            network = "masks" if key == "mask_weights" else "depth"
             try:
                 header = header_of(recorded.get("path") or name, network)
+                unchanged = header.sha256 == recorded.get("sha256")
             except WeightsError:
-                missing.append(name)
-                continue
-            if header.sha256 == recorded.get("sha256"):
+                unchanged = False
+            if unchanged:
                 headers.append(header)
             else:
                 missing.append(name)
