@@ -13,7 +13,7 @@ import bags
 import numpy as np
 import pytest
 import ros_processes as rp
-from commands import fails
+from commands import fails, process
 
 from depth_recog.cli.main import main
 from depth_recog.datasets.bags.recording import Rosbag
@@ -79,17 +79,17 @@ def written(folder: Path) -> bool:
 def test_an_interrupt_leaves_a_whole_bag(kind: str, storage: str, tmp_path: Path) -> None:
     out = tmp_path / "bag"
     source = STREET.format(100000)
-    process = rp.start_command("record", source, "--out", str(out), "--storage", storage)
+    recorder = rp.start_command("record", source, "--out", str(out), "--storage", storage)
     try:
         # Both storages keep the first megabyte in memory.
-        rp.wait_until(lambda: written(tmp_path) or process.popen.poll() is not None, "frames")
-        code, _ = rp.end_with(process, kind, 0.1)
+        rp.wait_until(lambda: written(tmp_path) or recorder.popen.poll() is not None, "frames")
+        code, _ = rp.end_with(recorder, kind, 0.1)
     finally:
-        process.kill()
-    assert code == 0, process.story()
-    assert "Traceback" not in process.stderr, process.story()
-    assert "interrupted after" in process.stderr
-    count = int(process.stderr.split("interrupted after ")[1].split()[0])
+        recorder.kill()
+    assert code == 0, recorder.story()
+    assert "Traceback" not in recorder.stderr, recorder.story()
+    assert "interrupted after" in recorder.stderr
+    count = int(recorder.stderr.split("interrupted after ")[1].split()[0])
     assert [path.name for path in tmp_path.iterdir()] == ["bag"]
     bag = Rosbag(out)
     assert len(bag) == len(list(bag)) == count > 0
@@ -119,8 +119,7 @@ def test_a_damaged_source_is_reported_once(tmp_path: Path) -> None:
     """The warning appears once in the output; complete images are recorded."""
     path = bags.write(tmp_path / "in", bags.calibrated(5))
     (path / "metadata.yaml").unlink()
-    arguments = command(str(path), "--out", str(tmp_path / "out"))
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+    done = process("record", path, "--out", tmp_path / "out")
     assert done.returncode == 0
     assert done.stderr.count("metadata.yaml is missing; 5 images are read, 0 left out") == 1
     assert "5 frames" in done.stdout

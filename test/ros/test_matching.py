@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Matching images with CameraInfo, and the slot that holds the newest pair."""
+"""Matching images with CameraInfo, and the slot that holds the newest pair.
+
+test_seam_contract.py compares the matcher with message_filters.
+"""
 
 from __future__ import annotations
 
@@ -30,27 +33,6 @@ def test_image_first() -> None:
     assert matcher.waiting == 1
     assert matcher.info(1, "i1") == [("a1", "i1")]
     assert matcher.waiting == 0
-
-
-@pytest.mark.parametrize("info_first", [True, False])
-def test_every_image_gets_the_info_of_its_own_stamp(info_first: bool) -> None:
-    matcher: Matcher = CameraMatcher()
-    pairs = []
-    for i in range(100):
-        calls = [lambda i=i: matcher.info(i, f"i{i}"), lambda i=i: matcher.image(i, f"a{i}")[0]]
-        for call in calls if info_first else reversed(calls):
-            pairs += call()
-    assert pairs == [(f"a{i}", f"i{i}") for i in range(100)]
-    assert not matcher.loose
-
-
-def test_infos_a_few_images_ahead() -> None:
-    """camera_info is small and may arrive before its image."""
-    matcher: Matcher = CameraMatcher()
-    for i in range(5):
-        matcher.info(i, f"i{i}")
-    got = [matcher.image(i, f"a{i}") for i in range(5)]
-    assert got == [([(f"a{i}", f"i{i}")], 0) for i in range(5)]
 
 
 def test_an_image_without_info_is_given_up_when_the_next_one_comes() -> None:
@@ -144,20 +126,6 @@ def test_every_image_is_paired_lost_or_waiting(events: list[tuple[str, int]]) ->
         assert len(paired) + lost + matcher.waiting == len(stamps)
     if not infos:
         assert not paired
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.integers(1, 30), st.randoms(use_true_random=False))
-def test_neighbours_may_swap(count: int, random: object) -> None:
-    """If each image and its info arrive one after the other, in either order, none is lost."""
-    matcher: Matcher = CameraMatcher()
-    pairs = []
-    for i in range(count):
-        if random.random() < 0.5:  # type: ignore[attr-defined]
-            pairs += matcher.info(i, f"i{i}") + matcher.image(i, f"a{i}")[0]
-        else:
-            pairs += matcher.image(i, f"a{i}")[0] + matcher.info(i, f"i{i}")
-    assert pairs == [(f"a{i}", f"i{i}") for i in range(count)]
 
 
 # LatestSlot
