@@ -19,6 +19,7 @@ from common import label_of, parser_of, report, use_local_ros
 
 use_local_ros()
 
+import ros_peer
 import ros_processes as rp
 from sensor_msgs.msg import Image
 
@@ -30,7 +31,7 @@ NODES = 2
 def trial(source: str, number: int) -> tuple[float, float, str]:
     """One launch: seconds to the third depth image, seconds to its end, and what failed."""
     namespace = f"launch_{os.getpid()}_{number}"
-    peer = rp.Peer(namespace)
+    peer = ros_peer.Peer(namespace)
     start = time.monotonic()
     command = ["ros2", "launch", "depth_recog", "depth.launch.py"]
     process = rp.Process([*command, f"source:={source}", f"namespace:={namespace}"])

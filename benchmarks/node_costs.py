@@ -22,6 +22,7 @@ from common import Row, parser_of, report, resident_mb, use_local_ros
 
 use_local_ros()
 
+import ros_messages
 import ros_processes as rp
 from robot import DEPTH, Robot, fleet
 from sensor_msgs.msg import CameraInfo, Image
@@ -54,8 +55,8 @@ def idle(seconds: float, threads: int) -> list[Row]:
     """The CPU time without subscribers, for both reliabilities of the camera."""
     rows: list[Row] = []
     for reliability in ("reliable", "best_effort"):
-        with fleet() as start:
-            process, peer = start("idle", {"threads": threads})
+        with fleet(small=False) as start:
+            process, peer = start("idle", {"device": "cpu", "threads": threads})
             driver = camera("idle", 30, reliability)
             try:
                 driver.wait_for_line("ready")
@@ -86,8 +87,8 @@ def unsubscribed(peer: Robot) -> Callable[[], Any]:
 def memory(threads: int) -> list[Row]:
     """Resident memory after each transition; the same cycle three times."""
     found: dict[str, list[float]] = {}
-    with fleet() as start:
-        process, peer = start("memory", {"threads": threads, "autostart": False})
+    with fleet(small=False) as start:
+        process, peer = start("memory", {"device": "cpu", "threads": threads, "autostart": False})
         driver = camera("memory", 10, "reliable")
 
         def note(state: str) -> None:
@@ -118,8 +119,8 @@ def memory(threads: int) -> list[Row]:
 
 def stream(frames: int, threads: int) -> list[Row]:
     """Images in and depth images out, by stamp."""
-    with fleet() as start:
-        _, peer = start("stream", {"threads": threads})
+    with fleet(small=False) as start:
+        _, peer = start("stream", {"device": "cpu", "threads": threads})
         peer.listen({DEPTH: Image, "image": Image, "camera_info": CameraInfo})
         driver = camera("stream", 10, "reliable", frames, 2)
         try:
@@ -128,8 +129,8 @@ def stream(frames: int, threads: int) -> list[Row]:
             peer.drain(1.0)
         finally:
             driver.interrupt()
-        depth = [rp.stamp_ns(message) for message in peer.heard[DEPTH]]
-        images = {rp.stamp_ns(message) for message in peer.heard["image"]}
+        depth = [ros_messages.stamp_ns(message) for message in peer.heard[DEPTH]]
+        images = {ros_messages.stamp_ns(message) for message in peer.heard["image"]}
     return [
         {
             **counts,

@@ -46,7 +46,7 @@ def test_a_source_with_quotes_reaches_the_camera_node() -> None:
     import ros_processes as rp
 
     source = 'it\'s "here"'
-    rp.start_node("camera_node", "quotes", {"source": source}).assert_failed(source)
+    rp.start_node("camera_node", "quotes", {"source": source}, forked=True).assert_failed(source)
 
 
 @pytest.mark.parametrize("node", ["depth_node", "camera_node"])

@@ -56,13 +56,14 @@ def test_the_parameters_file(done: tuple[str, Any, Path]) -> None:
 @pytest.mark.ros
 def test_the_depth_node_takes_the_file(done: tuple[str, Any, Path]) -> None:
     pytest.importorskip("rclpy")
+    import ros_peer
     import ros_processes as rp
     from rcl_interfaces.srv import GetParameters
 
     wanted = yaml.safe_load(done[2].read_text())["/**"]["ros__parameters"]
     arguments = ("--params-file", str(done[2]))
-    process = rp.start_node("depth_node", "placebos", {"autostart": False}, arguments)
-    peer = rp.Peer("placebos", process)
+    process = rp.start_node("depth_node", "placebos", {"autostart": False}, arguments, forked=True)
+    peer = ros_peer.Peer("placebos", process)
     try:
         assert peer.state("depth_node") == "unconfigured"
         request = GetParameters.Request(names=list(wanted))

@@ -79,7 +79,9 @@ def written(folder: Path) -> bool:
 def test_an_interrupt_leaves_a_whole_bag(kind: str, storage: str, tmp_path: Path) -> None:
     out = tmp_path / "bag"
     source = STREET.format(100000)
-    recorder = rp.start_command("record", source, "--out", str(out), "--storage", storage)
+    recorder = rp.start_command(
+        "record", source, "--out", str(out), "--storage", storage, forked=True
+    )
     try:
         # Both storages keep the first megabyte in memory.
         rp.wait_until(lambda: written(tmp_path) or recorder.popen.poll() is not None, "frames")

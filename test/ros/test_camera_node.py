@@ -13,6 +13,8 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+import ros_messages
+import ros_peer
 import ros_processes as rp
 from camera_files import write_camera_yaml
 from rosgraph_msgs.msg import Clock
@@ -49,12 +51,12 @@ def camera() -> Iterator[Any]:
         parameters: dict[str, Any],
         ros_args: tuple[str, ...] = (),
         listen: bool = True,
-    ) -> tuple[rp.Process, rp.Peer]:
-        peer = rp.Peer(namespace)
+    ) -> tuple[rp.Process, ros_peer.Peer]:
+        peer = ros_peer.Peer(namespace)
         running.append(peer)
         if listen:
             peer.listen(TOPICS)
-        process = rp.start_node("camera_node", namespace, parameters, ros_args)
+        process = rp.start_node("camera_node", namespace, parameters, ros_args, forked=True)
         peer.process = process
         running.append(process)
         return process, peer
@@ -64,7 +66,7 @@ def camera() -> Iterator[Any]:
         thing.kill() if isinstance(thing, rp.Process) else thing.close()
 
 
-def hear_all(process: rp.Process, peer: rp.Peer) -> None:
+def hear_all(process: rp.Process, peer: ros_peer.Peer) -> None:
     """Collect messages until the node has ended and no more arrive."""
     peer.process = None
     peer.wait(lambda: process.popen.poll() is not None, f"the end of: {process.story()}")
@@ -74,8 +76,8 @@ def hear_all(process: rp.Process, peer: rp.Peer) -> None:
     assert all(peer.heard[topic] for topic in TOPICS), process.story()
 
 
-def stamps(peer: rp.Peer, topic: str = "image") -> list[int]:
-    return [rp.stamp_ns(m) for m in peer.heard[topic]]
+def stamps(peer: ros_peer.Peer, topic: str = "image") -> list[int]:
+    return [ros_messages.stamp_ns(m) for m in peer.heard[topic]]
 
 
 def test_a_folder_is_played_once(camera: Any, clip: Path) -> None:
@@ -90,7 +92,7 @@ def test_a_folder_is_played_once(camera: Any, clip: Path) -> None:
         assert image.header == info.header
         assert image.header.frame_id == "left_optical"
         assert image.encoding == "rgb8"
-        assert np.array_equal(rp.array_of(image)[0, 0], (200, 100, 10 * i))
+        assert np.array_equal(ros_messages.array_of(image)[0, 0], (200, 100, 10 * i))
         assert (info.width, info.height) == (image.width, image.height) == (64, 48)
         assert (info.k[0], info.k[4], info.k[2], info.k[5]) == (60.0, 61.0, 31.5, 23.5)
         assert list(info.d) == list(CAMERA.distortion)
@@ -143,7 +145,7 @@ def test_limit_ends_a_loop(camera: Any) -> None:
     )
     hear_all(process, peer)
     assert len(peer.heard["image"]) == len(peer.heard["camera_info"]) == 15
-    pixels = [rp.array_of(m) for m in peer.heard["image"]]
+    pixels = [ros_messages.array_of(m) for m in peer.heard["image"]]
     assert np.array_equal(pixels[0], pixels[6])
     assert not np.array_equal(pixels[0], pixels[1])
 
@@ -207,7 +209,7 @@ def test_waits_for_subscribers(camera: Any, clip: Path) -> None:
 
 def test_waits_for_a_node(camera: Any, clip: Path) -> None:
     """Other subscribers, such as a recorder or RViz, do not start the play."""
-    second = rp.Peer("particular")
+    second = ros_peer.Peer("particular")
     try:
         name = second.node.get_name()
         parameters = {"source": clip, "rate": 100.0, "wait_for_node": name}
@@ -283,12 +285,5 @@ def bad_sources(folder: Path) -> dict[str, tuple[dict[str, Any], tuple[str, ...]
 
 
 def test_bad_starts_end_with_one_and_the_reason(tmp_path: Path) -> None:
-    cases = list(bad_sources(tmp_path).values())
-    for some in (cases[:3], cases[3:6], cases[6:]):
-        processes = [(rp.start_node("camera_node", "bad", p), words) for p, words in some]
-        try:
-            for process, words in processes:
-                process.assert_failed(*words)
-        finally:
-            for process, _ in processes:
-                process.kill()
+    starts = ((parameters, (), words) for parameters, words in bad_sources(tmp_path).values())
+    rp.assert_all_fail("camera_node", starts)

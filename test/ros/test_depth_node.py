@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 pytest.importorskip("rclpy")
 
+import ros_messages
+import ros_peer
 import ros_processes as rp
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import TransformStamped
@@ -46,7 +48,7 @@ pytestmark = pytest.mark.ros
 @pytest.fixture(scope="module")
 def robot() -> Iterator[Robot]:
     """One node that most tests share; each test restores what it changed."""
-    process = rp.start_node("depth_node", "robot", PARAMETERS)
+    process = rp.start_node("depth_node", "robot", PARAMETERS, forked=True)
     peer = Robot("robot", process)
     try:
         peer.advertise()
@@ -93,7 +95,7 @@ def test_depth_is_metres_as_rep_118_has_them(robot: Robot) -> None:
     message = robot.depth_of(robot.image())
     assert message.encoding == "32FC1"
     assert message.step == 4 * WIDTH
-    depth = rp.array_of(message)
+    depth = ros_messages.array_of(message)
     finite = depth[np.isfinite(depth)]
     assert finite.size > depth.size / 4
     assert (finite >= 0.1).all()
@@ -104,7 +106,7 @@ def test_depth_is_metres_as_rep_118_has_them(robot: Robot) -> None:
 def test_masks(robot: Robot) -> None:
     robot.image(0)
     got = robot.all_of(robot.image(1))
-    labels, dynamic, moving = (rp.array_of(got[topic]) for topic in MASKS)
+    labels, dynamic, moving = (ros_messages.array_of(got[topic]) for topic in MASKS)
     assert all(got[topic].encoding == "mono8" for topic in MASKS)
     assert set(np.unique(labels)) <= set(range(19))
     assert set(np.unique(dynamic)) <= {0, 255}
@@ -148,7 +150,7 @@ def test_poses_of_a_drive(robot: Robot) -> None:
         matrices[topic] = np.array(message.data).reshape(4, 4)
     for topic in TRANSFORMS:
         message = robot.heard[topic][-1]
-        assert rp.stamp_ns(message) == stamp
+        assert ros_messages.stamp_ns(message) == stamp
         assert message.header.frame_id == "cam"
         assert message.child_frame_id == "cam/first"
         matrix = matrices[f"{topic}_matrix"]
@@ -177,11 +179,11 @@ def test_every_image_is_answered_or_counted(robot: Robot) -> None:
     assert grown["published"] + grown["dropped"] + grown["unmatched"] == grown["received"]
     assert grown["rejected"] == grown["idle"] == 0
     robot.wait(lambda: len(robot.heard[INFO]) >= grown["published"], "all camera_infos")
-    answered = [rp.stamp_ns(m) for m in robot.heard[DEPTH]]
+    answered = [ros_messages.stamp_ns(m) for m in robot.heard[DEPTH]]
     assert len(answered) == grown["published"]
     assert answered == sorted(set(answered))
     assert set(answered) <= set(stamps)
-    assert [rp.stamp_ns(m) for m in robot.heard[INFO]] == answered
+    assert [ros_messages.stamp_ns(m) for m in robot.heard[INFO]] == answered
 
 
 def test_diagnostics_tell_what_runs(robot: Robot) -> None:
@@ -200,7 +202,7 @@ def test_diagnostics_tell_what_runs(robot: Robot) -> None:
 
 
 def test_16uc1_is_millimetres(robot: Robot) -> None:
-    metres = rp.array_of(robot.depth_of(robot.image()))
+    metres = ros_messages.array_of(robot.depth_of(robot.image()))
     assert robot.set_parameters("depth_node", depth_encoding="16UC1") == (True, "")
     try:
         message = robot.depth_of(robot.image())
@@ -208,7 +210,7 @@ def test_16uc1_is_millimetres(robot: Robot) -> None:
         assert robot.set_parameters("depth_node", depth_encoding="32FC1") == (True, "")
     assert message.encoding == "16UC1"
     assert message.step == 2 * WIDTH
-    millimetres = rp.array_of(message)
+    millimetres = ros_messages.array_of(message)
     good = np.isfinite(metres) & (metres < 65.5)
     assert np.abs(millimetres[good] - metres[good] * 1000).max() <= 0.51
     assert not millimetres[~np.isfinite(metres)].any()
@@ -217,7 +219,7 @@ def test_16uc1_is_millimetres(robot: Robot) -> None:
 def test_range_is_marked(robot: Robot) -> None:
     assert robot.set_parameters("depth_node", min_depth=8.0, max_depth=20.0) == (True, "")
     try:
-        depth = rp.array_of(robot.depth_of(robot.image()))
+        depth = ros_messages.array_of(robot.depth_of(robot.image()))
     finally:
         assert robot.set_parameters("depth_node", min_depth=0.1, max_depth=80.0) == (True, "")
     assert np.isposinf(depth).any()
@@ -263,15 +265,17 @@ def test_bad_live_parameter(robot: Robot, name: str, value: Any, words: str) -> 
 
 def test_another_encoding_with_padded_rows(robot: Robot) -> None:
     """The same depth as of rgb8; test_seam_contract.py tests all encodings."""
-    plain = rp.array_of(robot.depth_of(robot.send(street(0))))
+    plain = ros_messages.array_of(robot.depth_of(robot.send(street(0))))
     alpha = np.full((HEIGHT, WIDTH, 1), 9, np.uint8)
     bgra = np.concatenate((street(0)[..., ::-1], alpha), axis=2).reshape(HEIGHT, -1)
     rows = np.pad(bgra, ((0, 0), (0, 32)), constant_values=200)
     stamp = robot.new_stamp()
-    robot.infos.publish(rp.info_message((WIDTH, HEIGHT), stamp))
+    robot.infos.publish(ros_messages.info_message((WIDTH, HEIGHT), stamp))
     step = rows.shape[1]
-    robot.images.publish(rp.image_message(rows.tobytes(), "bgra8", stamp, (WIDTH, HEIGHT), step))
-    assert np.array_equal(rp.array_of(robot.depth_of(stamp)), plain, equal_nan=True)
+    robot.images.publish(
+        ros_messages.image_message(rows.tobytes(), "bgra8", stamp, (WIDTH, HEIGHT), step)
+    )
+    assert np.array_equal(ros_messages.array_of(robot.depth_of(stamp)), plain, equal_nan=True)
 
 
 # Bad images are rejected and counted, and the next image is processed
@@ -279,9 +283,9 @@ def test_another_encoding_with_padded_rows(robot: Robot) -> None:
 
 def bad_message(kind: str, stamp: int) -> tuple[Image, CameraInfo]:
     size, good = (WIDTH, HEIGHT), street(0).tobytes()
-    info = rp.info_message(size, stamp)
+    info = ros_messages.info_message(size, stamp)
     step = 3 * WIDTH
-    make = rp.image_message
+    make = ros_messages.image_message
     if kind == "truncated":
         return make(good[:-100], "rgb8", stamp, size, step), info
     if kind == "short step":
@@ -291,9 +295,9 @@ def bad_message(kind: str, stamp: int) -> tuple[Image, CameraInfo]:
     if kind == "empty":
         return make(b"", "rgb8", stamp, (0, 0), 0), info
     if kind == "uncalibrated":
-        return make(good, "rgb8", stamp, size, step), rp.info_message(size, stamp, 0.0)
+        return make(good, "rgb8", stamp, size, step), ros_messages.info_message(size, stamp, 0.0)
     if kind == "other size":
-        return make(good, "rgb8", stamp, size, step), rp.info_message((64, 48), stamp)
+        return make(good, "rgb8", stamp, size, step), ros_messages.info_message((64, 48), stamp)
     if kind == "unknown lens":
         info.distortion_model, info.d = "banana", [0.1] * 3
     if kind == "not finite":
@@ -327,7 +331,7 @@ def test_bad_images_are_rejected_with_the_reason(robot: Robot) -> None:
         for word in words:
             assert word in robot.diagnostics["last rejection"], kind
         robot.process.assert_alive()
-        assert robot.of_stamp(DEPTH, rp.stamp_ns(image)) is None
+        assert robot.of_stamp(DEPTH, ros_messages.stamp_ns(image)) is None
     robot.depth_of(robot.image())
     after = robot.settled(before["received"] + len(BAD) + 1)
     assert after["rejected"] - before["rejected"] == len(BAD)
@@ -369,11 +373,11 @@ def test_uncalibrated_camera_is_told_in_the_log(robot: Robot) -> None:
 
 def test_image_before_camera_info(robot: Robot) -> None:
     stamp = robot.new_stamp()
-    robot.images.publish(rp.image_message(street(0), "rgb8", stamp))
+    robot.images.publish(ros_messages.image_message(street(0), "rgb8", stamp))
     for _ in range(5):
         robot.executor.spin_once(timeout_sec=0.05)
     assert robot.of_stamp(DEPTH, stamp) is None
-    robot.infos.publish(rp.info_message((WIDTH, HEIGHT), stamp))
+    robot.infos.publish(ros_messages.info_message((WIDTH, HEIGHT), stamp))
     robot.depth_of(stamp)
 
 
@@ -395,8 +399,8 @@ def test_camera_info_changes_its_k_in_mid_stream(robot: Robot) -> None:
         robot.settled()
         robot.heard["pose/target_matrix"].clear()
         stamp = robot.new_stamp()
-        robot.infos.publish(rp.info_message((WIDTH, HEIGHT), stamp, factor * focal))
-        robot.images.publish(rp.image_message(street(1), "rgb8", stamp))
+        robot.infos.publish(ros_messages.info_message((WIDTH, HEIGHT), stamp, factor * focal))
+        robot.images.publish(ros_messages.image_message(street(1), "rgb8", stamp))
         assert robot.all_of(stamp)[INFO].k[0] == pytest.approx(factor * focal)
         robot.settled()
         assert not robot.heard["pose/target_matrix"]
@@ -417,14 +421,16 @@ def test_a_recording_in_a_loop_with_its_own_clock(other: Any) -> None:
             "publish_clock": True,
             "use_sim_time": True,
         },
+        forked=True,
     )
     try:
         peer.wait(
-            lambda: [rp.stamp_ns(m) for m in peer.heard[DEPTH]].count(0) >= 3, "three beginnings"
+            lambda: [ros_messages.stamp_ns(m) for m in peer.heard[DEPTH]].count(0) >= 3,
+            "three beginnings",
         )
         for topic in TRANSFORMS:
             peer.wait(lambda t=topic: peer.heard[t], topic)
-            assert not {rp.stamp_ns(m) for m in peer.heard[topic]} & {0}
+            assert not {ros_messages.stamp_ns(m) for m in peer.heard[topic]} & {0}
         counts = peer.counts()
         assert counts["rejected"] == counts["unmatched"] == 0
     finally:
@@ -447,7 +453,9 @@ def test_a_jump_back_in_time_starts_anew(robot: Robot) -> None:
         stamp = start + offset * 10**8 - (10**9 if i == 3 else 0)
         robot.depth_of(robot.image(offset, stamp=stamp))
         if offset == 2:
-            robot.wait(lambda s=stamp: [m for m in pairs if rp.stamp_ns(m) == s], "a pose")
+            robot.wait(
+                lambda s=stamp: [m for m in pairs if ros_messages.stamp_ns(m) == s], "a pose"
+            )
     # Diagnostics are published after the poses of the same image.
     robot.settled()
     assert not pairs
@@ -472,8 +480,8 @@ def test_camera_info_of_other_stamps(other: Any) -> None:
 
     def send() -> bool:
         stamp = peer.new_stamp()
-        peer.infos.publish(rp.info_message((WIDTH, HEIGHT), stamp - 12_345))
-        peer.images.publish(rp.image_message(street(0), "rgb8", stamp))
+        peer.infos.publish(ros_messages.info_message((WIDTH, HEIGHT), stamp - 12_345))
+        peer.images.publish(ros_messages.image_message(street(0), "rgb8", stamp))
         for _ in range(4):
             peer.executor.spin_once(timeout_sec=0.05)
         return len(peer.heard[DEPTH]) >= 5
@@ -583,7 +591,7 @@ def test_nobody_listens_nothing_is_taken(robot: Robot) -> None:
     assert robot.settled()["published"] > before["published"]
 
 
-# Starts that must fail, several at a time
+# Starts that must fail
 
 BAD_STARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "choice": (("-p", "gate:=sometimes"), ("gate", "'sometimes'", "image")),
@@ -603,18 +611,8 @@ BAD_STARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 def test_bad_starts_end_with_one_and_the_reason() -> None:
-    cases = list(BAD_STARTS.items())
-    for some in (cases[:5], cases[5:9], cases[9:]):
-        processes = [
-            (rp.start_node("depth_node", "bad", {}, arguments), words)
-            for _, (arguments, words) in some
-        ]
-        try:
-            for process, words in processes:
-                process.assert_failed(*words)
-        finally:
-            for process, _ in processes:
-                process.kill()
+    starts = (({}, arguments, words) for arguments, words in BAD_STARTS.values())
+    rp.assert_all_fail("depth_node", starts)
 
 
 # Life cycle
@@ -657,7 +655,7 @@ def test_life_cycle(other: Any, tmp_path: Path) -> None:
     assert peer.heard[DEPTH][-1].encoding == "16UC1"
     peer.row("precision", precision)
     counts = peer.settled()
-    assert counts["received"] == sum(counts[k] for k in rp.OUTCOMES)
+    assert counts["received"] == sum(counts[k] for k in ros_peer.OUTCOMES)
     assert process.interrupt() == 0, process.story()
     assert "Traceback" not in process.stderr, process.story()
 

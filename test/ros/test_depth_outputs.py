@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("rclpy")
 
+import ros_messages
 import ros_processes as rp
 from compressed_depth_reader import decoded
 from geometry_msgs.msg import TransformStamped
@@ -77,9 +78,9 @@ class Outputs(Robot):
         bgr = np.ascontiguousarray(pixels[..., ::-1])
         data = bytes(cv2.imencode(".png" if "png" in form else ".jpg", bgr)[1])
         message = CompressedImage(format=form)
-        message.header.frame_id, message.header.stamp = "cam", rp.stamp_of(stamp)
+        message.header.frame_id, message.header.stamp = "cam", ros_messages.stamp_of(stamp)
         message.data = array.array("B", data[: len(data) // 2] if damage else data)
-        self.infos.publish(rp.info_message((WIDTH, HEIGHT), stamp))
+        self.infos.publish(ros_messages.info_message((WIDTH, HEIGHT), stamp))
         self.images.publish(message)
         return stamp
 
@@ -130,7 +131,7 @@ def test_points_and_compressed_depth_are_those_of_the_depth_image(start: Any) ->
     for every in (4, 3):
         assert robot.set_parameters("depth_node", points_step=every) == (True, "")
         stamp = robot.send(street(1))
-        depth, info = rp.array_of(robot.of(DEPTH, stamp)), robot.of(INFO, stamp)
+        depth, info = ros_messages.array_of(robot.of(DEPTH, stamp)), robot.of(INFO, stamp)
         message = robot.of(POINTS, stamp)
         assert message.header.frame_id == "cam"
         assert (message.width, message.height) == (-(-WIDTH // every), -(-HEIGHT // every))
@@ -162,7 +163,7 @@ def test_points_and_compressed_depth_are_those_of_the_depth_image(start: Any) ->
     assert robot.set_parameters("depth_node", **changes) == (True, "")
     big = np.repeat(np.repeat(street(1), 2, axis=0), 2, axis=1)
     stamp = robot.send(big)
-    millimetres = rp.array_of(robot.of(DEPTH, stamp))
+    millimetres = ros_messages.array_of(robot.of(DEPTH, stamp))
     assert np.array_equal(decoded(robot.of(COMPRESSED, stamp)), millimetres)
     message = robot.of(POINTS, stamp)
     assert (message.width, message.height) == (WIDTH // 2, HEIGHT // 2)
@@ -197,7 +198,7 @@ def drive(robot: Outputs, count: int = 6) -> tuple[list[Odometry], NDArray[Any],
         else:
             stamp = robot.first(lambda s: robot.of_stamp(ODOM, s) and robot.of_stamp(DEPTH, s))
         path.append(robot.of(ODOM, stamp))
-        depth = rp.array_of(robot.of(DEPTH, stamp))
+        depth = ros_messages.array_of(robot.of(DEPTH, stamp))
         if index:
             t = robot.of("pose/static", stamp).transform.translation
             statics.append((t.x, t.y, t.z))
@@ -311,15 +312,8 @@ BAD_STARTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 
 
 def test_bad_starts_end_with_one_and_the_reason() -> None:
-    cases = list(BAD_STARTS.values())
-    for some in (cases[:4], cases[4:]):
-        processes = [(rp.start_node("depth_node", "bad", p), words) for p, words in some]
-        try:
-            for process, words in processes:
-                process.assert_failed(*words)
-        finally:
-            for process, _ in processes:
-                process.kill()
+    starts = ((parameters, (), words) for parameters, words in BAD_STARTS.values())
+    rp.assert_all_fail("depth_node", starts)
 
 
 def test_tf_without_tf2_ros_is_a_configure_that_fails() -> None:
@@ -330,7 +324,7 @@ def test_tf_without_tf2_ros_is_a_configure_that_fails() -> None:
     except ImportError:
         pass
     values = {"publish_odom": True, "publish_tf": True, "depth_scale": 1.0}
-    process = rp.start_node("depth_node", "no_tf", PARAMETERS | values)
+    process = rp.start_node("depth_node", "no_tf", PARAMETERS | values, forked=True)
     try:
         process.assert_failed("publish_tf needs tf2_ros", "workspace")
     finally:
@@ -346,9 +340,11 @@ def test_compressed_images(start: Any) -> None:
     robot.advertise()
     robot.advertise_compressed("image/compressed")
     robot.compressed_until_heard(DEPTH)
-    png = rp.array_of(robot.of(DEPTH, robot.compressed(street(0), "rgb8; png compressed bgr8")))
+    png = ros_messages.array_of(
+        robot.of(DEPTH, robot.compressed(street(0), "rgb8; png compressed bgr8"))
+    )
     for form in ("jpeg", "rgb8; jpeg compressed bgr8", "bgr8; jpeg compressed bgr8"):
-        depth = rp.array_of(robot.of(DEPTH, robot.compressed(street(0), form)))
+        depth = ros_messages.array_of(robot.of(DEPTH, robot.compressed(street(0), form)))
         known = np.isfinite(depth) & np.isfinite(png)
         assert known.mean() > 0.25
         assert np.median(np.abs(depth[known] / png[known] - 1)) < 0.02
@@ -365,7 +361,7 @@ def test_compressed_images(start: Any) -> None:
     robot.withdraw()
     robot.advertise()
     robot.send_until_heard(street(0), [DEPTH])
-    raw = rp.array_of(robot.of(DEPTH, robot.send(street(0))))
+    raw = ros_messages.array_of(robot.of(DEPTH, robot.send(street(0))))
     assert np.array_equal(raw, png, equal_nan=True)
     end(robot)
 

@@ -13,7 +13,8 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-import ros_processes as rp
+import ros_messages
+import ros_peer
 from diagnostic_msgs.msg import DiagnosticStatus
 from robot import DEPTH, PARAMETERS, SMALL_WIDTH, TOPICS, Robot, fleet, other_weights, street
 
@@ -36,7 +37,7 @@ def robot() -> Iterator[Robot]:
         peer.send_until_heard(street(0), [DEPTH])
         yield peer
         counts = peer.settled()
-        assert counts["received"] == sum(counts[k] for k in rp.OUTCOMES)
+        assert counts["received"] == sum(counts[k] for k in ros_peer.OUTCOMES)
         assert counts["rejected"] == 0
         assert process.interrupt() == 0, process.story()
         assert "Traceback" not in process.stderr, process.story()
@@ -76,7 +77,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def depth_of(robot: Robot) -> Any:
-    return rp.array_of(robot.depth_of(robot.image()))
+    return ros_messages.array_of(robot.depth_of(robot.image()))
 
 
 def streaming(robot: Robot, ready: Any, what: str) -> int:
@@ -148,8 +149,8 @@ def test_the_gate_changes_at_the_next_frame(robot: Robot) -> None:
     for gate, expected in (("all", {0, 2}), ("off", {0})):
         assert robot.set_parameters(NODE, gate=gate) == (True, "")
         got = robot.all_of(robot.image(1), ("mask/moving", "mask/dynamic"))
-        assert rp.array_of(got["mask/dynamic"]).any()
-        assert set(np.unique(rp.array_of(got["mask/moving"]))) == expected
+        assert ros_messages.array_of(got["mask/dynamic"]).any()
+        assert set(np.unique(ros_messages.array_of(got["mask/moving"]))) == expected
         robot.row("gate", gate)
     assert robot.set_parameters(NODE, gate="object") == (True, "")
 
@@ -177,9 +178,9 @@ def test_dynamic_classes(robot: Robot) -> None:
     assert robot.set_parameters(NODE, dynamic_classes=["road"]) == (True, "")
     got = robot.all_of(robot.image(), ("mask/labels", "mask/dynamic"))
     assert robot.set_parameters(NODE, dynamic_classes=default) == (True, "")
-    road = rp.array_of(got["mask/labels"]) == 0
+    road = ros_messages.array_of(got["mask/labels"]) == 0
     assert road.any()
-    assert np.array_equal(rp.array_of(got["mask/dynamic"]) == 255, road)
+    assert np.array_equal(ros_messages.array_of(got["mask/dynamic"]) == 255, road)
 
 
 def test_the_estimator(robot: Robot, files: dict[str, Path]) -> None:
@@ -303,14 +304,14 @@ def test_a_file_replaced_under_its_name(robot: Robot, files: dict[str, Path]) ->
 
 
 def test_mask_weights(robot: Robot, files: dict[str, Path]) -> None:
-    usual = rp.array_of(robot.all_of(robot.image(), ("mask/labels",))["mask/labels"])
+    usual = ros_messages.array_of(robot.all_of(robot.image(), ("mask/labels",))["mask/labels"])
     assert robot.set_parameters(NODE, mask_weights=str(files["masks"])) == (True, "")
     robot.row("mask weights sha256", file_sha256(files["masks"]))
     assert robot.diagnostics["weights sha256"] == SHIPPED_SHA
     robot.depth_of(robot.image())
     assert robot.set_parameters(NODE, mask_weights="") == (True, "")
     robot.row("mask weights", DEFAULT["masks"])
-    again = rp.array_of(robot.all_of(robot.image(), ("mask/labels",))["mask/labels"])
+    again = ros_messages.array_of(robot.all_of(robot.image(), ("mask/labels",))["mask/labels"])
     assert np.array_equal(again, usual)
 
 
@@ -330,7 +331,9 @@ def test_an_onnx_model_in_the_place_of_the_mask_weights(robot: Robot, tmp_path: 
     assert robot.set_parameters(NODE, mask_weights=str(path)) == (True, "")
     robot.row("mask weights sha256", file_sha256(path))
     robot.row("mask classes", "0 road, 1 car, 2 sky")
-    labels, dynamic = (rp.array_of(m) for m in robot.all_of(robot.image(), topics).values())
+    labels, dynamic = (
+        ros_messages.array_of(m) for m in robot.all_of(robot.image(), topics).values()
+    )
     strongest = street(0).argmax(-1)
     assert (labels == strongest).mean() > 0.8
     assert np.array_equal(dynamic > 0, labels == 1)
@@ -338,14 +341,18 @@ def test_an_onnx_model_in_the_place_of_the_mask_weights(robot: Robot, tmp_path: 
     assert not taken
     assert "road, car, sky" in reason
     assert robot.set_parameters(NODE, dynamic_classes=["sky"]) == (True, "")
-    labels, dynamic = (rp.array_of(m) for m in robot.all_of(robot.image(), topics).values())
+    labels, dynamic = (
+        ros_messages.array_of(m) for m in robot.all_of(robot.image(), topics).values()
+    )
     assert np.array_equal(dynamic > 0, labels == 2)
     # A broken file that only loading detects: the previous model stays.
     broken = describe(tmp_path / "broken.onnx", classes=["sky", "floor"])
     broken.write_text("no graph")
     assert robot.set_parameters(NODE, mask_weights=str(broken)) == (True, "")
     robot.status("weights", DiagnosticStatus.WARN, "broken.onnx")
-    labels, dynamic = (rp.array_of(m) for m in robot.all_of(robot.image(), topics).values())
+    labels, dynamic = (
+        ros_messages.array_of(m) for m in robot.all_of(robot.image(), topics).values()
+    )
     assert np.array_equal(dynamic > 0, labels == 2)
     usual = next(spec.default for spec in SPECS if spec.name == "dynamic_classes")
     assert robot.set_parameters(NODE, mask_weights="", dynamic_classes=usual) == (True, "")
@@ -380,7 +387,7 @@ def test_an_exchange_while_inactive(robot: Robot, files: dict[str, Path]) -> Non
     robot.row("weights sha256", file_sha256(files["first"]))
     assert robot.change_state(NODE, "activate")
     robot.send_until_heard(street(0), [DEPTH, "mask/moving"])
-    assert not rp.array_of(robot.heard["mask/moving"][-1]).any()
+    assert not ros_messages.array_of(robot.heard["mask/moving"][-1]).any()
     assert robot.diagnostics["weights"] == "first"
     assert robot.set_parameters(NODE, weights="", gate="object") == (True, "")
     robot.row("weights sha256", SHIPPED_SHA)

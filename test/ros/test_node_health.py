@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+import ros_messages
+import ros_peer
 import ros_processes as rp
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -97,7 +99,7 @@ def test_images_without_camera_info(start: Any) -> None:
     peer.listen({DEPTH: Image})
 
     def warned() -> bool:
-        peer.images.publish(rp.image_message(street(0), "rgb8", peer.new_stamp()))
+        peer.images.publish(ros_messages.image_message(street(0), "rgb8", peer.new_stamp()))
         peer.executor.spin_once(timeout_sec=0.1)
         return "no camera_info" in getattr(peer.statuses.get("input"), "message", "")
 
@@ -120,7 +122,7 @@ def test_a_camera_that_is_too_fast(start: Any) -> None:
     finally:
         camera.interrupt()
     counts = peer.settled()
-    assert counts["received"] == sum(counts[k] for k in rp.OUTCOMES)
+    assert counts["received"] == sum(counts[k] for k in ros_peer.OUTCOMES)
     process.assert_alive()
 
 
@@ -249,7 +251,7 @@ def test_qos_overrides_are_taken(start: Any) -> None:
 def test_a_qos_override_that_cannot_be_used(executable: str, policy: str, value: str) -> None:
     side = "subscription" if executable == "depth_node" else "publisher"
     arguments = ("-p", f"qos_overrides./wrong/image.{side}.{policy}:={value}")
-    process = rp.start_node(executable, "wrong", {}, arguments)
+    process = rp.start_node(executable, "wrong", {}, arguments, forked=True)
     try:
         process.assert_failed("QoS of /wrong/image", value)
     finally:

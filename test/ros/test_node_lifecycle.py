@@ -16,6 +16,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+import ros_peer
 import ros_processes as rp
 from robot import DEPTH, HEIGHT, WIDTH, fleet, other_weights, street
 from sensor_msgs.msg import Image
@@ -161,7 +162,7 @@ def test_transitions_in_any_order_while_images_stream(start: Any) -> None:
     finally:
         camera.interrupt()
     counts = peer.settled()
-    assert counts["received"] == sum(counts[k] for k in rp.OUTCOMES)
+    assert counts["received"] == sum(counts[k] for k in ros_peer.OUTCOMES)
     assert counts["rejected"] == 0
     megabytes, counted = zip(*used, strict=True)
     # The first cycles fill caches. Later the memory varies by 10 MB with the allocator's arenas;

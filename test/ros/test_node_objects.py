@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("rclpy")
 
-import ros_processes as rp
+import ros_messages
 from robot import DEPTH, Robot, fleet, other_weights
 from sensor_msgs.msg import Image
 from visualization_msgs.msg import Marker, MarkerArray
@@ -46,16 +46,16 @@ class Driver(Robot):
     def send_frame(self, index: int, stamp: int | None = None) -> int:
         stamp = self.new_stamp() if stamp is None else stamp
         camera = STREET.camera
-        info = rp.info_message(camera.size, stamp)
+        info = ros_messages.info_message(camera.size, stamp)
         info.k[0], info.k[4], info.k[2], info.k[5] = camera.fx, camera.fy, camera.cx, camera.cy
         info.p[0], info.p[5], info.p[2], info.p[6] = camera.fx, camera.fy, camera.cx, camera.cy
         self.infos.publish(info)
-        self.images.publish(rp.image_message(frame(index)[0], "rgb8", stamp))
+        self.images.publish(ros_messages.image_message(frame(index)[0], "rgb8", stamp))
         return stamp
 
     def array(self, stamp: int) -> Any:
         """Return the array with this stamp; only its markers carry one."""
-        found = [a for a in self.heard[OBJECTS] if rp.stamp_ns(a.markers[0]) == stamp]
+        found = [a for a in self.heard[OBJECTS] if ros_messages.stamp_ns(a.markers[0]) == stamp]
         return found[0] if found else None
 
     def drive(self, count: int, first: int = 0) -> list[Any]:
@@ -132,7 +132,7 @@ def test_a_drive_among_parked_cars(robot: Driver) -> None:
     assert marker.action == Marker.DELETEALL
     for index, array in enumerate(arrays[1:], 1):
         assert {m.header.frame_id for m in array.markers} == {"cam"}
-        assert len({rp.stamp_ns(m) for m in array.markers}) == 1
+        assert len({ros_messages.stamp_ns(m) for m in array.markers}) == 1
         boxes, texts, arrows = (added(array, ns) for ns in ("box", "text", "velocity"))
         assert boxes.keys() == texts.keys()
         assert arrows.keys() <= {n for n, box in boxes.items() if decision(box) == RED}
@@ -214,7 +214,7 @@ def lead_at(robot: Driver) -> tuple[str, float, float]:
     array = robot.drive(7)[-1]
     box = on(array, frame(6)[1], LEAD)
     assert box is not None
-    depth = rp.array_of(robot.depth_of(rp.stamp_ns(box)))
+    depth = ros_messages.array_of(robot.depth_of(ros_messages.stamp_ns(box)))
     return decision(box), box.pose.position.z, float(np.nanmedian(depth[100:]))
 
 
@@ -297,7 +297,7 @@ def test_the_overlay_shows_who_moves(robot: Driver) -> None:
     robot.drive(8)
     stamp = robot.send_frame(8)
     message = robot.wait(lambda: robot.of_stamp(OVERLAY, stamp), OVERLAY)
-    picture, (image, boxes) = rp.array_of(message), frame(8)
+    picture, (image, boxes) = ros_messages.array_of(message), frame(8)
     assert picture.shape == image.shape
     (lead,) = [box.outline(STREET.camera) for box in boxes if box.track == LEAD]
     left, top, right, bottom = (round(v) for v in lead)

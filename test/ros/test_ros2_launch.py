@@ -13,6 +13,7 @@ pytest.importorskip("rclpy")
 pytest.importorskip("ros2launch", reason="no ros2 launch here (it is not on PyPI)")
 pytest.importorskip("ament_index_python")
 
+import ros_peer
 import ros_processes as rp
 from ament_index_python import get_packages_with_prefixes
 from sensor_msgs.msg import Image
@@ -78,7 +79,7 @@ def test_every_argument_is_described(launch: Launch, file: str) -> None:
 
 
 def test_a_replay_ends_with_the_recording(launch: Launch) -> None:
-    peer = rp.Peer("played")
+    peer = ros_peer.Peer("played")
     try:
         peer.listen({"depth/image_rect": Image})
         process = launch("replay.launch.py", f"source:={TINY}", "namespace:=played", "rate:=5")

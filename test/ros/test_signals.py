@@ -32,6 +32,7 @@ def work() -> Iterator[None]:
         "camera_node",
         "signals",
         {"source": "synthetic:street?width=160&height=64&frames=20", "loop": True, "rate": 15.0},
+        forked=True,
     )
     listener = rp.foreign("listener.py", "signals")
     try:

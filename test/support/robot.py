@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ros_peer
 import ros_processes as rp
 from geometry_msgs.msg import TransformStamped
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ def street(index: int) -> NDArray[np.uint8]:
     return SyntheticStreet(seed=0)[index].image
 
 
-class Robot(rp.Peer):
+class Robot(ros_peer.Peer):
     """A peer that waits for the outputs of a depth node."""
 
     def image(self, index: int = 0, **arguments: Any) -> int:
@@ -77,8 +78,13 @@ class Robot(rp.Peer):
 
 
 @contextmanager
-def fleet(kind: type[Robot] = Robot) -> Iterator[Any]:
-    """Start depth nodes, each with a peer of class `kind`; all end with the context."""
+def fleet(kind: type[Robot] = Robot, small: bool = True) -> Iterator[Any]:
+    """Start depth nodes, each with a peer; all end with the context.
+
+    Args:
+        kind: class of the peers.
+        small: nodes with `PARAMETERS`, from the node server; else as a user starts them.
+    """
     running: list[Any] = []
 
     def start(
@@ -87,7 +93,8 @@ def fleet(kind: type[Robot] = Robot) -> Iterator[Any]:
         ros_args: tuple[str, ...] = (),
         **options: Any,
     ) -> tuple[rp.Process, Robot]:
-        values = PARAMETERS | (parameters or {})
+        values = (PARAMETERS if small else {}) | (parameters or {})
+        options = {"forked": small} | options
         process = rp.start_node("depth_node", namespace, values, ros_args, **options)
         running.append(process)
         peer = kind(namespace, process)

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes as processes, and a peer in the test's process that communicates with them over DDS.
+"""Nodes and commands as processes.
 
 All waits are for events, with a deadline. A failure shows the output of the process.
 """
 
 from __future__ import annotations
 
-import array
 import contextlib
 import os
 import re
@@ -16,30 +15,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import rclpy
-from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray
 from node_server import Child, NodeServer
-from numpy.typing import NDArray
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import CameraInfo, Image
 
 from depth_recog.nodes.runtime.children import FASTDDS_PROFILE, node_command
 
 LIMIT_S = 45.0
 FOREIGN = Path(__file__).parents[1] / "ros" / "foreign"
-OUTCOMES = ("published", "dropped", "rejected", "unmatched", "idle")
 # The publisher's profile matters: Fast DDS's default segment loses large best-effort images.
 os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(FASTDDS_PROFILE))
 _LOGS = tempfile.mkdtemp(prefix="depth_recog_test_ros_")
@@ -160,7 +146,7 @@ def start_node(
     namespace: str,
     parameters: dict[str, Any] | None = None,
     ros_args: tuple[str, ...] = (),
-    forked: bool = True,
+    forked: bool = False,
     **changes: str,
 ) -> Process:
     """Start a node of the package under test as a process.
@@ -178,7 +164,26 @@ def start_node(
     return Process([*command, *ros_args], forked, **changes)
 
 
-def start_command(*arguments: str, forked: bool = True) -> Process:
+def assert_all_fail(executable: str, starts: Iterable[tuple[Any, tuple[str, ...], Any]]) -> None:
+    """Expect that nodes end with 1 and a line with all words, several at a time.
+
+    Args:
+        executable: "depth_node" or "camera_node".
+        starts: parameters, further arguments behind --ros-args, and the words, for each node.
+    """
+    waiting = list(starts)
+    while waiting:
+        some, waiting = waiting[:4], waiting[4:]
+        processes = [start_node(executable, "bad", p, args, forked=True) for p, args, _ in some]
+        try:
+            for process, (_, _, words) in zip(processes, some, strict=True):
+                process.assert_failed(*words)
+        finally:
+            for process in processes:
+                process.kill()
+
+
+def start_command(*arguments: str, forked: bool = False) -> Process:
     """The command depth-recog as a process; `forked` as in `start_node`."""
     code = "import sys; from depth_recog.cli.main import main; sys.exit(main())"
     return Process([sys.executable, "-c", code, *arguments], forked)
@@ -247,284 +252,3 @@ def end_with(process: Process, kind: str, delay: float, line: str = "") -> tuple
         time.sleep(0.01)
     code = process.wait()
     return code, time.monotonic() - start
-
-
-def stamp_of(ns: int) -> Time:
-    return Time(sec=ns // 10**9, nanosec=ns % 10**9)
-
-
-def stamp_ns(message: Any) -> int:
-    stamp = message.header.stamp
-    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
-
-
-def image_message(
-    data: bytes | NDArray[Any],
-    encoding: str,
-    stamp: int,
-    size: tuple[int, int] | None = None,
-    step: int | None = None,
-    frame: str = "cam",
-) -> Image:
-    """Make an image of an (H, W[, C]) array, or of bytes with (width, height) and step."""
-    message = Image(encoding=encoding)
-    message.header.frame_id = frame
-    message.header.stamp = stamp_of(stamp)
-    if isinstance(data, np.ndarray):
-        data = np.ascontiguousarray(data)
-        message.height, message.width = data.shape[:2]
-        message.step = data.strides[0] if step is None else step
-        message.data = array.array("B", data.tobytes())
-    else:
-        assert size is not None
-        assert step is not None
-        message.width, message.height = size
-        message.step = step
-        message.data = array.array("B", data)
-    return message
-
-
-def info_message(
-    size: tuple[int, int], stamp: int, focal: float | None = None, frame: str = "cam"
-) -> CameraInfo:
-    """Make a CameraInfo without distortion; the default focal length is 0.58 of the width."""
-    width, height = size
-    f = 0.58 * width if focal is None else focal
-    message = CameraInfo(width=width, height=height, distortion_model="plumb_bob")
-    message.header.frame_id = frame
-    message.header.stamp = stamp_of(stamp)
-    message.d = [0.0] * 5
-    last = 1.0 if f else 0.0
-    message.k = [f, 0.0, width / 2, 0.0, f, height / 2, 0.0, 0.0, last]
-    message.r = np.eye(3).reshape(-1).tolist() if f else [0.0] * 9
-    message.p = [f, 0.0, width / 2, 0.0, 0.0, f, height / 2, 0.0, 0.0, 0.0, last, 0.0]
-    if not f:
-        message.k, message.p = [0.0] * 9, [0.0] * 12
-    return message
-
-
-def array_of(message: Image) -> NDArray[Any]:
-    """Return (H, W) of a single-channel or (H, W, 3) of a colour image."""
-    kinds = {"32FC1": ("<f4", 1), "16UC1": ("<u2", 1), "mono8": ("u1", 1), "rgb8": ("u1", 3)}
-    kind, channels = kinds[message.encoding]
-    item = np.dtype(kind).itemsize
-    assert not message.is_bigendian
-    assert message.step >= message.width * channels * item
-    assert len(message.data) == message.step * message.height
-    rows = np.frombuffer(bytes(message.data), np.uint8).reshape(message.height, message.step)
-    values = np.ascontiguousarray(rows[:, : message.width * channels * item]).view(kind)
-    shape = (message.height, message.width)
-    return values.reshape(shape if channels == 1 else (*shape, channels))
-
-
-class Peer:
-    """The robot around the node: publishes images, subscribes to outputs, calls services.
-
-    Args:
-        namespace: of the node under test.
-        process: of the node; its output is shown when a wait fails.
-    """
-
-    _made = 0
-    _clock_ns = 1_000 * 10**9
-
-    def __init__(self, namespace: str, process: Process | None = None) -> None:
-        self.process = process
-        self.context = Context()
-        rclpy.init(args=[], context=self.context, signal_handler_options=SignalHandlerOptions.NO)
-        Peer._made += 1
-        self.node = Node(
-            f"peer_{os.getpid()}_{Peer._made}",
-            context=self.context,
-            namespace=namespace,
-            enable_rosout=False,
-            start_parameter_services=False,
-        )
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-        self.heard: dict[str, list[Any]] = defaultdict(list)
-        self.diagnostics: dict[str, str] = {}
-        self.statuses: dict[str, Any] = {}
-        self._subscriptions: dict[str, Any] = {}
-        self._clients: dict[str, Any] = {}
-        self._prefix = f"{namespace.strip('/')}/"
-        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
-        self.images: Any = None
-        self.infos: Any = None
-
-    def close(self) -> None:
-        self.executor.shutdown()
-        self.node.destroy_node()
-        self.context.try_shutdown()
-
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        ours = [s for s in message.status if s.name.startswith(self._prefix)]
-        if ours:
-            self.statuses = {status.name.split(": ")[1]: status for status in ours}
-            self.diagnostics = {v.key: v.value for status in ours for v in status.values}
-
-    # Waiting
-
-    def wait(self, ready: Callable[[], Any], what: str, limit: float = LIMIT_S) -> Any:
-        """Spin until a condition holds; return its value."""
-        deadline = time.monotonic() + limit
-        while not (value := ready()):
-            story = self.process.story() if self.process else ""
-            if self.process and self.process.popen.poll() is not None:
-                raise AssertionError(f"the process ended before: {what}\n{story}")
-            assert time.monotonic() < deadline, (
-                f"not within {limit} s: {what}\n{self.diagnostics}\n{story}"
-            )
-            self.executor.spin_once(timeout_sec=0.05)
-        return value
-
-    def drain(self, quiet: float = 0.3) -> None:
-        """Spin until no message has arrived for `quiet` seconds."""
-        last = (-1, 0.0)
-        while True:
-            total = sum(len(messages) for messages in self.heard.values())
-            if total != last[0]:
-                last = (total, time.monotonic())
-            elif time.monotonic() - last[1] > quiet:
-                return
-            self.executor.spin_once(timeout_sec=0.02)
-
-    # Topics
-
-    def advertise(
-        self, image: str = "image", info: str = "camera_info", reliable: bool = True
-    ) -> None:
-        """Create the publishers of images and camera_info."""
-        policy = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-        qos = QoSProfile(depth=50, reliability=policy)
-        self.images = self.node.create_publisher(Image, image, qos)
-        self.infos = self.node.create_publisher(CameraInfo, info, qos)
-
-    def withdraw(self) -> None:
-        self.node.destroy_publisher(self.images)
-        self.node.destroy_publisher(self.infos)
-
-    def listen(self, topics: dict[str, type], reliable: bool = True) -> None:
-        """Subscribe to topics; `heard` collects their messages."""
-        policy = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-        for topic, kind in topics.items():
-            self._subscriptions[topic] = self.node.create_subscription(
-                kind, topic, self.heard[topic].append, QoSProfile(depth=200, reliability=policy)
-            )
-
-    def stop_listening(self) -> None:
-        for subscription in self._subscriptions.values():
-            self.node.destroy_subscription(subscription)
-        self._subscriptions = {}
-
-    def of_stamp(self, topic: str, stamp: int) -> Any:
-        """Return the message with this stamp, or None."""
-        found = [m for m in self.heard[topic] if stamp_ns(m) == stamp]
-        return found[0] if found else None
-
-    def new_stamp(self, step_ns: int = 10**8) -> int:
-        Peer._clock_ns += step_ns
-        return Peer._clock_ns
-
-    def send(
-        self,
-        pixels: NDArray[Any],
-        encoding: str = "rgb8",
-        stamp: int | None = None,
-        info_size: tuple[int, int] | None = None,
-    ) -> int:
-        """Publish an image with its camera_info; return the stamp."""
-        stamp = self.new_stamp() if stamp is None else stamp
-        size = info_size or (pixels.shape[1], pixels.shape[0])
-        self.infos.publish(info_message(size, stamp))
-        self.images.publish(image_message(pixels, encoding, stamp))
-        return stamp
-
-    def send_until_heard(
-        self, pixels: NDArray[Any], topics: list[str], limit: float = LIMIT_S
-    ) -> None:
-        """Publish until every topic has a message: then discovery is complete."""
-        for topic in topics:
-            self.heard[topic].clear()
-        deadline = time.monotonic() + limit
-        while missing := [t for t in topics if not self.heard[t]]:
-            story = self.process.story() if self.process else ""
-            assert time.monotonic() < deadline, f"nothing on {missing}: {story}"
-            if self.process:
-                self.process.assert_alive()
-            self.send(pixels)
-            pause = time.monotonic() + 0.3
-            while time.monotonic() < pause and any(not self.heard[t] for t in topics):
-                self.executor.spin_once(timeout_sec=0.05)
-
-    # The ledger
-
-    def counts(self) -> dict[str, int]:
-        return {k: int(self.diagnostics.get(k, -1)) for k in ("received", *OUTCOMES)}
-
-    def settled(self, received: int | None = None) -> dict[str, int]:
-        """Wait for a new report in which every received image has an outcome."""
-
-        def ready() -> bool:
-            c = self.counts()
-            enough = received is None or c["received"] >= received
-            return (
-                bool(self.diagnostics) and enough and c["received"] == sum(c[k] for k in OUTCOMES)
-            )
-
-        self.diagnostics = {}
-        self.wait(ready, f"received = {'+'.join(OUTCOMES)}, received >= {received}")
-        return self.counts()
-
-    # Services
-
-    def call(self, name: str, kind: Any, request: Any, harmless: bool = False) -> Any:
-        """Call a service; a `harmless` call is repeated after 5 s without an answer.
-
-        rmw_fastrtps drops an answer that is ready before it has discovered the client.
-        """
-        client = self._clients.get(name)
-        if client is None:
-            client = self._clients[name] = self.node.create_client(kind, name)
-        self.wait(client.service_is_ready, f"the service {name}")
-        futures = [client.call_async(request)]
-        start = time.monotonic()
-
-        def answered() -> Any:
-            if harmless and time.monotonic() - start > 5 * len(futures):
-                futures.append(client.call_async(request))
-            return next((future for future in futures if future.done()), None)
-
-        return self.wait(answered, f"an answer of {name}").result()
-
-    def set_parameters(self, node: str, **values: Any) -> tuple[bool, str]:
-        """Set parameters atomically; return whether that succeeded, and the reason if not."""
-        from rcl_interfaces.srv import SetParametersAtomically
-        from rclpy.parameter import Parameter
-
-        changes = [Parameter(k, value=v).to_parameter_msg() for k, v in values.items()]
-        request = SetParametersAtomically.Request(parameters=changes)
-        name = f"{node}/set_parameters_atomically"
-        result = self.call(name, SetParametersAtomically, request, harmless=True).result
-        return result.successful, result.reason
-
-    def change_state(self, node: str, label: str) -> bool:
-        """Request a transition by its label; return whether it succeeded."""
-        from lifecycle_msgs.msg import Transition
-        from lifecycle_msgs.srv import ChangeState
-
-        numbers = {
-            "configure": Transition.TRANSITION_CONFIGURE,
-            "cleanup": Transition.TRANSITION_CLEANUP,
-            "activate": Transition.TRANSITION_ACTIVATE,
-            "deactivate": Transition.TRANSITION_DEACTIVATE,
-        }
-        request = ChangeState.Request(transition=Transition(id=numbers[label], label=label))
-        answer = self.call(f"{node}/change_state", ChangeState, request)
-        return bool(answer is not None and answer.success)
-
-    def state(self, node: str) -> str:
-        from lifecycle_msgs.srv import GetState
-
-        answer = self.call(f"{node}/get_state", GetState, GetState.Request(), harmless=True)
-        return str(answer.current_state.label)

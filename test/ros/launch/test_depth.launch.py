@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
 
 import launch_testing
-import ros_processes as rp
+import ros_peer
 from launch import LaunchDescription
 from launch.actions import IncludeLaunchDescription
 from launch_testing.actions import ReadyToTest
@@ -50,7 +50,7 @@ class TestWhileItRuns(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.peer = rp.Peer("robot")
+        cls.peer = ros_peer.Peer("robot")
 
     @classmethod
     def tearDownClass(cls):

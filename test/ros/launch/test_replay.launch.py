@@ -12,7 +12,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
 
 import launch_testing
-import ros_processes as rp
+import ros_messages
+import ros_peer
 from launch import LaunchDescription
 from launch.actions import IncludeLaunchDescription
 from launch_testing.actions import ReadyToTest
@@ -35,14 +36,14 @@ class TestWhileItRuns(unittest.TestCase):
     """The running system, with a peer."""
 
     def test_the_recorded_time(self):
-        peer = rp.Peer("")
+        peer = ros_peer.Peer("")
         try:
             peer.listen({"depth/image_rect": Image, "image": Image, "/clock": Clock})
             recorded = [frame.stamp_ns for frame in open_source(SOURCE)]
             depth, clock = peer.heard["depth/image_rect"], peer.heard["/clock"]
             peer.wait(lambda: len(depth) >= 4 and len(clock) >= 4, "depth images and times")
             images = peer.heard["image"]
-            self.assertTrue({rp.stamp_ns(m) for m in [*images, *depth]} <= set(recorded))
+            self.assertTrue({ros_messages.stamp_ns(m) for m in [*images, *depth]} <= set(recorded))
             clocks = {m.clock.sec * 10**9 + m.clock.nanosec for m in clock}
             self.assertTrue(clocks <= set(recorded))
         finally:

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Image and CameraInfo messages, made and read without the package under test."""
+
+from __future__ import annotations
+
+import array
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, Image
+
+
+def stamp_of(ns: int) -> Time:
+    return Time(sec=ns // 10**9, nanosec=ns % 10**9)
+
+
+def stamp_ns(message: Any) -> int:
+    stamp = message.header.stamp
+    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
+
+
+def image_message(
+    data: bytes | NDArray[Any],
+    encoding: str,
+    stamp: int,
+    size: tuple[int, int] | None = None,
+    step: int | None = None,
+    frame: str = "cam",
+) -> Image:
+    """Make an image of an (H, W[, C]) array, or of bytes with (width, height) and step."""
+    message = Image(encoding=encoding)
+    message.header.frame_id = frame
+    message.header.stamp = stamp_of(stamp)
+    if isinstance(data, np.ndarray):
+        data = np.ascontiguousarray(data)
+        message.height, message.width = data.shape[:2]
+        message.step = data.strides[0] if step is None else step
+        message.data = array.array("B", data.tobytes())
+    else:
+        assert size is not None
+        assert step is not None
+        message.width, message.height = size
+        message.step = step
+        message.data = array.array("B", data)
+    return message
+
+
+def info_message(
+    size: tuple[int, int], stamp: int, focal: float | None = None, frame: str = "cam"
+) -> CameraInfo:
+    """Make a CameraInfo without distortion; the default focal length is 0.58 of the width."""
+    width, height = size
+    f = 0.58 * width if focal is None else focal
+    message = CameraInfo(width=width, height=height, distortion_model="plumb_bob")
+    message.header.frame_id = frame
+    message.header.stamp = stamp_of(stamp)
+    message.d = [0.0] * 5
+    last = 1.0 if f else 0.0
+    message.k = [f, 0.0, width / 2, 0.0, f, height / 2, 0.0, 0.0, last]
+    message.r = np.eye(3).reshape(-1).tolist() if f else [0.0] * 9
+    message.p = [f, 0.0, width / 2, 0.0, 0.0, f, height / 2, 0.0, 0.0, 0.0, last, 0.0]
+    if not f:
+        message.k, message.p = [0.0] * 9, [0.0] * 12
+    return message
+
+
+def array_of(message: Image) -> NDArray[Any]:
+    """Return (H, W) of a single-channel or (H, W, 3) of a colour image."""
+    kinds = {"32FC1": ("<f4", 1), "16UC1": ("<u2", 1), "mono8": ("u1", 1), "rgb8": ("u1", 3)}
+    kind, channels = kinds[message.encoding]
+    item = np.dtype(kind).itemsize
+    assert not message.is_bigendian
+    assert message.step >= message.width * channels * item
+    assert len(message.data) == message.step * message.height
+    rows = np.frombuffer(bytes(message.data), np.uint8).reshape(message.height, message.step)
+    values = np.ascontiguousarray(rows[:, : message.width * channels * item]).view(kind)
+    shape = (message.height, message.width)
+    return values.reshape(shape if channels == 1 else (*shape, channels))
