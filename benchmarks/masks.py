@@ -25,10 +25,10 @@ from common import parser_of, recording, report
 from numpy.typing import NDArray
 
 from depth_recog.datasets.sequence import Frame
-from depth_recog.evaluation.masks import CLASSES, GROUPS, Agreement, Points, confusion
 from depth_recog.method.observation import image_tensor
 from depth_recog.networks.precision import PRECISIONS, choose_precision, in_precision
 from depth_recog.networks.weights import load_network
+from recipes.mask_metrics import CLASSES, GROUPS, Agreement, Points, confusion
 from recipes.teacher import Teacher
 from recipes.temperature import CalibrationTally
 

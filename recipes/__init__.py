@@ -8,6 +8,7 @@ soft_teacher.py     the pseudo-label network, without quantisation: class probab
 teacher.py          the same network as published (TFLite): labels
 teacher_weights.py  its weights, read from the TFLite file
 file_lists.py       compact lists of training files, for shipped weights
+mask_metrics.py     intersection over union, and recall of LiDAR points on objects
 temperature.py      temperature scaling, and the calibration error of probabilities
 
 The shipped masks-street and pose-street were made with the scripts of commit a1574f7; see their

@@ -20,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from depth_recog.evaluation.masks import CLASSES, Agreement, confusion
 from depth_recog.method.geometry.viewport import STRIDE, Viewport
 from depth_recog.networks.own.deeplab import RefinedDeepLab
 from depth_recog.training.data.augmentation import Augmentation, coloured, draw_colours
@@ -32,6 +31,7 @@ from depth_recog.training.loop.batches import StepDataset, TensorBatch
 from depth_recog.training.loop.run import TrainingRun, origin
 from depth_recog.training.loop.trainer import Mean, Trainer, ValidationResult
 from depth_recog.training.result import TrainedNetwork, export, facts_of_run
+from recipes.mask_metrics import CLASSES, Agreement, confusion
 from recipes.soft_teacher import SoftTeacher
 from recipes.start import make_parser, start
 from recipes.teacher import Teacher

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far answers are from the truth; `evaluate.evaluate` is the door."""
+"""Compares depth, poses and the gate with the truth; `evaluate.evaluate` is the entry point."""

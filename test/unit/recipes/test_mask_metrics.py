@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from depth_recog.datasets.boxes import Box
 from depth_recog.datasets.sequence import Truth
-from depth_recog.evaluation.masks import GROUPS, Agreement, Points, confusion, ids
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import CITYSCAPES
+from recipes.mask_metrics import GROUPS, Agreement, Points, confusion, ids
 from recipes.temperature import CalibrationTally, fit_temperature
 
 CAMERA = Camera(60, 40, 50.0, 50.0, 29.5, 19.5)
