@@ -36,7 +36,7 @@ def digest(files: dict[str, str]) -> str:
 def main() -> None:
     """Convert one list."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("list", type=Path, help="output of sha256sum")
+    parser.add_argument("list", type=Path, help="output of sha256sum, or a run's data.sha256")
     parser.add_argument("out", type=Path, help="NAME.sha256.gz")
     options = parser.parse_args()
     files = read(options.list.read_text(encoding="utf-8"))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training, validation and test files, and which of them weights were trained on.
 
-A file list has the layout of `sha256sum`: a hash, two spaces, a path. Weights list their training
-files beside them in NAME.train.sha256. Lists of the package are compact: gzip files with the first
-16 digits of each hash (recipes/file_lists.py). The three splits cover the recordings that
-CONTRIBUTING.md describes.
+A file list has the layout of `sha256sum`: a hash or its first 16 digits, two spaces, a path.
+Weights list their training files beside them in NAME.train.sha256 (16 digits; 64 in older lists).
+Lists of the package are gzip files (recipes/file_lists.py). The three splits cover the recordings
+that CONTRIBUTING.md describes.
 """
 
 from __future__ import annotations

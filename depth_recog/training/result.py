@@ -13,7 +13,7 @@ import yaml
 from torch import nn
 
 from depth_recog.errors import OutputError
-from depth_recog.evaluation.splits import trained_on
+from depth_recog.evaluation.splits import DIGITS, trained_on
 from depth_recog.files import write_whole
 from depth_recog.networks.hf.depth import HfDepth
 from depth_recog.networks.hf.directory import CARD, LISTED, directory_sha256
@@ -24,7 +24,7 @@ from depth_recog.training.loop.run import TrainingRunFolder
 from depth_recog.training.loop.trainer import Progress
 
 # With this line, the list of weights that were trained on no file is not an empty file.
-_HEADING = "# files that these weights, and those that they began with, were trained on"
+_HEADING = "# training files, with those of the initial weights: 16 digits of sha256, path"
 _TEXTS = {
     "depth": "Depth from one image, along the optical axis. Trained by `depth-recog train`.",
     "masks": "The 19 Cityscapes classes of a street, by pixel. Trained by `recipes/masks.py`.",
@@ -76,8 +76,9 @@ def export(
 
     A network of transformers becomes the directory NAME instead, with card and list in it.
 
-    The list contains the files of the initial weights too. Where those have no list, none is
-    written, since it would be incomplete.
+    The list has the first `DIGITS` digits of each sha256, as the shipped lists have. It contains
+    the files of the initial weights too. Where those have no list, none is written, since it would
+    be incomplete.
 
     Args:
         folder: of the run.
@@ -174,7 +175,9 @@ def _training_files(folder: TrainingRunFolder, initial: InitialNetwork) -> str |
             return None
         before = [f"{sha256}  {path}" for sha256, path in known.items()]
     own = (folder.path / "data.sha256").read_text(encoding="utf-8").splitlines()
-    return "\n".join(dict.fromkeys([_HEADING, *own, *before])) + "\n"
+    parts = (line.split("  ", 1) for line in own)
+    short = [f"{sha256[:DIGITS]}  {path}" for sha256, path in parts]
+    return "\n".join(dict.fromkeys([_HEADING, *short, *before])) + "\n"
 
 
 def _write_directory(

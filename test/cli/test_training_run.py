@@ -123,7 +123,8 @@ def test_the_weights_can_be_run_and_have_a_card(base: Path, whole: Path, tmp_pat
 
 def test_the_training_files_of_the_initial_weights_are_listed_too(tmp_path: Path) -> None:
     before = blank_weights(tmp_path)
-    before.with_suffix(".train.sha256").write_text(f"{'a' * 64}  drive/0000000001.jpg\n")
+    listed = f"{'a' * 64}  drive/0000000001.jpg\n{'c' * 16}  drive/0000000002.jpg\n"
+    before.with_suffix(".train.sha256").write_text(listed)
     folder = TrainingRunFolder(tmp_path / "mine")
     folder.path.mkdir()
     (folder.path / "data.sha256").write_text(f"{'b' * 64}  own/7.png\n")
@@ -132,8 +133,11 @@ def test_the_training_files_of_the_initial_weights_are_listed_too(tmp_path: Path
         "depth", initial.network, initial, initial.size, DepthUnit("metres", "-")
     )
     weights = export(folder, quick_config(before), trained, {})
-    seen = trained_on(read_header(weights))
-    assert seen == {"a" * 16: "drive/0000000001.jpg", "b" * 16: "own/7.png"}
+    _, *lines = (folder.path / "mine.train.sha256").read_text().splitlines()
+    files = {"b" * 16: "own/7.png"}
+    files |= {"a" * 16: "drive/0000000001.jpg", "c" * 16: "drive/0000000002.jpg"}
+    assert lines == [f"{digits}  {path}" for digits, path in files.items()]
+    assert trained_on(read_header(weights)) == files
     assert read_card(weights.with_suffix(".md"))["train_files"] == "mine.train.sha256"
 
 

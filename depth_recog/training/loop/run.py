@@ -7,7 +7,8 @@ data.sha256     files that are trained on, in the format of sha256sum
 data/           prepared frames
 tensorboard/    curves and pictures
 checkpoints/    last.pt and best.pt
-NAME.*          the weights, their card, and the list of their training files
+NAME.*          the weights, their card NAME.md, and NAME.train.sha256: the training files and those
+                of the initial weights, each as the first 16 digits of its sha256, and its path
 """
 
 from __future__ import annotations
