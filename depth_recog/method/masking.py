@@ -117,15 +117,7 @@ def _looked_up(table: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[n
 
 
 def masked_image(image: NDArray[np.uint8], masked: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Set masked pixels to 0.
-
-    Args:
-        image: (H, W, 3) uint8.
-        masked: (H, W) bool.
-
-    Returns:
-        (H, W, 3) uint8, a new array.
-    """
+    """Return a copy of an image (H, W, 3) with its masked pixels (H, W) set to 0."""
     return np.where(masked[..., None], np.uint8(0), image)
 
 

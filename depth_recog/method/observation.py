@@ -23,8 +23,7 @@ class Observation:
     """One frame at the network's size, with its depth, class labels and tracked features.
 
     Attributes:
-        name: the frame's name.
-        stamp_ns: time of exposure in nanoseconds.
+        stamp_ns: time of exposure, nanoseconds.
         image: (h, w, 3) uint8 RGB.
         camera: intrinsics of `image`.
         depth: (h, w) float32, along the optical axis, in the depth network's unit.

@@ -82,55 +82,51 @@ def pose_for_gate(
     return _PNP.estimate_from(pair, guess)
 
 
+@dataclass(eq=False)
 class PairPoses:
     """The three poses of one pair by one estimator; they differ in what is masked.
 
     The static pose is always needed. The others are estimated on first use: by the image gate, or
     when somebody subscribes to them.
 
-    Args:
+    Attributes:
         first: I1.
         second: I2.
         correspondences: over the whole images.
         estimator: of all three poses.
         margin: pixels by which the dynamic mask is grown for the static pose.
         scale: factor that was applied to the depth network's output.
+        static: pose of the static images.
     """
 
-    def __init__(
-        self,
-        first: Observation,
-        second: Observation,
-        correspondences: Correspondences,
-        estimator: PoseEstimator,
-        margin: int = 2,
-        scale: float = 1.0,
-    ) -> None:
-        self._first = first
-        self._second = second
-        self._correspondences = correspondences
-        self._estimator = estimator
-        self._scale = scale
-        self.static = self._estimate(~first.near(margin), ~second.near(margin))
-        """Pose of the static images."""
+    first: Observation
+    second: Observation
+    correspondences: Correspondences
+    estimator: PoseEstimator
+    margin: int
+    scale: float
+    static: PoseEstimate = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.static = self._estimate(~self.first.near(self.margin), ~self.second.near(self.margin))
 
     @cached_property
     def dynamic(self) -> PoseEstimate:
         """Pose of the dynamic images."""
-        if not self._first.dynamic.any():
+        if not self.first.dynamic.any():
             return PoseEstimate(why="no pixel of a dynamic category")
-        return self._estimate(self._first.dynamic, self._second.dynamic)
+        return self._estimate(self.first.dynamic, self.second.dynamic)
 
     @cached_property
     def target(self) -> PoseEstimate:
         """Pose of the unmasked images."""
-        everything = np.ones_like(self._first.dynamic)
+        everything = np.ones_like(self.first.dynamic)
         return self._estimate(everything, everything)
 
     def _estimate(self, keep_first: Mask, keep_second: Mask) -> PoseEstimate:
         keep = keep_first, keep_second
-        return self._estimator.estimate(
-            pose_pair(self._first, self._second, self._correspondences, keep, self._scale)
+        return self.estimator.estimate(
+            pose_pair(self.first, self.second, self.correspondences, keep, self.scale)
         )
 
 

@@ -89,11 +89,8 @@ class Recognizer:
         device: torch.device,
         frozen: DepthModel | None = None,
     ) -> None:
-        self._depth = depth
-        self._scores = scores
-        self._estimator = estimator
-        self._settings = settings
-        self._device, self._frozen = device, frozen
+        self._depth, self._scores, self._frozen = depth, scores, frozen
+        self._estimator, self._settings, self._device = estimator, settings, device
         self._buffer: PartnerBuffer[Observation] = PartnerBuffer(settings.longest_gap_s)
         self._gate = self._new_gate()
 
@@ -134,7 +131,7 @@ class Recognizer:
 
         Args:
             name: the frame's name.
-            stamp_ns: time of exposure in nanoseconds.
+            stamp_ns: time of exposure, nanoseconds.
             image: (h, w, 3) uint8 RGB at the network's size, rectified.
             camera: intrinsics of `image`.
             pair_wanted: if False, blocks 104 to 107 are skipped; only depth and masks are needed.
@@ -204,7 +201,7 @@ class Recognizer:
         if partner is None:
             why = why or "first frame"
         elif not pair_wanted:
-            why = "no pair was asked for"
+            why = "no pair was requested"
         else:
             pair = self._compared(partner, frame, watch, self._gate)
             static = pair.correspondences.within(~partner.dynamic, ~frame.dynamic)
@@ -296,5 +293,7 @@ class Recognizer:
         if self._settings.gate == "off":
             return Decision(Motion.STILL, "the gate is off")
         if self._settings.gate == "all":
-            return Decision(Motion.MOVING if pixels else Motion.STILL, "the gate masks all")
+            return Decision(
+                Motion.MOVING if pixels else Motion.STILL, "the gate masks every dynamic object"
+            )
         return by_image.decide(poses.static, poses.dynamic, thresholds, pixels)

@@ -99,7 +99,7 @@ class GateResult:
             return Decision(most, "no pixel of a dynamic category")
         same = [region for region in self.regions if region.motion is most]
         if not same:
-            return Decision(most, "what could move has no features")
+            return Decision(most, "no features on dynamic categories")
         region = max(same, key=lambda r: (0.0 if math.isnan(r.score) else r.score, r.pixels))
         return Decision(most, f"{region.name} {region.region_id}: {region.why}")
 
@@ -112,7 +112,7 @@ class GateResult:
         """
         region = self.likeliest_mover
         if region is None:
-            return PoseEstimate(why="nothing that could move was measured")
+            return PoseEstimate(why="no region was measured")
         if not static.ok:
             return PoseEstimate(why=f"no static pose: {static.why}")
         matrix = static.T_second_from_first.copy()

@@ -28,13 +28,10 @@ DISTORTION_MODELS = {
 class Camera:
     """Intrinsics of an image of `width` x `height` pixels.
 
+    The focal lengths `fx` and `fy` and the principal point (`cx`, `cy`) are in pixels, the latter
+    from the centre of the top-left pixel.
+
     Attributes:
-        width: image width in pixels.
-        height: image height in pixels.
-        fx: focal length in pixels, horizontal.
-        fy: focal length in pixels, vertical.
-        cx: principal point in pixels, from the centre of the leftmost pixel.
-        cy: principal point in pixels, from the centre of the topmost pixel.
         distortion: coefficients in the order of sensor_msgs/CameraInfo.d; empty when rectified.
         distortion_model: a key of `DISTORTION_MODELS`.
 
@@ -88,9 +85,7 @@ class Camera:
     @property
     def matrix(self) -> NDArray[np.float64]:
         """K, (3, 3) float64, pixels."""
-        return np.array(
-            [[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]], dtype=np.float64
-        )
+        return np.array(((self.fx, 0.0, self.cx), (0.0, self.fy, self.cy), (0.0, 0.0, 1.0)))
 
     def rays(self, u: NDArray[Any], v: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return x and y of K^-1 (u, v, 1) for undistorted pixels (N,), on the plane z = 1."""
@@ -134,14 +129,3 @@ class Camera:
                 f"crop {width}x{height} at ({x}, {y}) leaves the {self.width}x{self.height} image"
             )
         return replace(self, width=width, height=height, cx=self.cx - x, cy=self.cy - y)
-
-    def flipped(self) -> Camera:
-        """Return the intrinsics of the mirrored image (left and right exchanged).
-
-        Raises:
-            CalibrationError: the camera is distorted: its coefficients do not describe the mirrored
-                lens.
-        """
-        if self.distorted:
-            raise CalibrationError("a distorted image cannot be mirrored: rectify it first")
-        return replace(self, cx=self.width - 1 - self.cx)

@@ -26,11 +26,7 @@ def intrinsics_tensor(cameras: list[Camera], like: Tensor) -> Tensor:
 
 
 def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:
-    """Return H, the homogeneous pixels (u, v, 1), from the centre of the top-left pixel.
-
-    Returns:
-        (3, height * width) float, row by row.
-    """
+    """Return H, (3, height * width), row by row: (u, v, 1) from the top-left pixel's centre."""
     v, u = torch.meshgrid(
         torch.arange(height, dtype=like.dtype, device=like.device),
         torch.arange(width, dtype=like.dtype, device=like.device),

@@ -17,24 +17,17 @@ Matrix = NDArray[np.float64]
 
 
 def hat(vector: Tensor) -> Tensor:
-    """Return the matrix that multiplies like the cross product with a vector a: A b = a x b.
-
-    Args:
-        vector: (..., 3) float.
-
-    Returns:
-        (..., 3, 3), skew-symmetric.
-    """
+    """Return A (..., 3, 3) with A b = a x b for vectors a (..., 3)."""
     x, y, z = vector.unbind(-1)
     zero = torch.zeros_like(x)
     return torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), -1).reshape(*vector.shape, 3)
 
 
 def exp_rotation(rotation: Tensor) -> Tensor:
-    """Rodrigues' formula: exp(hat(rotation)), differentiable also at zero.
+    """Return exp(hat(r)) by Rodrigues' formula, differentiable also at zero.
 
     Args:
-        rotation: (..., 3) float, rotation vector in radians.
+        rotation: (..., 3) float, rotation vectors r, radians.
 
     Returns:
         (..., 3, 3) rotation matrices.
@@ -53,15 +46,7 @@ def exp_rotation(rotation: Tensor) -> Tensor:
 
 
 def from_rotation_translation(rotation: Tensor, translation: Tensor) -> Tensor:
-    """Return [R t; 0 1] (block 105).
-
-    Args:
-        rotation: (..., 3, 3) float.
-        translation: (..., 3) float.
-
-    Returns:
-        (..., 4, 4).
-    """
+    """Return [R t; 0 1] (block 105), (..., 4, 4), of R (..., 3, 3) and t (..., 3)."""
     top = torch.cat((rotation, translation[..., None]), -1)
     bottom = torch.zeros_like(top[..., :1, :])
     bottom[..., 0, 3] = 1
@@ -69,15 +54,7 @@ def from_rotation_translation(rotation: Tensor, translation: Tensor) -> Tensor:
 
 
 def from_vector(vector: Tensor) -> Tensor:
-    """Convert a pose network's output to a matrix.
-
-    Args:
-        vector: (..., 6) float, rotation vector in radians, then translation (the last column of
-            the matrix).
-
-    Returns:
-        (..., 4, 4).
-    """
+    """Return the motion (..., 4, 4) of (..., 6): rotation vector (radians), then translation."""
     return from_rotation_translation(exp_rotation(vector[..., :3]), vector[..., 3:])
 
 

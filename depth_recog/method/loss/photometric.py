@@ -62,13 +62,9 @@ def whole_windows(valid: Tensor) -> Tensor:
     reflected and contains no other pixels.
 
     Args:
-        valid: (B, 1, H, W) bool.
-
-    Returns:
-        (B, 1, H, W) bool.
+        valid: (B, 1, H, W) bool, as the result.
     """
-    invalid = max_pool2d((~valid).to(torch.float32), 3, 1, 1)
-    return invalid == 0
+    return max_pool2d((~valid).to(torch.float32), 3, 1, 1) == 0
 
 
 def masked_mean(values: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:

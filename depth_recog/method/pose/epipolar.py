@@ -27,15 +27,7 @@ _LEAST_PARALLAX = np.radians(0.15)
 
 
 def camera_coordinates(pixels: NDArray[np.float32], camera: Camera) -> NDArray[np.float64]:
-    """Return K^-1 p.
-
-    Args:
-        pixels: (N, 2) float32, (u, v).
-        camera: intrinsics.
-
-    Returns:
-        (N, 3) float64, on the plane z = 1.
-    """
+    """Return K^-1 p, (N, 3) float64 on the plane z = 1, of (N, 2) pixels (u, v)."""
     x, y = camera.rays(*pixels.astype(np.float64).T)
     return np.stack((x, y, np.ones_like(x)), 1)
 
@@ -80,8 +72,12 @@ class EpipolarEstimator:
     def estimate(self, pair: PosePair) -> PoseEstimate:
         """See `PoseEstimator.estimate`."""
         count = len(pair.correspondences)
+
+        def failed(why: str, inliers: int = 0) -> PoseEstimate:
+            return PoseEstimate(why=why, points=count, inliers=inliers)
+
         if count < LEAST_POINTS:
-            return PoseEstimate(why=f"{count} correspondences, {LEAST_POINTS} needed", points=count)
+            return failed(f"{count} correspondences, {LEAST_POINTS} needed")
         first = camera_coordinates(pair.correspondences.first, pair.camera)
         second = camera_coordinates(pair.correspondences.second, pair.camera)
         cv2.setRNGSeed(0)  # so that the same pair gives the same pose in every process
@@ -95,7 +91,7 @@ class EpipolarEstimator:
             TOLERANCE / focal,
         )
         if essential is None or essential.shape != (3, 3):
-            return PoseEstimate(why="no essential matrix fits", points=count)
+            return failed("no essential matrix fits")
         agreeing, rotation, direction, kept, _ = cv2.recoverPose(
             essential,
             first[:, :2].copy(),
@@ -105,33 +101,23 @@ class EpipolarEstimator:
             mask=inliers.copy(),
         )
         if agreeing < LEAST_INLIERS:
-            return PoseEstimate(
-                why=f"{agreeing} points lie in front of both cameras, {LEAST_INLIERS} needed",
-                points=count,
-                inliers=agreeing,
-            )
+            why = f"{agreeing} points lie in front of both cameras, {LEAST_INLIERS} needed"
+            return failed(why, agreeing)
         use = kept[:, 0] > 0
         pixels = pair.correspondences.first[use]
         spread = np.linalg.svd(pixels - pixels.mean(0), compute_uv=False)[1] / np.sqrt(len(pixels))
         if spread < _LEAST_SPREAD:
-            return PoseEstimate(
-                why=f"the correspondences lie within {spread:.1f} px of one line",
-                points=count,
-                inliers=agreeing,
-            )
+            why = f"the correspondences lie within {spread:.1f} px of one line"
+            return failed(why, agreeing)
         matrix = np.eye(4)
-        matrix[:3, :3] = rotation
-        matrix[:3, 3] = direction[:, 0]
+        matrix[:3, :3], matrix[:3, 3] = rotation, direction[:, 0]
         length = fit_length(
             triangulated_depth(first[use], second[use], matrix),
-            at(pair.depth, pair.correspondences.first[use]).astype(np.float64),
+            at(pair.depth, pixels).astype(np.float64),
         )
         if length is None:
-            return PoseEstimate(
-                why="too little parallax to fit the translation's length against the depth",
-                points=count,
-                inliers=agreeing,
-            )
+            why = "too little parallax to fit the translation's length against the depth"
+            return failed(why, agreeing)
         matrix[:3, 3] *= length
         return PoseEstimate(matrix, True, "", count, agreeing)
 

@@ -46,5 +46,5 @@ class NetworkEstimator:
         # It was trained in the unit of the depth network's output.
         matrix[:3, 3] *= pair.scale
         if not np.isfinite(matrix).all():
-            return PoseEstimate(why="the pose network's answer is not finite", points=seen)
+            return PoseEstimate(why="the pose network's output is not finite", points=seen)
         return PoseEstimate(matrix, True, "", seen, seen)

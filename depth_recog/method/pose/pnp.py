@@ -23,12 +23,7 @@ _CONFIDENCE = 0.999
 def lift(
     pixels: NDArray[np.float32], depth: NDArray[np.float32], camera: Camera
 ) -> NDArray[np.float64]:
-    """Unproject pixels to points: Z K^-1 (u, v, 1).
-
-    Args:
-        pixels: (N, 2) float32, (u, v).
-        depth: (H, W) float32, along the optical axis.
-        camera: intrinsics.
+    """Return the points Z K^-1 (u, v, 1) of (N, 2) pixels (u, v) on a (H, W) depth map.
 
     Returns:
         (N, 3) float64, in the depth's unit; not finite where the depth is not.

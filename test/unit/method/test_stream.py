@@ -166,7 +166,7 @@ def test_no_pair_when_none_is_wanted(clips: dict[str, Clip]) -> None:
     subject.step(first.name, first.stamp_ns, first.image, first.camera)
     alone = subject.step(second.name, second.stamp_ns, second.image, second.camera, False)
     check(alone)
-    assert alone.why_alone == "no pair was asked for"
+    assert alone.why_alone == "no pair was requested"
     third = clip.frames[2]
     step = subject.step(third.name, third.stamp_ns, third.image, third.camera)
     assert step.pair is not None

@@ -127,7 +127,7 @@ def test_no_texture(lead: tuple[Shot, ...], value: int) -> None:
     given = [replace(shot, image=np.full_like(shot.image, value)) for shot in lead[:4]]
     steps = play(given)
     assert decisions(steps) == [Motion.UNDECIDED] * 3
-    assert steps[-1].pair.decision.why == "what could move has no features"
+    assert steps[-1].pair.decision.why == "no features on dynamic categories"
     assert np.isnan(steps[-1].scores).all()
     assert not steps[-1].pair.dynamic.ok
 

@@ -227,7 +227,7 @@ def test_without_regions_there_is_a_reason_too() -> None:
     assert result().decision.why == "no pixel of a dynamic category"
     got = result(blank=Motion.UNDECIDED).decision
     assert got.motion is Motion.UNDECIDED
-    assert got.why == "what could move has no features"
+    assert got.why == "no features on dynamic categories"
 
 
 def test_the_likeliest_mover_is_the_one_with_the_highest_score() -> None:
@@ -256,7 +256,7 @@ def test_the_dynamic_pose_is_the_static_one_and_tau() -> None:
 
 def test_without_a_mover_or_a_static_pose_there_is_no_dynamic_one() -> None:
     static = PoseEstimate(np.eye(4), True)
-    assert result().dynamic_pose(static, 0.1).why == "nothing that could move was measured"
+    assert result().dynamic_pose(static, 0.1).why == "no region was measured"
     lost = result(region(1, Motion.MOVING, 9)).dynamic_pose(PoseEstimate(why="dark"), 0.1)
     assert not lost.ok
     assert lost.why == "no static pose: dark"
