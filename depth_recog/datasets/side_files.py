@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence as Items
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +77,12 @@ def check_rising(stamps: Items[int], path: Path) -> None:
                 f"{path}: stamp {line} ({after} ns) is not later than the one before ({before} "
                 "ns): sort or correct them"
             )
+
+
+def median_rate(stamps: Items[int]) -> float:
+    """Rate by the median time between images, Hz; 10 for a single image."""
+    gaps = [after - before for before, after in pairwise(stamps)]
+    return 1e9 / median(gaps) if gaps else 10.0
 
 
 def frame_number(file: Path, index: int) -> int:

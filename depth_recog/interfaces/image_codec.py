@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -58,6 +59,12 @@ DEPTH_ENCODINGS = {
         Layout("mono16", "u2", 1, None),
     )
 }
+
+
+def contents(message: Any) -> tuple[str, int, int, int, Any, bool]:
+    """The arguments of `raw_view`, `to_rgb` and `to_depth` for a sensor_msgs/Image."""
+    size = message.height, message.width
+    return message.encoding, *size, message.step, message.data, bool(message.is_bigendian)
 
 
 def raw_view(

@@ -354,7 +354,8 @@ def test_v4l2_until_the_cable_is_pulled(device: Path, monkeypatch: pytest.Monkey
     clock = iter((50, 40, 60))
     monkeypatch.setattr("time.time_ns", lambda: next(clock))
     capture = StandIn(2)
-    sequence = V4l2(f"{device}?camera={device.parent}/c.yaml", lambda _: capture)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: capture)
+    sequence = V4l2(f"{device}?camera={device.parent}/c.yaml")
     assert isinstance(sequence, Sequence)
     assert not isinstance(sequence, Recording)
     assert sequence.live
@@ -370,21 +371,24 @@ def test_v4l2_until_the_cable_is_pulled(device: Path, monkeypatch: pytest.Monkey
     assert capture.released
 
 
-def test_v4l2_is_closed_when_the_caller_stops(device: Path) -> None:
-    """Leaving the loop releases the device."""
+def test_v4l2_is_closed_when_the_caller_stops(
+    device: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     capture = StandIn(5)
-    for _ in V4l2(f"{device}?camera={device.parent}/c.yaml", lambda _: capture):
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: capture)
+    for _ in V4l2(f"{device}?camera={device.parent}/c.yaml"):
         break
     assert capture.released
 
 
-def test_v4l2_finds_the_calibration_of_ros(device: Path) -> None:
+def test_v4l2_finds_the_calibration_of_ros(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The only YAML in $ROS_HOME/camera_info; none or several are errors."""
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: StandIn(1))
     folder = device.parent / "ros" / "camera_info"
     with pytest.raises(CalibrationError, match=r"video0 has no camera calibration in .*\?camera="):
         V4l2(device)
     shutil.copy(device.parent / "c.yaml", folder / "webcam.yaml")
-    assert next(iter(V4l2(device, lambda _: StandIn(1)))).camera == CAMERA
+    assert next(iter(V4l2(device))).camera == CAMERA
     shutil.copy(device.parent / "c.yaml", folder / "other.yaml")
     with pytest.raises(CalibrationError, match=r"\?camera=.*other\.yaml, webcam\.yaml"):
         V4l2(device)
@@ -393,8 +397,9 @@ def test_v4l2_finds_the_calibration_of_ros(device: Path) -> None:
 def test_v4l2_errors(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Busy, permission denied, missing, or an unknown option."""
     text = f"{device}?camera={device.parent}/c.yaml"
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: StandIn(1, opened=False))
     with pytest.raises(SourceError, match="video0 cannot be opened as a camera: close the program"):
-        next(iter(V4l2(text, lambda _: StandIn(1, opened=False))))
+        next(iter(V4l2(text)))
     with pytest.raises(SourceError, match=r"size=3: only \?camera="):
         V4l2(f"{device}?size=3")
     with pytest.raises(CalibrationError, match=r"no\.yaml cannot be read.*by hand"):

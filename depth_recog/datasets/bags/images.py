@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,7 @@ from depth_recog.datasets.bags.bag import Bag
 from depth_recog.datasets.bags.storage import DamagedError, Entry
 from depth_recog.datasets.image_files import is_cut_off
 from depth_recog.interfaces import compressed_image
-from depth_recog.interfaces.image_codec import to_rgb
+from depth_recog.interfaces.image_codec import contents, to_rgb
 
 _TAIL_BYTES = 64
 _NO_CLOCK = 0.1
@@ -40,12 +38,6 @@ class ImageIndex:
     by_header: bool
     damaged: int
     late: int
-
-    @property
-    def rate_hz(self) -> float:
-        """Rate by the median time between images, Hz; 10 for a single image."""
-        gaps = [after - before for before, after in pairwise(self.stamps)]
-        return 1e9 / median(gaps) if gaps else 10.0
 
 
 def index_images(bag: Bag, topic: str) -> ImageIndex:
@@ -114,14 +106,7 @@ def decode(message: Any, compressed: bool) -> NDArray[np.uint8]:
         EncodingError: the encoding is unknown, or the data are damaged.
     """
     if not compressed:
-        image = to_rgb(
-            message.encoding,
-            message.height,
-            message.width,
-            message.step,
-            message.data,
-            bool(message.is_bigendian),
-        )
+        image = to_rgb(*contents(message))
         # A view of the bag's bytes is read-only; images of other readers are writeable.
         return image if image.flags.writeable else image.copy()
     return compressed_image.to_rgb(message.format, message.data)

@@ -19,6 +19,7 @@ from depth_recog.datasets.image_files import fit_camera
 from depth_recog.datasets.options import split_options
 from depth_recog.datasets.reader import RecordingReader
 from depth_recog.datasets.sequence import Frame, Truth
+from depth_recog.datasets.side_files import median_rate
 from depth_recog.errors import EncodingError, SourceError
 
 LAYOUT = "a folder that ros2 bag record wrote, or one of its .mcap or .db3 files"
@@ -53,9 +54,6 @@ class Rosbag(RecordingReader):
     def __init__(self, text: str | Path) -> None:
         """Indexes the messages without decoding images.
 
-        Args:
-            text: the bag, optionally with options.
-
         Raises:
             SourceError: the bag or a topic does not exist, there are several cameras, or no image
                 can be read.
@@ -82,7 +80,7 @@ class Rosbag(RecordingReader):
             )
         self._report(lost)
         self._stamps = self._images.stamps
-        self.rate_hz = self._images.rate_hz
+        self.rate_hz = median_rate(self._stamps)
         self._decoder = MessageDecoder(self._bag.topics[topics.image])
         self._cameras = BagCameras(self._bag, topics, self._images, options.get("camera"))
         self._truths = TruthReader(self._bag, topics, self._images)
@@ -103,13 +101,7 @@ class Rosbag(RecordingReader):
 
     def _truth(self, index: int) -> Truth:
         size = self._size(index) if self._truths.has_pixels else (0, 0)
-        return Truth(
-            depth=self._truths.depth(index, size),
-            world_from_camera=self._truths.pose(index),
-            labels=self._truths.labels(index, size),
-            moving=self._truths.moving(index, size),
-            boxes=self._truths.boxes(index),
-        )
+        return self._truths.at(index, size)
 
     def _file(self, index: int) -> Path | None:
         return self._bag.file(self._images.entries[index])

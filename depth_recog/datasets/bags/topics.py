@@ -13,35 +13,33 @@ from depth_recog.interfaces.image_codec import DEPTH_ENCODINGS, ENCODINGS
 
 KEYS = ("image", "camera_info", "camera", "depth", "pose")
 TRUTH = "ground_truth"
+TRUTH_TYPES = {
+    "depth": messages.IMAGE,
+    "pose": messages.POSE,
+    "labels": messages.IMAGE,
+    "moving": messages.IMAGE,
+    "boxes": messages.MARKERS,
+}
 IMAGES = (messages.IMAGE, messages.COMPRESSED_IMAGE)
 POSES = (messages.POSE, messages.ODOMETRY, messages.TRANSFORM)
 
 
 @dataclass(frozen=True)
 class CameraTopics:
-    """The topics of one camera; None for those the bag does not have.
+    """The topics of one camera.
 
     Attributes:
         image: raw or compressed images.
-        camera_info: their CameraInfo.
-        depth: ground truth depth, registered to the images.
-        pose: ground truth pose of the optical frame in the world.
-        labels: Cityscapes train ids.
-        moving: masks of moving objects.
-        boxes: boxes of objects.
-        own_depth: whether `depth-recog record` wrote the depth, with the stamps of the images.
-        own_pose: the same for the pose.
+        camera_info: their CameraInfo, if the bag has it.
+        recorded: ground truth of `depth-recog record`, which has the stamps of the images, by the
+            keys of `TRUTH_TYPES`.
+        chosen: depth and pose of other topics, by option.
     """
 
     image: str
     camera_info: str | None
-    depth: str | None
-    pose: str | None
-    labels: str | None
-    moving: str | None
-    boxes: str | None
-    own_depth: bool
-    own_pose: bool
+    recorded: dict[str, str]
+    chosen: dict[str, str]
 
 
 def choose_topics(bag: Bag, options: dict[str, str]) -> CameraTopics:
@@ -59,31 +57,16 @@ def choose_topics(bag: Bag, options: dict[str, str]) -> CameraTopics:
         info = beside if _is(bag, beside, (messages.CAMERA_INFO,)) else None
     else:
         _check(bag, info, (messages.CAMERA_INFO,), "camera_info")
-    truth = {name: beside_image(bag, image, f"{TRUTH}/{name}") for name in _TRUTH_TYPES}
-    own = {n: t if _is(bag, t, _TRUTH_TYPES[n]) else None for n, t in truth.items()}
-    for name, types in (("depth", (messages.IMAGE,)), ("pose", POSES)):
-        if name in options:
-            _check(bag, options[name], types, name)
-    return CameraTopics(
-        image=image,
-        camera_info=info,
-        depth=options.get("depth", own["depth"]),
-        pose=options.get("pose", own["pose"]),
-        labels=own["labels"],
-        moving=own["moving"],
-        boxes=own["boxes"],
-        own_depth="depth" not in options,
-        own_pose="pose" not in options,
-    )
-
-
-_TRUTH_TYPES = {
-    "depth": (messages.IMAGE,),
-    "pose": (messages.POSE,),
-    "labels": (messages.IMAGE,),
-    "moving": (messages.IMAGE,),
-    "boxes": (messages.MARKERS,),
-}
+    chosen = {key: topic for key, topic in options.items() if key in ("depth", "pose")}
+    for key, topic in chosen.items():
+        _check(bag, topic, POSES if key == "pose" else (messages.IMAGE,), key)
+    recorded = {
+        name: topic
+        for name, msgtype in TRUTH_TYPES.items()
+        if _is(bag, topic := beside_image(bag, image, f"{TRUTH}/{name}"), (msgtype,))
+        and name not in chosen
+    }
+    return CameraTopics(image, info, recorded, chosen)
 
 
 def base_name(bag: Bag, image: str) -> str:

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,13 @@ from depth_recog.datasets.bags.images import ImageIndex
 from depth_recog.datasets.bags.messages import MessageDecoder
 from depth_recog.datasets.bags.storage import DamagedError, Entry
 from depth_recog.datasets.bags.topics import CameraTopics
-from depth_recog.datasets.boxes import Box
+from depth_recog.datasets.sequence import Truth
+from depth_recog.datasets.side_files import median_rate
 from depth_recog.errors import EncodingError, SourceError
 from depth_recog.interfaces import pose
-from depth_recog.interfaces.image_codec import raw_view, to_depth
+from depth_recog.interfaces.image_codec import contents, raw_view, to_depth
+
+Converted = TypeVar("Converted")
 
 
 class Join:
@@ -56,12 +60,8 @@ class Join:
             found.append((entry.time_ns if stamp is None else stamp, entry))
         return sorted(found)
 
-    def message(self, index: int) -> Any:
-        """The message of an image; None without.
-
-        Raises:
-            SourceError: it is damaged.
-        """
+    def read(self, index: int, convert: Callable[[Any], Converted]) -> Converted | None:
+        """The converted message of an image; None without. Raises SourceError if it is damaged."""
         stamp = self._images.stamps[index]
         at = bisect_left(self._stamped, (stamp,))
         near = self._stamped[max(0, at - 1) : at + 1]
@@ -69,20 +69,16 @@ class Join:
         if entry is None or gap > self._within:
             return None
         try:
-            return self._decoder(self._bag.read(entry))
-        except DamagedError as error:
-            raise self.damaged(index, error) from error
-
-    def damaged(self, index: int, why: Exception) -> SourceError:
-        """The error of a message that cannot be read."""
-        return SourceError(
-            f"{self._bag.path}: the message on {self.topic} for image {index} cannot be read "
-            f"({why}): restore the bag, or take another topic"
-        )
+            return convert(self._decoder(self._bag.read(entry)))
+        except (DamagedError, EncodingError) as error:
+            raise SourceError(
+                f"{self._bag.path}: the message on {self.topic} for image {index} cannot be read "
+                f"({error}): restore the bag, or take another topic"
+            ) from error
 
 
 class TruthReader:
-    """Ground truth of one camera's images; None for topics that the bag does not have.
+    """Ground truth of one camera's images.
 
     Messages of `depth-recog record` have exactly the stamps of their images. Depth and pose of
     other topics may differ by up to half the time between two images.
@@ -90,75 +86,56 @@ class TruthReader:
 
     def __init__(self, bag: Bag, topics: CameraTopics, images: ImageIndex) -> None:
         """Prepares the topics; they are indexed at the first access."""
-        half = int(0.5e9 / images.rate_hz)
-
-        def join(topic: str | None, own: bool = True) -> Join | None:
-            return Join(bag, topic, images, 0 if own else half) if topic else None
-
-        self._depth = join(topics.depth, topics.own_depth)
-        self._pose = join(topics.pose, topics.own_pose)
-        self._labels = join(topics.labels)
-        self._moving = join(topics.moving)
-        self._boxes = join(topics.boxes)
+        half = int(0.5e9 / median_rate(images.stamps))
+        self._joins = {n: Join(bag, topic, images, 0) for n, topic in topics.recorded.items()}
+        self._joins |= {n: Join(bag, topic, images, half) for n, topic in topics.chosen.items()}
 
     @property
     def has_pixels(self) -> bool:
         """Whether there is ground truth that must have the image's size."""
-        return any((self._depth, self._labels, self._moving))
+        return not self._joins.keys().isdisjoint(("depth", "labels", "moving"))
 
-    def depth(self, index: int, size: tuple[int, int]) -> NDArray[np.float32] | None:
-        """See `Truth.depth`. Raises SourceError."""
-        values = self._pixels(self._depth, index, size, to_depth)
-        return None if values is None else np.asarray(values, np.float32)
+    def at(self, index: int, size: tuple[int, int]) -> Truth:
+        """Ground truth of an image of `size` (width, height). Raises SourceError."""
+        return Truth(
+            depth=self._pixels(index, size, "depth", to_depth),
+            world_from_camera=self._read(index, "pose", _pose),
+            labels=self._pixels(index, size, "labels", _labels),
+            moving=self._pixels(index, size, "moving", _moving),
+            boxes=self._read(index, "boxes", boxes.from_markers),
+        )
 
-    def labels(self, index: int, size: tuple[int, int]) -> NDArray[np.uint8] | None:
-        """See `Truth.labels`. Raises SourceError."""
-        values = self._pixels(self._labels, index, size, raw_view)
-        return None if values is None else np.array(values, np.uint8)
+    def _read(self, index: int, name: str, convert: Callable[[Any], Converted]) -> Converted | None:
+        join = self._joins.get(name)
+        return join.read(index, convert) if join else None
 
-    def moving(self, index: int, size: tuple[int, int]) -> NDArray[np.bool_] | None:
-        """See `Truth.moving`. Raises SourceError."""
-        values = self._pixels(self._moving, index, size, raw_view)
-        return None if values is None else np.asarray(values != 0)
+    def _pixels(
+        self, index: int, size: tuple[int, int], name: str, convert: Callable[..., Converted]
+    ) -> Converted | None:
+        def convert_if_registered(message: Any) -> Converted:
+            if (message.width, message.height) != size:
+                raise SourceError(
+                    f"{self._joins[name].topic} is {message.width}x{message.height}, its image "
+                    f"{size[0]}x{size[1]}: it must be registered to the image, pixel by pixel "
+                    "(depth_image_proc does that)"
+                )
+            return convert(*contents(message))
 
-    def pose(self, index: int) -> NDArray[np.float64] | None:
-        """See `Truth.world_from_camera`; None if tracking was lost. Raises SourceError."""
-        message = self._pose.message(index) if self._pose else None
-        if message is None:
-            return None
-        if hasattr(message, "transform"):
-            return pose.from_message(message.transform.translation, message.transform.rotation)
-        # Odometry wraps the pose in a PoseWithCovariance.
-        found = message.pose.pose if hasattr(message.pose, "pose") else message.pose
-        return pose.from_message(found.position, found.orientation)
+        return self._read(index, name, convert_if_registered)
 
-    def boxes(self, index: int) -> tuple[Box, ...] | None:
-        """See `Truth.boxes`. Raises SourceError."""
-        message = self._boxes.message(index) if self._boxes else None
-        if self._boxes is None or message is None:
-            return None
-        try:
-            return boxes.from_markers(message)
-        except DamagedError as error:
-            raise self._boxes.damaged(index, error) from error
 
-    def _pixels(self, join: Join | None, index: int, size: tuple[int, int], read: Any) -> Any:
-        message = join.message(index) if join else None
-        if join is None or message is None:
-            return None
-        if (message.width, message.height) != size:
-            raise SourceError(
-                f"{join.topic} is {message.width}x{message.height}, its image {size[0]}x{size[1]}: "
-                "it must be registered to the image, pixel by pixel (depth_image_proc does that)"
-            )
-        try:
-            return read(
-                message.encoding,
-                message.height,
-                message.width,
-                message.step,
-                message.data,
-                bool(message.is_bigendian),
-            )
-        except EncodingError as error:
-            raise join.damaged(index, error) from error
+def _labels(*image: Any) -> NDArray[np.uint8]:
+    return np.array(raw_view(*image), np.uint8)
+
+
+def _moving(*image: Any) -> NDArray[np.bool_]:
+    return np.asarray(raw_view(*image) != 0)
+
+
+def _pose(message: Any) -> NDArray[np.float64] | None:
+    """(4, 4) of a TransformStamped, Odometry or PoseStamped; None if tracking was lost."""
+    if hasattr(message, "transform"):
+        return pose.from_message(message.transform.translation, message.transform.rotation)
+    # Odometry wraps the pose in a PoseWithCovariance.
+    found = message.pose.pose if hasattr(message.pose, "pose") else message.pose
+    return pose.from_message(found.position, found.orientation)

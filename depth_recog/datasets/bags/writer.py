@@ -201,23 +201,10 @@ class BagWriter:
     def _info(self, frame: Frame, header: Any) -> Any:
         fields = camera_info.fields(frame.camera)
         arrays = {name: np.array(fields.pop(name), np.float64) for name in ("d", "k", "r", "p")}
-        roi = self._make(
-            "sensor_msgs/msg/RegionOfInterest",
-            x_offset=0,
-            y_offset=0,
-            height=0,
-            width=0,
-            do_rectify=False,
-        )
-        return self._make(
-            messages.CAMERA_INFO,
-            header=header,
-            **fields,
-            **arrays,
-            binning_x=0,
-            binning_y=0,
-            roi=roi,
-        )
+        region = dict.fromkeys(("x_offset", "y_offset", "height", "width"), 0)
+        roi = self._make("sensor_msgs/msg/RegionOfInterest", **region, do_rectify=False)
+        rest = {"header": header, "binning_x": 0, "binning_y": 0, "roi": roi}
+        return self._make(messages.CAMERA_INFO, **fields, **arrays, **rest)
 
     def _image(self, frame: Frame, header: Any) -> tuple[str, Any]:
         """The topic's name and the message."""

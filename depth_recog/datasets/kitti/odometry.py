@@ -9,11 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.datasets.image_files import (
-    camera_of_matrix,
-    existing_folder,
-    list_images,
-)
+from depth_recog.datasets.image_files import camera_of_matrix, existing_folder, list_images
 from depth_recog.datasets.kitti.calibration import camera_offset, read_calib, read_projection
 from depth_recog.datasets.reader import ImageReader
 from depth_recog.datasets.sequence import Truth
@@ -45,9 +41,6 @@ class KittiOdometry(ImageReader):
 
     def __init__(self, path: str | Path) -> None:
         """Lists the images and reads calibration and times.
-
-        Args:
-            path: the sequence's folder.
 
         Raises:
             SourceError: the folder or its images are missing, or times.txt is damaged.

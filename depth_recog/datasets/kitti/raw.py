@@ -9,12 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.datasets.image_files import (
-    existing_folder,
-    fit_camera,
-    list_images,
-    read_depth,
-)
+from depth_recog.datasets.image_files import existing_folder, fit_camera, list_images, read_depth
 from depth_recog.datasets.kitti.calibration import (
     calib_entry,
     camera_offset,
@@ -62,9 +57,6 @@ class KittiRaw(ImageReader):
 
     def __init__(self, path: str | Path) -> None:
         """Lists the images and reads calibration and timestamps.
-
-        Args:
-            path: the drive or its date folder.
 
         Raises:
             SourceError: the folder, its images or timestamps are missing or damaged.

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 
 from depth_recog.datasets.camera_yaml import EXAMPLE, camera_yamls, read_camera_yaml
 from depth_recog.datasets.image_files import (
@@ -16,7 +14,7 @@ from depth_recog.datasets.image_files import (
     list_images,
 )
 from depth_recog.datasets.reader import ImageReader
-from depth_recog.datasets.side_files import check_rising, read_stamps
+from depth_recog.datasets.side_files import check_rising, median_rate, read_stamps
 from depth_recog.errors import CalibrationError, SourceError
 from depth_recog.method.geometry.camera import Camera
 
@@ -45,9 +43,6 @@ class Folder(ImageReader):
     def __init__(self, path: str | Path) -> None:
         """Lists the images and reads calibration and timestamps.
 
-        Args:
-            path: the folder.
-
         Raises:
             SourceError: no images, images in several sub-folders, or timestamps that do not fit.
             CalibrationError: no YAML, several, or a damaged one.
@@ -59,11 +54,8 @@ class Folder(ImageReader):
         self._calibration = find_calibration(places)
         self._camera = read_camera_yaml(self._calibration)
         stamps = _find_stamps(places, self._files)
-        self.rate_hz = 10.0
-        if stamps and len(stamps) > 1:
-            gaps = [after - before for before, after in pairwise(stamps)]
-            self.rate_hz = 1e9 / median(gaps)
         self._stamps = stamps or [i * 100_000_000 for i in range(len(self._files))]
+        self.rate_hz = median_rate(self._stamps)
 
     def _camera_at(self, index: int, width: int, height: int) -> Camera:
         return fit_camera(self._camera, width, height, self._calibration, self._files[index])

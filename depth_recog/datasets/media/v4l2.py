@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -16,11 +16,6 @@ from depth_recog.datasets.camera_yaml import EXAMPLE, camera_yamls, read_camera_
 from depth_recog.datasets.image_files import fit_camera
 from depth_recog.datasets.sequence import Frame
 from depth_recog.errors import CalibrationError, SourceError
-
-
-def open_device(device: str) -> cv2.VideoCapture:
-    """Opens a device with OpenCV."""
-    return cv2.VideoCapture(device, cv2.CAP_V4L2)
 
 
 class V4l2:
@@ -36,14 +31,8 @@ class V4l2:
     kind = "v4l2"
     live = True
 
-    def __init__(
-        self, text: str | Path, open_capture: Callable[[str], cv2.VideoCapture] = open_device
-    ) -> None:
+    def __init__(self, text: str | Path) -> None:
         """Finds the calibration; iteration opens the device.
-
-        Args:
-            text: the device, optionally with `?camera=`.
-            open_capture: opens the device.
 
         Raises:
             SourceError: the device is missing, or permission is denied.
@@ -57,7 +46,6 @@ class V4l2:
         self.name = Path(self._device).name
         self._calibration = Path(value).expanduser() if value else find_calibration(self._device)
         self._camera = read_camera_yaml(self._calibration)
-        self._open_capture = open_capture
         self.rate_hz = 30.0
 
     def __iter__(self) -> Iterator[Frame]:
@@ -67,7 +55,7 @@ class V4l2:
             SourceError: the device cannot be opened, or stops.
             CalibrationError: the device gives images of another aspect ratio than the YAML.
         """
-        capture = self._open_capture(self._device)
+        capture = cv2.VideoCapture(self._device, cv2.CAP_V4L2)
         try:
             if not capture.isOpened():
                 raise SourceError(

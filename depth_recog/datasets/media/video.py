@@ -42,9 +42,6 @@ class Video(RecordingReader):
     def __init__(self, path: str | Path) -> None:
         """Reads the container's header and the calibration; decodes no frame.
 
-        Args:
-            path: the video file.
-
         Raises:
             SourceError: the file is missing, or OpenCV cannot open it.
             CalibrationError: no YAML, or a damaged one.

@@ -44,9 +44,6 @@ class SevenScenes(ImageReader):
     def __init__(self, path: str | Path) -> None:
         """Lists the images and reads the intrinsics.
 
-        Args:
-            path: the folder.
-
         Raises:
             SourceError: the folder or its images are missing.
             CalibrationError: camera-intrinsics.txt is missing or damaged.

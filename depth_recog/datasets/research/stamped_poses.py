@@ -16,6 +16,8 @@ from depth_recog.errors import SourceError
 
 Float = NDArray[np.float64]
 
+_LONGEST_GAP_NS = 100_000_000
+
 
 @dataclass(frozen=True)
 class StampedPoses:
@@ -25,13 +27,11 @@ class StampedPoses:
         stamps_ns: N stamps in nanoseconds, not decreasing.
         places: (N, 3) float64, positions in metres.
         quaternions: (N, 4) float64, unit quaternions x y z w.
-        longest_gap_ns: longer gaps between poses are not interpolated.
     """
 
     stamps_ns: tuple[int, ...]
     places: Float
     quaternions: Float
-    longest_gap_ns: int = 100_000_000
 
     def at(self, stamp_ns: int) -> Float | None:
         """The pose at a time: linear interpolation of the position, slerp of the rotation.
@@ -45,7 +45,7 @@ class StampedPoses:
         if after in (0, len(self.stamps_ns)):
             return None
         start, gap = self.stamps_ns[after - 1], self.stamps_ns[after] - self.stamps_ns[after - 1]
-        if gap > self.longest_gap_ns:
+        if gap > _LONGEST_GAP_NS:
             return None
         way = (stamp_ns - start) / gap
         place = (1 - way) * self.places[after - 1] + way * self.places[after]

@@ -9,11 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from depth_recog.datasets.camera_yaml import EXAMPLE, read_camera_yaml
-from depth_recog.datasets.image_files import (
-    existing_folder,
-    fit_camera,
-    read_depth,
-)
+from depth_recog.datasets.image_files import existing_folder, fit_camera, read_depth
 from depth_recog.datasets.reader import ImageReader
 from depth_recog.datasets.research.stamped_poses import (
     StampedPoses,
@@ -61,9 +57,6 @@ class TumRgbd(ImageReader):
 
     def __init__(self, path: str | Path) -> None:
         """Reads the list of images and the intrinsics.
-
-        Args:
-            path: the folder.
 
         Raises:
             SourceError: the folder or rgb.txt is missing, or rgb.txt is damaged.

@@ -9,12 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.datasets.image_files import (
-    existing_folder,
-    fit_camera,
-    read_depth,
-    read_ids,
-)
+from depth_recog.datasets.image_files import existing_folder, fit_camera, read_depth, read_ids
 from depth_recog.datasets.options import split_options
 from depth_recog.datasets.reader import ImageReader
 from depth_recog.datasets.research.cityscapes.files import (
@@ -73,9 +68,6 @@ class Cityscapes(ImageReader):
 
     def __init__(self, path: str | Path) -> None:
         """Lists the snippet's images and reads calibration and timestamps.
-
-        Args:
-            path: the root or a city's folder, optionally with `?city=` and `?snippet=`.
 
         Raises:
             SourceError: the folder, its images or a timestamp are missing or damaged, or the

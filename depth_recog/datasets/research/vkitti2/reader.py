@@ -71,9 +71,6 @@ class VKitti2(ImageReader):
     def __init__(self, path: str | Path) -> None:
         """Lists the images and reads the intrinsics.
 
-        Args:
-            path: the variation, optionally with `?camera=`, or the folder of one camera's images.
-
         Raises:
             SourceError: the folder or its images are missing.
             CalibrationError: intrinsic.txt is missing or damaged.
