@@ -66,11 +66,6 @@ class Protocol:
         return np.where(answered, np.maximum(depth, NEAREST), self.cap)
 
 
-def median_scale(depth: Values, truth: Values) -> float:
-    """Return the median of the truth over that of the depth; both (N,), N > 0."""
-    return float(np.median(truth) / np.median(depth))
-
-
 def terms(depth: Values, truth: Values) -> Values:
     """Return the terms of the metrics, pixel by pixel.
 
@@ -101,12 +96,6 @@ def figures(total: Values) -> dict[str, float]:
     if count == 0:
         return dict.fromkeys(METRICS, np.nan)
     mean = total[:8] / count
-    values = (
-        mean[0],
-        mean[1],
-        np.sqrt(mean[2]),
-        np.sqrt(mean[3]),
-        100 * np.sqrt(max(mean[3] - mean[4] ** 2, 0.0)),
-        *mean[5:8],
-    )
-    return dict(zip(METRICS, (float(v) for v in values), strict=True))
+    silog = 100 * np.sqrt(max(mean[3] - mean[4] ** 2, 0.0))
+    values = (*mean[:2], *np.sqrt(mean[2:4]), silog, *mean[5:8])
+    return dict(zip(METRICS, map(float, values), strict=True))

@@ -10,14 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.datasets.boxes import Box
-from depth_recog.evaluation.depth_errors import (
-    METRICS,
-    Protocol,
-    Values,
-    figures,
-    median_scale,
-    terms,
-)
+from depth_recog.evaluation.depth_errors import METRICS, Protocol, Values, figures, terms
 from depth_recog.evaluation.motion import MOVING, PARKED, motion_of
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import CITYSCAPES
@@ -79,13 +72,17 @@ class DepthTally:
 
     Args:
         protocol: which pixels are compared.
+
+    Attributes:
+        names: of the images, in order.
+        scales: median of the truth over median of the depth, of each image.
     """
 
     def __init__(self, protocol: Protocol) -> None:
         self._protocol = protocol
         self.names: list[str] = []
+        self.scales: list[float] = []
         self._images: dict[str, list[list[float]]] = {"unscaled": [], "median_scaled": []}
-        self._scales: list[float] = []
         self._answered = [0, 0]
         self._groups: dict[tuple[str, str, str], Values] = {}
 
@@ -101,9 +98,9 @@ class DepthTally:
         self._answered[0] += int((np.isfinite(depth) & (depth > 0)).sum())
         self._answered[1] += len(depth)
         depth = self._protocol.usable(depth)
-        scale = median_scale(depth, truth)
+        scale = float(np.median(truth) / np.median(depth))
         self.names.append(name)
-        self._scales.append(scale)
+        self.scales.append(scale)
         for kind, values in (("unscaled", depth), ("median_scaled", depth * scale)):
             whole, parts = groups.sums(terms(values, truth))
             self._images[kind].append(list(figures(whole).values()))
@@ -116,19 +113,10 @@ class DepthTally:
         """Number of images."""
         return len(self.names)
 
-    def per_image(self, kind: str = "median_scaled", metric: str = "abs_rel") -> list[float]:
-        """Return one metric of each image, in order."""
-        return [row[METRICS.index(metric)] for row in self._images[kind]]
-
     @property
-    def latest_abs_rel(self) -> float:
-        """Median-scaled abs_rel of the image that was added last."""
-        return self._images["median_scaled"][-1][METRICS.index("abs_rel")]
-
-    @property
-    def scales(self) -> list[float]:
-        """Median of the truth over median of the depth, of each image."""
-        return self._scales
+    def abs_rel(self) -> list[float]:
+        """Median-scaled abs_rel of each image."""
+        return [row[METRICS.index("abs_rel")] for row in self._images["median_scaled"]]
 
     def result(self) -> dict[str, Any]:
         """Return the figures as nested dictionaries, see docs/reference/files.md."""
@@ -141,7 +129,7 @@ class DepthTally:
         }
         for kind, rows in self._images.items():
             answer[kind] = dict(zip(METRICS, np.mean(rows, 0).tolist(), strict=True))
-        scales = np.array(self._scales)
+        scales = np.array(self.scales)
         median = float(np.median(scales))
         answer["scale"] = {
             "median": median,
@@ -149,17 +137,14 @@ class DepthTally:
             "lowest": float(scales.min()),
             "highest": float(scales.max()),
         }
-        for (kind, axis, group), total in sorted(self._groups.items(), key=_by_place):
+        # Groups in the order of their axis, not in that of their first frames.
+        for (kind, axis, group), total in sorted(
+            self._groups.items(), key=lambda item: _ORDER[item[0][1]].index(item[0][2])
+        ):
             if total[8]:
                 place = answer.setdefault(axis, {}).setdefault(group, {"pixels": int(total[8])})
                 place[kind] = figures(total)
         return answer
-
-
-def _by_place(item: tuple[tuple[str, str, str], Values]) -> int:
-    """Sort key: groups in the order of their axis, not in that of their first frames."""
-    _, axis, group = item[0]
-    return _ORDER[axis].index(group)
 
 
 def motions(

@@ -55,18 +55,14 @@ class Evaluation:
 
     Attributes:
         figures: nested dictionaries for JSON, see docs/reference/files.md.
-        frames: names of the frames with true depth, in order.
-        abs_rel: median-scaled, of each of them.
-        scales: of each of them.
+        depth: errors of the method's depth, frame by frame.
         best: the frame with the smallest abs_rel; None without true depth.
         worst: the frame with the largest abs_rel.
         paths: estimated and true camera positions, (N, 3) metres; None without poses.
     """
 
     figures: dict[str, Any]
-    frames: list[str]
-    abs_rel: list[float]
-    scales: list[float]
+    depth: DepthTally
     best: Example | None
     worst: Example | None
     paths: tuple[NDArray[np.float64], NDArray[np.float64]] | None
@@ -144,7 +140,7 @@ class _Collector:
 
     def _keep_example(self, frame: Frame, truth: NDArray[np.float32], answer: Answer) -> None:
         tally = self.depths[ANSWER]
-        abs_rel = tally.latest_abs_rel
+        abs_rel = tally.abs_rel[-1]
         lowest = self.best.abs_rel if self.best else np.inf
         highest = self.worst.abs_rel if self.worst else -np.inf
         if lowest <= abs_rel <= highest:
@@ -161,10 +157,8 @@ class _Collector:
     ) -> None:
         self.poses.frame(answer.world_from_camera, world_from_camera)
         if answer.world_from_camera is not None:
-            for path, pose in zip(
-                self.paths, (answer.world_from_camera, world_from_camera), strict=True
-            ):
-                path.append(pose)
+            self.paths[0].append(answer.world_from_camera)
+            self.paths[1].append(world_from_camera)
         pair = answer.motion
         if pair is not None and pair.first in self._known:
             before, first = self._known[pair.first]
@@ -266,17 +260,12 @@ def _evaluation(collector: _Collector, asked: int, answered: int) -> Evaluation:
         figures["pose"] = poses
     if collector.has_gate:
         figures["gate"] = collector.gate.result()
-    paths = None
-    if len(collector.paths[0]) > 1:
-        paths = _aligned(*collector.paths)
     return Evaluation(
         figures,
-        tally.names,
-        tally.per_image(),
-        tally.scales,
+        tally,
         collector.best,
         collector.worst,
-        paths,
+        paths=_aligned(*collector.paths) if len(collector.paths[0]) > 1 else None,
     )
 
 

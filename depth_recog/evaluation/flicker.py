@@ -51,13 +51,8 @@ class Flicker:
             T_second_from_first: (4, 4) true motion in metres.
             camera: intrinsics of both.
         """
-        differences = warped_difference(
-            first * np.float32(scale),
-            second * np.float32(scale),
-            T_second_from_first,
-            camera,
-            self._cap,
-        )
+        metres = first * np.float32(scale), second * np.float32(scale)
+        differences = warped_difference(*metres, T_second_from_first, camera, self._cap)
         if differences.size:
             clipped = np.minimum(np.abs(differences), _LARGEST)
             self._medians.append(float(np.median(clipped)))
@@ -131,7 +126,6 @@ def warped_difference(
     x, y, ahead = x[use], y[use], ahead[use]
     u = np.rint(x / ahead).astype(np.int64)
     v = np.rint(y / ahead).astype(np.int64)
-    height, width = second.shape
     inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
     there = second[v[inside], u[inside]].astype(np.float64)
     warped = ahead[inside]

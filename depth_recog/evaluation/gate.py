@@ -100,8 +100,11 @@ class GateTally:
 
     def result(self) -> dict[str, Any]:
         """Return the figures with 95 % intervals over tracks, see docs/concepts/evaluation.md."""
-        movers = self._of(MOVING)
-        parked = self._of(PARKED)
+        judged = {k: t for k, t in sorted(self._tracks.items()) if len(t.scores) >= _LEAST_FRAMES}
+        movers, parked = (
+            [track for (_, state), track in judged.items() if state == wanted]
+            for wanted in (MOVING, PARKED)
+        )
         answer: dict[str, Any] = {"moving_tracks": len(movers), "parked_tracks": len(parked)}
         point = _figures(movers, parked)
         rng = np.random.default_rng(0)
@@ -121,17 +124,9 @@ class GateTally:
                 "in_the_masks": float(np.mean(track.seen)),
                 "seconds_to_detect": _seconds_to_detect(track) if state == MOVING else None,
             }
-            for (name, state), track in sorted(self._tracks.items())
-            if len(track.scores) >= _LEAST_FRAMES
+            for (name, state), track in judged.items()
         }
         return answer
-
-    def _of(self, state: str) -> list[_Track]:
-        return [
-            track
-            for (_, s), track in sorted(self._tracks.items())
-            if s == state and len(track.scores) >= _LEAST_FRAMES
-        ]
 
 
 def visible_regions(
@@ -162,11 +157,8 @@ def _figures(movers: list[_Track], parked: list[_Track]) -> dict[str, float]:
     """Compute the figures; every track has the same weight, however long it is."""
     answer: dict[str, float] = {}
     if movers and parked:
-        answer["auc"] = float(
-            np.mean(
-                [_beats(np.array(m.scores), np.array(p.scores)) for m in movers for p in parked]
-            )
-        )
+        wins = [_beats(np.array(m.scores), np.array(p.scores)) for m in movers for p in parked]
+        answer["auc"] = float(np.mean(wins))
     if movers:
         answer["recall"] = float(np.mean([np.mean(m.moving) for m in movers]))
         delays = [_seconds_to_detect(m) for m in movers]
@@ -190,11 +182,10 @@ def _beats(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
 
 def _seconds_to_detect(track: _Track) -> float | None:
     """Return the time until the first frame that is called moving; None without one."""
-    for stamp_ns, moving in zip(track.stamps_ns, track.moving, strict=True):
-        if moving:
-            # Subtracted as integers: as floats, seconds since 1970 resolve 0.2 microseconds.
-            return (stamp_ns - track.stamps_ns[0]) / 1e9
-    return None
+    if not any(track.moving):
+        return None
+    # Subtracted as integers: as floats, seconds since 1970 resolve 0.2 microseconds.
+    return (track.stamps_ns[track.moving.index(True)] - track.stamps_ns[0]) / 1e9
 
 
 def _resampled(rng: np.random.Generator, tracks: list[_Track]) -> list[_Track]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from depth_recog.errors import ConfigurationError
 from depth_recog.evaluation.depth_errors import METRICS
+from depth_recog.evaluation.depth_tally import DepthTally
 from depth_recog.evaluation.evaluate import Evaluation, Example
 from depth_recog.evaluation.table import verdict_sentence
 from depth_recog.pictures import depth_colors
@@ -50,7 +51,7 @@ def write_html(evaluation: Evaluation) -> str:
         methods={name: m for name, m in methods.items() if m.get("images")},
         metrics=METRICS,
         verdict=verdict_sentence(figures) if "depth" in figures else "",
-        plots=list(_plots(evaluation)),
+        plots=_plots(evaluation),
         examples=[
             (title, example, _picture(example))
             for title, example in (("Best", evaluation.best), ("Worst", evaluation.worst))
@@ -67,13 +68,11 @@ def _figure(value: Any) -> str:
 
 
 def _plots(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """Yield captions and SVG texts."""
+    """Return captions and SVG texts."""
     plots = []
-    if len(evaluation.abs_rel) > 1:
-        plots.append(
-            ("median-scaled abs_rel and scale, frame by frame",
-             _series(evaluation))
-        )  # fmt: skip
+    if evaluation.depth.images > 1:
+        caption = "median-scaled abs_rel and scale, frame by frame"
+        plots.append((caption, _series(evaluation.depth)))
     if evaluation.figures.get("depth", {}).get("by_range"):
         plots.append(("abs_rel by true range", _ranges(evaluation.figures)))
     if evaluation.paths is not None:
@@ -91,19 +90,18 @@ def _svg(figure: Any) -> str:
     return text[text.index("<svg") :]
 
 
-def _series(evaluation: Evaluation) -> str:
+def _series(depth: DepthTally) -> str:
     from matplotlib.figure import Figure
 
     figure = Figure((9, 3.2))
     upper, lower = figure.subplots(2, 1, sharex=True)
-    upper.plot(evaluation.abs_rel, color="#1f5fa8")
+    upper.plot(depth.abs_rel, color="#1f5fa8")
     upper.set_ylabel("abs_rel")
     upper.set_ylim(bottom=0)
-    lower.plot(evaluation.scales, color="#b3541e")
+    lower.plot(depth.scales, color="#b3541e")
     lower.axhline(1.0, color="#999999", linewidth=0.8)
     lower.set_ylabel("scale")
-    names = f"frame, {evaluation.frames[0]} to {evaluation.frames[-1]}"
-    lower.set_xlabel(names, parse_math=False)
+    lower.set_xlabel(f"frame, {depth.names[0]} to {depth.names[-1]}", parse_math=False)
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
     return _svg(figure)

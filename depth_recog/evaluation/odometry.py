@@ -15,6 +15,12 @@ from depth_recog.method.geometry.se3 import Matrix, inverse_matrix, relative, ro
 
 SEGMENT_M = 100.0
 _LEAST_MOTION_M = 0.05
+_ERRORS = (
+    "rotation_degrees",
+    "rotation_degrees_per_frame",
+    "translation_percent",
+    "direction_degrees",
+)
 
 
 class PoseTally:
@@ -26,10 +32,7 @@ class PoseTally:
     """
 
     def __init__(self) -> None:
-        self._rotation: list[float] = []
-        self._rotation_a_frame: list[float] = []
-        self._translation: list[float] = []
-        self._direction: list[float] = []
+        self._errors: dict[str, list[float]] = {name: [] for name in _ERRORS}
         self._ratio: list[float] = []
         self._travelled: list[float] = []
         self._unanswered = 0
@@ -47,18 +50,18 @@ class PoseTally:
             self._unanswered += 1
             return
         rotation = _degrees(estimated[:3, :3] @ true[:3, :3].T)
-        self._rotation.append(rotation)
-        self._rotation_a_frame.append(rotation / frames)
+        self._errors["rotation_degrees"].append(rotation)
+        self._errors["rotation_degrees_per_frame"].append(rotation / frames)
         length = float(np.linalg.norm(true[:3, 3]))
         if length < _LEAST_MOTION_M:
             return
         found = float(np.linalg.norm(estimated[:3, 3]))
-        self._translation.append(
-            100 * float(np.linalg.norm(estimated[:3, 3] - true[:3, 3])) / length
-        )
+        error = float(np.linalg.norm(estimated[:3, 3] - true[:3, 3]))
+        self._errors["translation_percent"].append(100 * error / length)
         if found > 0:
             cosine = estimated[:3, 3] @ true[:3, 3] / (found * length)
-            self._direction.append(float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))))
+            direction = float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+            self._errors["direction_degrees"].append(direction)
             self._ratio.append(found / length)
             self._travelled.append(self._metres)
 
@@ -82,12 +85,7 @@ class PoseTally:
         answer: dict[str, Any] = {"pairs": len(self._gaps), "unanswered": self._unanswered}
         if self._gaps:
             answer["frames_apart"] = float(np.mean(self._gaps))
-        for name, values in (
-            ("rotation_degrees", self._rotation),
-            ("rotation_degrees_per_frame", self._rotation_a_frame),
-            ("translation_percent", self._translation),
-            ("direction_degrees", self._direction),
-        ):
+        for name, values in self._errors.items():
             if values:
                 answer[name] = {
                     "median": float(np.median(values)),

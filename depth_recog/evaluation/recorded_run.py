@@ -117,10 +117,8 @@ class RecordedRun:
                 f"{path} has {len(rows)} lines for {len(self._depths)} depth images, so frames "
                 "and poses cannot be matched; run again"
             )
-        poses = {}
-        for name, row in zip(self._depths, rows, strict=False):
-            poses[name] = np.vstack((row.reshape(3, 4), (0, 0, 0, 1)))
-        return poses
+        poses = (np.vstack((row.reshape(3, 4), (0, 0, 0, 1))) for row in rows)
+        return dict(zip(self._depths, poses, strict=False))
 
 
 def is_recorded_run(path: Path) -> bool:

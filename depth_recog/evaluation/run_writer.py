@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.errors import OutputError
+from depth_recog.files import write_whole
 from depth_recog.interfaces.regions import record
 from depth_recog.method.pair import Pair
 from depth_recog.method.trajectory import Trajectory
@@ -81,11 +82,8 @@ class RunWriter:
         Raises:
             OutputError: it cannot be written.
         """
-        path = self._out / "run.json"
-        try:
-            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+        text = json.dumps(content, indent=2) + "\n"
+        write_whole(self._out / "run.json", lambda path: path.write_text(text, encoding="utf-8"))
 
     def _image(
         self, folder: str, name: str, pixels: NDArray[np.uint8] | NDArray[np.uint16]

@@ -136,7 +136,7 @@ def examine(files: list[Path | None], headers: list[Header]) -> dict[str, Any]:
     for header in headers:
         listed = trained_on(header)
         name = header.path.stem
-        answer["trained_on"][name] = _trained_on(hashes, single, listed)
+        answer["trained_on"][name] = _trained_on(hashes, listed) if single else None
         if listed is None or test.isdisjoint(hashes) or test.isdisjoint(listed):
             continue
         seen = sorted(listed[h] for h in test & set(listed))
@@ -163,8 +163,8 @@ def _hashes(files: list[Path]) -> list[str]:
     return [sha256_of(file)[:DIGITS] for file in files]
 
 
-def _trained_on(hashes: list[str], single: bool, listed: FileList | None) -> int | None:
-    if listed is None or not single:
+def _trained_on(hashes: list[str], listed: FileList | None) -> int | None:
+    if listed is None:
         return None
     count = _count(hashes, listed)
     whole = all(_is_image(name) for name in listed.values())

@@ -42,8 +42,7 @@ class Subject:
         """Compare the frames with the splits and the weights' training files.
 
         Raises:
-            ConfigurationError: as `splits.examine`.
-            WeightsError: as `splits.examine`.
+            ConfigurationError, WeightsError: as `splits.examine`.
         """
         examined = splits.examine([self.recording.file(i) for i in self.frames], self.headers)
         examined["trained_on"] |= dict.fromkeys(self.missing)
@@ -96,7 +95,7 @@ def check_figures(figures: dict[str, Any], source: str) -> None:
     """
     if not figures["frames"]["answered"]:
         raise SourceError(f"{source}: the run has none of these frames")
-    if "pose" not in figures and "depth" not in figures and "gate" not in figures:
+    if not {"pose", "depth", "gate"} & figures.keys():
         raise SourceError(
             f"{source}: nothing could be compared in these frames: no true depth within crop and "
             "cap, no pair with true poses, no box with a decision"

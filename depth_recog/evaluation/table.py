@@ -67,22 +67,14 @@ def _frames(figures: dict[str, Any]) -> str:
 
 def _methods(figures: dict[str, Any]) -> str:
     methods = {"answer": figures["depth"], **figures["baselines"]}
-    header = ["depth", "", *METRICS, "scale", "spread"]
-    rows = [header]
+    rows = [["depth", "", *METRICS, "scale", "spread"]]
     for name, result in methods.items():
         if not result.get("images"):
             continue
-        for kind in ("unscaled", "median_scaled"):
-            scale = result["scale"]
-            last = [_number(scale["median"]), _number(scale["spread"])]
-            rows.append(
-                [
-                    name if kind == "unscaled" else "",
-                    kind.replace("_", "-"),
-                    *(_number(result[kind][m], 2 if m == "silog" else 3) for m in METRICS),
-                    *(last if kind == "unscaled" else ["", ""]),
-                ]
-            )
+        scale = [_number(result["scale"]["median"]), _number(result["scale"]["spread"])]
+        for first, kind, last in ((name, "unscaled", scale), ("", "median_scaled", ["", ""])):
+            metrics = (_number(result[kind][m], 2 if m == "silog" else 3) for m in METRICS)
+            rows.append([first, kind.replace("_", "-"), *metrics, *last])
     depth = figures["depth"]
     note = f"{depth['images']} images, {depth['pixels']} pixels, {depth['coverage']:.1%} answered"
     return _columns(rows) + f"\n({note})"
@@ -91,14 +83,9 @@ def _methods(figures: dict[str, Any]) -> str:
 def _groups(depth: dict[str, Any], axis: str) -> str:
     rows = [[_AXES[axis], "pixels", "abs_rel", "a1", "scaled abs_rel", "scaled a1"]]
     for name, group in depth[axis].items():
-        rows.append(
-            [name, str(group["pixels"])]
-            + [
-                _number(group[kind][metric])
-                for kind in ("unscaled", "median_scaled")
-                for metric in ("abs_rel", "a1")
-            ]
-        )
+        kinds = group["unscaled"], group["median_scaled"]
+        shares = (_number(kind[metric]) for kind in kinds for metric in ("abs_rel", "a1"))
+        rows.append([name, str(group["pixels"]), *shares])
     if axis == "by_class":
         rows[0][0] = f"class (labels: {depth['labels']})"
     return _columns(rows)
@@ -123,8 +110,7 @@ def _pose(pose: dict[str, Any]) -> str:
     }
     for name, label in labels.items():
         if name in pose:
-            values = pose[name]
-            rows.append([label] + [_number(v) for v in values.values()])
+            rows.append([label, *map(_number, pose[name].values())])
     apart = pose.get("frames_apart")
     text = _columns(rows) + f"\n({pose['pairs']} pairs, {pose['unanswered']} unanswered"
     text += f", {apart:.1f} frames apart)" if apart else ")"
@@ -161,7 +147,5 @@ def _gate(gate: dict[str, Any]) -> str:
             g = gate[name]
             interval = f"{g['low']:.2f} to {g['high']:.2f}"
             rows.append([name.replace("_", " "), _number(g["value"], 2), interval])
-    return (
-        _columns(rows)
-        + f"\n({gate['moving_tracks']} moving tracks, {gate['parked_tracks']} parked)"
-    )
+    counts = f"({gate['moving_tracks']} moving tracks, {gate['parked_tracks']} parked)"
+    return f"{_columns(rows)}\n{counts}"

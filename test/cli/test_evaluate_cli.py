@@ -18,6 +18,8 @@ from gate_maps import judged, right, scene
 
 from depth_recog.cli.main import main
 from depth_recog.datasets.boxes import Box
+from depth_recog.evaluation.depth_errors import Protocol
+from depth_recog.evaluation.depth_tally import DepthTally
 from depth_recog.evaluation.evaluate import Evaluation
 from depth_recog.evaluation.html import write_html
 from depth_recog.evaluation.table import table
@@ -204,7 +206,7 @@ def test_the_gates_figures_are_shown() -> None:
     assert re.search(r"auc +1.00 +1.00 to 1.00", text)
     assert re.search(r"false positive rate +0.00 +0.00 to 0.00", text)
     assert "2 moving tracks, 2 parked" in text
-    page = Page(write_html(Evaluation(figures, [], [], [], None, None, None)))
+    page = Page(write_html(Evaluation(figures, DepthTally(Protocol()), None, None, None)))
     assert "<i>m0</i> (moving)" in page.text
     assert "i" not in page.tags
     assert re.search(r"false positive rate\s*0.000\s*0.000 to 0.000", page.text)
@@ -271,7 +273,7 @@ def test_truth_of_which_nothing_can_be_judged(
         (["--weights", "mine"], "mine: no such weights file"),
         (["--fit", "/nowhere"], "/nowhere does not exist"),
         (["--fit", "synthetic@7:3"], "A below B"),
-        (["--fit", "synthetic:street?frames=3@2:9"], "but it has 3"),
+        (["--fit", "synthetic:street?frames=3@2:9"], "frames 2:9 do not exist, it has 3"),
     ],
 )
 def test_bad_options(

@@ -8,7 +8,6 @@ and is scaled by the change of the distances between them (MedianFlow: Kalal et 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -169,8 +168,9 @@ class Placebos:
             background: (H, W) bool, False on dynamic classes and the sky.
         """
         depth = frame.gate_depth
-        covered = sum(int(p.mask(depth.shape).sum()) for p in self.alive)
-        free = _with_margin(background & _without(self.alive, depth.shape))
+        masks = [placebo.mask(depth.shape) for placebo in self.alive]
+        covered = sum(int(mask.sum()) for mask in masks)
+        free = _with_margin(background & ~np.any(masks, axis=0))
         for _ in range(_TRIES):
             if len(self.alive) >= self._count:
                 return
@@ -226,11 +226,3 @@ def _with_margin(background: Mask) -> Mask:
     reach = round(MARGIN * background.shape[1])
     kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     return np.asarray(cv2.erode(background.astype(np.uint8), kernel) > 0)
-
-
-def _without(placebos: Sequence[Placebo], shape: tuple[int, ...]) -> Mask:
-    """Return (H, W) bool, False on the placebos."""
-    free = np.ones(shape, np.bool_)
-    for placebo in placebos:
-        free &= ~placebo.mask(shape)
-    return free

@@ -132,7 +132,7 @@ def placebo_report(
     _check(samples, source)
     scores = np.quantile([sample.score for sample in samples.regions], QUANTILES)
     numbers = [sample.placebo for sample in samples.regions]
-    moving = np.array([sample.motion is Motion.MOVING for sample in samples.regions])
+    motions = np.array([sample.motion for sample in samples.regions], np.uint8)
     literal = literal_thresholds(samples.pairs, quantile)
     return PlaceboReport(
         frames=samples.frames,
@@ -142,8 +142,8 @@ def placebo_report(
         pairs=len(samples.pairs),
         scores={f"{q:g}": float(value) for q, value in zip(QUANTILES, scores, strict=True)},
         threshold=settings.score_threshold,
-        moving=rate(moving, numbers),
-        undecided=float(np.mean([s.motion is Motion.UNDECIDED for s in samples.regions])),
+        moving=rate(motions == Motion.MOVING, numbers),
+        undecided=float(np.mean(motions == Motion.UNDECIDED)),
         literal=settings.thresholds,
         literal_moving=_pair_rate(samples.pairs, settings.thresholds),
         quantile=quantile,
@@ -208,12 +208,8 @@ def _check(samples: PlaceboSamples, source: str) -> None:
 
 
 def _pair_rate(samples: list[PairSample], thresholds: Thresholds) -> Rate:
-    moving = np.array(
-        [
-            sample.rotation > thresholds.rotation or sample.translation > thresholds.translation
-            for sample in samples
-        ]
-    )
+    pairs = np.array([(sample.rotation, sample.translation) for sample in samples])
+    moving = np.any(pairs > (thresholds.rotation, thresholds.translation), axis=1)
     return rate(moving, [sample.stamp_ns // _BLOCK_NS for sample in samples])
 
 
