@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Streams for the object gate: frames with the output of both networks."""
+"""Streams of the synthetic street: frames with the output of both networks, and a recognizer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import cache
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -17,9 +18,11 @@ from torch import Tensor
 from depth_recog.datasets.boxes import Box
 from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.interfaces.regions import record
-from depth_recog.method.gate.by_image import Motion
+from depth_recog.method.gate.by_image import Motion, Thresholds
 from depth_recog.method.geometry.camera import Camera
-from depth_recog.method.pair import Step
+from depth_recog.method.geometry.se3 import relative
+from depth_recog.method.observation import Observation
+from depth_recog.method.pair import Pair, Step
 from depth_recog.method.pose.pnp import PnpEstimator
 from depth_recog.method.recognizer import Recognizer
 from depth_recog.method.settings import Settings
@@ -27,6 +30,8 @@ from depth_recog.method.settings import Settings
 Depth = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 CAR, ROAD, BUILDING = 13, 0, 2
+STEP = 100_000_000
+IMAGE_GATE = {"gate": "image", "thresholds": Thresholds(0.25, 2.5)}
 
 
 @dataclass(frozen=True)
@@ -39,14 +44,18 @@ class Shot:
     depth: Depth
     labels: NDArray[np.uint8]
     world_from_camera: NDArray[np.float64]
-    boxes: tuple[Box, ...] = ()
-    moving: Mask | None = None
+    boxes: tuple[Box, ...]
+    moving: Mask
 
-    def pixels_of(self, box: Box, depth: Depth | None = None) -> Mask:
+    @property
+    def name(self) -> str:
+        return str(self.stamp_ns)
+
+    def pixels_of(self, box: Box) -> Mask:
         """(h, w) bool, the pixels of an object, by their points; the depth must be exact."""
-        z = (self.depth if depth is None else depth).astype(np.float64)
+        z = self.depth.astype(np.float64)
         v, u = np.mgrid[: z.shape[0], : z.shape[1]]
-        x, y = (u - self.camera.cx) / self.camera.fx, (v - self.camera.cy) / self.camera.fy
+        x, y = self.camera.rays(u, v)
         with np.errstate(invalid="ignore"):
             points = np.stack((x * z, y * z, z), 2)
         grown = replace(box, size=tuple(side + 0.02 for side in box.size))
@@ -54,62 +63,62 @@ class Shot:
 
 
 @cache
-def shots(
-    scene: str, first: int, count: int, seed: int = 1, rate_hz: float = 10.0
-) -> tuple[Shot, ...]:
+def shots(scene: str, first: int, count: int, seed: int = 1) -> tuple[Shot, ...]:
     """Frames of the synthetic street with exact depth and labels; made once."""
-    street = SyntheticStreet(scene, seed=seed, frames=first + count + 1, rate_hz=rate_hz)
-    made = []
-    for i in range(first, first + count):
-        frame, truth = street[i], street.truth(i)
-        assert truth.depth is not None
-        assert truth.labels is not None
-        assert truth.world_from_camera is not None
-        made.append(
-            Shot(
-                frame.stamp_ns,
-                frame.image,
-                frame.camera,
-                truth.depth,
-                truth.labels,
-                truth.world_from_camera,
-                truth.boxes or (),
-                truth.moving,
-            )
+    street = SyntheticStreet(scene, seed=seed, frames=first + count + 1)
+    frames = ((street[i], street.truth(i)) for i in range(first, first + count))
+    return tuple(
+        Shot(
+            f.stamp_ns, f.image, f.camera, t.depth, t.labels, t.world_from_camera, t.boxes, t.moving
         )
-    return tuple(made)
+        for f, t in frames
+    )
+
+
+def motion_of_pair(given: Sequence[Shot], pair: Pair) -> NDArray[np.float64]:
+    """The true T_second_from_first of two frames of a stream."""
+    poses = {shot.stamp_ns: shot.world_from_camera for shot in given}
+    return relative(poses[pair.first.stamp_ns], poses[pair.second.stamp_ns])
 
 
 class Networks:
-    """Both networks: they return the output stored in the current shot."""
+    """Both networks: they return what is stored in the shot with this image.
+
+    For any other image they return a flat depth of 10 and road.
+    """
 
     def __init__(self, frozen: Callable[[Shot], Depth] | None = None) -> None:
-        self._shot: Shot | None = None
+        self._shots: dict[bytes, Shot] = {}
         self._frozen_depth = frozen
 
-    def look(self, shot: Shot) -> None:
-        self._shot = shot
+    def show(self, shot: Shot) -> None:
+        self._shots[shot.image.tobytes()] = shot
 
     def depth(self, image: Tensor, focal: Tensor) -> Tensor:
-        return torch.from_numpy(self._seen(image).depth)[None, None]
+        shot = self._seen(image)
+        if shot is None:
+            return torch.full((1, 1, *image.shape[2:]), 10.0)
+        assert focal.tolist() == [pytest.approx(shot.camera.fy)]
+        return torch.from_numpy(shot.depth)[None, None]
 
     def frozen(self, image: Tensor, focal: Tensor) -> Tensor:
-        assert self._frozen_depth is not None
         return torch.from_numpy(self._frozen_depth(self._seen(image)))[None, None]
 
     def scores(self, image: Tensor) -> Tensor:
-        labels = torch.from_numpy(self._seen(image).labels).long()
-        return torch.nn.functional.one_hot(labels, 19).permute(2, 0, 1)[None].float()
+        shot = self._seen(image)
+        labels = torch.zeros(image.shape[2:]) if shot is None else torch.from_numpy(shot.labels)
+        return torch.nn.functional.one_hot(labels.long(), 19).permute(2, 0, 1)[None].float()
 
-    def _seen(self, image: Tensor) -> Shot:
-        assert self._shot is not None
-        expected = self._shot.image.astype(np.float32) / 255
-        np.testing.assert_allclose(image[0].permute(1, 2, 0).numpy(), expected, atol=1e-6)
-        return self._shot
+    def _seen(self, image: Tensor) -> Shot | None:
+        assert image.shape[:2] == (1, 3)
+        assert image.dtype == torch.float32
+        assert 0 <= image.min() <= image.max() <= 1
+        pixels = (image[0].permute(1, 2, 0) * 255).round().to(torch.uint8)
+        return self._shots.get(pixels.numpy().tobytes())
 
 
 class Stream:
-    """A recognizer that is fed with shots."""
+    """A recognizer that is fed with shots; by default with the object gate."""
 
     def __init__(
         self,
@@ -121,38 +130,58 @@ class Stream:
         self.recognizer = Recognizer(
             self.networks.depth,
             self.networks.scores,
-            PnpEstimator() if estimator is None else estimator,  # type: ignore[arg-type]
-            Settings(gate="object", **given),  # type: ignore[arg-type]
+            PnpEstimator() if estimator is None else estimator,
+            Settings(**given),
             torch.device("cpu"),
             None if frozen is None else self.networks.frozen,
         )
 
-    def step(self, shot: Shot) -> Step:
-        self.networks.look(shot)
-        step = self.recognizer.step(str(shot.stamp_ns), shot.stamp_ns, shot.image, shot.camera)
-        check(step)
+    def step(self, shot: Shot, pair_wanted: bool = True) -> Step:
+        self.networks.show(shot)
+        frame = shot.name, shot.stamp_ns, shot.image, shot.camera
+        step = self.recognizer.step(*frame, pair_wanted)
+        check(step, {"off": 0, "all": 2}.get(self.recognizer.settings.gate, 1))
         return step
+
+    def observe(self, shot: Shot) -> Observation:
+        self.networks.show(shot)
+        return self.recognizer.observe(shot.name, shot.stamp_ns, shot.image, shot.camera)
 
 
 def play(given: Iterable[Shot], **settings: object) -> list[Step]:
-    stream = Stream(**settings)  # type: ignore[arg-type]
+    stream = Stream(**settings)
     return [stream.step(shot) for shot in given]
 
 
-def check(step: Step) -> None:
-    """Assert what holds for every step with the object gate, for any input."""
+def check(step: Step, motion_alone: int = Motion.UNDECIDED) -> None:
+    """Assert what holds for every step, for any input."""
     dynamic, moving = step.frame.dynamic, step.moving
     assert moving.shape == step.frame.image.shape[:2]
     assert moving.dtype == np.uint8
     assert not moving[~dynamic].any(), "what cannot move does not"
     assert (step.pair is None) == bool(step.why_alone)
     if step.pair is None:
-        assert (moving[dynamic] == Motion.UNDECIDED).all()
+        assert (moving[dynamic] == motion_alone).all()
         assert np.isnan(step.scores).all()
         return
-    result = step.pair.gate_result
-    assert result is not None
-    assert step.pair.decision.why
+    pair = step.pair
+    assert pair.second is step.frame
+    assert 0 < pair.seconds <= 0.5
+    assert pair.decision.why
+    difference = pair.absolute_difference
+    if pair.static.ok and pair.dynamic.ok:
+        expected = np.abs(pair.static.T_second_from_first - pair.dynamic.T_second_from_first)
+        np.testing.assert_array_equal(difference, expected)
+    else:
+        assert np.isnan(difference).all()
+    if pair.gate_result is None:
+        assert (moving[dynamic] == pair.decision.motion).all()
+    else:
+        _check_regions(pair, moving)
+
+
+def _check_regions(pair: Pair, moving: NDArray[np.uint8]) -> None:
+    result, dynamic = pair.gate_result, pair.second.dynamic
     assert result.scores.shape == result.region_ids.shape == moving.shape
     assert not result.region_ids[~dynamic].any()
     assert np.isnan(result.scores[~dynamic]).all()
@@ -175,14 +204,8 @@ def check(step: Step) -> None:
             assert (region.velocity_std > 0).all()
 
 
-def share(step: Step, pixels: Mask, motion: Motion) -> float:
-    """Of a thing's pixels, how many are called so."""
-    own = step.moving[pixels & step.frame.dynamic]
-    return float((own == motion).mean()) if own.size else 0.0
-
-
 def called(step: Step, pixels: Mask) -> Motion:
-    """What most of a thing's pixels are called."""
+    """The decision on most of an object's pixels."""
     own = step.moving[pixels & step.frame.dynamic]
     return Motion(int(np.bincount(own, minlength=3).argmax()))
 

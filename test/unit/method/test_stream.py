@@ -3,174 +3,123 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from gate_clips import STEP, THRESHOLDS, Clip, check, grey_frame, play, recognizer
+from gate_streams import IMAGE_GATE, STEP, Shot, Stream, play, retimed, shots
 
-from depth_recog.datasets.sequence import Frame
 from depth_recog.method.gate.by_image import Motion, Thresholds
-from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import PresetRules
 from depth_recog.method.pair import Step
-from depth_recog.method.recognizer import Recognizer
 from depth_recog.method.settings import Settings
 
+Shots = tuple[Shot, ...]
 
-def test_another_camera_starts_anew(clips: dict[str, Clip]) -> None:
-    clip = clips["empty"]
-    subject = recognizer(clip)
-    steps = play(subject, clip.frames[:3])
-    other = Camera.from_matrix(clip.frames[3].camera.matrix * [[1.01], [1], [1]], 416, 128)
-    frame = clip.frames[3]
-    changed = recognizer_step(subject, frame, other)
-    check(changed)
-    assert changed.why_alone == "the camera's calibration changed"
-    again = recognizer_step(subject, clip.frames[4], other)
-    assert again.pair is not None
-    assert again.pair.first.camera == again.pair.second.camera == other
+
+@pytest.fixture
+def empty() -> Shots:
+    return shots("empty", 20, 8)
+
+
+@pytest.fixture
+def parked() -> Shots:
+    return shots("parked", 20, 8)
+
+
+def steps_of(given: list[Shot]) -> list[Step]:
+    return play(given, **IMAGE_GATE)
+
+
+def later(shot: Shot, ns: int) -> Shot:
+    return replace(shot, stamp_ns=shot.stamp_ns + ns)
+
+
+def grey(value: int, shot: Shot) -> Shot:
+    return replace(shot, image=np.full_like(shot.image, value))
+
+
+def test_another_camera_starts_anew(empty: Shots) -> None:
+    other = replace(empty[0].camera, fx=1.01 * empty[0].camera.fx)
+    changed = [replace(shot, camera=other) for shot in empty[3:5]]
+    steps = steps_of([*empty[:3], *changed])
     assert steps[2].pair is not None
+    assert steps[3].why_alone == "the camera's calibration changed"
+    assert steps[4].pair.first.camera == steps[4].pair.second.camera == other
 
 
-def recognizer_step(subject: Recognizer, frame: Frame, camera: Camera) -> Step:
-    """The networks do not know this camera: flat answers will do."""
-    subject._depth = lambda image, focal: torch.full((1, 1, *image.shape[2:]), 10.0)
-    return subject.step(frame.name, frame.stamp_ns, frame.image, camera)
+def test_a_loop_starts_anew(empty: Shots) -> None:
+    steps = steps_of([*empty[:4], *empty[:3]])
+    alone = {0: "first frame", 4: "time went back by 0.300 s"}
+    assert [step.why_alone for step in steps] == [alone.get(i, "") for i in range(7)]
+    assert steps[5].pair.first.name == empty[0].name
 
 
-def test_a_loop_starts_anew(clips: dict[str, Clip]) -> None:
-    clip = clips["empty"]
-    steps = play(recognizer(clip), [*clip.frames[:4], *clip.frames[:3]])
-    for step in steps:
-        check(step)
-    assert [s.why_alone for s in steps] == [
-        "first frame",
-        "",
-        "",
-        "",
-        "time went back by 0.300 s",
-        "",
-        "",
-    ]
-    assert steps[5].pair is not None
-    assert steps[5].pair.first.name == clip.frames[0].name
-
-
-def test_a_long_pause_starts_anew_and_dropped_frames_do_not(clips: dict[str, Clip]) -> None:
-    clip = clips["empty"]
-    subject = recognizer(clip)
-    steps = play(subject, [clip.frames[0], clip.frames[1], clip.frames[3]])
+def test_a_long_pause_starts_anew_and_dropped_frames_do_not(empty: Shots) -> None:
+    steps = steps_of([empty[0], empty[1], empty[3], later(empty[4], 10**9)])
     assert steps[2].pair is not None, "a gap of 0.2 s"
-    late = clip.frames[4]
-    step = subject.step("late", late.stamp_ns + 10**9, late.image, late.camera)
-    check(step)
-    assert step.why_alone == "1.100 s without a frame"
+    assert steps[3].why_alone == "1.100 s without a frame"
 
 
-def test_a_cut_makes_no_pair(clips: dict[str, Clip]) -> None:
+def test_a_cut_makes_no_pair(empty: Shots) -> None:
     """Two drives, spliced; the time runs on."""
-    one, two = clips["empty"], Clip("parked", (20, 21), seed=2)
-    subject = recognizer(one, two)
-    spliced = [
-        Frame(f.name + side, i * STEP, f.image, f.camera)
-        for i, (side, f) in enumerate(
-            [("a", f) for f in one.frames[:3]] + [("b", f) for f in two.frames]
-        )
-    ]
-    steps = play(subject, spliced)
-    for step in steps:
-        check(step)
+    spliced = [*empty[:3], *shots("parked", 20, 2, seed=2)]
+    steps = steps_of(retimed(spliced, (i * STEP for i in range(5))))
     assert steps[2].pair is not None
     assert steps[3].why_alone.startswith("cut: ")
     assert "features found again" in steps[3].why_alone
-    assert steps[4].pair is not None
     assert steps[4].pair.first is steps[3].frame
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
-def test_pictures_without_texture_are_no_error(clips: dict[str, Clip], value: int) -> None:
-    camera = clips["empty"].frames[0].camera
-    steps = play(recognizer(), [grey_frame(value, i, camera) for i in range(4)])
-    for step in steps[1:]:
-        check(step)
-        assert step.pair is not None
+def test_images_without_texture_are_no_error(empty: Shots, value: int) -> None:
+    for step in steps_of([grey(value, shot) for shot in empty[:4]])[1:]:
         assert not step.pair.static.ok
         assert step.pair.static.why == "0 correspondences with depth, 8 needed"
         assert step.pair.decision.motion is Motion.STILL
         assert step.pair.projection() is None
 
 
-def test_black_frames_between_others_are_no_error(clips: dict[str, Clip]) -> None:
-    clip = clips["empty"]
-    camera = clip.frames[0].camera
-    stream = [
-        clip.frames[0],
-        clip.frames[1],
-        Frame("black", clip.frames[2].stamp_ns, np.zeros((128, 416, 3), np.uint8), camera),
-        *clip.frames[3:],
-    ]
-    steps = play(recognizer(clip), stream)
-    for step in steps:
-        check(step)
+def test_black_frames_between_others_are_no_error(empty: Shots) -> None:
+    steps = steps_of([*empty[:2], grey(0, empty[2]), *empty[3:]])
     assert steps[2].why_alone.startswith("cut: 0 of ")
-    assert steps[3].pair is not None
-    assert not steps[3].pair.target.ok, "nothing is known of a pair with a black picture"
+    assert not steps[3].pair.target.ok, "nothing is known of a pair with a black image"
     assert steps[-1].pair is not None
 
 
-def test_pictures_without_texture_do_not_widen_the_gap(clips: dict[str, Clip]) -> None:
-    """Four dark frames; the street after them is paired with its own frame before."""
-    clip = clips["empty"]
-    dark = [grey_frame(0, i, clip.frames[0].camera) for i in range(15, 20)]
-    steps = play(recognizer(clip), [*dark, *clip.frames[:2]])
-    assert steps[-1].pair is not None
-    assert steps[-1].pair.first.name == clip.frames[0].name
+def test_images_without_texture_do_not_widen_the_gap(empty: Shots) -> None:
+    """Five dark frames; the first street frame after them is the partner of the second."""
+    dark = [later(grey(0, empty[0]), -i * STEP) for i in range(5, 0, -1)]
+    steps = steps_of([*dark, *empty[:2]])
+    assert steps[-1].pair.first.name == empty[0].name
 
 
-def test_a_repeated_picture_has_not_moved(clips: dict[str, Clip]) -> None:
-    """The same image with a later stamp: a camera at rest, parked cars and all."""
-    clip = clips["parked"]
-    frame = clip.frames[0]
-    later = Frame("again", frame.stamp_ns + STEP, frame.image, frame.camera)
-    step = play(recognizer(clip), [frame, later])[1]
-    check(step)
-    assert step.pair is not None
+def test_a_repeated_image_has_not_moved(parked: Shots) -> None:
+    """The same image with a later stamp: a camera at rest among parked cars."""
+    step = steps_of([parked[0], later(parked[0], STEP)])[1]
     np.testing.assert_allclose(step.pair.static.T_second_from_first, np.eye(4), atol=1e-3)
     assert step.pair.decision.motion is Motion.STILL
     assert step.pair.correspondences.median_motion < 1e-3
 
 
-def test_a_repeated_frame_makes_no_pair(clips: dict[str, Clip]) -> None:
-    clip = clips["empty"]
-    step = play(recognizer(clip), [clip.frames[0], clip.frames[0]])[1]
-    check(step)
-    assert step.why_alone == "time went back by 0.000 s"
+def test_a_repeated_frame_makes_no_pair(empty: Shots) -> None:
+    assert steps_of([empty[0], empty[0]])[1].why_alone == "time went back by 0.000 s"
 
 
 def test_a_flat_ground_without_texture() -> None:
     """The scene whose road is one grey: cars, trees and houses are enough."""
-    clip = Clip("textureless", range(20, 24))
-    for step in play(recognizer(clip), clip.frames)[1:]:
-        check(step)
-        assert step.pair is not None
+    for step in steps_of(shots("textureless", 20, 4))[1:]:
         assert step.pair.static.ok
         assert step.pair.decision.motion is Motion.STILL
 
 
-def test_no_pair_when_none_is_wanted(clips: dict[str, Clip]) -> None:
-    clip = clips["empty"]
-    subject = recognizer(clip)
-    first, second = clip.frames[:2]
-    subject.step(first.name, first.stamp_ns, first.image, first.camera)
-    alone = subject.step(second.name, second.stamp_ns, second.image, second.camera, False)
-    check(alone)
+def test_no_pair_when_none_is_wanted(empty: Shots) -> None:
+    stream = Stream(**IMAGE_GATE)
+    stream.step(empty[0])
+    alone = stream.step(empty[1], pair_wanted=False)
     assert alone.why_alone == "no pair was requested"
-    third = clip.frames[2]
-    step = subject.step(third.name, third.stamp_ns, third.image, third.camera)
-    assert step.pair is not None
-    assert step.pair.first.name == alone.frame.name
+    assert stream.step(empty[2]).pair.first.name == alone.frame.name
 
 
 @pytest.mark.parametrize(
@@ -184,11 +133,10 @@ def test_no_pair_when_none_is_wanted(clips: dict[str, Clip]) -> None:
     ],
 )
 def test_changed_settings_keep_the_frames_that_they_leave_valid(
-    clips: dict[str, Clip], changes: dict[str, Any], kept: bool
+    parked: Shots, changes: dict[str, Any], kept: bool
 ) -> None:
-    clip = clips["parked"]
-    before = recognizer(clip)
-    play(before, clip.frames[:3])
-    settings = Settings(**{"gate": "image", "thresholds": THRESHOLDS, **changes})
-    step = play(before.changed(settings), clip.frames[3:4])[0]
-    assert (step.pair is not None) == kept
+    stream = Stream(**IMAGE_GATE)
+    for shot in parked[:3]:
+        stream.step(shot)
+    stream.recognizer = stream.recognizer.changed(Settings(**{**IMAGE_GATE, **changes}))
+    assert (stream.step(parked[3]).pair is not None) == kept

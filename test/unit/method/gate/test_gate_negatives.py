@@ -6,76 +6,36 @@ On the synthetic street with exact depth and labels, so that every error is the 
 
 from __future__ import annotations
 
-from functools import cache
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from gate_streams import ROAD, STEP, play, retimed, shots
 
-from depth_recog.datasets.sequence import Frame, Truth
-from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.evaluation.gate import GateTally
 from depth_recog.evaluation.motion import PARKED, motion_of
-from depth_recog.method.masking import CITYSCAPES
-from depth_recog.method.pose.pnp import PnpEstimator
-from depth_recog.method.recognizer import Recognizer
-from depth_recog.method.settings import Settings
 
 FRAMES = 30
-# Of parked tracks' frames; measured: 0.00 to 0.11 (seven tracks a scene).
 MOST = 0.2
-ROAD = CITYSCAPES.index("road")
+"""Share of the parked tracks' frames; measured: 0.00 to 0.11 (seven tracks a scene)."""
 
 
-class Exact:
-    """Networks that know the truth of the frame that is shown."""
-
-    depth_map: NDArray[np.float32]
-    labels: NDArray[np.uint8]
-
-    def depth(self, image: Tensor, focal: Tensor) -> Tensor:
-        return torch.from_numpy(np.minimum(self.depth_map, 1000))[None, None]
-
-    def scores(self, image: Tensor) -> Tensor:
-        classes = torch.from_numpy(self.labels).long()
-        return torch.nn.functional.one_hot(classes, len(CITYSCAPES)).permute(2, 0, 1)[None].float()
-
-
-@cache
-def filmed(scene: str) -> list[tuple[Frame, Truth]]:
-    """Every scene is drawn once."""
-    street = SyntheticStreet(scene, seed=31, frames=FRAMES)
-    return [(street[i], street.truth(i)) for i in range(FRAMES)]
-
-
-def said(
+def tallied(
     scene: str, reverse: bool = False, deleted: bool = False, **settings: Any
 ) -> dict[str, Any]:
-    """The gate's figures for a scene, by track; frames in reverse have rising stamps."""
-    film = filmed(scene)
-    exact = Exact()
-    recognizer = Recognizer(
-        exact.depth, exact.scores, PnpEstimator(), Settings(**settings), torch.device("cpu")
-    )
+    """The gate's figures for a scene; `deleted` movers are road, and have no box."""
+    given = list(shots(scene, 0, FRAMES, seed=31))
+    if deleted:
+        for i, shot in enumerate(given):
+            labels = np.where(shot.moving, np.uint8(ROAD), shot.labels)
+            boxes = tuple(box for box in shot.boxes if motion_of(box) == PARKED)
+            given[i] = replace(shot, labels=labels, boxes=boxes)
+    given = retimed(given[::-1] if reverse else given, (i * STEP for i in range(FRAMES)))
     tally = GateTally()
-    order = range(FRAMES)
-    for stamp, index in enumerate(reversed(order) if reverse else order):
-        frame, truth = film[index]
-        assert truth.depth is not None
-        assert truth.labels is not None
-        assert truth.moving is not None
-        assert truth.boxes is not None
-        boxes = truth.boxes
-        exact.depth_map, exact.labels = truth.depth, truth.labels.copy()
-        if deleted:
-            exact.labels[truth.moving] = ROAD
-            boxes = tuple(box for box in boxes if motion_of(box) == PARKED)
-        stamp_ns = stamp * 100_000_000
-        step = recognizer.step(frame.name, stamp_ns, frame.image, frame.camera)
-        tally.add(stamp_ns, step.moving, step.frame.dynamic, boxes, frame.camera, step.scores)
+    for shot, step in zip(given, play(given, **settings), strict=True):
+        seen = step.moving, step.frame.dynamic, shot.boxes, shot.camera, step.scores
+        tally.add(shot.stamp_ns, *seen)
     return tally.result()
 
 
@@ -85,7 +45,7 @@ def value(figures: dict[str, Any], name: str) -> float:
 
 @pytest.fixture(scope="module")
 def forward() -> dict[str, Any]:
-    return said("oncoming")
+    return tallied("oncoming")
 
 
 def test_it_finds_movers_at_all(forward: dict[str, Any]) -> None:
@@ -97,27 +57,27 @@ def test_it_finds_movers_at_all(forward: dict[str, Any]) -> None:
 
 
 def test_nothing_moves_among_parked_cars() -> None:
-    parked = said("parked")
+    parked = tallied("parked")
     assert parked["parked_tracks"] >= 4
     assert value(parked, "false_positive_rate") < MOST
 
 
 def test_with_the_movers_deleted_nothing_moves() -> None:
-    """They still are in the picture, and on no mask: the static pose must not go with them."""
-    deleted = said("oncoming", deleted=True)
+    """They are in the image but not in the mask: the static pose must not follow them."""
+    deleted = tallied("oncoming", deleted=True)
     assert deleted["moving_tracks"] == 0
     assert deleted["parked_tracks"] >= 4
     assert value(deleted, "false_positive_rate") < MOST
 
 
 def test_movers_move_in_reverse_too(forward: dict[str, Any]) -> None:
-    backward = said("oncoming", reverse=True)
+    backward = tallied("oncoming", reverse=True)
     assert value(backward, "recall") > value(forward, "recall") - 0.2
     assert value(backward, "false_positive_rate") < MOST
 
 
 def test_off_and_all() -> None:
-    off, everything = said("oncoming", gate="off"), said("oncoming", gate="all")
+    off, everything = tallied("oncoming", gate="off"), tallied("oncoming", gate="all")
     assert value(off, "recall") == value(off, "false_positive_rate") == 0
     assert value(everything, "recall") > 0.9
     assert value(everything, "false_positive_rate") > 0.9
