@@ -24,7 +24,7 @@ from node_server import Child, NodeServer
 
 from depth_recog.nodes.runtime.children import FASTDDS_PROFILE, node_command
 
-LIMIT_S = 45.0
+LIMIT_S = 90.0
 FOREIGN = Path(__file__).parents[1] / "ros" / "foreign"
 # The publisher's profile matters: Fast DDS's default segment loses large best-effort images.
 os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(FASTDDS_PROFILE))
