@@ -138,11 +138,7 @@ def main(options: argparse.Namespace) -> int:
         depth = children.start(
             "depth_node",
             _NAMESPACE,
-            {
-                "device": options.device,
-                "weights": options.weights,
-                "image_reliability": "reliable",
-            },
+            {"device": options.device, "weights": options.weights, "image_reliability": "reliable"},
         )
         processes.append(depth)
         camera = children.start(

@@ -47,13 +47,7 @@ SPECS = (
         choices=("now", "recorded"),
     ),
     Spec("publish_clock", False, "Publish the stamps on /clock, for nodes with use_sim_time."),
-    Spec(
-        "wait_for_subscribers",
-        0,
-        "Start when the images have this many subscribers.",
-        0,
-        1000,
-    ),
+    Spec("wait_for_subscribers", 0, "Start when the images have this many subscribers.", 0, 1000),
     Spec(
         "wait_for_node",
         "",

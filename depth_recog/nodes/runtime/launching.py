@@ -65,10 +65,7 @@ COMMON = (
         "RViz's fixed frame, z up; camera_link is published if the camera node runs",
     ),
     Argument(
-        "log_level",
-        "info",
-        "log level of the nodes",
-        ("debug", "info", "warn", "error", "fatal"),
+        "log_level", "info", "log level of the nodes", ("debug", "info", "warn", "error", "fatal")
     ),
 )
 

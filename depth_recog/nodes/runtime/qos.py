@@ -67,11 +67,7 @@ class QosWatch:
         """Number of messages that the middleware reports as lost."""
 
     def publisher(
-        self,
-        kind: type,
-        topic: str,
-        qos: QoSProfile,
-        matched: Callable[[], None] | None = None,
+        self, kind: type, topic: str, qos: QoSProfile, matched: Callable[[], None] | None = None
     ) -> Publisher:
         """Create a publisher.
 
