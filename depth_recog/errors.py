@@ -36,3 +36,8 @@ class OutputError(DepthRecogError):
 
 class TrainingError(DepthRecogError):
     """A training cannot go on, or has nothing to learn from."""
+
+
+def describe(error: BaseException) -> str:
+    """The error's message; with the name of its type if it is not one of these errors."""
+    return str(error) if isinstance(error, DepthRecogError) else f"{type(error).__name__}: {error}"

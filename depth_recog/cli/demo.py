@@ -7,7 +7,6 @@ import argparse
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,17 @@ from depth_recog.cli.options import frame_count, rate
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import DepthRecogError, OutputError
+from depth_recog.interfaces import image_codec
 from depth_recog.nodes.runtime.main import NO_ROS
 
 _NAMESPACE = "depth_recog_demo"
 _ROWS = 5
 _VIDEO_WIDTH = 416
+_TITLES = (
+    "camera",
+    "depth: bright is near, black beyond range",
+    "masks: red moves, yellow undecided",
+)
 _START_LIMIT_S = 60.0
 _SETTLE_LIMIT_S = 10.0
 
@@ -59,17 +64,18 @@ class _Film:
         self.sizes_match = True
 
     def add(self, stamp: int, record: Any) -> None:
-        from depth_recog.nodes.diagnostics.recorder import depth_array, mono_array
         from depth_recog.nodes.io.messages import to_rgb
         from depth_recog.nodes.io.outputs import DEPTH, DEPTH_INFO, LABELS, MOVING
 
         messages = record.messages
         image, info = messages["image"], messages[DEPTH_INFO]
-        depth = depth_array(messages[DEPTH])
-        self.sizes_match &= depth.shape == (info.height, info.width)
-        row = pictures.side_by_side(
-            to_rgb(image), depth, mono_array(messages[LABELS]), mono_array(messages[MOVING])
+        depth = image_codec.to_depth(*image_codec.contents(messages[DEPTH]))
+        labels, moving = (
+            np.asarray(image_codec.raw_view(*image_codec.contents(messages[topic])), np.uint8)
+            for topic in (LABELS, MOVING)
         )
+        self.sizes_match &= depth.shape == (info.height, info.width)
+        row = pictures.side_by_side(to_rgb(image), depth, labels, moving)
         height = round(row.shape[0] * 3 * _VIDEO_WIDTH / row.shape[1] / 2) * 2
         shrunk = cv2.resize(row, (3 * _VIDEO_WIDTH, height), interpolation=cv2.INTER_AREA)
         small = np.asarray(shrunk, np.uint8)
@@ -88,17 +94,8 @@ class _Film:
             self._writer.release()
             files.append(self._path)
         if self._rows:
-            titles = (
-                "camera",
-                "depth: bright is near, black beyond range",
-                "masks: red moves, yellow undecided",
-            )
-            head = np.hstack(
-                [
-                    pictures.captioned(np.zeros((18, _VIDEO_WIDTH, 3), np.uint8), title)
-                    for title in titles
-                ]
-            )
+            strip = np.zeros((18, _VIDEO_WIDTH, 3), np.uint8)
+            head = np.hstack([pictures.captioned(strip, title) for title in _TITLES])
             cv2.imwrite(str(self._picture), np.vstack([head, *self._rows])[..., ::-1])
             files.append(self._picture)
         return files
@@ -230,7 +227,3 @@ def _table(recorder: Any, film: _Film, source: str) -> str:
     ]
     width = max(len(name) for name, _ in rows)
     return "\n".join(["", *(f"{name:<{width}}  {value}" for name, value in rows), ""])
-
-
-if __name__ == "__main__":
-    sys.exit("call depth-recog demo")

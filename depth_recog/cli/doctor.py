@@ -11,7 +11,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 from depth_recog import __version__
@@ -20,8 +20,28 @@ from depth_recog.errors import DepthRecogError
 _OK, _NOTE, _BAD = "ok", "note", "MISSING"
 _DDS_LIMIT_S = 20.0
 _TOPIC = "depth_recog_doctor"
+_REQUIRED = {
+    "numpy": "numpy",
+    "cv2": "opencv-python-headless",
+    "torch": "torch",
+    "safetensors": "safetensors",
+    "yaml": "PyYAML",
+    "tqdm": "tqdm",
+}
+"""Modules that every verb needs, and the distributions that contain them."""
+_OPTIONAL = {
+    "rosbags": "no bags as sources, no depth-recog record: pip install rosbags",
+    "mcap": "no bags as sources: pip install mcap",
+    "onnxruntime": "no ONNX models as mask network: pip install 'depth-recog[onnx]'",
+    "transformers": "no depth networks of transformers: pip install 'depth-recog[hf]'",
+    "cv_bridge": "images are converted with numpy instead",
+    "launch_ros": "ros2 launch needs a ROS workspace; the nodes start without it",
+    "message_filters": "images and camera_info are matched by depth_recog itself",
+    "tf2_ros": "no TF: the pose topics work without",
+}
+"""Modules that a feature needs, and what is missing without them."""
 
-Finding = tuple[str, str, str]
+Findings = Iterator[tuple[str, str, str]]
 """State, subject, and what was found or what to do."""
 
 
@@ -34,137 +54,108 @@ def main(options: argparse.Namespace) -> int:
     """Print the findings; return 1 where something that the nodes need is missing."""
     if options.talk:
         return _talk()
-    checks: tuple[Callable[[], list[Finding]], ...] = (
-        _python,
-        _libraries,
-        _device,
-        _weights,
-        _ros,
-        _seam,
-        _dds,
-        _optional,
-    )
     worst = 0
-    for check in checks:
+    for check in (_python, _libraries, _device, _weights, _ros, _seam, _dds, _optional):
         for state, subject, text in check():
             print(f"{state:<8} {subject:<22} {text}")
             worst |= state == _BAD
     return int(worst)
 
 
-def _python() -> list[Finding]:
-    version = platform.python_version()
-    where = f"{version} at {sys.executable}"
-    fine = sys.version_info >= (3, 10)
-    return [
-        (_OK, "depth_recog", f"{__version__} at {Path(__file__).parents[1]}"),
-        (_OK if fine else _BAD, "Python", where if fine else f"{where}: 3.10 or newer is needed"),
-    ]
+def _python() -> Findings:
+    yield _OK, "depth_recog", f"{__version__} at {Path(__file__).parents[1]}"
+    yield _OK, "Python", f"{platform.python_version()} at {sys.executable}"
 
 
-def _version(module: str, distribution: str) -> Finding:
-    try:
-        importlib.import_module(module)
+def _libraries() -> Findings:
+    for module, distribution in _REQUIRED.items():
+        try:
+            imported = importlib.import_module(module)
+        except ImportError as error:
+            yield _BAD, distribution, f"{error}: pip install {distribution}"
+            continue
         try:
             found = importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
             # Debian's packages have no metadata under the name on PyPI.
-            found = str(getattr(sys.modules[module], "__version__", "installed"))
-        return _OK, distribution, found
-    except ImportError as error:
-        return _BAD, distribution, f"{error}: pip install {distribution}"
+            found = str(getattr(imported, "__version__", "installed"))
+        yield _OK, distribution, found
 
 
-def _libraries() -> list[Finding]:
-    return [
-        _version("numpy", "numpy"),
-        _version("cv2", "opencv-python-headless"),
-        _version("torch", "torch"),
-        _version("safetensors", "safetensors"),
-        _version("yaml", "PyYAML"),
-        _version("tqdm", "tqdm"),
-    ]
-
-
-def _device() -> list[Finding]:
+def _device() -> Findings:
     try:
         import torch
 
         from depth_recog.networks.device import choose_device
         from depth_recog.networks.precision import choose_precision
     except ImportError as error:
-        return [(_BAD, "device", str(error))]
+        yield _BAD, "device", str(error)
+        return
     device = choose_device("auto")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     precision = choose_precision("auto", device)
     text = f"{device} ({name}), {torch.get_num_threads()} threads, {precision}"
     if device.type == "cpu" and torch.version.cuda is None:
         text += "; this torch is a CPU build, a CUDA build would use an NVIDIA GPU"
-    return [(_OK, "device", text)]
+    yield _OK, "device", text
 
 
-def _weights() -> list[Finding]:
+def _weights() -> Findings:
     try:
         from depth_recog.networks.weights import DEFAULT, read_header, resolve
     except ImportError as error:
-        return [(_BAD, "weights", str(error))]
-    findings: list[Finding] = []
+        yield _BAD, "weights", str(error)
+        return
     for network in DEFAULT:
         try:
             header = read_header(resolve("", network))
             text = f"{header.path.stem}, {header.size[0]}x{header.size[1]}, {header.sha256[:12]}"
-            findings.append((_OK, f"weights: {network}", text))
+            yield _OK, f"weights: {network}", text
         except DepthRecogError as error:
-            findings.append((_BAD, f"weights: {network}", str(error)))
-    return findings
+            yield _BAD, f"weights: {network}", str(error)
 
 
-def _ros() -> list[Finding]:
+def _ros() -> Findings:
     try:
         import rclpy
     except ImportError as error:
-        return [
-            (
-                _BAD,
-                "rclpy",
-                f"{error}: pip install '.[ros]' in a checkout, or source "
-                "/opt/ros/DISTRO/setup.bash (depth-recog run works without)",
-            )
-        ]
+        remedy = (
+            "pip install '.[ros]' in a checkout, or source /opt/ros/DISTRO/setup.bash "
+            "(depth-recog run works without)"
+        )
+        yield _BAD, "rclpy", f"{error}: {remedy}"
+        return
     place = str(Path(rclpy.__file__).parent)
     distribution = os.environ.get("ROS_DISTRO")
     from_pip = "site-packages" in place
-    findings: list[Finding] = [
-        (_OK, "rclpy", f"{'PyPI wheel' if from_pip else 'workspace'} at {place}"),
-        (_OK, "RMW", rclpy.get_rmw_implementation_identifier()),
-    ]
+    yield _OK, "rclpy", f"{'PyPI wheel' if from_pip else 'workspace'} at {place}"
+    yield _OK, "RMW", rclpy.get_rmw_implementation_identifier()
     if distribution and from_pip:
-        findings.append(
-            (
-                _NOTE,
-                "two ROS installations",
-                f"a {distribution} workspace is sourced, but Python imports the PyPI wheels: they "
-                "shadow the system's messages; pip uninstall the ros-jazzy-* packages here, or "
-                "leave the workspace unsourced",
-            )
+        text = (
+            f"a {distribution} workspace is sourced, but Python imports the PyPI wheels: they "
+            "shadow the system's messages; pip uninstall the ros-jazzy-* packages here, or "
+            "leave the workspace unsourced"
         )
-    names = ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "RMW_IMPLEMENTATION")
-    return findings + [(_NOTE, name, os.environ[name]) for name in names if name in os.environ]
+        yield _NOTE, "two ROS installations", text
+    for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "RMW_IMPLEMENTATION"):
+        if name in os.environ:
+            yield _NOTE, name, os.environ[name]
 
 
-def _seam() -> list[Finding]:
+def _seam() -> Findings:
     from depth_recog.nodes.io import seam
 
-    return [(_OK, "image conversion", f"{seam.CHOSEN} (of {', '.join(seam.CHOICES)})")]
+    yield _OK, "image conversion", f"{seam.CHOSEN} (of {', '.join(seam.CHOICES)})"
 
 
-def _dds() -> list[Finding]:
+def _dds() -> Findings:
     """Receive a message from a second process."""
     try:
         import rclpy
         from std_msgs.msg import String
     except ImportError:
-        return [(_BAD, "DDS", "not tested: rclpy is missing")]
+        yield _BAD, "DDS", "not tested: rclpy is missing"
+        return
     rclpy.init()
     node = rclpy.create_node("doctor_listener")
     heard: list[str] = []
@@ -180,21 +171,14 @@ def _dds() -> list[Finding]:
         node.destroy_node()
         rclpy.try_shutdown()
     if heard:
-        return [
-            (
-                _OK,
-                "DDS",
-                f"a message from another process arrived within {time.monotonic() - start:.1f} s",
-            )
-        ]
-    return [
-        (
-            _BAD,
-            "DDS",
-            f"no message from another process within {_DDS_LIMIT_S:.0f} s: check ROS_DOMAIN_ID, "
-            "ROS_AUTOMATIC_DISCOVERY_RANGE, a firewall on UDP multicast, and /dev/shm",
-        )
-    ]
+        seconds = time.monotonic() - start
+        yield _OK, "DDS", f"a message from another process arrived within {seconds:.1f} s"
+        return
+    remedy = (
+        "check ROS_DOMAIN_ID, ROS_AUTOMATIC_DISCOVERY_RANGE, a firewall on UDP multicast, and "
+        "/dev/shm"
+    )
+    yield _BAD, "DDS", f"no message from another process within {_DDS_LIMIT_S:.0f} s: {remedy}"
 
 
 def _talk() -> int:
@@ -212,23 +196,11 @@ def _talk() -> int:
     return 0
 
 
-def _optional() -> list[Finding]:
-    wanted = {
-        "rosbags": "no bags as sources, no depth-recog record: pip install rosbags",
-        "mcap": "no bags as sources: pip install mcap",
-        "onnxruntime": "no ONNX models as mask network: pip install 'depth-recog[onnx]'",
-        "transformers": "no depth networks of transformers: pip install 'depth-recog[hf]'",
-        "cv_bridge": "images are converted with numpy instead",
-        "launch_ros": "ros2 launch needs a ROS workspace; the nodes start without it",
-        "message_filters": "images and camera_info are matched by depth_recog itself",
-        "tf2_ros": "no TF: the pose topics work without",
-    }
-    findings: list[Finding] = []
-    for module, without in wanted.items():
+def _optional() -> Findings:
+    for module, without in _OPTIONAL.items():
         try:
             importlib.import_module(module)
-            findings.append((_OK, module, "installed"))
+            yield _OK, module, "installed"
         except Exception as error:
             reason = "not installed" if isinstance(error, ImportError) else f"broken: {error}"
-            findings.append((_NOTE, module, f"{reason}: {without}"))
-    return findings
+            yield _NOTE, module, f"{reason}: {without}"

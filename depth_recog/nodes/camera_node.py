@@ -21,7 +21,7 @@ from std_msgs.msg import Header
 
 from depth_recog.datasets.sequence import Frame, Sequence
 from depth_recog.datasets.sources import open_source
-from depth_recog.errors import ConfigurationError, DepthRecogError
+from depth_recog.errors import ConfigurationError, describe
 from depth_recog.interfaces import compressed_image
 from depth_recog.nodes.io import messages
 from depth_recog.nodes.runtime.main import request_stop
@@ -148,11 +148,8 @@ class CameraNode(ManagedNode):
         try:
             self._wait_for_subscribers()
             self._play_frames()
-        except DepthRecogError as error:
-            self.get_logger().fatal(str(error))
-            self.failed = True
         except Exception as error:
-            self.get_logger().fatal(f"{type(error).__name__}: {error}")
+            self.get_logger().fatal(describe(error))
             self.failed = True
         if not self._halt.is_set():
             self.get_logger().info(f"played {self.published} frames")

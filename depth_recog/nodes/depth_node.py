@@ -18,7 +18,7 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 
-from depth_recog.errors import DepthRecogError
+from depth_recog.errors import describe
 from depth_recog.interfaces import camera_info
 from depth_recog.method.pair import Step
 from depth_recog.nodes.diagnostics import ledger
@@ -162,14 +162,11 @@ class DepthNode(ManagedNode):
         while (job := self._slot.take()) is not None:
             try:
                 self._process(job)
-            except DepthRecogError as error:
-                self._ledger.count("rejected", why=str(error))
-                self.get_logger().error(str(error), throttle_duration_sec=5.0)
             except Exception as error:
                 # One frame that fails must not end the stream.
-                why = f"{type(error).__name__}: {error}"
-                self._ledger.count("rejected", why=why)
-                self.get_logger().error(f"a frame failed: {why}", throttle_duration_sec=5.0)
+                self._ledger.count("rejected", why=describe(error))
+                text = f"image rejected: {describe(error)}"
+                self.get_logger().error(text, throttle_duration_sec=5.0)
 
     def _process(self, job: Job) -> None:
         assert self._outputs is not None

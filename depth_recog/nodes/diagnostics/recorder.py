@@ -8,9 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
@@ -40,18 +38,6 @@ class Record:
     def complete(self) -> bool:
         """Whether there is a message of every topic in `PARTS`."""
         return len(self.messages) == len(PARTS)
-
-
-def depth_array(message: Image) -> NDArray[np.float32]:
-    """(H, W) float32 depth in metres of a 32FC1 message."""
-    rows = np.frombuffer(message.data, np.float32).reshape(message.height, message.step // 4)
-    return rows[:, : message.width]
-
-
-def mono_array(message: Image) -> NDArray[np.uint8]:
-    """(H, W) uint8 pixels of a mono8 message."""
-    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
-    return rows[:, : message.width]
 
 
 class Recorder(Node):  # type: ignore[misc]  # rclpy is untyped

@@ -36,14 +36,7 @@ ImageToRgb = Callable[[Any], NDArray[np.uint8]]
 
 
 def _with_numpy(message: Any) -> NDArray[np.uint8]:
-    return image_codec.to_rgb(
-        message.encoding,
-        message.height,
-        message.width,
-        message.step,
-        message.data,
-        bool(message.is_bigendian),
-    )
+    return image_codec.to_rgb(*image_codec.contents(message))
 
 
 # Encodings that cv_bridge converts to rgb8 exactly as image_codec does. It scales mono16
@@ -58,14 +51,7 @@ _CV_BRIDGES = {
 
 def _with_cv_bridge(message: Any) -> NDArray[np.uint8]:
     # Check the message first: if it is too short, cv_bridge raises a numpy error.
-    values = image_codec.raw_view(
-        message.encoding,
-        message.height,
-        message.width,
-        message.step,
-        message.data,
-        bool(message.is_bigendian),
-    )
+    values = image_codec.raw_view(*image_codec.contents(message))
     # cv_bridge shears images whose rows are not a whole number of pixels long, and swaps bytes with
     # a function that NumPy 2 has removed.
     pixel = values.nbytes // (message.height * message.width)

@@ -11,7 +11,7 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-from depth_recog.errors import DepthRecogError, WeightsError
+from depth_recog.errors import DepthRecogError, WeightsError, describe
 from depth_recog.method.settings import Settings
 from depth_recog.networks.factory import Assembly, NetworkOptions, assemble, check_weights
 from depth_recog.nodes.runtime import memory
@@ -125,8 +125,7 @@ class Assembler:
                 del made
             except Exception as error:
                 # The old networks stay in use; the reason goes to the log and the diagnostics.
-                named = isinstance(error, DepthRecogError)
-                self._fail(request, str(error) if named else f"{type(error).__name__}: {error}")
+                self._fail(request, describe(error))
             memory.give_back()
 
     def _replace(self, request: Values, made: Assembly) -> None:

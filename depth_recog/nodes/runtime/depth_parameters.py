@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from depth_recog.errors import ConfigurationError
 from depth_recog.method.gate.by_image import Thresholds
 from depth_recog.method.settings import GATES, Settings
@@ -12,6 +14,7 @@ from depth_recog.networks.precision import PRECISIONS
 from depth_recog.nodes.runtime.parameters import Spec, Values
 
 _DEFAULTS = Settings()
+_live = partial(Spec, live=True)
 SPECS = (
     Spec("autostart", True, "Configure and activate when the node starts."),
     Spec(
@@ -25,126 +28,103 @@ SPECS = (
         "Number format of the networks; auto: bfloat16 if the device is fast at it.",
         choices=PRECISIONS,
     ),
-    Spec(
+    _live(
         "weights",
         "",
         "Depth weights: a shipped name, a file, or a transformers directory; empty: the default.",
-        live=True,
     ),
-    Spec(
+    _live(
         "mask_weights",
         "",
         "Mask weights: a shipped name, a file, or an ONNX model with its YAML; empty: the default.",
-        live=True,
     ),
-    Spec(
+    _live(
         "gate_weights",
         "",
         "Depth weights for the gate by object alone; empty: the same as `weights`.",
-        live=True,
     ),
-    Spec(
-        "pose_weights",
-        "",
-        "Pose weights, for the pose estimator `network`; empty: the default.",
-        live=True,
+    _live(
+        "pose_weights", "", "Pose weights, for the pose estimator `network`; empty: the default."
     ),
-    Spec(
-        "pose_estimator",
-        "pnp",
-        "How the camera's poses are estimated.",
-        choices=ESTIMATORS,
-        live=True,
-    ),
-    Spec(
+    _live("pose_estimator", "pnp", "How the camera's poses are estimated.", choices=ESTIMATORS),
+    _live(
         "width",
         0,
         "Image width for masks, features and gate, pixels; 640 finds small objects better; 0: the "
         "width of the depth network, the fastest.",
         0,
         4096,
-        live=True,
     ),
     Spec("threads", 0, "CPU threads of the networks; 0: as many as torch chooses.", 0, 256),
-    Spec(
+    _live(
         "dynamic_classes",
         list(_DEFAULTS.rules.dynamic),
         "Classes that can move; of the default, those that the mask weights know.",
-        live=True,
     ),
-    Spec(
+    _live(
         "gate",
         _DEFAULTS.gate,
         "Which objects count as moving: object (decides for each object), image (decides once for "
         "the whole image), off (none), all (all of them).",
         choices=GATES,
-        live=True,
     ),
-    Spec(
+    _live(
         "gate_rotation",
         _DEFAULTS.thresholds.rotation,
         "Gate by image: threshold for the elements of the rotation matrix, per second.",
         1e-6,
         1e6,
-        live=True,
     ),
-    Spec(
+    _live(
         "gate_translation",
         _DEFAULTS.thresholds.translation,
         "Gate by image: threshold for the elements of the translation, metres per second.",
         1e-6,
         1e6,
-        live=True,
     ),
-    Spec(
+    _live(
         "gate_threshold",
         _DEFAULTS.score_threshold,
         "Gate by object: a score above it means moving, a score below its negative still.",
         0.01,
         1000.0,
-        live=True,
     ),
-    Spec(
+    _live(
         "mask_margin",
         _DEFAULTS.mask_margin,
         "How far masks are dilated before features are chosen, pixels at the network's size.",
         0,
         50,
-        live=True,
     ),
-    Spec(
+    _live(
         "longest_gap",
         0.5,
         "Two frames further apart in time are not compared, seconds.",
         0.01,
         10.0,
-        live=True,
     ),
-    Spec("min_depth", 0.1, "Smaller depths become NaN, metres.", 0.0, 1000.0, live=True),
-    Spec("max_depth", 80.0, "Larger depths become +inf, metres.", 0.1, 1e6, live=True),
-    Spec(
+    _live("min_depth", 0.1, "Smaller depths become NaN, metres.", 0.0, 1000.0),
+    _live("max_depth", 80.0, "Larger depths become +inf, metres.", 0.1, 1e6),
+    _live(
         "depth_encoding",
         "32FC1",
         "32FC1: metres; 16UC1: millimetres, 0 if invalid.",
         choices=("32FC1", "16UC1"),
-        live=True,
     ),
-    Spec(
+    _live(
         "output_size",
         "input",
         "Size of depth and masks: that of the input image, or of the network (faster).",
         choices=("input", "network"),
-        live=True,
     ),
-    Spec(
+    _live(
         "depth_scale",
         0.0,
         "Factor from the network's depth to metres; 0: unknown, depth is published unscaled.",
         0.0,
         1000.0,
-        live=True,
     ),
-    Spec("points_step", 4, "Every n-th pixel of every n-th row becomes a point.", 1, 64, live=True),
+    _live("points_step", 4, "Every n-th pixel of every n-th row becomes a point.", 1, 64),
     Spec("publish_odom", False, "Publish odometry; needs depth_scale and pose_estimator pnp."),
     Spec("publish_tf", False, "Broadcast the odometry on tf too; needs publish_odom and tf2_ros."),
     Spec(
@@ -161,11 +141,8 @@ SPECS = (
         "Subscribe to image (raw) or to image/compressed (compressed).",
         choices=("raw", "compressed"),
     ),
-    Spec(
-        "input_rectified",
-        False,
-        "Whether the images are rectified: then P is used and D ignored.",
-        live=True,
+    _live(
+        "input_rectified", False, "Whether the images are rectified: then P is used and D ignored."
     ),
     Spec(
         "image_reliability",
@@ -173,13 +150,12 @@ SPECS = (
         "QoS reliability of the image subscription; best_effort matches every publisher.",
         choices=("best_effort", "reliable"),
     ),
-    Spec(
+    _live(
         "image_timeout",
         2.0,
         "The diagnostics report a missing camera after this time without an image, seconds.",
         0.1,
         3600.0,
-        live=True,
     ),
 )
 

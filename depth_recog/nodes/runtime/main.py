@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from depth_recog import environment
-from depth_recog.errors import DepthRecogError
+from depth_recog.errors import DepthRecogError, describe
 
 if TYPE_CHECKING:
     from rclpy.executors import Executor
@@ -148,8 +148,6 @@ def _spin(node: ManagedNode, executor: Executor) -> int:
 
 def _log(node: ManagedNode, error: BaseException) -> None:
     """Log what ended the node; with a traceback unless the message alone is enough."""
-    if isinstance(error, DepthRecogError):
-        node.get_logger().fatal(str(error))
-        return
-    node.get_logger().fatal(f"{type(error).__name__}: {error}")
-    sys.excepthook(type(error), error, error.__traceback__)
+    node.get_logger().fatal(describe(error))
+    if not isinstance(error, DepthRecogError):
+        sys.excepthook(type(error), error, error.__traceback__)

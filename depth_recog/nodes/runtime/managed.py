@@ -10,7 +10,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from depth_recog.errors import DepthRecogError
+from depth_recog.errors import DepthRecogError, describe
 from depth_recog.nodes.runtime.parameters import Parameters
 
 
@@ -98,14 +98,13 @@ class ManagedNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
         """
         try:
             work()
-        except DepthRecogError as error:
-            self.get_logger().error(str(error))
-            undo()
-            return TransitionCallbackReturn.FAILURE
         except Exception as error:
             # rclpy would drop the exception and only report that the transition failed.
-            self.get_logger().error(f"{type(error).__name__}: {error}")
-            return TransitionCallbackReturn.ERROR
+            self.get_logger().error(describe(error))
+            if not isinstance(error, DepthRecogError):
+                return TransitionCallbackReturn.ERROR
+            undo()
+            return TransitionCallbackReturn.FAILURE
         return TransitionCallbackReturn.SUCCESS
 
     def sim_time(self) -> bool:
