@@ -14,31 +14,14 @@ from depth_recog.method.gate.result import Region
 
 RGB = NDArray[np.uint8]
 
-# Cityscapes' own colours, by train id.
-PALETTE = np.array(
-    [
-        (128, 64, 128),
-        (244, 35, 232),
-        (70, 70, 70),
-        (102, 102, 156),
-        (190, 153, 153),
-        (153, 153, 153),
-        (250, 170, 30),
-        (220, 220, 0),
-        (107, 142, 35),
-        (152, 251, 152),
-        (70, 130, 180),
-        (220, 20, 60),
-        (255, 0, 0),
-        (0, 0, 142),
-        (0, 0, 70),
-        (0, 60, 100),
-        (0, 80, 100),
-        (0, 0, 230),
-        (119, 11, 32),
-    ],
-    dtype=np.uint8,
-)
+# Cityscapes' own colours (RRGGBB), by train id.
+PALETTE = np.frombuffer(
+    bytes.fromhex(
+        "804080 F423E8 464646 66669C BE9999 999999 FAAA1E DCDC00 6B8E23 98FB98 4682B4 DC143C "
+        "FF0000 00008E 000046 003C64 005064 0000E6 770B20"
+    ),
+    np.uint8,
+).reshape(-1, 3)
 MOVING_COLOR = (255, 40, 40)
 UNDECIDED_COLOR = (255, 200, 0)
 STILL_COLOR = (40, 220, 80)

@@ -10,12 +10,8 @@ from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-OK, WARN, ERROR, STALE = (
-    DiagnosticStatus.OK,
-    DiagnosticStatus.WARN,
-    DiagnosticStatus.ERROR,
-    DiagnosticStatus.STALE,
-)
+OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
+ERROR, STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 
 # Reports, one per second: earlier events do not cause a warning any more.
 _WINDOW = 5
@@ -36,8 +32,7 @@ class InputState:
     """The state of the image subscription.
 
     Attributes:
-        topic: full name of the image topic.
-        info_topic: full name of the camera_info topic.
+        topic: full name of the image topic; `info_topic` of the camera_info topic.
         publishers: number of publishers of the image topic.
         listening: whether the node is subscribed to images.
         heard: whether an image has arrived since the node subscribed.
@@ -88,23 +83,20 @@ def input_status(state: InputState, recent: Recent) -> HealthStatus:
     if not state.heard:
         if state.silence < _FIRST_S:
             return HealthStatus(OK, "waiting for the first image")
+        text = f"no image yet on {state.topic}, which has a publisher"
         if not state.publishers:
-            return HealthStatus(
-                WARN, f"no image yet: {state.topic} has no publisher (remap image to your topic)"
-            )
-        return HealthStatus(WARN, f"no image yet on {state.topic}, which has a publisher")
+            text = f"no image yet: {state.topic} has no publisher (remap image to your topic)"
+        return HealthStatus(WARN, text)
     if state.silence > state.timeout:
         return HealthStatus(STALE, f"no image for {state.silence:.1f} s on {state.topic}")
     if grown["rejected"] and not grown["published"]:
         return HealthStatus(ERROR, f"every image is rejected: {state.why}")
     if grown["rejected"]:
-        return HealthStatus(
-            WARN, f"{grown['rejected']} images were rejected, the last one because: {state.why}"
-        )
+        text = f"{grown['rejected']} images were rejected, the last one because: {state.why}"
+        return HealthStatus(WARN, text)
     if grown["unmatched"] and not grown["published"]:
-        return HealthStatus(
-            WARN, f"no camera_info for the images: publish it on {state.info_topic}"
-        )
+        text = f"no camera_info for the images: publish it on {state.info_topic}"
+        return HealthStatus(WARN, text)
     return HealthStatus(OK, f"{recent.rate('received'):.1f} images per second")
 
 
@@ -119,16 +111,14 @@ def depth_status(alive: bool, wanted: bool, mismatches: list[str], recent: Recen
     """
     grown = recent.grown
     if not alive:
-        return HealthStatus(
-            ERROR, "the inference thread has ended: see the log; deactivate and activate the node"
-        )
+        text = "the inference thread has ended: see the log; deactivate and activate the node"
+        return HealthStatus(ERROR, text)
     if mismatches:
         return HealthStatus(WARN, mismatches[0])
     if grown["dropped"] > grown["published"]:
         total = grown["dropped"] + grown["published"]
-        return HealthStatus(
-            WARN, f"too slow: {grown['dropped']} of {total} images were dropped for newer ones"
-        )
+        text = f"too slow: {grown['dropped']} of {total} images were dropped for newer ones"
+        return HealthStatus(WARN, text)
     if not wanted:
         return HealthStatus(OK, "no output has a subscriber")
     return HealthStatus(OK, f"{recent.rate('published'):.1f} depth images per second")

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSProfile
 
-from depth_recog.networks.weights import Header
 from depth_recog.nodes.diagnostics import health
 from depth_recog.nodes.diagnostics.health import OK, HealthStatus, Recent
 from depth_recog.nodes.diagnostics.ledger import LISTENED, Ledger, status
@@ -60,7 +60,11 @@ class Reporter:
         """
         rows = self._ledger.report()
         self._recent.add(self._ledger.counts)
-        rows["input"] |= self._input_rows()
+        rows["input"] |= {
+            "image rate (Hz)": f"{self._recent.rate('received'):.2f}",
+            "QoS mismatches": str(self._watch.incompatible),
+            "messages lost": str(self._watch.lost),
+        }
         rows["gate"]["gate"] = values["gate"]
         rows["weights"] = self._weights_rows(values["depth_scale"])
         health_of = dict.fromkeys(rows, HealthStatus(OK, "inactive"))
@@ -90,20 +94,11 @@ class Reporter:
             mismatches=self._watch.mismatches("subscription"),
             why=self._ledger.last_rejection,
         )
-        mismatches = self._watch.mismatches("publisher")
+        wanted, mismatches = bool(running.wanted), self._watch.mismatches("publisher")
         return {
             "input": health.input_status(state, self._recent),
-            "depth": health.depth_status(
-                running.alive, bool(running.wanted), mismatches, self._recent
-            ),
+            "depth": health.depth_status(running.alive, wanted, mismatches, self._recent),
             "gate": health.gate_status(values["gate"], self._ledger.regions()),
-        }
-
-    def _input_rows(self) -> dict[str, str]:
-        return {
-            "image rate (Hz)": f"{self._recent.rate('received'):.2f}",
-            "QoS mismatches": str(self._watch.incompatible),
-            "messages lost": str(self._watch.lost),
         }
 
     def _weights_rows(self, scale: float) -> dict[str, str]:
@@ -112,8 +107,11 @@ class Reporter:
         if assembly is None:
             return rows
         if assembly.device.type == "cuda":
-            rows["GPU memory (MB)"] = f"{memory.gpu_mb(assembly.device):.0f}"
-        depth, masks = assembly.depth, assembly.masks
+            rows["GPU memory (MB)"] = f"{torch.cuda.memory_reserved(assembly.device) / 1e6:.0f}"
+        depth, masks, gate = assembly.depth, assembly.masks, assembly.gate
+        gate_rows = (
+            {"gate weights": gate.path.stem, "gate weights sha256": gate.sha256} if gate else {}
+        )
         state = self._assembler.state
         return rows | {
             "device": str(assembly.device),
@@ -122,13 +120,9 @@ class Reporter:
             "weights sha256": depth.sha256,
             "unit": depth.unit,
             "depth scale": f"{scale:g}, declared" if scale else "not declared",
-            **_gate_rows(assembly.gate),
+            **gate_rows,
             "mask weights": masks.path.stem,
             "mask weights sha256": masks.sha256,
             "mask classes": ", ".join(f"{i} {name}" for i, name in enumerate(masks.classes)),
             "weights state": f"{state}: {self._assembler.why}" if self._assembler.why else state,
         }
-
-
-def _gate_rows(gate: Header | None) -> dict[str, str]:
-    return {"gate weights": gate.path.stem, "gate weights sha256": gate.sha256} if gate else {}

@@ -33,17 +33,15 @@ _INFOS_KEPT = 32
 
 @dataclass(frozen=True)
 class Job:
-    """An image with its CameraInfo.
-
-    Attributes:
-        image: the message.
-        info: of the same camera, usually with the same stamp.
-        arrived: when the image arrived, seconds of `time.monotonic`.
-    """
+    """An image with its CameraInfo, and when the image arrived (seconds of `time.monotonic`)."""
 
     image: Image | CompressedImage
     info: CameraInfo
     arrived: float
+
+
+Arrived = tuple[Image | CompressedImage, float]
+"""An image, and when it arrived."""
 
 
 class CameraMatcher(Generic[I, C]):
@@ -73,15 +71,15 @@ class CameraMatcher(Generic[I, C]):
             self._unmatched += 1
             if self._infos and self._unmatched >= _PATIENCE:
                 self.loose = True
-            waiting, self._waiting = self._waiting, None
-            if self.loose and self._infos:
-                pairs.append((waiting[1], self._newest()))
+            if self.loose:
+                pairs.append((self._waiting[1], self._newest()))
             else:
                 lost = 1
+            self._waiting = None
         if stamp_ns in self._infos:
             self._unmatched, self.loose = 0, False
             pairs.append((message, self._infos[stamp_ns]))
-        elif self.loose and self._infos:
+        elif self.loose:
             pairs.append((message, self._newest()))
         else:
             self._waiting = (stamp_ns, message)
@@ -91,12 +89,11 @@ class CameraMatcher(Generic[I, C]):
         """Add a CameraInfo; returns the pair that it completes, if any."""
         self._infos[stamp_ns] = message
         self._infos.move_to_end(stamp_ns)
-        while len(self._infos) > _INFOS_KEPT:
+        if len(self._infos) > _INFOS_KEPT:
             self._infos.popitem(last=False)
         if self._waiting is not None and self._waiting[0] == stamp_ns:
             image = self._waiting[1]
-            self._waiting = None
-            self._unmatched, self.loose = 0, False
+            self._waiting, self._unmatched, self.loose = None, 0, False
             return [(image, message)]
         return []
 
@@ -147,7 +144,7 @@ class Inputs:
         self._qos = qos
         self._count = count
         self._give = give
-        self._matcher: CameraMatcher[Job, CameraInfo] = CameraMatcher()
+        self._matcher: CameraMatcher[Arrived, CameraInfo] = CameraMatcher()
         self._images: Subscription | None = None
         self._infos: Subscription | None = None
         self._since = 0.0
@@ -211,8 +208,8 @@ class Inputs:
         self._since, self.heard = time.monotonic(), True
         self._count("received", 1)
         was_loose = self._matcher.loose
-        job = Job(message, CameraInfo(), self._since)
-        pairs, lost = self._matcher.image(messages.stamp_ns(message.header), job)
+        arrived = message, self._since
+        pairs, lost = self._matcher.image(messages.stamp_ns(message.header), arrived)
         self._count("unmatched", lost)
         if self._matcher.loose and not was_loose:
             self._log.warning(
@@ -224,6 +221,6 @@ class Inputs:
     def _on_info(self, message: CameraInfo) -> None:
         self._hand_over(self._matcher.info(messages.stamp_ns(message.header), message))
 
-    def _hand_over(self, pairs: list[tuple[Job, CameraInfo]]) -> None:
-        for job, info in pairs:
-            self._give(Job(job.image, info, job.arrived))
+    def _hand_over(self, pairs: list[tuple[Arrived, CameraInfo]]) -> None:
+        for (image, arrived), info in pairs:
+            self._give(Job(image, info, arrived))

@@ -50,13 +50,9 @@ def bytes_of(values: NDArray[np.generic]) -> array.array[int]:
 def image(pixels: NDArray[np.generic], encoding: str, header: Header) -> Image:
     """A sensor_msgs/Image of an (H, W) or (H, W, C) array."""
     contiguous = np.ascontiguousarray(pixels)
-    message = Image()
-    message.header = header
-    message.height, message.width = contiguous.shape[:2]
-    message.encoding = encoding
-    message.is_bigendian = 0
-    message.step = contiguous.strides[0]
-    message.data = bytes_of(contiguous)
+    height, width = contiguous.shape[:2]
+    message = Image(header=header, height=height, width=width, encoding=encoding, is_bigendian=0)
+    message.step, message.data = contiguous.strides[0], bytes_of(contiguous)
     return message
 
 
@@ -97,13 +93,8 @@ def transform(T_second_from_first: Matrix, header: Header) -> TransformStamped:
     named FRAME/first, is the optical frame at the first image. As with every ROS transform, it maps
     points of the child frame to the parent frame.
     """
-    message = TransformStamped()
-    message.header = header
-    message.child_frame_id = f"{header.frame_id}/first"
-    x, y, z = T_second_from_first[:3, 3]
-    message.transform.translation.x = float(x)
-    message.transform.translation.y = float(y)
-    message.transform.translation.z = float(z)
-    rotation = message.transform.rotation
+    message = TransformStamped(header=header, child_frame_id=f"{header.frame_id}/first")
+    rotation, moved = message.transform.rotation, message.transform.translation
+    moved.x, moved.y, moved.z = T_second_from_first[:3, 3].tolist()
     rotation.x, rotation.y, rotation.z, rotation.w = quaternion(T_second_from_first[:3, :3])
     return message

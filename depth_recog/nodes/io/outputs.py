@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -152,38 +152,52 @@ class Outputs:
 
     def publish(self, wanted: set[str], processed: ProcessedFrame, header: Header) -> None:
         """Publish what was computed from one image, with that image's stamp and frame."""
-        full = self._parameter("output_size") == "input"
-        maps = processed.at_input_size if full else processed.at_network_size
-        step, depth = processed.step, cache(lambda: self._depth(maps))
+        builders = self._builders(processed, header)
         # In the order of TOPICS: depth first, and the same order in every run.
-        for topic in (t for t in TOPICS if t in wanted):
-            if topic in (DEPTH, COMPRESSED, POINTS):
-                message = self._depth_message(topic, depth(), maps, header)
-            elif topic == ODOM:
-                message = self._odometry_message(step, header)
-            elif topic == OBJECTS:
-                message = self._objects_message(step, header)
-            elif topic == COLOR:
-                colors = depth_colors(self._depth(processed.at_network_size))
-                message = messages.image(colors, "rgb8", header)
-            elif topic == OVERLAY:
-                message = messages.image(_overlay(maps), "rgb8", header)
-            else:
-                message = self._message(topic, maps, header)
+        for topic in (t for t in TOPICS if t in wanted and t in builders):
+            message = builders[topic]()
             if message is not None:
                 self._publishers[topic].publish(message)
 
-    def _depth_message(
-        self, topic: str, depth: NDArray[np.float32], maps: ImageMaps, header: Header
-    ) -> Any:
+    def _builders(self, processed: ProcessedFrame, header: Header) -> dict[str, Callable[[], Any]]:
+        """Functions that build the message of each topic; they may return None for no message."""
         p = self._parameter
-        if topic == DEPTH:
-            return messages.depth_image(depth, p("depth_encoding"), header)
-        if topic == COMPRESSED:
-            return compressed_depth(
-                depth, p("depth_encoding"), p("min_depth"), p("max_depth"), header
-            )
-        return cloud(depth, maps.image, maps.camera, p("points_step"), header)
+        at_network = processed.at_network_size
+        maps = processed.at_input_size if p("output_size") == "input" else at_network
+        step, frame, encoding = processed.step, processed.step.frame, p("depth_encoding")
+        depth = cache(lambda: self._depth(maps))
+
+        def rgb(pixels: NDArray[np.uint8]) -> Image:
+            return messages.image(pixels, "rgb8", header)
+
+        def mono(pixels: NDArray[np.uint8]) -> Image:
+            return messages.image(pixels, "mono8", header)
+
+        builders: dict[str, Callable[[], Any]] = {
+            DEPTH: lambda: messages.depth_image(depth(), encoding, header),
+            DEPTH_INFO: lambda: messages.camera_info(maps.camera, header),
+            COMPRESSED: lambda: compressed_depth(
+                depth(), encoding, p("min_depth"), p("max_depth"), header
+            ),
+            POINTS: lambda: cloud(depth(), maps.image, maps.camera, p("points_step"), header),
+            ODOM: lambda: self._odometry_message(step, header),
+            LABELS: lambda: mono(maps.labels),
+            DYNAMIC: lambda: mono(maps.dynamic.astype(np.uint8) * 255),
+            MOVING: lambda: mono(maps.moving),
+            OBJECTS: lambda: self._objects_message(step, header),
+            COLOR: lambda: rgb(depth_colors(self._depth(at_network))),
+            OVERLAY: lambda: rgb(_overlay(maps)),
+            STATIC_IMAGE: lambda: rgb(static_image(frame.image, frame.dynamic)),
+            DYNAMIC_IMAGE: lambda: rgb(dynamic_image(frame.image, frame.dynamic)),
+        }
+        if pair := step.pair:
+            builders |= {
+                TARGET: lambda: _transform(pair.target, header),
+                STATIC: lambda: _transform(pair.static, header),
+                PROJECTION: lambda: _projection(pair, header),
+                **{t: partial(_matrix, of, pair) for t, of in MATRICES.items()},
+            }
+        return builders
 
     def _odometry_message(self, step: Step, header: Header) -> OdometryMessage:
         assert self._odometry is not None
@@ -198,37 +212,25 @@ class Outputs:
         # After a longer gap there is no pair, hence no decision: RViz then removes the markers.
         return self._objects.message(result, header, unit, self._parameter("longest_gap"))
 
-    def _message(self, topic: str, maps: ImageMaps, header: Header) -> Any:
-        step = maps.step
-        frame = step.frame
-        if topic == DEPTH_INFO:
-            return messages.camera_info(maps.camera, header)
-        if topic == LABELS:
-            return messages.image(maps.labels, "mono8", header)
-        if topic == DYNAMIC:
-            return messages.image(maps.dynamic.astype(np.uint8) * 255, "mono8", header)
-        if topic == MOVING:
-            return messages.image(maps.moving, "mono8", header)
-        if topic == STATIC_IMAGE:
-            return messages.image(static_image(frame.image, frame.dynamic), "rgb8", header)
-        if topic == DYNAMIC_IMAGE:
-            return messages.image(dynamic_image(frame.image, frame.dynamic), "rgb8", header)
-        return self._pair_message(topic, step.pair, header) if step.pair else None
-
-    def _pair_message(self, topic: str, pair: Pair, header: Header) -> Any:
-        if topic in MATRICES:
-            return messages.matrix(MATRICES[topic](pair))
-        if topic in (TARGET, STATIC):
-            pose = pair.target if topic == TARGET else pair.static
-            return messages.transform(pose.T_second_from_first, header) if pose.ok else None
-        target = pair.projection()
-        if target is None:
-            return None
-        pixels = target.projection[0].permute(1, 2, 0).clamp(0, 1).mul(255)
-        return messages.image(pixels.byte().numpy(), "rgb8", header)
-
     def _depth(self, maps: ImageMaps) -> NDArray[np.float32]:
         return maps.depth(self._parameter("min_depth"), self._parameter("max_depth"))
+
+
+def _transform(pose: PoseEstimate, header: Header) -> TransformStamped | None:
+    return messages.transform(pose.T_second_from_first, header) if pose.ok else None
+
+
+def _matrix(of: Callable[[Pair], Matrix], pair: Pair) -> Float64MultiArray:
+    return messages.matrix(of(pair))
+
+
+def _projection(pair: Pair, header: Header) -> Image | None:
+    """The target projection image (block 107); None without a target pose."""
+    target = pair.projection()
+    if target is None:
+        return None
+    pixels = target.projection[0].permute(1, 2, 0).clamp(0, 1).mul(255)
+    return messages.image(pixels.byte().numpy(), "rgb8", header)
 
 
 def _overlay(maps: ImageMaps) -> NDArray[np.uint8]:

@@ -19,10 +19,12 @@ from depth_recog.nodes.runtime.depth_parameters import settings_of
 from depth_recog.nodes.runtime.parameters import Names, Values
 from depth_recog.nodes.runtime.slot import LatestSlot
 
-FROM_FILES = frozenset(
-    {"weights", "gate_weights", "mask_weights", "pose_weights", "pose_estimator"}
-)
+_WEIGHTS = ("weights", "mask_weights", "pose_weights", "gate_weights", "pose_estimator")
+FROM_FILES = frozenset(_WEIGHTS)
 """Parameters that decide which networks are loaded."""
+
+# In the order of NetworkOptions.
+_OPTIONS = (*_WEIGHTS, "device", "precision")
 
 ACTIVE, LOADING, FAILED = "active", "loading", "failed"
 
@@ -151,12 +153,4 @@ class Assembler:
 
 
 def _options(values: Values) -> NetworkOptions:
-    return NetworkOptions(
-        values["weights"],
-        values["mask_weights"],
-        values["pose_weights"],
-        values["gate_weights"],
-        values["pose_estimator"],
-        values["device"],
-        values["precision"],
-    )
+    return NetworkOptions(*(values[name] for name in _OPTIONS))

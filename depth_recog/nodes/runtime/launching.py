@@ -31,14 +31,7 @@ OPTICAL_FRAME = "camera_optical_frame"
 
 @dataclass(frozen=True)
 class Argument:
-    """One launch argument.
-
-    Attributes:
-        name: of the argument, as in `name:=value`.
-        default: its value if the user gives none.
-        description: shown by `ros2 launch --show-args`.
-        choices: allowed values; empty if any value is allowed.
-    """
+    """One launch argument; without `choices`, any value is allowed."""
 
     name: str
     default: str

@@ -27,8 +27,3 @@ def resident_mb() -> float:
     except OSError:
         return float("nan")
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def gpu_mb(device: torch.device) -> float:
-    """Memory that torch has reserved on a GPU, in MB (10^6 bytes)."""
-    return torch.cuda.memory_reserved(device) / 1e6

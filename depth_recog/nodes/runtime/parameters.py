@@ -29,11 +29,9 @@ class Spec:
     """The declaration of one parameter.
 
     Attributes:
-        name: of the parameter.
-        default: its value if the user sets none; its type is the parameter's type.
+        default: the value if the user sets none; its type is the parameter's type.
         description: one sentence, with the unit.
-        least: smallest allowed value of a number.
-        most: largest allowed value of a number.
+        least, most: smallest and largest allowed value of a number; both or none.
         choices: allowed values of a string.
         live: whether it may change while the node is active; others take effect at configure.
     """
@@ -55,23 +53,22 @@ class Spec:
             text += " Takes effect at configure."
         descriptor = ParameterDescriptor(description=text)
         if self.least is not None and self.most is not None:
-            if isinstance(self.default, int):
-                descriptor.integer_range = [
-                    IntegerRange(from_value=int(self.least), to_value=int(self.most), step=0)
-                ]
+            number = type(self.default)
+            bounds = {"from_value": number(self.least), "to_value": number(self.most)}
+            if number is int:
+                descriptor.integer_range = [IntegerRange(**bounds)]
             else:
-                descriptor.floating_point_range = [
-                    FloatingPointRange(
-                        from_value=float(self.least), to_value=float(self.most), step=0.0
-                    )
-                ]
+                descriptor.floating_point_range = [FloatingPointRange(**bounds)]
         return descriptor
 
-    def problem(self, value: Any) -> str | None:
-        """Why a value is not allowed, or None. rclpy itself checks types and ranges."""
+    def check(self, value: Any) -> None:
+        """Raise ConfigurationError for a value that is not allowed.
+
+        rclpy itself checks types and ranges.
+        """
         if self.choices and value not in self.choices:
-            return f"{self.name}: {value!r} is not one of {', '.join(self.choices)}"
-        return None
+            allowed = ", ".join(self.choices)
+            raise ConfigurationError(f"parameter {self.name}: {value!r} is not one of {allowed}")
 
 
 class Parameters:
@@ -110,9 +107,7 @@ class Parameters:
                 value = node.declare_parameter(spec.name, spec.default, spec.descriptor()).value
             except (InvalidParameterTypeException, InvalidParameterValueException) as error:
                 raise ConfigurationError(f"parameter {spec.name}: {error}") from error
-            problem = spec.problem(value)
-            if problem:
-                raise ConfigurationError(f"parameter {problem}")
+            spec.check(value)
             self.values[spec.name] = _typed(spec, value)
         check(frozenset(self._specs), self.values)
         node.add_on_set_parameters_callback(self._before_set)
@@ -123,19 +118,14 @@ class Parameters:
 
     def _before_set(self, changes: list[Parameter]) -> SetParametersResult:
         """Accept or refuse; rclpy sends the reason to the caller. No effect of its own."""
-        for change in changes:
-            spec = self._specs.get(change.name)
-            if spec is None:
-                continue
-            problem = spec.problem(change.value)
-            if problem is None and not spec.live and self._is_active():
-                problem = (
-                    f"{spec.name} takes effect at configure: deactivate and clean up the node first"
-                )
-            if problem:
-                return SetParametersResult(successful=False, reason=problem)
         names, values = self._with(changes)
         try:
+            for name in (change.name for change in changes if change.name in names):
+                self._specs[name].check(values[name])
+                if not self._specs[name].live and self._is_active():
+                    raise ConfigurationError(
+                        f"{name} takes effect at configure: deactivate and clean up the node first"
+                    )
             if names:
                 self._check(names, values)
         except DepthRecogError as error:
