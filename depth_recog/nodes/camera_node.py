@@ -11,7 +11,6 @@ from typing import Any
 
 from builtin_interfaces.msg import Time as TimeMessage
 from rclpy.duration import Duration
-from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
@@ -81,20 +80,14 @@ class CameraNode(ManagedNode):
         self._qos = QosWatch(self)
         self.published = 0
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def configure(self) -> None:
         """Open the source."""
-        return self.guarded(self._configure, self.release)
-
-    def _configure(self) -> None:
         self._sequence = open_source(self._params["source"])
         rate = self._params["rate"] or self._sequence.rate_hz
         self.get_logger().info(f"{self._sequence.kind}: {self._sequence.name}, {rate:g} Hz")
 
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def activate(self) -> None:
         """Create the publishers and start to play."""
-        return self.guarded(self._activate, self._deactivate)
-
-    def _activate(self) -> None:
         p = self._params
         qos = QoSProfile(depth=10, reliability=ReliabilityPolicy[p["reliability"].upper()])
         self._images = self._publisher(Image, "image", qos)
@@ -114,12 +107,8 @@ class CameraNode(ManagedNode):
         self._entities.append(self._qos.publisher(kind, topic, qos))
         return self._entities[-1]
 
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop playing and destroy the publishers."""
-        self._deactivate()
-        return TransitionCallbackReturn.SUCCESS
-
-    def _deactivate(self) -> bool:
+    def deactivate(self) -> bool:
+        """Stop playing and destroy the publishers, unless the thread does not end in time."""
         self.active = False
         self._halt.set()
         idle = True
@@ -135,12 +124,12 @@ class CameraNode(ManagedNode):
 
     def release(self) -> None:
         """Stop playing and close the source."""
-        self._deactivate()
+        self.deactivate()
         self._sequence = None
 
     def stop(self) -> bool:
         """Stop playing; returns False if the thread does not end in time."""
-        return self._deactivate()
+        return self.deactivate()
 
     # The playing thread
 

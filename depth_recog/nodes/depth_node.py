@@ -14,7 +14,6 @@ from collections import Counter
 from typing import Any
 
 import torch
-from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 
@@ -64,22 +63,16 @@ class DepthNode(ManagedNode):
 
     # Lifecycle
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def configure(self) -> None:
         """Load the networks and warm them up."""
-        return self.guarded(self._configure, self._assembler.release)
-
-    def _configure(self) -> None:
         if self._params["threads"]:
             torch.set_num_threads(self._params["threads"])
         if self._params["publish_tf"] and self._broadcaster is None:
             self._broadcaster = transform_broadcaster(self)
         self._assembler.configure(self._params.values)
 
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def activate(self) -> None:
         """Create publishers and subscriptions, and start the inference thread."""
-        return self.guarded(self._activate, self._deactivate)
-
-    def _activate(self) -> None:
         p = self._params
         self._slot = LatestSlot()
         assert self._assembler.current is not None
@@ -94,13 +87,8 @@ class DepthNode(ManagedNode):
         self._thread.start()
         self.active = True
 
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Destroy publishers and subscriptions, and end the inference thread."""
-        self._deactivate()
-        return TransitionCallbackReturn.SUCCESS
-
-    def _deactivate(self, patience: float | None = None) -> bool:
-        """Undo `_activate`; returns False if the thread has not ended within `patience` seconds."""
+    def deactivate(self, patience: float | None = None) -> bool:
+        """Undo `activate`; returns False if the thread has not ended within `patience` seconds."""
         self.active = False
         if self._inputs is not None:
             self._inputs.close()
@@ -118,13 +106,13 @@ class DepthNode(ManagedNode):
         return True
 
     def release(self) -> None:
-        """Undo `on_activate` and `on_configure`."""
-        self._deactivate()
+        """Undo `activate` and `configure`."""
+        self.deactivate()
         self._assembler.release()
 
     def stop(self) -> bool:
         """End all threads before the process ends; returns False if one does not end in time."""
-        ended = self._deactivate(patience=2.5)
+        ended = self.deactivate(patience=2.5)
         ended = self._assembler.stop(patience=0.5) and ended
         counts = self._ledger.counts
         if counts["received"]:

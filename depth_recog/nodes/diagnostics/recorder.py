@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -24,15 +25,11 @@ PARTS = (_IMAGE, *_OUTPUTS)
 
 @dataclass
 class Record:
-    """The messages with one stamp.
-
-    Attributes:
-        messages: by topic.
-        latency: seconds from the stamp to the arrival of the depth image; None before it arrives.
-    """
+    """The messages with one stamp, by topic."""
 
     messages: dict[str, Any] = field(default_factory=dict)
     latency: float | None = None
+    """Seconds from the stamp to the arrival of the depth image; None before it arrives."""
 
     @property
     def complete(self) -> bool:
@@ -65,21 +62,18 @@ class Recorder(Node):  # type: ignore[misc]  # rclpy is untyped
     def _subscribe(self, topic: str) -> None:
         qos = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
         kind = CameraInfo if topic == DEPTH_INFO else Image
-        self.create_subscription(kind, topic, self._keeper(topic), qos)
+        self.create_subscription(kind, topic, partial(self._keep, topic), qos)
 
-    def _keeper(self, topic: str) -> Callable[[Any], None]:
-        def keep(message: Any) -> None:
-            stamp = stamp_ns(message.header)
-            record = self.records.setdefault(stamp, Record())
-            record.messages[topic] = message
-            if topic == DEPTH:
-                record.latency = (time.time_ns() - stamp) / 1e9
-            if record.complete:
-                self._on_complete(stamp, record)
-                # Keep the number of messages only, or a long drive would fill the memory.
-                record.messages = dict.fromkeys(PARTS)
-
-        return keep
+    def _keep(self, topic: str, message: Any) -> None:
+        stamp = stamp_ns(message.header)
+        record = self.records.setdefault(stamp, Record())
+        record.messages[topic] = message
+        if topic == DEPTH:
+            record.latency = (time.time_ns() - stamp) / 1e9
+        if record.complete:
+            self._on_complete(stamp, record)
+            # Keep the number of messages only, or a long drive would fill the memory.
+            record.messages = dict.fromkeys(PARTS)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         prefix = f"{self.get_namespace().lstrip('/')}/depth_node: "

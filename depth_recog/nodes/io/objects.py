@@ -19,7 +19,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from depth_recog.interfaces.regions import record
 from depth_recog.method.gate.by_image import Motion
-from depth_recog.method.gate.result import Float, GateResult, Region
+from depth_recog.method.gate.result import GateResult, Region
 
 BOX, TEXT, VELOCITY = "box", "text", "velocity"
 """Namespaces of the markers."""
@@ -81,21 +81,22 @@ def _markers(region: Region, header: Header, unit: str, lifetime_s: float) -> li
     span = max(width, height)
     sides = np.array((width, height, np.clip(length, _FLATTEST * span, _LONGEST * span)))
     box = _marker(BOX, Marker.CUBE, region, header, lifetime_s)
-    box.pose.position = _point(region.centre)
-    box.scale = _vector(sides)
+    box.pose.position = Point(**_xyz(region.centre))
+    box.scale = Vector3(**_xyz(sides))
     box.color.a = _ALPHA
     # Values for which a marker has no field; RViz does not draw the text of a cube.
     box.text = json.dumps(record(region))
     text = _marker(TEXT, Marker.TEXT_VIEW_FACING, region, header, lifetime_s)
     letters = _TEXT_HEIGHT * region.centre[2]
-    text.pose.position = _point(region.centre - (0, height / 2 + letters, 0))
+    text.pose.position = Point(**_xyz(region.centre - (0, height / 2 + letters, 0)))
     text.scale.z = letters
     text.text = caption(region, unit)
     markers = [box, text]
     if region.motion is Motion.MOVING and np.isfinite(region.velocity).all():
         arrow = _marker(VELOCITY, Marker.ARROW, region, header, lifetime_s)
-        arrow.points = [_point(region.centre), _point(region.centre + region.velocity)]
-        arrow.scale = _vector((_SHAFT * span, _HEAD * span, _HEAD * span))
+        ends = region.centre, region.centre + region.velocity
+        arrow.points = [Point(**_xyz(end)) for end in ends]
+        arrow.scale = Vector3(**_xyz((_SHAFT * span, _HEAD * span, _HEAD * span)))
         markers.append(arrow)
     return markers
 
@@ -121,11 +122,5 @@ def _marker(ns: str, kind: int, region: Region, header: Header, lifetime_s: floa
     )
 
 
-def _point(xyz: Float) -> Point:
-    x, y, z = (float(value) for value in xyz)
-    return Point(x=x, y=y, z=z)
-
-
-def _vector(xyz: Iterable[float]) -> Vector3:
-    x, y, z = (float(value) for value in xyz)
-    return Vector3(x=x, y=y, z=z)
+def _xyz(values: Iterable[float]) -> dict[str, float]:
+    return dict(zip("xyz", map(float, values), strict=True))

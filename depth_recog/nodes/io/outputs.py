@@ -11,7 +11,6 @@ import numpy as np
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry as OdometryMessage
 from numpy.typing import NDArray
-from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
@@ -33,7 +32,7 @@ from depth_recog.pipeline import ImageMaps, ProcessedFrame
 
 DEPTH = "depth/image_rect"
 DEPTH_INFO = "depth/camera_info"
-COMPRESSED = "depth/image_rect/compressedDepth"
+COMPRESSED = f"{DEPTH}/compressedDepth"
 POINTS = "depth/points"
 ODOM = "odom"
 LABELS = "mask/labels"
@@ -83,14 +82,6 @@ TOPICS: dict[str, type] = {
 _NEED_PAIR = {ODOM, MOVING, OBJECTS, TARGET, STATIC, *MATRICES, OVERLAY, PROJECTION}
 
 
-def _name(node: Node, topic: str) -> str:
-    """The name to publish on. As in image_transport, the base topic is remapped first."""
-    base, dash, transport = topic.rpartition("/")
-    if transport != "compressedDepth":
-        return topic
-    return f"{node.resolve_topic_name(base)}{dash}{transport}"
-
-
 class Outputs:
     """The depth node's publishers.
 
@@ -119,16 +110,18 @@ class Outputs:
         self._objects = Objects()
         self._odometry = None
         if parameters("publish_odom"):
-            self._odometry = odometry.Odometry(
-                parameters("odom_frame"), parameters("odom_child_frame")
-            )
+            frames = parameters("odom_frame"), parameters("odom_child_frame")
+            self._odometry = odometry.Odometry(*frames)
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
         self._publishers: dict[str, Publisher] = {}
+        # As in image_transport: remap the base topic, then append the transport's name.
+        names = {COMPRESSED: f"{watch.node.resolve_topic_name(DEPTH)}/compressedDepth"}
         try:
             for topic, kind in TOPICS.items():
                 if topic != ODOM or self._odometry is not None:
-                    name = _name(watch.node, topic)
-                    publisher = watch.publisher(kind, name, qos, subscribers_changed)
+                    publisher = watch.publisher(
+                        kind, names.get(topic, topic), qos, subscribers_changed
+                    )
                     self._publishers[topic] = publisher
         except ConfigurationError:
             self.close()
@@ -166,13 +159,8 @@ class Outputs:
         maps = processed.at_input_size if p("output_size") == "input" else at_network
         step, frame, encoding = processed.step, processed.step.frame, p("depth_encoding")
         depth = cache(lambda: self._depth(maps))
-
-        def rgb(pixels: NDArray[np.uint8]) -> Image:
-            return messages.image(pixels, "rgb8", header)
-
-        def mono(pixels: NDArray[np.uint8]) -> Image:
-            return messages.image(pixels, "mono8", header)
-
+        rgb = partial(messages.image, encoding="rgb8", header=header)
+        mono = partial(messages.image, encoding="mono8", header=header)
         builders: dict[str, Callable[[], Any]] = {
             DEPTH: lambda: messages.depth_image(depth(), encoding, header),
             DEPTH_INFO: lambda: messages.camera_info(maps.camera, header),

@@ -19,12 +19,9 @@ from depth_recog.nodes.runtime.depth_parameters import settings_of
 from depth_recog.nodes.runtime.parameters import Names, Values
 from depth_recog.nodes.runtime.slot import LatestSlot
 
-_WEIGHTS = ("weights", "mask_weights", "pose_weights", "gate_weights", "pose_estimator")
-FROM_FILES = frozenset(_WEIGHTS)
-"""Parameters that decide which networks are loaded."""
-
-# In the order of NetworkOptions.
-_OPTIONS = (*_WEIGHTS, "device", "precision")
+# Parameters that decide which networks are loaded, in the order of NetworkOptions.
+_FROM_FILES = ("weights", "mask_weights", "pose_weights", "gate_weights", "pose_estimator")
+_OPTIONS = (*_FROM_FILES, "device", "precision")
 
 ACTIVE, LOADING, FAILED = "active", "loading", "failed"
 
@@ -77,7 +74,7 @@ class Assembler:
             with suppress(WeightsError):
                 settings_of(values)
             return
-        if names & FROM_FILES:
+        if names.intersection(_FROM_FILES):
             check_weights(_options(values))
         settings_of(values)
 
@@ -96,10 +93,9 @@ class Assembler:
                 self._settings = settings
                 self.current = self.current.with_settings(settings)
             # Also if the name is the same: the file may have been replaced.
-            if names & FROM_FILES:
+            if changed := names.intersection(_FROM_FILES):
                 self._request = dict(values)
-                self.state = LOADING
-                self.why = ", ".join(str(values[n]) for n in sorted(names & FROM_FILES))
+                self.state, self.why = LOADING, ", ".join(str(values[n]) for n in sorted(changed))
                 self._requests.put(self._request)
 
     def stop(self, patience: float | None = None) -> bool:

@@ -55,8 +55,20 @@ class ManagedNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
         """Call `work` periodically in wall time, even while /clock stands still."""
         self.create_timer(seconds, work, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
+    def configure(self) -> None:
+        """Load what the node needs. Raises DepthRecogError."""
+        raise NotImplementedError
+
+    def activate(self) -> None:
+        """Create endpoints and threads. Raises DepthRecogError."""
+        raise NotImplementedError
+
+    def deactivate(self) -> bool:
+        """Undo `activate`, complete or not; returns False if a thread has not ended in time."""
+        raise NotImplementedError
+
     def release(self) -> None:
-        """Free everything that configure and activate have created; safe in every state."""
+        """Undo `activate` and `configure`, complete or not; safe in every state."""
         raise NotImplementedError
 
     def stop(self) -> bool:
@@ -76,6 +88,19 @@ class ManagedNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
                 self.failed = True
                 raise DepthRecogError(f"{self.get_name()} did not start: see the error above")
 
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Configure, for rclpy."""
+        return self._guarded(self.configure, self.release)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Activate, for rclpy."""
+        return self._guarded(self.activate, self.deactivate)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Deactivate, for rclpy."""
+        self.deactivate()
+        return TransitionCallbackReturn.SUCCESS
+
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free everything: at cleanup, at shutdown, and after an exception in a transition."""
         self.release()
@@ -84,7 +109,7 @@ class ManagedNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
     on_shutdown = on_cleanup
     on_error = on_cleanup
 
-    def guarded(
+    def _guarded(
         self, work: Callable[[], None], undo: Callable[[], object]
     ) -> TransitionCallbackReturn:
         """Do the work of a transition, and log why it failed if it does.
