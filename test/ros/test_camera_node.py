@@ -234,8 +234,10 @@ def test_a_damaged_frame_ends_the_play_with_the_reason(camera: Any, clip: Path) 
     peer.process = None
     peer.wait(lambda: process.popen.poll() is not None, "the end")
     process.assert_failed("frame3.png")
+    assert "played 3 frames" in process.stderr
     peer.drain()
-    assert len(peer.heard["image"]) == 3
+    # After an error the node does not wait until its last images have arrived.
+    assert 1 <= len(peer.heard["image"]) <= 3
 
 
 def test_life_cycle(camera: Any) -> None:
