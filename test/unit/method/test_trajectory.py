@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from steps import Float, alone, estimate, paired, rigid
 
@@ -14,7 +14,6 @@ from depth_recog.method.geometry.se3 import exp_twist, log_twist
 from depth_recog.method.pose.estimator import PoseEstimate
 from depth_recog.method.trajectory import AGREEING_PAIRS, DEPTH_SHARE, HORIZON_S, Place, Trajectory
 
-PROPERTY = settings(deadline=None, max_examples=40, derandomize=True, database=None)
 SECOND = 10**9
 TENTH = SECOND // 10
 numbers = st.floats(-1.5, 1.5)
@@ -23,7 +22,6 @@ numbers = st.floats(-1.5, 1.5)
 # Steady motions
 
 
-@PROPERTY
 @given(st.lists(numbers, min_size=6, max_size=6))
 def test_a_twist_is_the_matrix_exponential(values: list[float]) -> None:
     twist = np.array(values)
@@ -134,7 +132,6 @@ def test_a_long_gap_ends_the_motion_and_not_the_path() -> None:
     assert trajectory.add(seen).T_first_from_frame[2, 3] == pytest.approx(3 + 10 * HORIZON_S)
 
 
-@PROPERTY
 @given(st.lists(st.floats(0.001, 2.0), min_size=1, max_size=8))
 def test_the_covariance_grows_with_the_unmeasured_time_alone(pauses: list[float]) -> None:
     """However many frames without a pose lie in it."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from steps import rigid
@@ -16,7 +16,6 @@ from steps import rigid
 from depth_recog.method.gate import evidence
 from depth_recog.method.geometry.camera import Camera
 
-PROPERTY = settings(deadline=None, max_examples=30, derandomize=True, database=None)
 CAMERA = Camera(width=416, height=128, fx=241.7, fy=290.3, cx=204.0, cy=58.8)
 Float = NDArray[np.float64]
 
@@ -59,7 +58,6 @@ def of(T: Float, *correspondences: object) -> Of:
     return Of(*evidence.displacements(T, first, second, depth, CAMERA))
 
 
-@PROPERTY
 @given(st.integers(0, 10_000))
 def test_derivatives_are_numeric_ones(seed: int) -> None:
     """Central differences of e itself; e falls where the projection rises."""
@@ -85,7 +83,6 @@ def test_derivatives_are_numeric_ones(seed: int) -> None:
         close(got.by_pose[:, :, axis], turning)
 
 
-@PROPERTY
 @given(st.integers(0, 10_000))
 def test_what_stands_has_none(seed: int) -> None:
     T, pixels, depth = some(seed)
@@ -103,7 +100,6 @@ def test_exactly_none_without_motion() -> None:
     np.testing.assert_allclose(got.by_depth, 0, atol=1e-12)
 
 
-@PROPERTY
 @given(st.integers(0, 10_000))
 def test_a_motion_of_its_own_shows_along_b(seed: int) -> None:
     """e = B tau to first order: halving tau quarters what is left."""

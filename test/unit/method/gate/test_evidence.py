@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from depth_recog.method.gate import evidence
 from depth_recog.method.settings import Settings
 
-PROPERTY = settings(deadline=None, max_examples=30, derandomize=True, database=None)
 Float = NDArray[np.float64]
 FOCAL = 241.7
 AHEAD = np.array((0.0, 0.0, 1.0))
@@ -103,7 +102,6 @@ def slow_score(
 # --- the score ------------------------------------------------------------------------------------
 
 
-@PROPERTY
 @given(
     st.integers(0, 10_000),
     st.integers(1, 6),
@@ -277,7 +275,6 @@ def test_velocity_is_the_objects_own(motion: tuple[float, ...], wrong_depth: flo
     assert (np.linalg.eigvalsh(covariance) > 0).all()
 
 
-@PROPERTY
 @given(st.integers(0, 10_000))
 def test_velocity_is_the_posterior_of_least_squares(seed: int) -> None:
     """Against the stacked problem with the priors as rows, solved by lstsq."""

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -17,7 +17,6 @@ from depth_recog.method.gate.by_image import Motion, Thresholds, absolute_differ
 from depth_recog.method.geometry import se3
 from depth_recog.method.pose.estimator import PoseEstimate
 
-PROPERTY = settings(deadline=None, max_examples=80, derandomize=True, database=None)
 Matrix = NDArray[np.float64]
 elements = st.tuples(st.integers(0, 2), st.integers(0, 3))
 
@@ -30,7 +29,6 @@ def test_decisions_are_numbered_as_they_are_published() -> None:
     assert [m.value for m in (Motion.STILL, Motion.UNDECIDED, Motion.MOVING)] == [0, 1, 2]
 
 
-@PROPERTY
 @given(st.integers(0, 10_000))
 def test_absolute_difference_is_element_by_element(seed: int) -> None:
     a, b = np.random.default_rng(seed).normal(size=(2, 4, 4))
@@ -40,7 +38,6 @@ def test_absolute_difference_is_element_by_element(seed: int) -> None:
     np.testing.assert_array_equal(got, absolute_difference(b, a))
 
 
-@PROPERTY
 @given(st.floats(1e-3, 10.0), st.floats(1e-3, 100.0), st.floats(1e-3, 1.0))
 def test_thresholds_are_per_second(rotation: float, translation: float, seconds: float) -> None:
     matrix = Thresholds(rotation, translation).matrix(seconds)
@@ -62,7 +59,6 @@ def test_thresholds_must_be_positive(value: float) -> None:
         Thresholds(1.0, value)
 
 
-@PROPERTY
 @given(elements, st.sampled_from([0.1, 0.25, 0.5, 1.0]), st.booleans())
 def test_an_element_at_its_threshold_is_still_and_one_above_it_moves(
     at: tuple[int, int], seconds: float, negative: bool
@@ -80,7 +76,6 @@ def test_an_element_at_its_threshold_is_still_and_one_above_it_moves(
     assert f"({at[0]}, {at[1]})" in moving.why
 
 
-@PROPERTY
 @given(st.integers(0, 10_000), st.floats(0.05, 2.0))
 def test_decision_equals_the_text(seed: int, size: float) -> None:
     rng = np.random.default_rng(seed)
@@ -108,7 +103,6 @@ def test_a_longer_gap_allows_a_larger_difference() -> None:
             assert got.motion is motion
 
 
-@PROPERTY
 @given(st.integers(0, 3), st.floats(-1e9, 1e9))
 def test_the_fourth_row_never_fires(column: int, value: float) -> None:
     dynamic = np.eye(4)

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from depth_recog.method.gate import evidence
 from depth_recog.method.gate.evidence import Evidence
 
-PROPERTY = settings(deadline=None, max_examples=30, derandomize=True, database=None)
 Float = NDArray[np.float64]
 FOCAL = 241.7
 AHEAD = np.array((0.0, 0.0, 1.0))
@@ -35,7 +34,6 @@ def test_evidence_fades_and_follows_its_feature() -> None:
     assert not got.vector[[1, 3]].any()
 
 
-@PROPERTY
 @given(st.floats(0, 2), st.floats(0, 2))
 def test_two_short_times_are_one_long_one(one: float, two: float) -> None:
     old, ids = some([0, 1]), np.array([0, 1])
@@ -61,7 +59,6 @@ def crowd(seed: int, count: int = 25) -> tuple[Float, Float, NDArray[np.uint8]]:
     return pixels, depth, rng.integers(1, 3, count).astype(np.uint8)
 
 
-@PROPERTY
 @given(st.integers(0, 10_000))
 def test_neighbour_weights_are_what_a_loop_computes(seed: int) -> None:
     pixels, depth, categories = crowd(seed)
@@ -87,7 +84,6 @@ def test_weights_of_features_at_one_depth_are_symmetric() -> None:
     assert 0.1 < (weights > 0).mean() < 1
 
 
-@PROPERTY
 @given(st.integers(0, 10_000))
 def test_pooled_evidence_is_a_bounded_sum(seed: int) -> None:
     rng = np.random.default_rng(seed)

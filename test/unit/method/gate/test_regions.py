@@ -6,7 +6,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -16,7 +16,6 @@ from depth_recog.method.gate.result import GateResult, Region
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.pose.estimator import PoseEstimate
 
-PROPERTY = settings(deadline=None, max_examples=40, derandomize=True, database=None)
 CAMERA = Camera(width=416, height=128, fx=241.7, fy=246.3, cx=204.0, cy=58.8)
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -26,7 +25,6 @@ Whole = NDArray[np.int64]
 # --- linking --------------------------------------------------------------------------------------
 
 
-@PROPERTY
 @given(st.integers(0, 10_000), st.integers(0, 40), st.floats(0, 0.2))
 def test_linked_is_a_walk_from_neighbour_to_neighbour(seed: int, count: int, dense: float) -> None:
     rng = np.random.default_rng(seed)
@@ -75,7 +73,6 @@ def components_of(seed: int) -> NDArray[np.int32]:
     return np.asarray(cv2.connectedComponents(mask, connectivity=8)[1], np.int32)
 
 
-@PROPERTY
 @given(st.integers(0, 10_000), st.integers(0, 25))
 def test_each_pixel_takes_a_nearest_feature_of_its_patch(seed: int, count: int) -> None:
     """OpenCV's 3x3 distances are right to 5 %; nothing nearer than that is passed over."""
@@ -133,7 +130,6 @@ def test_a_second_choice_is_better_than_a_new_id() -> None:
     assert ids_of([0] * 4 + [4] * 3, [3, 3, 3, 3, 3, 3, 5], 9) == ([3] * 4 + [5] * 3, 9)
 
 
-@PROPERTY
 @given(st.integers(0, 10_000), st.integers(0, 30))
 def test_region_ids_and_groups_are_one_to_one(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
@@ -235,7 +231,6 @@ def test_the_likeliest_mover_is_the_one_with_the_highest_score() -> None:
     assert result().likeliest_mover is None
     assert result(unknown).likeliest_mover is None
     found = result(region(1, Motion.STILL, -9), unknown, region(2, Motion.STILL, -4))
-    assert found.likeliest_mover is not None
     assert found.likeliest_mover.region_id == 2
 
 

@@ -9,13 +9,12 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from depth_recog.errors import CalibrationError
 from depth_recog.method.geometry.camera import Camera
 
-PROPERTY = settings(deadline=None, max_examples=60, derandomize=True, database=None)
 CAMERA = Camera(width=416, height=128, fx=241.7, fy=246.3, cx=204.0, cy=58.8)
 
 sizes = st.integers(2, 2000)
@@ -44,14 +43,12 @@ def test_matrix_holds_each_number_in_its_place() -> None:
     assert CAMERA.size == (416, 128)
 
 
-@PROPERTY
 @given(cameras, points)
 def test_matrix_projects_like_a_pinhole(camera: Camera, point: tuple[float, float, float]) -> None:
     u, v, w = camera.matrix @ point
     assert (u / w, v / w) == pytest.approx(seen_at(camera, point), rel=1e-9, abs=1e-6)
 
 
-@PROPERTY
 @given(cameras, points)
 def test_rays_lead_back_to_the_point(camera: Camera, point: tuple[float, float, float]) -> None:
     u, v = seen_at(camera, point)
@@ -66,7 +63,6 @@ def test_from_matrix_takes_3x3_and_3x4() -> None:
     assert Camera.from_matrix(wide, 416, 128) == CAMERA
 
 
-@PROPERTY
 @given(cameras, sizes, sizes, points)
 def test_resizing_maps_every_pixel_by_the_one_convention(
     camera: Camera, width: int, height: int, point: tuple[float, float, float]
@@ -80,7 +76,6 @@ def test_resizing_maps_every_pixel_by_the_one_convention(
     assert seen_at(resized, point) == pytest.approx(expected, rel=1e-9, abs=1e-6)
 
 
-@PROPERTY
 @given(cameras, sizes, sizes)
 def test_resizing_keeps_the_image_edges_and_can_be_undone(
     camera: Camera, width: int, height: int
@@ -112,7 +107,6 @@ def test_resizing_agrees_with_what_opencv_does_to_pixels(width: int, height: int
         np.testing.assert_allclose(after[2:-2], before[2:-2], atol=1e-9)
 
 
-@PROPERTY
 @given(cameras, points, st.data())
 def test_cropping_moves_the_origin(
     camera: Camera, point: tuple[float, float, float], data: st.DataObject
@@ -136,7 +130,6 @@ def test_a_crop_that_leaves_the_image_is_refused(window: tuple[int, int, int, in
         CAMERA.cropped(0, 0, 0, 9)
 
 
-@PROPERTY
 @given(cameras, st.integers(1, 20), st.integers(1, 20))
 def test_cropping_and_doubling_may_change_places(camera: Camera, x: int, y: int) -> None:
     assume(x < camera.width and y < camera.height)

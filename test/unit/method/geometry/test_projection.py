@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from functools import cache
 
-import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -19,7 +18,6 @@ from depth_recog.method.geometry import projection, se3
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.loss import photometric
 
-PROPERTY = settings(deadline=None, max_examples=40, derandomize=True, database=None)
 # Neither square pixels nor a centred principal point: whatever is exchanged shows.
 CAMERA = Camera(width=9, height=6, fx=7.0, fy=11.0, cx=3.2, cy=2.9)
 MOTION = (0.03, -0.05, 0.08, 0.2, -0.1, 0.35)
@@ -38,17 +36,13 @@ def plain_projection(
     depth: np.ndarray, camera: Camera, T: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """P = K T (Z K^-1 H), one pixel at a time, and the depth in the second camera."""
-    height, width = depth.shape
-    pixels, depths = np.zeros((height, width, 2)), np.zeros((height, width))
-    for v in range(height):
-        for u in range(width):
-            z = depth[v, u]
-            x, y = (u - camera.cx) / camera.fx * z, (v - camera.cy) / camera.fy * z
-            a = T[0, 0] * x + T[0, 1] * y + T[0, 2] * z + T[0, 3]
-            b = T[1, 0] * x + T[1, 1] * y + T[1, 2] * z + T[1, 3]
-            c = T[2, 0] * x + T[2, 1] * y + T[2, 2] * z + T[2, 3]
-            pixels[v, u] = camera.fx * a / c + camera.cx, camera.fy * b / c + camera.cy
-            depths[v, u] = c
+    pixels, depths = np.zeros((*depth.shape, 2)), np.zeros(depth.shape)
+    for v, u in np.ndindex(depth.shape):
+        z = depth[v, u]
+        x, y = (u - camera.cx) / camera.fx * z, (v - camera.cy) / camera.fy * z
+        a, b, c = (row[0] * x + row[1] * y + row[2] * z + row[3] for row in T[:3])
+        pixels[v, u] = camera.fx * a / c + camera.cx, camera.fy * b / c + camera.cy
+        depths[v, u] = c
     return pixels, depths
 
 
@@ -73,11 +67,10 @@ def test_backprojection_equals_the_text_and_kornia() -> None:
     depth = some_depth(0)
     points = projection.backproject(depth, intrinsics())
     assert points.shape == (1, 3, 54)
-    for v in range(6):
-        for u in range(9):
-            z = depth[0, 0, v, u].item()
-            expected = (u - 3.2) / 7.0 * z, (v - 2.9) / 11.0 * z, z
-            assert points[0, :, v * 9 + u].tolist() == pytest.approx(expected)
+    for v, u in np.ndindex(6, 9):
+        z = depth[0, 0, v, u].item()
+        expected = (u - 3.2) / 7.0 * z, (v - 2.9) / 11.0 * z, z
+        assert points[0, :, v * 9 + u].tolist() == pytest.approx(expected)
     kornia = pytest.importorskip("kornia")
     theirs = kornia.geometry.depth.depth_to_3d(depth, intrinsics())
     torch.testing.assert_close(points.view(1, 3, 6, 9), theirs)
@@ -94,21 +87,6 @@ def test_projection_equals_the_text(seed: int) -> None:
     inside = (pixels >= 0).all(-1) & (pixels[..., 0] <= 8) & (pixels[..., 1] <= 5)
     np.testing.assert_array_equal(got.valid[0, 0], inside)
     assert 0 < inside.sum() < inside.size, "the example shows both"
-
-
-def test_projection_agrees_with_kornia() -> None:
-    kornia = pytest.importorskip("kornia")
-    depth, T = some_depth(4), se3.from_vector(tensor(MOTION))[None]
-    points = kornia.geometry.depth.depth_to_3d(depth, intrinsics()).permute(0, 2, 3, 1)
-    moved = kornia.geometry.transform_points(T, points.reshape(1, -1, 3)).view(1, 6, 9, 3)
-    theirs = kornia.geometry.project_points(moved, intrinsics()[:, None, None])
-    got = projection.project(depth, intrinsics(), T)
-    torch.testing.assert_close(got.pixels, theirs, atol=1e-9, rtol=1e-9)
-    second = torch.rand(1, 3, 6, 9, dtype=torch.float64)
-    warped = kornia.geometry.depth.warp_frame_depth(second, depth, T, intrinsics())
-    image, where = projection.projection_image(second, depth, intrinsics(), T)
-    use = where.valid.expand_as(image)  # outside, kornia has zeros
-    torch.testing.assert_close(image[use], warped[use], atol=1e-9, rtol=1e-9)
 
 
 def test_projection_is_differentiable_in_depth_and_motion() -> None:
@@ -155,7 +133,6 @@ def test_unknown_depth_is_invalid_and_stays_out_of_the_gradient(unknown: float) 
     assert got.valid[0, 0, 2, 4]
     assert torch.isfinite(got.pixels).all()
     got.pixels.sum().backward()
-    assert depth.grad is not None
     assert torch.isfinite(depth.grad).all()
     assert depth.grad[0, 0, 2, 3] == 0
 
@@ -186,7 +163,6 @@ def test_the_second_image_may_have_another_size() -> None:
     assert not got.valid[0, 0, :, 7:].any()
 
 
-@PROPERTY
 @given(st.integers(0, 1000), st.sampled_from([(18, 12), (27, 18), (36, 12)]))
 def test_projection_and_resizing_may_change_places(seed: int, size: tuple[int, int]) -> None:
     """One convention: the projection in the resized image is the resized projection."""
@@ -205,7 +181,6 @@ def test_projection_and_resizing_may_change_places(seed: int, size: tuple[int, i
 # --- sampling ---------------------------------------------------------------------------------
 
 
-@PROPERTY
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([torch.float32, torch.float64]))
 def test_sampling_at_pixel_centres_gives_the_pixels_back(
     height: int, width: int, dtype: torch.dtype
@@ -238,20 +213,6 @@ def test_sampling_is_bilinear() -> None:
     assert halfway.item() == pytest.approx(0.5)
 
 
-def test_sampling_agrees_with_opencv() -> None:
-    rng = np.random.default_rng(1)
-    image = rng.random((20, 30)).astype(np.float32)
-    # OpenCV keeps 5 bits of the fraction: ask for multiples of 1/32.
-    pixels = (rng.integers(-64, 32 * 30, (50, 2)) / 32).astype(np.float32)
-    theirs = cv2.remap(
-        image, pixels[:, 0], pixels[:, 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )[:, 0]
-    ours = projection.sample(
-        torch.from_numpy(image)[None, None], torch.from_numpy(pixels)[None, None]
-    )
-    np.testing.assert_allclose(ours[0, 0, 0], theirs, atol=1e-4)
-
-
 def test_sampling_repeats_the_border_outside() -> None:
     image = torch.arange(12.0).view(1, 1, 3, 4)
     pixels = torch.tensor([[[[-3.0, 1.0], [9.0, 1.0], [2.0, -5.0], [2.0, 7.0], [-0.5, -0.5]]]])
@@ -265,7 +226,6 @@ def test_sampling_is_differentiable() -> None:
     assert torch.autograd.gradcheck(projection.sample, (image, pixels.requires_grad_()))
 
 
-@PROPERTY
 @given(st.integers(0, 10_000))
 def test_touches_says_whether_any_of_the_four_taps_is_masked(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -279,7 +239,6 @@ def test_touches_says_whether_any_of_the_four_taps_is_masked(seed: int) -> None:
         assert touched == mask[y : y + 2, x : x + 2].any()
 
 
-@PROPERTY
 @given(st.integers(0, 10_000))
 def test_what_touches_no_mask_does_not_depend_on_masked_pixels(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -302,8 +261,6 @@ def pair(scene: str, seed: int, index: int) -> tuple[Frame, Frame, Truth, np.nda
     """Both frames, the first one's truth, T_second_from_first."""
     street = SyntheticStreet(scene, seed=seed, frames=index + 2)
     truth, following = street.truth(index), street.truth(index + 1)
-    assert truth.world_from_camera is not None
-    assert following.world_from_camera is not None
     T = np.linalg.inv(following.world_from_camera) @ truth.world_from_camera
     return street[index], street[index + 1], truth, T
 
@@ -315,8 +272,6 @@ def picture(frame: Frame) -> Tensor:
 @pytest.mark.parametrize("scene", ["street", "parked"])
 def test_exact_depth_and_pose_give_the_exact_flow(scene: str) -> None:
     frame, _, truth, T = pair(scene, 1, 20)
-    assert truth.depth is not None
-    assert truth.flow is not None
     k = intrinsics(frame.camera)
     got = projection.project(tensor(truth.depth)[None, None], k, tensor(T)[None])
     use = ~truth.moving & np.isfinite(truth.depth) & (got.depth[0, 0].numpy() > 0.1)

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -24,7 +24,6 @@ from depth_recog.method.geometry.viewport import (
     rectify_nearest,
 )
 
-PROPERTY = settings(deadline=None, max_examples=60, derandomize=True, database=None)
 CAMERA = Camera(width=200, height=120, fx=150.0, fy=140.0, cx=95.0, cy=63.0)
 
 
@@ -36,7 +35,6 @@ def coordinates(width: int, height: int) -> NDArray[np.uint8]:
     return picture
 
 
-@PROPERTY
 @given(st.integers(64, 4000), st.integers(64, 4000))
 def test_the_networks_size_keeps_aspect_and_area(width: int, height: int) -> None:
     camera = Camera(width, height, 500.0, 500.0, 10.0, 10.0)

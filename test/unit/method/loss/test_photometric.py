@@ -6,13 +6,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from depth_recog.method.loss import photometric
-
-PROPERTY = settings(deadline=None, max_examples=40, derandomize=True, database=None)
 
 
 def reflected(index: int, length: int) -> int:
@@ -25,23 +23,17 @@ def reflected(index: int, length: int) -> int:
 def plain_ssim(x: np.ndarray, y: np.ndarray, dynamic_range: float = 1.0) -> np.ndarray:
     """Claim 8 on one channel: means, variances and covariance of nine pixels each."""
     c1, c2 = (0.01 * dynamic_range) ** 2, (0.03 * dynamic_range) ** 2
-    height, width = x.shape
     result = np.zeros_like(x)
-    for v in range(height):
-        for u in range(width):
-            a, b = [], []
-            for dv in (-1, 0, 1):
-                for du in (-1, 0, 1):
-                    at = reflected(v + dv, height), reflected(u + du, width)
-                    a.append(x[at])
-                    b.append(y[at])
-            mx, my = sum(a) / 9, sum(b) / 9
-            vx = sum((p - mx) ** 2 for p in a) / 9
-            vy = sum((q - my) ** 2 for q in b) / 9
-            cov = sum((p - mx) * (q - my) for p, q in zip(a, b, strict=True)) / 9
-            result[v, u] = ((2 * mx * my + c1) * (2 * cov + c2)) / (
-                (mx**2 + my**2 + c1) * (vx + vy + c2)
-            )
+    for v, u in np.ndindex(x.shape):
+        around = [(v + dv, u + du) for dv in (-1, 0, 1) for du in (-1, 0, 1)]
+        window = [tuple(map(reflected, at, x.shape)) for at in around]
+        a, b = ([image[at] for at in window] for image in (x, y))
+        mx, my = sum(a) / 9, sum(b) / 9
+        vx = sum((p - mx) ** 2 for p in a) / 9
+        vy = sum((q - my) ** 2 for q in b) / 9
+        cov = sum((p - mx) * (q - my) for p, q in zip(a, b, strict=True)) / 9
+        luminance = (2 * mx * my + c1) / (mx**2 + my**2 + c1)
+        result[v, u] = luminance * (2 * cov + c2) / (vx + vy + c2)
     return result
 
 
@@ -66,13 +58,10 @@ def images(seed: int, *shape: int) -> tuple[Tensor, Tensor]:
 def test_ssim_equals_the_text_window_by_window(dynamic_range: float) -> None:
     x, y = images(1, 2, 3, 7, 9)
     got = photometric.ssim(x * dynamic_range, y * dynamic_range, dynamic_range)
-    for b in range(2):
-        for c in range(3):
-            expected = plain_ssim(
-                x[b, c].numpy() * dynamic_range, y[b, c].numpy() * dynamic_range, dynamic_range
-            )
-            # Variances as E[x^2] - E[x]^2 lose a few digits.
-            np.testing.assert_allclose(got[b, c], expected, atol=1e-10)
+    for at in np.ndindex(2, 3):
+        one, two = (image[at].numpy() * dynamic_range for image in (x, y))
+        # Variances as E[x^2] - E[x]^2 lose a few digits.
+        np.testing.assert_allclose(got[at], plain_ssim(one, two, dynamic_range), atol=1e-10)
 
 
 def test_ssim_constants_matter_where_there_is_no_texture() -> None:
@@ -90,30 +79,6 @@ def test_ssim_constants_matter_where_there_is_no_texture() -> None:
     assert got == pytest.approx(luminance * (0.0009 - 2 * v) / (0.0009 + 2 * v), abs=1e-9)
 
 
-def test_ssim_agrees_with_kornia() -> None:
-    """kornia's window is a Gaussian: its box filter gives the moments of ours."""
-    kornia = pytest.importorskip("kornia")
-    x, y = images(2, 2, 3, 12, 17)
-
-    def box(image: Tensor) -> Tensor:
-        return kornia.filters.box_blur(image, (3, 3), border_type="reflect")
-
-    mx, my = box(x), box(y)
-    vx, vy, cov = box(x * x) - mx**2, box(y * y) - my**2, box(x * y) - mx * my
-    c1, c2 = 1e-4, 9e-4
-    expected = (2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
-    torch.testing.assert_close(photometric.ssim(x, y), expected, atol=1e-9, rtol=0)
-    # Where the window's shape plays no part: flat images, and images that are multiples in
-    # contrast about one mean only to second order; flat is exact.
-    a, b = torch.full((1, 3, 8, 8), 0.2), torch.full((1, 3, 8, 8), 0.9)
-    theirs = kornia.metrics.ssim(a.double(), b.double(), 3, eps=0.0)
-    torch.testing.assert_close(photometric.ssim(a.double(), b.double()), theirs)
-    # The same order of similarity: the two windows differ little over a whole image.
-    ours = photometric.ssim(x, y).mean().item()
-    assert ours == pytest.approx(kornia.metrics.ssim(x, y, 3).mean().item(), abs=0.05)
-
-
-@PROPERTY
 @given(st.integers(0, 10_000))
 def test_ssim_is_symmetric_bounded_and_one_for_the_same(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -152,16 +117,13 @@ def test_errors_are_differentiable() -> None:
     assert torch.autograd.gradcheck(photometric.photometric_error, (x, y))
 
 
-@PROPERTY
 @given(st.integers(0, 10_000), st.floats(0.0, 0.3))
 def test_whole_windows_touch_no_invalid_pixel(seed: int, share: float) -> None:
     valid = np.random.default_rng(seed).random((2, 1, 6, 7)) >= share
     got = photometric.whole_windows(torch.from_numpy(valid)).numpy()
-    for b in range(2):
-        for v in range(6):
-            for u in range(7):
-                window = valid[b, 0, max(v - 1, 0) : v + 2, max(u - 1, 0) : u + 2]
-                assert got[b, 0, v, u] == window.all()
+    for b, v, u in np.ndindex(2, 6, 7):
+        window = valid[b, 0, max(v - 1, 0) : v + 2, max(u - 1, 0) : u + 2]
+        assert got[b, 0, v, u] == window.all()
 
 
 def test_the_ssim_of_a_whole_window_ignores_every_other_pixel() -> None:
@@ -176,7 +138,6 @@ def test_the_ssim_of_a_whole_window_ignores_every_other_pixel() -> None:
     assert not torch.isclose(before, after)[~whole].any(), "every dropped window was touched"
 
 
-@PROPERTY
 @given(st.integers(0, 10_000), st.floats(0.0, 1.0), st.sampled_from([0.0, 1e30, np.nan, np.inf]))
 def test_masked_mean_is_the_mean_of_valid_pixels(seed: int, share: float, junk: float) -> None:
     rng = np.random.default_rng(seed)
@@ -184,7 +145,6 @@ def test_masked_mean_is_the_mean_of_valid_pixels(seed: int, share: float, junk: 
     dirty = torch.from_numpy(np.where(valid, values, junk)).requires_grad_()
     mean, count = photometric.masked_mean(dirty, torch.from_numpy(valid))
     mean.sum().backward()
-    assert dirty.grad is not None
     for b in range(3):
         chosen = [x for x, ok in zip(values[b].flat, valid[b].flat, strict=True) if ok]
         assert count[b] == len(chosen)
@@ -199,5 +159,4 @@ def test_no_valid_pixel_is_zero_with_zero_gradient() -> None:
     assert mean.tolist() == [0, 0]
     assert count.tolist() == [0, 0]
     mean.sum().backward()
-    assert values.grad is not None
     assert values.grad.abs().sum() == 0

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -25,7 +25,6 @@ from depth_recog.method.pose.refinement import (
     robust_std,
 )
 
-PROPERTY = settings(deadline=None, max_examples=25, derandomize=True, database=None)
 CAMERA = Camera(width=416, height=128, fx=241.7, fy=246.3, cx=204.0, cy=58.8)
 MOTION = (0.004, -0.02, 0.006, 0.08, -0.03, -0.9)
 PIXEL, DEPTH = 0.2, 0.25
@@ -94,7 +93,6 @@ def plain(points: Float, seen: Float) -> Float:
     return result
 
 
-@PROPERTY
 @given(st.integers(0, 10_000))
 def test_derivatives_are_those_of_differences(seed: int) -> None:
     points, seen, _ = draw(seed, independent)
@@ -187,7 +185,6 @@ def test_the_covariance_covers(error: DepthError) -> None:
     assert np.mean(np.array(squares) * 6 > 12.59) < 0.05
 
 
-@PROPERTY
 @given(st.floats(0.01, 100.0), st.integers(0, 100))
 def test_the_depths_unit_is_that_of_translation_and_covariance(scale: float, seed: int) -> None:
     points, seen, first = draw(seed, independent)
@@ -225,7 +222,6 @@ def test_cells_are_squares_of_a_share_of_the_width() -> None:
 # --- robust statistics ------------------------------------------------------------------------
 
 
-@PROPERTY
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40))
 def test_the_median_is_numpys(values: list[float]) -> None:
     given_ = np.array(values)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -15,7 +15,6 @@ from depth_recog.method.tracking import features
 from depth_recog.method.tracking.features import find_features
 from depth_recog.method.tracking.tracks import at
 
-PROPERTY = settings(deadline=None, max_examples=40, derandomize=True, database=None)
 Grey = NDArray[np.uint8]
 
 
@@ -37,7 +36,6 @@ def boxes(seed: int) -> NDArray[np.bool_]:
     return dynamic
 
 
-@PROPERTY
 @given(st.integers(0, 10_000))
 def test_background_and_every_region_have_shares_of_their_own(seed: int) -> None:
     grey, dynamic = noise(seed % 7), boxes(seed)
@@ -105,7 +103,6 @@ def test_no_texture_no_features() -> None:
 def test_every_thing_on_the_street_has_features(frame: int) -> None:
     street = SyntheticStreet("street", seed=1, frames=60)
     labels = street.truth(frame).labels
-    assert labels is not None
     dynamic = np.isin(labels, (11, 13))
     grey = np.asarray(cv2.cvtColor(street[frame].image, cv2.COLOR_RGB2GRAY), np.uint8)
     count, regions = cv2.connectedComponents(dynamic.astype(np.uint8), connectivity=8)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -14,7 +14,6 @@ from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.method.tracking.features import find_features
 from depth_recog.method.tracking.tracks import Correspondences, at, optical_flow
 
-PROPERTY = settings(deadline=None, max_examples=40, derandomize=True, database=None)
 Grey = NDArray[np.uint8]
 
 
@@ -90,7 +89,6 @@ def test_the_same_frames_give_the_same_correspondences(shifted: tuple) -> None:
 def test_the_street_moves_as_its_truth_says() -> None:
     street = SyntheticStreet("parked", seed=1, frames=30)
     one, two, truth = street[20], street[21], street.truth(20)
-    assert truth.flow is not None
     grey1, grey2 = (cv2.cvtColor(f.image, cv2.COLOR_RGB2GRAY) for f in (one, two))
     found = optical_flow(grey1, grey2, find_features(grey1))
     assert len(found) > 200
@@ -109,7 +107,6 @@ def correspondences(first: list, second: list, tried: int | None = None) -> Corr
     return Correspondences(ends[0], ends[1], len(ends[0]) if tried is None else tried)
 
 
-@PROPERTY
 @given(st.integers(0, 10_000))
 def test_at_takes_the_nearest_pixel_and_clips(seed: int) -> None:
     rng = np.random.default_rng(seed)

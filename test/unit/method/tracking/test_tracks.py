@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from gate_streams import shots, texture
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -24,7 +24,6 @@ from depth_recog.method.tracking.tracks import (
     optical_flow,
 )
 
-PROPERTY = settings(deadline=None, max_examples=25, derandomize=True, database=None)
 Grey = NDArray[np.uint8]
 SHAPE = (128, 208)
 
@@ -96,7 +95,6 @@ def test_features_follow_the_streets_own_flow() -> None:
                 errors.append(float(np.linalg.norm(places[number][0] - place)))
         kept.append(len(set(now.ids) & set(known.ids)) / max(len(known), 1))
         motion = street.truth(20 + i).flow
-        assert motion is not None
         expected = {}
         for number, (pixel, _) in places.items():
             u, v = np.rint(pixel).astype(int)
@@ -108,7 +106,6 @@ def test_features_follow_the_streets_own_flow() -> None:
     assert min(kept[1:]) > 0.55
 
 
-@PROPERTY
 @given(st.integers(0, 1000), st.integers(-4, 4))
 def test_correspondences_are_the_features_that_both_frames_have(seed: int, right: int) -> None:
     first = follow(none_yet(), picture(seed % 5), picture(seed % 5), categories_of())
@@ -212,7 +209,6 @@ def test_an_image_without_texture_has_none() -> None:
 # --- brightness -----------------------------------------------------------------------------------
 
 
-@PROPERTY
 @given(st.floats(0.5, 1.6), st.floats(-25, 25), st.integers(0, 5))
 def test_another_exposure_is_taken_back(gain: float, offset: float, seed: int) -> None:
     """Within what is cut off at black and white, and rounding."""
