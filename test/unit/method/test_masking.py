@@ -3,42 +3,45 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from torch import Tensor
 
 from depth_recog.errors import ConfigurationError
 from depth_recog.method import masking
 from depth_recog.method.masking import CITYSCAPES, PresetRules, target_images
 
+PEOPLE = {"person", "rider", "motorcycle", "bicycle"}
+VEHICLES = {"car", "truck", "bus", "train"}
 
-def test_means_of_transport_and_living_things_can_move() -> None:
+
+def random_labels(seed: int) -> NDArray[np.uint8]:
+    """(4, 5) class ids, some of them 255: no class."""
+    return np.random.default_rng(seed).choice([*range(19), 255], (4, 5)).astype(np.uint8)
+
+
+def test_vehicles_and_people_are_dynamic() -> None:
     labels = np.arange(19, dtype=np.uint8)[None]
-    names = [CITYSCAPES[i] for i in np.flatnonzero(PresetRules().dynamic_pixels(labels)[0])]
-    assert names == [
-        "person",
-        "rider",
-        "car",
-        "truck",
-        "bus",
-        "train",
-        "motorcycle",
-        "bicycle",
-    ]
+    names = {CITYSCAPES[i] for i in np.flatnonzero(PresetRules().dynamic_pixels(labels)[0])}
+    assert names == PEOPLE | VEHICLES
     assert CITYSCAPES[masking.SKY] == "sky"
 
 
 @given(st.integers(0, 10_000), st.sets(st.sampled_from(CITYSCAPES)))
-def test_preset_rules_sort_pixels(seed: int, names: set[str]) -> None:
-    labels = np.random.default_rng(seed).choice([*range(19), 255], (4, 5)).astype(np.uint8)
-    got = PresetRules(dynamic=tuple(names)).dynamic_pixels(labels)
-    assert got.dtype == np.bool_
+def test_pixels_are_found_by_class_name(seed: int, names: set[str]) -> None:
+    labels = random_labels(seed)
+    dynamic = PresetRules(dynamic=tuple(names)).dynamic_pixels(labels)
+    named = PresetRules().pixels_of(labels, (*names, "unicorn"))
+    assert dynamic.dtype == named.dtype == np.bool_
     for at in np.ndindex(4, 5):
         expected = labels[at] < 19 and CITYSCAPES[labels[at]] in names
-        assert got[at] == expected, "what has no label is static"
+        assert dynamic[at] == named[at] == expected, "pixels without a class are static"
 
 
 def test_other_preset_objects() -> None:
@@ -49,7 +52,7 @@ def test_other_preset_objects() -> None:
 
 
 @given(st.integers(0, 10_000))
-def test_static_and_dynamic_image_share_the_picture(seed: int) -> None:
+def test_each_pixel_is_in_the_static_or_the_dynamic_image(seed: int) -> None:
     rng = np.random.default_rng(seed)
     image = rng.integers(1, 256, (5, 6, 3)).astype(np.uint8)
     dynamic = rng.random((5, 6)) < 0.4
@@ -83,40 +86,29 @@ def test_dilation_grows_by_a_square(seed: int, pixels: int) -> None:
 def test_classes_that_move_together_are_one_category(
     seed: int, dynamic: list[str], alike: list[str]
 ) -> None:
-    """Against a loop: 0 is static, two pixels share a number where their classes are alike."""
-    labels = np.random.default_rng(seed).choice([*range(19), 255], (4, 5)).astype(np.uint8)
+    """0 is static; two pixels share an id if their classes are in one category."""
+    labels = random_labels(seed)
     rules = PresetRules(dynamic=tuple(dynamic), categories=(tuple(alike),))
     got = rules.category_ids(labels)
     assert got.dtype == np.uint8
     np.testing.assert_array_equal(got > 0, rules.dynamic_pixels(labels))
-    for one in np.ndindex(4, 5):
-        for other in np.ndindex(4, 5):
-            if got[one] and got[other]:
-                a, b = CITYSCAPES[labels[one]], CITYSCAPES[labels[other]]
-                assert (got[one] == got[other]) == (a == b or (a in alike and b in alike))
+    dynamic_pixels = [at for at in np.ndindex(4, 5) if got[at]]
+    for one, other in product(dynamic_pixels, repeat=2):
+        a, b = CITYSCAPES[labels[one]], CITYSCAPES[labels[other]]
+        assert (got[one] == got[other]) == (a == b or (a in alike and b in alike))
 
 
-def test_vehicles_and_people_are_two_groups() -> None:
+def test_vehicles_and_people_are_two_categories() -> None:
     categories = PresetRules().category_ids(np.arange(19, dtype=np.uint8)[None])[0]
     by_name = dict(zip(CITYSCAPES, categories.tolist(), strict=True))
-    vehicles = {by_name[name] for name in ("car", "truck", "bus", "train")}
-    people = {by_name[name] for name in ("person", "rider", "motorcycle", "bicycle")}
+    vehicles, people = ({by_name[n] for n in names} for names in (VEHICLES, PEOPLE))
     assert len(vehicles) == len(people) == 1
     assert vehicles != people
     assert {g for n, g in by_name.items() if n not in masking.DYNAMIC} == {0}
 
 
-@given(st.integers(0, 10_000), st.sets(st.sampled_from(CITYSCAPES)))
-def test_pixels_of_are_those_of_the_names(seed: int, names: set[str]) -> None:
-    labels = np.random.default_rng(seed).choice([*range(19), 255], (4, 5)).astype(np.uint8)
-    got = PresetRules().pixels_of(labels, (*names, "unicorn"))
-    assert got.dtype == np.bool_
-    for at in np.ndindex(4, 5):
-        assert got[at] == (labels[at] < 19 and CITYSCAPES[labels[at]] in names)
-
-
 @given(st.integers(0, 10_000), st.floats(0, 1))
-def test_patches_are_what_a_walk_over_neighbours_finds(seed: int, full: float) -> None:
+def test_components_are_what_a_walk_over_neighbours_finds(seed: int, full: float) -> None:
     mask = np.random.default_rng(seed).random((9, 12)) < full
     got = masking.components_of(mask)
     assert got.dtype == np.int32
@@ -152,14 +144,11 @@ def test_dynamic_positions_are_masked_in_both_where_they_move(
 ) -> None:
     first, projection, dynamic = example(seed)
     got = target_images(first, projection, dynamic, torch.tensor(moving))
-    for b in range(3):
-        for v in range(4):
-            for u in range(5):
-                out = moving[b] and bool(dynamic[b, 0, v, u])
-                assert got.masked[b, 0, v, u] == out
-                for c in range(2):
-                    assert got.image[b, c, v, u] == (0 if out else first[b, c, v, u])
-                    assert got.projection[b, c, v, u] == (0 if out else projection[b, c, v, u])
+    for b, c, v, u in np.ndindex(3, 2, 4, 5):
+        out = moving[b] and bool(dynamic[b, 0, v, u])
+        assert got.masked[b, 0, v, u] == out
+        assert got.image[b, c, v, u] == (0 if out else first[b, c, v, u])
+        assert got.projection[b, c, v, u] == (0 if out else projection[b, c, v, u])
 
 
 @pytest.mark.parametrize("moving", [False, True])

@@ -7,13 +7,18 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from depth_recog.errors import ConfigurationError
-from depth_recog.method.gate.by_image import Motion, Thresholds, absolute_difference, decide
+from depth_recog.method.gate.by_image import (
+    Decision,
+    Motion,
+    Thresholds,
+    absolute_difference,
+    decide,
+)
 from depth_recog.method.geometry import se3
 from depth_recog.method.pose.estimator import PoseEstimate
 
@@ -42,11 +47,9 @@ def test_absolute_difference_is_element_by_element(seed: int) -> None:
 def test_thresholds_are_per_second(rotation: float, translation: float, seconds: float) -> None:
     matrix = Thresholds(rotation, translation).matrix(seconds)
     assert matrix.shape == (4, 4)
-    for row in range(3):
-        for column in range(3):
-            assert matrix[row, column] == pytest.approx(rotation * seconds)
-        assert matrix[row, 3] == pytest.approx(translation * seconds)
-    assert all(math.isinf(x) and x > 0 for x in matrix[3])
+    np.testing.assert_allclose(matrix[:3, :3], rotation * seconds)
+    np.testing.assert_allclose(matrix[:3, 3], translation * seconds)
+    np.testing.assert_array_equal(matrix[3], np.inf)
     twice = Thresholds(rotation, translation).matrix(2 * seconds)
     np.testing.assert_allclose(twice[:3], 2 * matrix[:3])
 
@@ -79,28 +82,23 @@ def test_an_element_at_its_threshold_is_still_and_one_above_it_moves(
 @given(st.integers(0, 10_000), st.floats(0.05, 2.0))
 def test_decision_equals_the_text(seed: int, size: float) -> None:
     rng = np.random.default_rng(seed)
-    a, b = (
-        se3.from_vector(torch.from_numpy(rng.normal(0, size * 0.05, 6))).numpy() for _ in range(2)
-    )
+    a, b = (se3.exp_twist(rng.normal(0, size * 0.05, 6)) for _ in range(2))
     thresholds = Thresholds(0.6, 0.7).matrix(0.1)
-    expected = False
-    for row in range(3):
-        for column in range(4):
-            limit = 0.07 if column == 3 else 0.06
-            expected |= abs(a[row, column] - b[row, column]) > limit
+    expected = any(abs(a[at] - b[at]) > (0.07 if at[1] == 3 else 0.06) for at in np.ndindex(3, 4))
     got = decide(estimate(a), estimate(b), thresholds, 5)
     assert got.motion is (Motion.MOVING if expected else Motion.STILL)
 
 
-def test_a_longer_gap_allows_a_larger_difference() -> None:
-    """1 m/s against 2 m/s: still at every gap; 3 m/s: moving at every gap."""
-    for seconds in (0.03, 0.1, 0.5):
-        for speed, motion in ((1.0, Motion.STILL), (3.0, Motion.MOVING)):
-            dynamic = np.eye(4)
-            dynamic[0, 3] = speed * seconds
-            thresholds = Thresholds(0.1, 2.0).matrix(seconds)
-            got = decide(estimate(np.eye(4)), estimate(dynamic), thresholds, 5)
-            assert got.motion is motion
+@pytest.mark.parametrize("seconds", [0.03, 0.1, 0.5])
+@pytest.mark.parametrize(("speed", "motion"), [(1.0, Motion.STILL), (3.0, Motion.MOVING)])
+def test_a_longer_gap_allows_a_larger_difference(
+    seconds: float, speed: float, motion: Motion
+) -> None:
+    """The threshold is 2 m/s."""
+    dynamic = np.eye(4)
+    dynamic[0, 3] = speed * seconds
+    thresholds = Thresholds(0.1, 2.0).matrix(seconds)
+    assert decide(estimate(np.eye(4)), estimate(dynamic), thresholds, 5).motion is motion
 
 
 @given(st.integers(0, 3), st.floats(-1e9, 1e9))
@@ -111,25 +109,17 @@ def test_the_fourth_row_never_fires(column: int, value: float) -> None:
     assert got.motion is Motion.STILL
 
 
-def test_what_is_missing_decides_in_this_order() -> None:
+def test_missing_pixels_and_poses_decide_in_this_order() -> None:
     far = np.eye(4)
     far[0, 3] = 99
-    good, moved = estimate(np.eye(4)), estimate(far)
-    missing = PoseEstimate(why="seven are too few")
+    good, moved, missing = estimate(np.eye(4)), estimate(far), PoseEstimate(why="too few")
     limits = Thresholds(0.1, 0.1).matrix(1.0)
-    nothing = decide(missing, missing, limits, 0)
-    assert (nothing.motion, nothing.why) == (Motion.STILL, "no pixel of a dynamic category")
-    assert decide(good, moved, limits, 0).motion is Motion.STILL
-    no_static = decide(missing, moved, limits, 3)
-    assert (no_static.motion, no_static.why) == (
-        Motion.UNDECIDED,
-        "no static pose: seven are too few",
-    )
-    no_dynamic = decide(good, missing, limits, 3)
-    assert (no_dynamic.motion, no_dynamic.why) == (
-        Motion.UNDECIDED,
-        "no dynamic pose: seven are too few",
-    )
+    nothing = Decision(Motion.STILL, "no pixel of a dynamic category")
+    assert decide(missing, missing, limits, 0) == decide(good, moved, limits, 0) == nothing
+    expected = Decision(Motion.UNDECIDED, "no static pose: too few")
+    assert decide(missing, moved, limits, 3) == expected
+    expected = Decision(Motion.UNDECIDED, "no dynamic pose: too few")
+    assert decide(good, missing, limits, 3) == expected
     assert decide(good, moved, limits, 1).motion is Motion.MOVING
 
 

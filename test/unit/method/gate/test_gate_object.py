@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from gate_calls import calls_of, changes, region_ids_of, share_of
-from gate_streams import CAR, Shot, Stream, check, play, retimed, shots
+from gate_streams import CAR, ROAD, Shot, Stream, check, play, retimed, shots
 
 from depth_recog.errors import ConfigurationError
 from depth_recog.method.gate.by_image import Motion
@@ -67,6 +67,19 @@ def test_an_oncoming_car_beside_parked_ones_is_a_region_of_its_own() -> None:
     assert likeliest.velocity[2] < -4, "it comes towards the camera"
     assert steps[-1].pair.decision.motion is Motion.MOVING
     assert f"car {likeliest.region_id}" in steps[-1].pair.decision.why
+
+
+def test_movers_without_a_mask_do_not_move_the_parked_cars() -> None:
+    """Their pixels are labelled road: the static pose must not follow them."""
+    given = [
+        replace(shot, labels=np.where(shot.moving, np.uint8(ROAD), shot.labels))
+        for shot in shots("oncoming", 20, 12)
+    ]
+    calls = calls_of(given, play(given))
+    calls.pop("oncoming-2", None)
+    assert len(calls) >= 4
+    assert share_of(calls, Motion.MOVING) == 0
+    assert share_of(calls, Motion.STILL) > 0.3
 
 
 def test_a_car_that_starts_is_still_and_then_moves() -> None:

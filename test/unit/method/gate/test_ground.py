@@ -257,13 +257,6 @@ def test_an_invalid_depth_is_left_as_it_is(value: float) -> None:
     np.testing.assert_array_equal(std, ground.NETWORK_STD)
 
 
-def test_no_features_are_no_error() -> None:
-    street = Street()
-    street.features = np.zeros((0, 2), np.float32)
-    depth, std = street.contact()
-    assert depth.shape == std.shape == (0,)
-
-
 @pytest.mark.parametrize("pixel", [(-0.4, 60.0), (415.4, 60.0), (200.0, 127.4), (200.0, -0.4)])
 def test_features_at_the_border(pixel: tuple[float, float]) -> None:
     street = Street()

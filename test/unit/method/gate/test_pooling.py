@@ -113,19 +113,3 @@ def test_a_feature_by_itself_is_not_enough() -> None:
     assert together.ids.tolist() == [0, 1]
     _, enough = evidence.pooled(evidence.nothing(np.arange(4)), np.ones((4, 4)))
     assert not enough.any()
-
-
-def test_no_features_are_no_error() -> None:
-    none = np.zeros(0, np.int64)
-    blank = evidence.nothing(none)
-    assert len(evidence.remembered(blank, none, 0.1).ids) == 0
-    assert len(evidence.remembered(some([1]), none, 0.1).ids) == 0
-    zero = np.zeros(0, np.float32)
-    weights = evidence.neighbour_weights(
-        np.zeros((0, 2), np.float32), zero, none.astype(np.uint8), FOCAL
-    )
-    assert weights.shape == (0, 0)
-    together, enough = evidence.pooled(blank, weights)
-    assert together.information.shape == (0, 4, 4)
-    assert enough.shape == (0,)
-    assert evidence.score(together.information, together.vector, AHEAD, np.zeros(0)).shape == (0,)

@@ -163,21 +163,6 @@ def test_the_second_image_may_have_another_size() -> None:
     assert not got.valid[0, 0, :, 7:].any()
 
 
-@given(st.integers(0, 1000), st.sampled_from([(18, 12), (27, 18), (36, 12)]))
-def test_projection_and_resizing_may_change_places(seed: int, size: tuple[int, int]) -> None:
-    """One convention: the projection in the resized image is the resized projection."""
-    depth, T = some_depth(seed), se3.from_vector(tensor(MOTION))[None]
-    small = projection.project(depth, intrinsics(), T).pixels[0].numpy()
-    width, height = size
-    sx, sy = width / 9, height / 6
-    bigger = CAMERA.resized(width, height)
-    points = projection.backproject(depth, intrinsics())[0].numpy()
-    moved = T[0, :3, :3].numpy() @ points + T[0, :3, 3:].numpy()
-    u, v, w = bigger.matrix @ moved
-    expected = np.stack(((small[..., 0] + 0.5) * sx - 0.5, (small[..., 1] + 0.5) * sy - 0.5), -1)
-    np.testing.assert_allclose(np.stack((u / w, v / w), -1).reshape(6, 9, 2), expected, rtol=1e-9)
-
-
 # --- sampling ---------------------------------------------------------------------------------
 
 

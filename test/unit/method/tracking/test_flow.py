@@ -79,13 +79,6 @@ def test_nothing_is_found_of_nothing() -> None:
     assert (len(found), found.tried) == (0, 0)
 
 
-def test_the_same_frames_give_the_same_correspondences(shifted: tuple) -> None:
-    first, second = shifted
-    features = find_features(first)
-    once, again = (optical_flow(first, second, features) for _ in range(2))
-    np.testing.assert_array_equal(once.second, again.second)
-
-
 def test_the_street_moves_as_its_truth_says() -> None:
     street = SyntheticStreet("parked", seed=1, frames=30)
     one, two, truth = street[20], street[21], street.truth(20)
