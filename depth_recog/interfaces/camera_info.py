@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,18 +31,9 @@ class CameraCalibration:
 def identity(info: Any) -> tuple[object, ...]:
     """All fields that `from_message` reads, to compare calibrations."""
     roi = info.roi
-    return (
-        info.width,
-        info.height,
-        tuple(info.k),
-        tuple(info.d),
-        tuple(info.r),
-        tuple(info.p),
-        info.distortion_model,
-        info.binning_x,
-        info.binning_y,
-        (roi.x_offset, roi.y_offset, roi.width, roi.height),
-    )
+    matrices = (tuple(values) for values in (info.k, info.d, info.r, info.p))
+    window = roi.x_offset, roi.y_offset, roi.width, roi.height, info.binning_x, info.binning_y
+    return info.width, info.height, info.distortion_model, *matrices, *window
 
 
 def from_message(info: Any, image_is_rectified: bool = False) -> CameraCalibration:
@@ -66,15 +57,10 @@ def from_message(info: Any, image_is_rectified: bool = False) -> CameraCalibrati
     model = info.distortion_model or "plumb_bob"
     # All zeros mean no distortion, except for equidistant, which stays a fisheye.
     keep = any(distortion) or model == "equidistant"
-    raw = Camera(
-        info.width,
-        info.height,
-        float(k[0, 0]),
-        float(k[1, 1]),
-        float(k[0, 2]),
-        float(k[1, 2]),
-        distortion if keep else (),
-        model,
+    raw = replace(
+        Camera.from_matrix(k, info.width, info.height),
+        distortion=distortion if keep else (),
+        distortion_model=model,
     )
     r = np.asarray(info.r, dtype=np.float64).reshape(3, 3)
     rotation = r if r.any() else np.eye(3)

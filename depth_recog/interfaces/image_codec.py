@@ -52,12 +52,8 @@ ENCODINGS = {
 }
 
 DEPTH_ENCODINGS = {
-    layout.encoding: layout
-    for layout in (
-        Layout("32FC1", "f4", 1, None),
-        Layout("16UC1", "u2", 1, None),
-        Layout("mono16", "u2", 1, None),
-    )
+    name: Layout(name, dtype, 1, None)
+    for name, dtype in (("32FC1", "f4"), ("16UC1", "u2"), ("mono16", "u2"))
 }
 
 

@@ -7,11 +7,9 @@ import threading
 import time
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 
 from builtin_interfaces.msg import Time as TimeMessage
 from rclpy.duration import Duration
-from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
@@ -76,7 +74,6 @@ class CameraNode(ManagedNode):
         self._sequence: Sequence | None = None
         self._thread: threading.Thread | None = None
         self._halt = threading.Event()
-        self._entities: list[Any] = []
         self._qos = QosWatch(self)
         self.published = 0
 
@@ -90,46 +87,34 @@ class CameraNode(ManagedNode):
         """Create the publishers and start to play."""
         p = self._params
         qos = QoSProfile(depth=10, reliability=ReliabilityPolicy[p["reliability"].upper()])
-        self._images = self._publisher(Image, "image", qos)
-        self._infos = self._publisher(CameraInfo, "camera_info", qos)
-        # As in image_transport: remap the base topic, then append the transport's name.
-        below = f"{self.resolve_topic_name('image')}/compressed"
-        self._compressed = self._publisher(CompressedImage, below, qos)
+        self._images = self._qos.publisher(Image, "image", qos)
+        self._infos = self._qos.publisher(CameraInfo, "camera_info", qos)
+        compressed = self._qos.transport_topic("image", "compressed")
+        self._compressed = self._qos.publisher(CompressedImage, compressed, qos)
         self._clock_publisher = None
         if p["publish_clock"]:
-            self._clock_publisher = self._publisher(Clock, "/clock", QoSProfile(depth=10))
+            self._clock_publisher = self._qos.publisher(Clock, "/clock", QoSProfile(depth=10))
         self._halt.clear()
         self._thread = threading.Thread(target=self._play, name="play", daemon=True)
         self._thread.start()
         self.active = True
 
-    def _publisher(self, kind: type, topic: str, qos: QoSProfile) -> Publisher:
-        self._entities.append(self._qos.publisher(kind, topic, qos))
-        return self._entities[-1]
-
     def deactivate(self) -> bool:
         """Stop playing and destroy the publishers, unless the thread does not end in time."""
         self.active = False
         self._halt.set()
-        idle = True
-        if self._thread is not None:
-            self._thread.join(timeout=3.0)
-            idle = not self._thread.is_alive()
-            self._thread = None
-        if idle:
-            for entity in self._entities:
-                self._qos.destroy(entity)
-            self._entities = []
-        return idle
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join(timeout=3.0)
+            if thread.is_alive():
+                return False
+        self._qos.destroy_all()
+        return True
 
     def release(self) -> None:
         """Stop playing and close the source."""
         self.deactivate()
         self._sequence = None
-
-    def stop(self) -> bool:
-        """Stop playing; returns False if the thread does not end in time."""
-        return self.deactivate()
 
     # The playing thread
 
@@ -185,16 +170,19 @@ class CameraNode(ManagedNode):
         while self._params["loop"]:
             yield from self._sequence
 
+    def _paced_by_clock(self) -> bool:
+        """Whether /clock sets the pace: with use_sim_time, unless this node publishes /clock."""
+        return self.get_parameter("use_sim_time").value and not self._params["publish_clock"]
+
     def _now(self) -> int:
-        """Nanoseconds of the clock that sets the pace: /clock, unless this node publishes it."""
-        if self.sim_time() and not self._params["publish_clock"]:
+        """Nanoseconds of the clock that sets the pace."""
+        if self._paced_by_clock():
             return int(self.get_clock().now().nanoseconds)
         return time.monotonic_ns()
 
     def _wait_until(self, due: int) -> None:
-        paced_by_clock = self.sim_time() and not self._params["publish_clock"]
         while (rest := due - self._now()) > 0 and not self._halt.is_set():
-            self._halt.wait(_POLL_S if paced_by_clock else rest / 1e9)
+            self._halt.wait(_POLL_S if self._paced_by_clock() else rest / 1e9)
 
     def _publish(self, frame: Frame) -> None:
         header = Header(frame_id=self._params["frame_id"], stamp=self._stamp(frame))

@@ -14,6 +14,7 @@ from collections import Counter
 from typing import Any
 
 import torch
+from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 
@@ -55,7 +56,8 @@ class DepthNode(ManagedNode):
         self._camera_key: tuple[Any, ...] | None = None
         self._pipeline: Pipeline | None = None
         self._reporter = Reporter(self._qos, self._ledger, self._assembler)
-        self.every(1.0, self._report)
+        # In wall time, so also while /clock stands still.
+        self.create_timer(1.0, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _check(self, names: Names, values: Values) -> None:
         depth_parameters.check(values)

@@ -150,8 +150,7 @@ class Inputs:
         self._since = 0.0
         self._kind, self.topic = Image, node.resolve_topic_name(IMAGE)
         if transport == "compressed":
-            # As in image_transport: remap the base topic, then append the transport's name.
-            self._kind, self.topic = CompressedImage, f"{self.topic}/compressed"
+            self._kind, self.topic = CompressedImage, watch.transport_topic(IMAGE, transport)
         self.info_topic = node.resolve_topic_name(INFO)
         self.heard = False
         """Whether an image has arrived since the node subscribed."""

@@ -24,10 +24,6 @@ class Odometry:
     The odometry frame is the camera's pose at the first image, with axes x forward, y left, z up
     relative to the camera; if the camera is tilted, so is the frame. The child frame is at the
     camera with such axes too. If it is named like the images' optical frame, it has optical axes.
-
-    Args:
-        frame: name of the odometry frame.
-        child: name of the child frame.
     """
 
     def __init__(self, frame: str, child: str) -> None:

@@ -35,12 +35,11 @@ DEPTH_INFO = "depth/camera_info"
 COMPRESSED = f"{DEPTH}/compressedDepth"
 POINTS = "depth/points"
 ODOM = "odom"
-LABELS = "mask/labels"
-DYNAMIC = "mask/dynamic"
-MOVING = "mask/moving"
+LABELS, DYNAMIC, MOVING = "mask/labels", "mask/dynamic", "mask/moving"
 OBJECTS = "objects"
-TARGET = "pose/target"
-STATIC = "pose/static"
+TARGET, STATIC = "pose/target", "pose/static"
+COLOR, OVERLAY, PROJECTION = "debug/color", "debug/objects", "debug/projection"
+STATIC_IMAGE, DYNAMIC_IMAGE = "debug/static_image", "debug/dynamic_image"
 
 
 def known(pose: PoseEstimate) -> Matrix:
@@ -54,11 +53,6 @@ MATRICES: dict[str, Callable[[Pair], Matrix]] = {
     "pose/dynamic_matrix": lambda pair: known(pair.dynamic),
     "pose/absolute_difference": lambda pair: pair.absolute_difference,
 }
-COLOR = "debug/color"
-OVERLAY = "debug/objects"
-STATIC_IMAGE = "debug/static_image"
-DYNAMIC_IMAGE = "debug/dynamic_image"
-PROJECTION = "debug/projection"
 
 TOPICS: dict[str, type] = {
     DEPTH: Image,
@@ -66,18 +60,11 @@ TOPICS: dict[str, type] = {
     COMPRESSED: CompressedImage,
     POINTS: PointCloud2,
     ODOM: OdometryMessage,
-    LABELS: Image,
-    DYNAMIC: Image,
-    MOVING: Image,
+    **dict.fromkeys((LABELS, DYNAMIC, MOVING), Image),
     OBJECTS: MarkerArray,
-    TARGET: TransformStamped,
-    STATIC: TransformStamped,
+    **dict.fromkeys((TARGET, STATIC), TransformStamped),
     **dict.fromkeys(MATRICES, Float64MultiArray),
-    COLOR: Image,
-    OVERLAY: Image,
-    STATIC_IMAGE: Image,
-    DYNAMIC_IMAGE: Image,
-    PROJECTION: Image,
+    **dict.fromkeys((COLOR, OVERLAY, STATIC_IMAGE, DYNAMIC_IMAGE, PROJECTION), Image),
 }
 _NEED_PAIR = {ODOM, MOVING, OBJECTS, TARGET, STATIC, *MATRICES, OVERLAY, PROJECTION}
 
@@ -114,8 +101,7 @@ class Outputs:
             self._odometry = odometry.Odometry(*frames)
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
         self._publishers: dict[str, Publisher] = {}
-        # As in image_transport: remap the base topic, then append the transport's name.
-        names = {COMPRESSED: f"{watch.node.resolve_topic_name(DEPTH)}/compressedDepth"}
+        names = {COMPRESSED: watch.transport_topic(DEPTH, "compressedDepth")}
         try:
             for topic, kind in TOPICS.items():
                 if topic != ODOM or self._odometry is not None:

@@ -27,11 +27,7 @@ ACTIVE, LOADING, FAILED = "active", "loading", "failed"
 
 
 class Assembler:
-    """Loads networks, and replaces them while frames are processed.
-
-    Args:
-        log: the node's logger.
-    """
+    """Loads networks, and replaces them while frames are processed."""
 
     def __init__(self, log: Any) -> None:
         self._log = log

@@ -17,11 +17,7 @@ _DEFAULTS = Settings()
 _live = partial(Spec, live=True)
 SPECS = (
     Spec("autostart", True, "Configure and activate when the node starts."),
-    Spec(
-        "device",
-        "auto",
-        "Where the networks run: auto (a GPU if there is one), cpu, cuda or cuda:N.",
-    ),
+    Spec("device", "auto", "Where the networks run: auto (a GPU if present), cpu, cuda or cuda:N."),
     Spec(
         "precision",
         "auto",
@@ -39,9 +35,7 @@ SPECS = (
         "Mask weights: a shipped name, a file, or an ONNX model with its YAML; empty: the default.",
     ),
     _live(
-        "gate_weights",
-        "",
-        "Depth weights for the gate by object alone; empty: the same as `weights`.",
+        "gate_weights", "", "Depth weights of the gate by object alone; empty: those in `weights`."
     ),
     _live(
         "pose_weights", "", "Pose weights, for the pose estimator `network`; empty: the default."
@@ -97,11 +91,7 @@ SPECS = (
         50,
     ),
     _live(
-        "longest_gap",
-        0.5,
-        "Two frames further apart in time are not compared, seconds.",
-        0.01,
-        10.0,
+        "longest_gap", 0.5, "Frames further apart in time are not compared, seconds.", 0.01, 10.0
     ),
     _live("min_depth", 0.1, "Smaller depths become NaN, metres.", 0.0, 1000.0),
     _live("max_depth", 80.0, "Larger depths become +inf, metres.", 0.1, 1e6),
@@ -153,7 +143,7 @@ SPECS = (
     _live(
         "image_timeout",
         2.0,
-        "The diagnostics report a missing camera after this time without an image, seconds.",
+        "The diagnostics are STALE after this time without an image, seconds.",
         0.1,
         3600.0,
     ),

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from lifecycle_msgs.srv import ChangeState
-from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from depth_recog.errors import DepthRecogError, describe
@@ -51,10 +50,6 @@ class ManagedNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
 
         service.callback = answer
 
-    def every(self, seconds: float, work: Callable[[], None]) -> None:
-        """Call `work` periodically in wall time, even while /clock stands still."""
-        self.create_timer(seconds, work, clock=Clock(clock_type=ClockType.STEADY_TIME))
-
     def configure(self) -> None:
         """Load what the node needs. Raises DepthRecogError."""
         raise NotImplementedError
@@ -73,7 +68,7 @@ class ManagedNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
 
     def stop(self) -> bool:
         """Prepare for the end of the process; returns False if a thread has not ended in time."""
-        raise NotImplementedError
+        return self.deactivate()
 
     def autostart(self) -> None:
         """Configure and activate, if the parameter `autostart` is true.
@@ -131,8 +126,3 @@ class ManagedNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
             undo()
             return TransitionCallbackReturn.FAILURE
         return TransitionCallbackReturn.SUCCESS
-
-    def sim_time(self) -> bool:
-        """Whether the node's clock is /clock (parameter `use_sim_time`)."""
-        value: bool = self.get_parameter("use_sim_time").value
-        return value

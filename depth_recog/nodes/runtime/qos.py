@@ -51,11 +51,7 @@ _BAD_OVERRIDES = (
 
 
 class QosWatch:
-    """Creates a node's endpoints and handles their QoS events. For the executor's thread.
-
-    Args:
-        node: the node.
-    """
+    """Creates a node's endpoints and handles their QoS events. For the executor's thread."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -73,7 +69,7 @@ class QosWatch:
 
         Args:
             kind: message type.
-            topic: its name.
+            topic: its name, before remapping.
             qos: default profile, which `qos_overrides` parameters may change.
             matched: called when the topic gains or loses a subscriber.
 
@@ -109,6 +105,10 @@ class QosWatch:
         self._endpoints[name] = endpoint
         return endpoint
 
+    def transport_topic(self, base: str, transport: str) -> str:
+        """The topic of a transport: as in image_transport, the base topic is remapped first."""
+        return f"{self.node.resolve_topic_name(base)}/{transport}"
+
     def destroy(self, endpoint: Publisher | Subscription) -> None:
         """Destroy an endpoint that this object has created."""
         self._endpoints.pop(endpoint.topic_name, None)
@@ -116,6 +116,11 @@ class QosWatch:
             self.node.destroy_publisher(endpoint)
         else:
             self.node.destroy_subscription(endpoint)
+
+    def destroy_all(self) -> None:
+        """Destroy all endpoints that this object has created."""
+        for endpoint in list(self._endpoints.values()):
+            self.destroy(endpoint)
 
     def mismatches(self, side: str) -> list[str]:
         """A text, with the remedy, for each of our topics with an incompatible endpoint now.
