@@ -90,11 +90,6 @@ class Masks:
             self.result.seconds.append(time.perf_counter() - start)
         return labels, scores[0]
 
-    def warm_up(self, frame: Frame) -> None:
-        for _ in range(WARM_UP):
-            self.infer(frame)
-        self.result.seconds.clear()
-
     def add(self, frame: Frame, teachers: dict[str, Labels], points: Points | None) -> None:
         """Infer a frame and count."""
         labels, scores = self.infer(frame)
@@ -152,7 +147,9 @@ def main() -> None:
             result.add(teachers[name], teachers, points)
         for masks in candidates:
             if index == indices[0]:
-                masks.warm_up(frame)
+                for _ in range(WARM_UP):
+                    masks.infer(frame)
+                masks.result.seconds.clear()
             masks.add(frame, teachers, points)
     results = [*own.values(), *(masks.result for masks in candidates)]
     report(options, [result.row() for result in results])

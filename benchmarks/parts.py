@@ -66,8 +66,7 @@ def main() -> None:
                 times.setdefault(part, []).append(seconds * 1e3)
     outside = sum(np.median(v) for k, v in times.items() if k not in (*NETWORKS, "all"))
     view = prepared.view
-    print(f"{view.camera.size} in, network {view.network.size}, {len(times['all'])} frames")
-    print(f"{options.threads} threads, {assembly.device} in {assembly.precision}")
+    print(f"{view.camera.size} in, network {view.network.size}, {assembly.precision}")
     rows = [
         {"part": part, "p50, ms": np.median(values), "p90, ms": np.percentile(values, 90)}
         for part, values in times.items()

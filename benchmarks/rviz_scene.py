@@ -287,8 +287,7 @@ def main() -> None:
     scene = yaml.safe_load((ROOT / "config" / "depth.rviz").read_text(encoding="utf-8"))
     heard = listen(options.source, options.frame)
     picture = np.hstack([draw_panels(scene, heard), draw_view(scene, heard)])
-    said = "config/depth.rviz as drawn by benchmarks/rviz_scene.py: not a screenshot of RViz"
-    foot = strip(picture.shape[1], said)
+    foot = strip(picture.shape[1], "config/depth.rviz, drawn by benchmarks/rviz_scene.py, not RViz")
     cv2.imwrite(str(options.out), np.vstack([picture, foot])[..., ::-1], SMALL)
     print(options.out)
 
