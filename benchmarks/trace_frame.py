@@ -60,7 +60,7 @@ class Trace:
 
     def rows(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = [
-            {"": number, "file": file, "entered by": self.entries[file], "calls in": count}
+            {"order": number, "file": file, "entered by": self.entries[file], "calls in": count}
             for number, (file, count) in enumerate(self.calls.items(), 1)
         ]
         return [*rows, {"file": f"{len(rows)} files", "calls in": sum(self.calls.values())}]
