@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog import pictures
-from depth_recog.cli.options import frame_count, rate
+from depth_recog.cli.options import integer, real
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import DepthRecogError, OutputError
@@ -41,10 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", nargs="?", default="synthetic")
     parser.add_argument("--out", type=Path, default=Path("out/demo"), metavar="DIR")
     parser.add_argument(
-        "--limit", type=frame_count, default=160, metavar="N", help="stop after N frames"
+        "--limit", type=integer(1), default=160, metavar="N", help="stop after N frames"
     )
     parser.add_argument(
-        "--rate", type=rate, default=0.0, metavar="HZ", help="frame rate; default: the source's own"
+        "--rate", type=real(0, 1000), default=0.0, metavar="HZ", help="default: the source's own"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--weights", default="", help="depth weights: a shipped name or a path")

@@ -15,7 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from depth_recog.cli.interrupt import all_or_nothing
-from depth_recog.cli.options import frame_range, metres, part_of_source, quantile, seed, within
+from depth_recog.cli.options import frame_range, integer, part_of_source, positive, real, within
 from depth_recog.cli.pipeline_options import (
     about_pipeline,
     add_pipeline_arguments,
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     part.add_argument("--split", choices=splits.SPLITS, help="frames of this split only")
     parser.add_argument("--crop", choices=CROPS, default="garg", help="default: garg")
     parser.add_argument(
-        "--cap", type=metres, default=80.0, metavar="M", help="largest true depth, default: 80 m"
+        "--cap", type=positive, default=80.0, metavar="M", help="largest true depth, default: 80 m"
     )
     parser.add_argument(
         "--fit",
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--camera-height",
-        type=metres,
+        type=positive,
         default=1.65,
         metavar="M",
         help="for the ground plane; default: 1.65 m",
@@ -83,11 +83,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "are called moving",
     )
     group.add_argument(
-        "--seed", type=seed, default=0, metavar="N", help="of the placebos, default: 0"
+        "--seed", type=integer(0), default=0, metavar="N", help="of the placebos, default: 0"
     )
     group.add_argument(
         "--quantile",
-        type=quantile,
+        type=real(0.5, 0.999),
         default=0.95,
         metavar="Q",
         help="report image-gate thresholds that a share Q of the pairs does not exceed; default: "

@@ -6,22 +6,56 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import sys
+from collections.abc import Callable
+from itertools import islice
 
+from tqdm import tqdm
+
+from depth_recog.datasets.sequence import Frame, Recording, Sequence
 from depth_recog.errors import SourceError
 
 
-def frame_count(text: str) -> int:
-    """Parse a number of frames, at least 1."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} frames: a whole number from 1 on is needed")
-    return int(text)
+def integer(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Return a parser of whole numbers in a range, ends included."""
+    needed = f"from {least} on" if most is None else f"from {least} to {most}"
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= (most or int(text)):
+            raise argparse.ArgumentTypeError(f"{text!r}: a whole number {needed} is needed")
+        return int(text)
+
+    return parse
 
 
-def jpeg_quality(text: str) -> int:
-    """Parse a JPEG quality, 1 to 100."""
-    if not text.isdigit() or not 1 <= int(text) <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r}: a whole number from 1 to 100 is needed")
-    return int(text)
+def real(least: float, most: float) -> Callable[[str], float]:
+    """Return a parser of numbers in a range, ends included."""
+
+    def parse(text: str) -> float:
+        value = _float(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(
+                f"{text!r}: a number from {least:g} to {most:g} is needed"
+            )
+        return value
+
+    return parse
+
+
+def positive(text: str) -> float:
+    """Parse a number above 0."""
+    value = _float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: a number above 0 is needed")
+    return value
+
+
+def _float(text: str) -> float:
+    """Parse a number; NaN, which is in no range, where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def namespace(text: str) -> str:
@@ -31,53 +65,6 @@ def namespace(text: str) -> str:
             f"{text!r}: a namespace of letters, digits and _ is needed, such as /camera/left"
         )
     return text
-
-
-def _number(text: str) -> float:
-    """Parse a number; NaN, which is in no range, where it is none."""
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def rate(text: str) -> float:
-    """Parse a frame rate in Hz; 0 for the source's own."""
-    value = _number(text)
-    if not 0 <= value <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} Hz: a number from 0 to 1000 is needed")
-    return value
-
-
-def metres(text: str) -> float:
-    """Parse a length above 0."""
-    value = _number(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} m: a number above 0 is needed")
-    return value
-
-
-def threshold(text: str) -> float:
-    """Parse a gate's threshold, above 0."""
-    value = _number(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r}: a number above 0 is needed")
-    return value
-
-
-def quantile(text: str) -> float:
-    """Parse a quantile, 0.5 to 0.999."""
-    value = _number(text)
-    if not 0.5 <= value <= 0.999:
-        raise argparse.ArgumentTypeError(f"{text!r}: a number from 0.5 to 0.999 is needed")
-    return value
-
-
-def seed(text: str) -> int:
-    """Parse a random seed, 0 or more."""
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r}: a whole number from 0 on is needed")
-    return int(text)
 
 
 _OPEN = 2**31
@@ -118,3 +105,13 @@ def part_of_source(text: str) -> tuple[str, range | None]:
     if not at or not re.fullmatch(r"\d*:\d*", part):
         return text, None
     return source, frame_range(part)
+
+
+def progress(sequence: Sequence, limit: int | None) -> tqdm[Frame]:
+    """Iterate over the first `limit` frames of a source, all for None, with a progress bar."""
+    counts = [] if limit is None else [limit]
+    if isinstance(sequence, Recording):
+        counts.append(len(sequence))
+    frames = islice(sequence, limit)
+    total = min(counts, default=None)
+    return tqdm(frames, total=total, unit="frame", disable=None, file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from depth_recog.cli.options import threshold
+from depth_recog.cli.options import positive
 from depth_recog.method.gate.by_image import Thresholds
 from depth_recog.method.masking import DYNAMIC
 from depth_recog.method.settings import GATES, Settings
@@ -50,21 +50,21 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--gate-threshold",
-        type=threshold,
+        type=positive,
         default=Settings.score_threshold,
         metavar="S",
         help=f"score threshold of the object gate, default: {Settings.score_threshold:g}",
     )
     group.add_argument(
         "--gate-rotation",
-        type=threshold,
+        type=positive,
         default=_LITERAL.rotation,
         metavar="R",
         help=f"rotation threshold of the image gate, per second, default: {_LITERAL.rotation:g}",
     )
     group.add_argument(
         "--gate-translation",
-        type=threshold,
+        type=positive,
         default=_LITERAL.translation,
         metavar="T",
         help=f"translation threshold of the image gate, m/s, default: {_LITERAL.translation:g}",

@@ -5,13 +5,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from itertools import islice
 from pathlib import Path
 
-from tqdm import tqdm
-
 from depth_recog.cli.interrupt import Interrupt
-from depth_recog.cli.options import frame_count, jpeg_quality, namespace
+from depth_recog.cli.options import integer, namespace, progress
 from depth_recog.datasets.sequence import Recording, Truth
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import CalibrationError, ConfigurationError, DepthRecogError, SourceError
@@ -30,9 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     images.add_argument("--raw", action="store_true", help="raw images, rgb8 (default)")
     images.add_argument("--compressed", action="store_true", help="JPEG images")
     parser.add_argument(
-        "--quality", type=jpeg_quality, metavar="N", help=f"of the JPEG images, default: {_QUALITY}"
+        "--quality", type=integer(1, 100), metavar="N", help=f"of JPEG images, default: {_QUALITY}"
     )
-    parser.add_argument("--limit", type=frame_count, metavar="N", help="stop after N frames")
+    parser.add_argument("--limit", type=integer(1), metavar="N", help="stop after N frames")
     parser.add_argument(
         "--namespace", type=namespace, default="/camera", metavar="NAME", help="default: /camera"
     )
@@ -52,15 +49,11 @@ def main(options: argparse.Namespace) -> int:
     with Interrupt() as interrupt:
         sequence = open_source(options.source)
         recording = sequence if isinstance(sequence, Recording) else None
-        total = len(recording) if recording else None
-        if options.limit is not None:
-            total = options.limit if total is None else min(options.limit, total)
         quality = (options.quality or _QUALITY) if options.compressed else None
         writer = BagWriter(options.out, options.storage, quality, options.namespace)
         failure: DepthRecogError | None = None
         with writer:
-            frames = islice(sequence, options.limit)
-            bar = tqdm(frames, total=total, unit="frame", disable=None, file=sys.stderr)
+            bar = progress(sequence, options.limit)
             try:
                 for index, frame in enumerate(bar):
                     if interrupt.asked:

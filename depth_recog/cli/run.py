@@ -8,19 +8,17 @@ import platform
 import sys
 import time
 from collections import Counter
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import cv2
 import torch
-from tqdm import tqdm
 
 from depth_recog import __version__
 from depth_recog.cli.interrupt import Interrupt
-from depth_recog.cli.options import frame_count
+from depth_recog.cli.options import integer, progress
 from depth_recog.cli.pipeline_options import add_pipeline_arguments, assembly_of
-from depth_recog.datasets.sequence import Frame, Recording, Sequence
+from depth_recog.datasets.sequence import Sequence
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import OutputError
 from depth_recog.evaluation.run_writer import RunWriter
@@ -35,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help="a path, a device, or kind:path")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     add_pipeline_arguments(parser)
-    parser.add_argument("--limit", type=frame_count, metavar="N", help="stop after N frames")
+    parser.add_argument("--limit", type=integer(1), metavar="N", help="stop after N frames")
 
 
 def main(options: argparse.Namespace) -> int:
@@ -49,7 +47,7 @@ def main(options: argparse.Namespace) -> int:
         writer = RunWriter(options.out)
         try:
             pipeline = Pipeline(assembly)
-            with _progress(sequence, options.limit) as frames:
+            with progress(sequence, options.limit) as frames:
                 for frame in frames:
                     if interrupt.asked:
                         break
@@ -73,14 +71,6 @@ def main(options: argparse.Namespace) -> int:
     if interrupt.asked:
         print(f"interrupted after {counts['out']} frames, which are complete", file=sys.stderr)
     return 0
-
-
-def _progress(sequence: Sequence, limit: int | None) -> tqdm[Frame]:
-    total = len(sequence) if isinstance(sequence, Recording) else None
-    if limit is not None:
-        total = limit if total is None else min(limit, total)
-    frames = islice(sequence, limit)
-    return tqdm(frames, total=total, unit="frame", disable=None, file=sys.stderr)
 
 
 def _report(

@@ -56,15 +56,10 @@ class Assembly:
 
     Attributes:
         recognizer: ready to run.
-        depth_network: of the depth weights.
-        depth: header of the depth weights.
-        mask_network: of the segmentation weights.
-        masks: header of the segmentation weights.
-        estimator: of the poses.
-        device: that the networks run on.
+        depth_network, depth: network and header of the depth weights.
+        mask_network, masks: network and header of the segmentation weights.
         precision: float32 or bfloat16.
-        gate_network: of the gate's own depth weights; None without such weights.
-        gate: header of the gate's own depth weights; None without such weights.
+        gate_network, gate: of the gate's own depth weights; None without such weights.
     """
 
     recognizer: Recognizer
@@ -90,14 +85,11 @@ class Assembly:
 
     def with_mask_model(self, scores: ScoreModel) -> Assembly:
         """The same networks and settings in a new recognizer, with scores from another model."""
-        gate = _gate_model(
-            self.depth_network, self.gate_network, self.gate, self.precision, self.device
-        )
-        settings = self.recognizer.settings
-        recognizer = Recognizer(
-            self.depth_model, scores, self.estimator, settings, self.device, gate
-        )
-        return replace(self, recognizer=recognizer)
+        networks = self.depth_network, self.gate_network, self.gate
+        gate = _gate_model(*networks, self.precision, self.device)
+        settings, estimator = self.recognizer.settings, self.estimator
+        made = Recognizer(self.depth_model, scores, estimator, settings, self.device, gate)
+        return replace(self, recognizer=made)
 
     def with_settings(self, settings: Settings) -> Assembly:
         """The same networks with other settings, see `Recognizer.changed`.

@@ -84,13 +84,7 @@ def read_header(path: Path) -> Header:
     digest = file_sha256(path)
     card = path.with_suffix(".md")
     if card.is_file():
-        expected = str(read_card(card).get("sha256", ""))
-        if expected != digest:
-            raise WeightsError(
-                f"{path}: its sha256 is {digest[:12]}..., but its card {card.name} says "
-                f"{expected[:12] or 'nothing'}...; the file is damaged or was replaced: restore "
-                "it, or write a new card"
-            )
+        check_digest(path, digest, card, str(read_card(card).get("sha256", "")))
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -118,6 +112,16 @@ def read_header(path: Path) -> Header:
             "Cityscapes; export it as ONNX, with a YAML file that names its classes"
         )
     return Header(path, network, architecture, (width, height), unit, digest, classes)
+
+
+def check_digest(path: Path, digest: str, card: Path, expected: str) -> None:
+    """Compare the sha256 of weights with the one in their card. Raises WeightsError."""
+    if expected != digest:
+        raise WeightsError(
+            f"{path}: its sha256 is {digest[:12]}..., but its card {card.name} says "
+            f"{expected[:12] or 'nothing'}...; a file is damaged or was replaced: restore it, or "
+            "write a new card"
+        )
 
 
 def read_card(card: Path) -> dict[str, Any]:

@@ -14,23 +14,22 @@ import pytest
 
 from depth_recog import environment
 from depth_recog.cli.main import main
-from depth_recog.cli.options import frame_count, rate
+from depth_recog.cli.options import integer, real
 from depth_recog.nodes.runtime.children import node_command
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "x", "1.5", ""])
-def test_a_number_of_frames_is_at_least_one(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="from 1 on"):
-        frame_count(text)
-    assert frame_count("1") == 1
+@pytest.mark.parametrize("text", ["0", "101", "-1", "x", "1.5", "", "²"])
+def test_whole_numbers_are_within_their_range(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="a whole number from 1 to 100"):
+        integer(1, 100)(text)
+    assert integer(1)("101") == 101
 
 
 @pytest.mark.parametrize("text", ["-1", "nan", "inf", "x", "1001"])
-def test_a_rate_is_a_number_of_frames_per_second(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="0 to 1000"):
-        rate(text)
-    assert rate("0") == 0
-    assert rate("29.97") == 29.97
+def test_numbers_are_within_their_range(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="a number from 0 to 1000"):
+        real(0, 1000)(text)
+    assert real(0, 1000)("29.97") == 29.97
 
 
 def test_parameters_come_through_whatever_is_in_them() -> None:

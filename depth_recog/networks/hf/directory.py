@@ -15,7 +15,7 @@ import torch
 from depth_recog.errors import WeightsError
 from depth_recog.networks.hf.depth import HfDepth
 from depth_recog.networks.hf.facts import CONFIG, PREPROCESSOR, read_facts
-from depth_recog.networks.weights import Header, file_sha256, read_card
+from depth_recog.networks.weights import Header, check_digest, file_sha256, read_card
 
 CARD = "README.md"
 LISTED = "train.sha256"
@@ -36,12 +36,8 @@ def read_directory(name: str) -> Header:
     card = folder / CARD
     # Cards from elsewhere have no hash, and perhaps no front matter.
     expected = read_card(card).get("sha256") if _is_ours(card) else None
-    if expected is not None and expected != digest:
-        raise WeightsError(
-            f"{folder}: its sha256 is {digest[:12]}..., but its card {CARD} says "
-            f"{str(expected)[:12]}...; a file is damaged or was replaced: restore it, or write a "
-            "new card"
-        )
+    if expected is not None:
+        check_digest(folder, digest, card, str(expected))
     architecture = {"transformers": facts.model_type, "disparity": facts.disparity}
     return Header(folder, "depth", architecture, facts.size, facts.unit, digest)
 

@@ -106,16 +106,16 @@ def _checked(values: dict[str, Any]) -> Description:
     classes = _names("classes", values["classes"])
     if not 1 <= len(classes) <= MOST_CLASSES:
         raise ValueError(f"classes: {len(classes)} names; 1 to {MOST_CLASSES} can be used")
-    double = next((name for name in classes if classes.count(name) > 1), None)
-    if double is not None:
-        raise ValueError(f"classes: {double!r} is listed twice; give each class its own name")
+    for name in classes:
+        if classes.count(name) > 1:
+            raise ValueError(f"classes: {name!r} is listed twice; give each class its own name")
     dynamic = values.get("dynamic")
     if dynamic is not None:
         dynamic = _names("dynamic", dynamic)
-        strange = next((name for name in dynamic if name not in classes), None)
-        if strange is not None:
-            raise ValueError(f"dynamic: {strange!r} is not one of the classes")
-    scale = values.get("scale")
+        for name in dynamic:
+            if name not in classes:
+                raise ValueError(f"dynamic: {name!r} is not one of the classes")
+    scale, provider = values.get("scale"), values.get("provider")
     std = _numbers("std", values.get("std", (1, 1, 1)))
     if not all(std):
         raise ValueError("std: 0 is not allowed")
@@ -128,18 +128,16 @@ def _checked(values: dict[str, Any]) -> Description:
         None if scale is None else _number("scale", scale),
         _size(values.get("size")),
         dynamic,
-        None
-        if values.get("provider") is None
-        else _one_of("provider", values["provider"], PROVIDERS),
+        None if provider is None else _one_of("provider", provider, PROVIDERS),
     )
 
 
 def _names(key: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise ValueError(f"{key}: a list of names is needed, as [road, car]")
-    wrong = next((name for name in value if not isinstance(name, str) or not name), None)
-    if wrong is not None:
-        raise ValueError(f"{key}: {wrong!r} is not a name; put it in quotes")
+    for name in value:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"{key}: {name!r} is not a name; put it in quotes")
     return tuple(value)
 
 

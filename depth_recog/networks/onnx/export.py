@@ -168,8 +168,8 @@ def _write_graph(
     if dynamic:
         rows = STRIDE * torch.export.Dim("rows", min=2)
         columns = STRIDE * torch.export.Dim("columns", min=2)
-        shapes = {"image": {2: rows, 3: columns}, "focal": None}
-        shapes = {name: shapes[name] for name in _INPUTS[kind]}
+        every = {"image": {2: rows, 3: columns}, "focal": None}
+        shapes = {name: every[name] for name in _INPUTS[kind]}
     try:
         # The exporter prints progress and version warnings to stdout and stderr.
         with warnings.catch_warnings():
@@ -196,14 +196,14 @@ def _write_graph(
 
 def _facts(header: Header) -> dict[str, str]:
     """Return metadata to store in the graph, which may be copied without its card."""
-    facts = {
+    return {
         "depth_recog.network": header.network,
         "depth_recog.weights": header.path.stem,
         "depth_recog.sha256": header.sha256,
         "depth_recog.size": f"{header.size[0]}x{header.size[1]}",
         "depth_recog.unit": header.unit,
+        "depth_recog.licence": licence_of(header),
     }
-    return facts | {"depth_recog.licence": licence_of(header)}
 
 
 def licence_of(header: Header) -> str:

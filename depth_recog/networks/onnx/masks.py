@@ -90,10 +90,9 @@ class OnnxMasks:
         if 1 / SLACK <= width / height / aspect <= SLACK:
             return self._answer(image)
         across = width / height > aspect
-        length, side = (
-            (width, round(height * aspect)) if across else (height, round(width / aspect))
+        length, side, dimension = (
+            (width, round(height * aspect), 3) if across else (height, round(width / aspect), 2)
         )
-        dimension = 3 if across else 2
         starts = tile_starts(length, side)
         nearest = nearest_tile(length, starts, side)
         parts = []
@@ -105,9 +104,8 @@ class OnnxMasks:
 
     def _answer(self, image: Tensor) -> Tensor:
         """Return the scores of one image or tile."""
-        height, width = image.shape[2:]
+        size = image.shape[2:]
         answer = torch.from_numpy(self._run(self._fed(image))).to(image.device)
-        size = (height, width)
         if self._description.output == "scores":
             scores = self._scores(answer).float()
             if scores.shape[2:] == size:

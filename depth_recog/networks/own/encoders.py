@@ -10,7 +10,8 @@ al., "Searching for MobileNetV3", 2019.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -22,15 +23,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class _Norm(NamedTuple):
-    """Arguments of the batch normalisation."""
-
-    eps: float = 1e-5
-    momentum: float = 0.1
-
-
-_V2_NORM = _Norm()
-_V3_NORM = _Norm(1e-3, 0.01)
+_V3_NORM = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -38,9 +31,11 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int =
 
 
 def _conv_norm_act(
-    conv: nn.Conv2d, act: type[nn.Module] | None, norm: _Norm = _V2_NORM
+    conv: nn.Conv2d,
+    act: type[nn.Module] | None,
+    norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
 ) -> nn.Sequential:
-    layers: list[nn.Module] = [conv, nn.BatchNorm2d(conv.out_channels, norm.eps, norm.momentum)]
+    layers: list[nn.Module] = [conv, norm(conv.out_channels)]
     if act is not None:
         layers.append(act(inplace=True))
     return nn.Sequential(*layers)
@@ -153,17 +148,11 @@ class Encoder(nn.Module):
         Raises:
             WeightsError: `state` lacks a layer of this encoder.
         """
-        own = self.features.state_dict()
-        prefix = "features."
-        taken = {
-            k[len(prefix) :]: v
-            for k, v in state.items()
-            if k.startswith(prefix) and k[len(prefix) :] in own
-        }
-        missing = sorted(set(own) - set(taken))
+        keys = self.features.state_dict()
+        missing = sorted(key for key in keys if f"features.{key}" not in state)
         if missing:
             raise WeightsError(f"ImageNet weights of another encoder: {missing[0]} is missing")
-        self.features.load_state_dict(taken)
+        self.features.load_state_dict({key: state[f"features.{key}"] for key in keys})
 
 
 def mobilenet_v2() -> Encoder:
