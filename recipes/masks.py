@@ -23,9 +23,8 @@ from torch import Tensor, nn
 from depth_recog.method.geometry.viewport import STRIDE, Viewport
 from depth_recog.networks.own.deeplab import RefinedDeepLab
 from depth_recog.training.data.augmentation import Augmentation, coloured, draw_colours
-from depth_recog.training.data.cache import Annotator, SourceFrames
+from depth_recog.training.data.cache import Annotator, SourceFrames, prepare
 from depth_recog.training.data.prepared import PreparedFrames
-from depth_recog.training.data.selection import prepare_with_progress
 from depth_recog.training.initial import InitialNetwork
 from depth_recog.training.loop.batches import StepDataset, TensorBatch
 from depth_recog.training.loop.run import TrainingRun, origin
@@ -251,7 +250,7 @@ def annotated(
         camera = one.recording[one.frames.start].camera
         width, height = (max(1, round(side / STRIDE)) * STRIDE for side in camera.size)
         size = (width, height)
-        prepared.append(prepare_with_progress(one, size, annotator, cache, run.control.stop))
+        prepared.append(prepare(one, size, annotator, cache, run.control.stop))
     return prepared
 
 

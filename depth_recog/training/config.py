@@ -200,20 +200,16 @@ class TrainingConfig(ConfigGroup):
 
 
 def make_config(values: dict[str, Any], origin: str) -> TrainingConfig:
-    """Check the values of a configuration.
-
-    Args:
-        values: nested as in the YAML file; missing keys get their defaults.
-        origin: where the values come from, for the message.
+    """Check values, nested as in the YAML file; missing keys get their defaults.
 
     Raises:
-        ConfigurationError: an unknown key or a bad value.
+        ConfigurationError: an unknown key or a bad value; the message begins with `origin`.
     """
     try:
         return TrainingConfig.model_validate(values)
     except ValidationError as error:
-        lines = [_sentence(e) for e in error.errors()]
-        raise ConfigurationError(f"{origin}: " + "; ".join(lines)) from error
+        sentences = "; ".join(_sentence(e) for e in error.errors())
+        raise ConfigurationError(f"{origin}: {sentences}") from error
 
 
 def _sentence(error: Any) -> str:

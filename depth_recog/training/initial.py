@@ -64,7 +64,11 @@ def initial_network(text: str, kind: str) -> InitialNetwork:
         _load_imagenet(blank, Path(text))
         name = f"ImageNet's {Path(text).name}"
         initial = InitialNetwork(blank, DEFAULT_SIZE, False, {}, name, blank=True)
-    elif kind == "depth" and _holds_masks(text):
+    elif (
+        kind == "depth"
+        and not is_directory(text, kind)
+        and read_header(resolve(text, kind)).network == "masks"
+    ):
         initial = _with_encoder_of_masks(text)
     else:
         module, header = load_model(text, kind)
@@ -75,12 +79,6 @@ def initial_network(text: str, kind: str) -> InitialNetwork:
     if isinstance(initial.network, HfDepth):
         initial.network.freeze_unused()
     return initial
-
-
-def _holds_masks(text: str) -> bool:
-    return (
-        not is_directory(text, "depth") and read_header(resolve(text, "depth")).network == "masks"
-    )
 
 
 def _with_encoder_of_masks(text: str) -> InitialNetwork:

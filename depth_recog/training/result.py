@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,12 +35,7 @@ _NO_LICENCE = "not stated by who trained it: the terms of the training images de
 
 @dataclass(frozen=True)
 class DepthUnit:
-    """The unit of a trained depth.
-
-    Attributes:
-        unit: "metres" or "relative".
-        reason: where the scale comes from.
-    """
+    """The unit of a trained depth, "metres" or "relative", and where its scale comes from."""
 
     unit: str
     reason: str
@@ -53,7 +47,6 @@ class TrainedNetwork:
 
     Attributes:
         kind: "depth", "masks" or "pose".
-        network: the network.
         initial: what it was before the training; its architecture is that of the result.
         size: (width, height) in training, pixels.
         unit: of its depth or translation; None for masks.
@@ -84,7 +77,7 @@ def export(
         folder: of the run.
         config: of the run.
         trained: the network.
-        facts: further content of the card.
+        facts: further content of the card, in order.
 
     Returns:
         The weights file, or the directory.
@@ -93,49 +86,52 @@ def export(
         OutputError: it cannot be written.
     """
     name = config.name or folder.path.absolute().name
-    path = folder.path / f"{name}.safetensors"
-    beside = path.with_suffix(".train.sha256")
     listed = _training_files(folder, trained.initial)
     network, unit = trained.network, trained.unit.unit if trained.unit else ""
-    list_name = LISTED if isinstance(network, HfDepth) else beside.name
+    in_directory = isinstance(network, HfDepth)
+    path = folder.path / (name if in_directory else f"{name}.safetensors")
+    beside = path.with_suffix(".train.sha256")
+    list_name = LISTED if in_directory else beside.name
+    if listed is None:
+        list_name = "not known: the initial weights have no list of their own"
     content: dict[str, Any] = {
         "network": trained.kind,
         "parameters": sum(p.numel() for p in network.parameters()),
         "size": list(trained.size),
         "licence": config.licence or _NO_LICENCE,
         **({"unit": f"{unit}: {trained.unit.reason}"} if trained.unit else {}),
-        "train_files": "not known: the initial weights have no list of their own"
-        if listed is None
-        else list_name,
+        "train_files": list_name,
         **facts,
     }
-    text = _TEXTS[trained.kind]
+
+    def write_card(file: Path, digest: str) -> None:
+        file.write_text(card(path, content, _TEXTS[trained.kind], digest), encoding="utf-8")
+
     if isinstance(network, HfDepth):
-        path = folder.path / name
-        _write_directory(
-            path, network, (trained.size, unit), listed, lambda d: card(path, content, text, d)
-        )
+        partial = path.with_name(path.name + ".partial")
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            network.save(partial, trained.size, unit)
+            if listed is not None:
+                (partial / LISTED).write_text(listed, encoding="utf-8")
+            write_card(partial / CARD, directory_sha256(partial))
+            shutil.rmtree(path, ignore_errors=True)
+            partial.replace(path)
+        except OSError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
         return path
-    architecture = trained.initial.architecture
     kind, architecture = trained.kind, trained.initial.architecture
     write_whole(path, lambda p: save_network(network, p, kind, architecture, trained.size, unit))
     if listed is not None:
         write_whole(beside, lambda p: p.write_text(listed, encoding="utf-8"))
-    content_of_card = card(path, content, text)
-    write_whole(path.with_suffix(".md"), lambda p: p.write_text(content_of_card, encoding="utf-8"))
+    write_whole(path.with_suffix(".md"), lambda p: write_card(p, file_sha256(path)))
     return path
 
 
-def card(weights: Path, facts: dict[str, Any], text: str, sha256: str = "") -> str:
-    """The card of weights: Markdown with a YAML front matter, as model cards have it.
-
-    Args:
-        weights: NAME.safetensors, or a directory.
-        facts: content of the front matter, in order.
-        text: body of the card.
-        sha256: of the weights; "" to compute it from the file.
-    """
-    content = {"name": weights.stem, "sha256": sha256 or file_sha256(weights), **facts}
+def card(weights: Path, facts: dict[str, Any], text: str, sha256: str) -> str:
+    """The card of weights: Markdown with `facts` as YAML front matter, as model cards have it."""
+    content = {"name": weights.stem, "sha256": sha256, **facts}
     front = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=96)
     return f"---\n{front}---\n\n# {weights.stem}\n\n{text.strip()}\n"
 
@@ -178,26 +174,3 @@ def _training_files(folder: TrainingRunFolder, initial: InitialNetwork) -> str |
     parts = (line.split("  ", 1) for line in own)
     short = [f"{sha256[:DIGITS]}  {path}" for sha256, path in parts]
     return "\n".join(dict.fromkeys([_HEADING, *short, *before])) + "\n"
-
-
-def _write_directory(
-    path: Path,
-    network: HfDepth,
-    size_and_unit: tuple[tuple[int, int], str],
-    listed: str | None,
-    card_of: Callable[[str], str],
-) -> None:
-    """Write a directory of transformers whole. Raises OutputError; then an older one is kept."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        network.save(partial, *size_and_unit)
-        if listed is not None:
-            (partial / LISTED).write_text(listed, encoding="utf-8")
-        text = card_of(directory_sha256(partial))
-        (partial / CARD).write_text(text, encoding="utf-8")
-        shutil.rmtree(path, ignore_errors=True)
-        partial.replace(path)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error

@@ -128,11 +128,9 @@ def read_data_of_run(run: TrainingRun, split: DataSplit, depth: InitialNetwork) 
 
 def unit_of(config: TrainingConfig, data: TrainingData, initial: InitialNetwork) -> DepthUnit:
     """The unit of the trained depth: metres only where something determines the scale."""
-    recorded = config.motion != "network" and any(one.frames.posed for one in data.recordings)
-    exact = config.loss.exact > 0 and any(one.frames.dense for one in data.recordings)
-    if recorded:
+    if config.motion != "network" and any(one.frames.posed for one in data.recordings):
         return DepthUnit("metres", "by the recorded motion of the camera")
-    if exact:
+    if config.loss.exact > 0 and any(one.frames.dense for one in data.recordings):
         return DepthUnit("metres", "by exact depth")
     if initial.metric and config.loss.scale > 0:
         return DepthUnit("metres", f"the scale of {initial.name} was kept, not measured")

@@ -58,8 +58,6 @@ class TrainingRecording:
     """A recording, its triplets, and the pixels that are excluded.
 
     Attributes:
-        frames: the frames.
-        triplets: indices of frames and neighbours.
         exclusions: (triplets, 2), see `gating`.
         still: (N, H, W) bool, dynamic pixels that are compared nevertheless; None for none.
     """
@@ -87,17 +85,16 @@ class TripletDataset(StepDataset[TripletBatch]):
         self._rules = PresetRules(dynamic=config.dynamic_classes)
         self._augment = config.augment
         self._recorded = config.motion != "network"
+        self._size = recordings[0].frames.size
 
     def read(self, step: int, index: int, rng: np.random.Generator) -> TripletBatch:
         """A triplet with random augmentation."""
-        size = self._recordings[0].frames.size
-        augmentation = Augmentation.draw(rng, size, self._augment.zoom)
+        augmentation = Augmentation.draw(rng, self._size, self._augment.zoom)
         return self.augmented(index, augmentation, draw_colours(rng, 1, self._augment.colour)[0])
 
     def unchanged(self, index: int) -> TripletBatch:
         """A batch of one triplet without augmentation."""
-        size = self._recordings[0].frames.size
-        return collate([self.augmented(index, Augmentation(*size), torch.ones(4))])
+        return collate([self.augmented(index, Augmentation(*self._size), torch.ones(4))])
 
     def augmented(self, index: int, augmentation: Augmentation, colours: Tensor) -> TripletBatch:
         """A triplet with a given augmentation, without batch dimension."""

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from tqdm import tqdm
 
 from depth_recog.datasets.sequence import Recording
 from depth_recog.errors import OutputError, SourceError
@@ -42,7 +43,6 @@ class SourceFrames:
     Attributes:
         text: what the user typed, as SOURCE or SOURCE@A:B.
         source: SOURCE alone.
-        recording: the opened recording.
         frames: indices of the chosen frames.
     """
 
@@ -83,7 +83,6 @@ class PseudoLabelNetworks:
     Attributes:
         scores: the segmentation network, for sources without recorded labels.
         anchor: the depth network of the initial weights.
-        device: where the networks are.
         identity: identifies both networks.
         rules: maps the classes of the segmentation network to train ids.
     """
@@ -116,7 +115,7 @@ def prepare(
     size: tuple[int, int],
     annotator: Annotator,
     cache: Path,
-    progress: Callable[[], object] = lambda: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> PreparedFrames:
     """Read frames at a size, from the cache where they are already there.
 
@@ -125,9 +124,10 @@ def prepare(
         size: (width, height) in pixels.
         annotator: computes labels and what else is stored.
         cache: a folder; each recording gets a folder in it.
-        progress: called after every frame.
+        stop: called after every frame; True ends the preparation.
 
     Raises:
+        KeyboardInterrupt: `stop` returned True.
         OutputError: the cache cannot be written.
         SourceError, CalibrationError: a frame cannot be read.
     """
@@ -141,13 +141,15 @@ def prepare(
         try:
             partial.mkdir(parents=True)
             writer = FrameWriter(partial, len(files))
-            names, dense = _write(chosen, size, annotator, writer, progress)
+            names, dense = _write(chosen, size, annotator, writer, stop)
             shown = [[digest, _shown(path, chosen.source)] for path, digest in digests.items()]
             writer.close({"names": names, "files": shown, "dense": dense})
             shutil.rmtree(folder, ignore_errors=True)
             partial.replace(folder)
         except OSError as error:
-            raise OutputError(f"{cache}: cannot be written ({error.strerror})") from error
+            raise OutputError(
+                f"{cache}: cannot be written ({error.strerror}): is the disk full?"
+            ) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return open_prepared(folder, chosen.text)
@@ -167,20 +169,20 @@ def _write(
     size: tuple[int, int],
     annotator: Annotator,
     writer: FrameWriter,
-    progress: Callable[[], object],
+    stop: Callable[[], bool],
 ) -> tuple[list[str], bool]:
     """Write all frames; their names, and whether the depth is known at every pixel."""
-    names = []
+    names: list[str] = []
     view: Viewport | None = None
     dense = True
     has_depth = False
-    for number, index in enumerate(chosen.frames):
+    for index in tqdm(chosen.frames, unit="frame", disable=None, desc=chosen.text):
         frame = chosen.recording[index]
         if view is None or view.camera != frame.camera:
             view = Viewport.of(frame.camera, size)
         image = view.rectify(frame.image)
         truth = rectified(chosen.recording.truth(index), frame)
-        has_depth = has_depth or (number == 0 and truth.depth is not None)
+        has_depth = has_depth or (not names and truth.depth is not None)
         pose = truth.world_from_camera
         arrays = {
             "images": np.asarray(view.shrink(image), np.uint8),
@@ -195,7 +197,8 @@ def _write(
         for name, values in arrays.items():
             writer.add(name, values)
         names.append(frame.name)
-        progress()
+        if stop():
+            raise KeyboardInterrupt
     return names, has_depth and dense
 
 

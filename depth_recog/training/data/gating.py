@@ -8,7 +8,6 @@ gate would decide that nothing moves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -35,54 +34,39 @@ Exclusions = NDArray[np.bool_]
 """(triplets, 2): whether dynamic pixels are excluded from the comparison of the frame with its
 earlier and with its later neighbour."""
 
-TripletGate = Callable[
-    [PreparedFrames, list[Triplet], PresetRules, PseudoLabelNetworks], Exclusions
-]
 
-
-def exclude_nothing(
+def exclusions_of(
+    gate: str,
     frames: PreparedFrames,
     triplets: list[Triplet],
     rules: PresetRules,
     networks: PseudoLabelNetworks,
 ) -> Exclusions:
-    """Exclude no pixel."""
-    return np.zeros((len(triplets), 2), np.bool_)
+    """Decide for which pairs of frames dynamic pixels are excluded.
 
-
-def exclude_dynamic(
-    frames: PreparedFrames,
-    triplets: list[Triplet],
-    rules: PresetRules,
-    networks: PseudoLabelNetworks,
-) -> Exclusions:
-    """Exclude all dynamic pixels."""
-    return np.ones((len(triplets), 2), np.bool_)
-
-
-def exclude_by_image(
-    frames: PreparedFrames,
-    triplets: list[Triplet],
-    rules: PresetRules,
-    networks: PseudoLabelNetworks,
-) -> Exclusions:
-    """Exclude the dynamic pixels of pairs that the gate by image does not decide to be still."""
-    gate = _recognizer(Settings(rules, "image"), networks)
+    Args:
+        gate: "off": none; "image": those that the gate by image does not decide to be still; "all"
+            and "object": all. With "object", the `still_pixels` are compared nevertheless.
+        frames: the frames of a recording.
+        triplets: indices of the frames.
+        rules: tell which classes are dynamic.
+        networks: give the depth for the gate by image.
+    """
+    if gate != "image":
+        return np.full((len(triplets), 2), gate != "off")
+    recognizer = _recognizer(Settings(rules, "image"), networks)
     device = networks.device
 
     @lru_cache(maxsize=64)
     def observed(index: int) -> Observation:
-        image, labels = np.array(frames.images[index]), np.array(frames.labels[index])
-        camera = Camera.from_matrix(frames.intrinsics[index], *frames.size)
+        image = image_tensor(np.array(frames.images[index]), device)
         with torch.inference_mode():
-            focal = torch.tensor([camera.fy], device=device).float()
-            depth = networks.anchor(image_tensor(image, device), focal)[0, 0].float().cpu().numpy()
-        categories = rules.category_ids(labels)
-        stamp = int(frames.stamps[index])
-        return Observation(frames.names[index], stamp, image, camera, depth, labels, categories)
+            focal = torch.tensor([frames.intrinsics[index][1, 1]], device=device).float()
+            depth = networks.anchor(image, focal)[0, 0].float().cpu().numpy()
+        return _observation(frames, index, rules, depth)
 
     def moving(first: int, second: int) -> bool:
-        decision = gate.compare(observed(first), observed(second)).decision
+        decision = recognizer.compare(observed(first), observed(second)).decision
         return decision.motion is not Motion.STILL
 
     rows = [[moving(t.before, t.index), moving(t.index, t.after)] for t in triplets]
@@ -102,19 +86,26 @@ def still_pixels(
     gate = _recognizer(Settings(rules, "object"), networks)
     still = np.zeros(frames.labels.shape, np.bool_)
     for index in range(len(frames)):
-        labels = np.array(frames.labels[index])
-        frame = Observation(
-            frames.names[index],
-            int(frames.stamps[index]),
-            np.array(frames.images[index]),
-            Camera.from_matrix(frames.intrinsics[index], *frames.size),
-            np.reciprocal(np.maximum(frames.anchor(index), _LEAST_INVERSE), dtype=np.float32),
-            labels,
-            rules.category_ids(labels),
-            rules,
-        )
+        inverse = np.maximum(frames.anchor(index), _LEAST_INVERSE)
+        depth = np.reciprocal(inverse, dtype=np.float32)
+        frame = _observation(frames, index, rules, depth)
         still[index] = frame.dynamic & (gate.advance(frame).moving == Motion.STILL)
     return still
+
+
+def _observation(
+    frames: PreparedFrames, index: int, rules: PresetRules, depth: NDArray[np.float32]
+) -> Observation:
+    labels = np.array(frames.labels[index])
+    return Observation(
+        frames.names[index],
+        int(frames.stamps[index]),
+        np.array(frames.images[index]),
+        Camera.from_matrix(frames.intrinsics[index], *frames.size),
+        depth,
+        labels,
+        rules.category_ids(labels),
+    )
 
 
 def _recognizer(settings: Settings, networks: PseudoLabelNetworks) -> Recognizer:
@@ -124,19 +115,8 @@ def _recognizer(settings: Settings, networks: PseudoLabelNetworks) -> Recognizer
     return Recognizer(networks.anchor, no_scores, PnpEstimator(), settings, networks.device)
 
 
-GATES: dict[str, TripletGate] = {
-    "off": exclude_nothing,
-    "all": exclude_dynamic,
-    "image": exclude_by_image,
-    "object": exclude_dynamic,
-}
-"""By the configuration's `gate`. With `object`, the `still_pixels` are compared nevertheless."""
-
-_NEED_DEPTH = ("image", "object")
-
-
 def gate_for(wanted: str, initial: InitialNetwork) -> str:
-    """The gate of a run, a key of `GATES`.
+    """The gate of a run: "off", "all", "image" or "object".
 
     `auto` means `object` where the initial weights give metres, else `all`: the gate by object
     compares velocities and distances in metres.
@@ -146,7 +126,7 @@ def gate_for(wanted: str, initial: InitialNetwork) -> str:
     """
     if wanted == "auto":
         return "object" if initial.metric else "all"
-    if initial.blank and wanted in _NEED_DEPTH:
+    if initial.blank and wanted in ("image", "object"):
         raise ConfigurationError(
             f"gate {wanted!r} needs the depth of the initial weights, and {initial.name} gives no "
             "depth yet: use gate all, or the result of such a run as start.depth"

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.errors import OutputError, SourceError
+from depth_recog.errors import SourceError
 from depth_recog.method.geometry.se3 import relative
 
 META = "meta.json"
@@ -81,7 +81,7 @@ class FrameWriter:
 
     Args:
         folder: an existing folder.
-        count: number of frames.
+        count: number of frames that will be written.
     """
 
     def __init__(self, folder: Path, count: int) -> None:
@@ -89,39 +89,27 @@ class FrameWriter:
         self._files: dict[str, BinaryIO] = {}
 
     def add(self, name: str, values: NDArray[Any]) -> None:
-        """Append the values of one frame to array `name`. Raises OutputError."""
+        """Append the values of one frame to array `name`. Raises OSError."""
         values = np.asarray(values, order="C")
-        try:
-            if name not in self._files:
-                file = self._files[name] = (self._folder / f"{name}.npy").open("wb")
-                header = {
-                    "descr": np.lib.format.dtype_to_descr(values.dtype),
-                    "fortran_order": False,
-                    "shape": (self._count, *values.shape),
-                }
-                np.lib.format.write_array_header_1_0(file, header)
-            self._files[name].write(values.tobytes())
-        except OSError as error:
-            raise OutputError(
-                f"{self._folder}: cannot be written ({error.strerror}): is the disk full?"
-            ) from error
+        if name not in self._files:
+            file = self._files[name] = (self._folder / f"{name}.npy").open("wb")
+            header = {
+                "descr": np.lib.format.dtype_to_descr(values.dtype),
+                "fortran_order": False,
+                "shape": (self._count, *values.shape),
+            }
+            np.lib.format.write_array_header_1_0(file, header)
+        self._files[name].write(values.tobytes())
 
     def close(self, meta: dict[str, Any]) -> None:
-        """Close the arrays, then write `meta`, which marks them as complete. Raises OutputError."""
-        try:
-            for file in self._files.values():
-                file.close()
-            (self._folder / META).write_text(json.dumps(meta), encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{self._folder}: cannot be written ({error.strerror})") from error
+        """Close the arrays, then write `meta`, which marks them as complete. Raises OSError."""
+        for file in self._files.values():
+            file.close()
+        (self._folder / META).write_text(json.dumps(meta), encoding="utf-8")
 
 
 def open_prepared(folder: Path, source: str) -> PreparedFrames:
-    """Open the arrays of a folder that a `FrameWriter` wrote.
-
-    Args:
-        folder: the folder.
-        source: the recording, as the user typed it.
+    """Open the arrays of a folder that a `FrameWriter` wrote; `source` is what the user typed.
 
     Raises:
         SourceError: a file is missing or damaged.

@@ -4,15 +4,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from depth_recog.errors import ConfigurationError, TrainingError
 from depth_recog.method.geometry.viewport import network_size
@@ -20,8 +17,8 @@ from depth_recog.method.masking import PresetRules
 from depth_recog.networks.models import load_model
 from depth_recog.training.config import TrainingConfig
 from depth_recog.training.data.batches import TrainingRecording
-from depth_recog.training.data.cache import Annotator, PseudoLabelNetworks, SourceFrames, prepare
-from depth_recog.training.data.gating import GATES, exclude_dynamic, still_pixels
+from depth_recog.training.data.cache import PseudoLabelNetworks, SourceFrames, prepare
+from depth_recog.training.data.gating import exclusions_of, still_pixels
 from depth_recog.training.data.prepared import PreparedFrames
 from depth_recog.training.data.triplets import choose_triplets
 from depth_recog.training.initial import InitialNetwork
@@ -158,14 +155,15 @@ def read_data(
     rules = PresetRules(dynamic=config.dynamic_classes)
     recordings, counts = [], {}
     for one in split.training:
-        frames = prepare_with_progress(one, size, networks, cache, control.stop)
+        frames = prepare(one, size, networks, cache, control.stop)
         _check_motion(config, frames)
         triplets, found = choose_triplets(frames, rules, config.longest_gap)
         key = f"{one.source}, frames {one.frames.start} to {one.frames.stop - 1}"
         counts[key] = dict(found)
-        control.say(f"{key}: {_sentence(found)}")
+        listed = (f"{number} {reason}" for reason, number in found.items() if number)
+        control.say(f"{key}: {', '.join(listed)}")
         if triplets:
-            exclusions = GATES[config.gate](frames, triplets, rules, networks)
+            exclusions = exclusions_of(config.gate, frames, triplets, rules, networks)
             still = still_pixels(frames, rules, networks) if config.gate == "object" else None
             recordings.append(TrainingRecording(frames, triplets, exclusions, still))
     if not recordings:
@@ -174,15 +172,13 @@ def read_data(
             "on a camera at rest, or on images that are not a sequence"
         )
     needs_pose_network = config.motion == "network" or not all(r.frames.posed for r in recordings)
-    held_out = [
-        prepare_with_progress(one, size, networks, cache, control.stop) for one in split.validation
-    ]
+    held_out = [prepare(one, size, networks, cache, control.stop) for one in split.validation]
     held_out_recordings = []
     for frames in held_out:
         triplets, _ = choose_triplets(frames, rules, config.longest_gap)
         if triplets and (needs_pose_network or frames.posed):
-            exclusions = exclude_dynamic(frames, triplets, rules, networks)
-            held_out_recordings.append(TrainingRecording(frames, triplets, exclusions))
+            every = np.ones((len(triplets), 2), np.bool_)
+            held_out_recordings.append(TrainingRecording(frames, triplets, every))
     return TrainingData(recordings, held_out, held_out_recordings, counts)
 
 
@@ -208,24 +204,6 @@ def common_size(
     return next(iter(sizes.values()))
 
 
-def prepare_with_progress(
-    chosen: SourceFrames,
-    size: tuple[int, int],
-    annotator: Annotator,
-    cache: Path,
-    stop: Callable[[], bool],
-) -> PreparedFrames:
-    """`prepare` with a progress bar. Raises KeyboardInterrupt where `stop` returns True."""
-    with tqdm(total=len(chosen.frames), unit="frame", disable=None, desc=chosen.text) as bar:
-
-        def progress() -> None:
-            bar.update()
-            if stop():
-                raise KeyboardInterrupt
-
-        return prepare(chosen, size, annotator, cache, progress)
-
-
 def _check_motion(config: TrainingConfig, frames: PreparedFrames) -> None:
     if config.motion == "recorded" and not frames.posed:
         missing = int((~np.isfinite(frames.poses).all((1, 2))).sum())
@@ -233,7 +211,3 @@ def _check_motion(config: TrainingConfig, frames: PreparedFrames) -> None:
             f"{frames.source}: motion is 'recorded', but {missing} of its {len(frames)} frames "
             "have no pose: use motion 'auto' or 'network'"
         )
-
-
-def _sentence(counts: Counter[str]) -> str:
-    return ", ".join(f"{number} {reason}" for reason, number in counts.items() if number)

@@ -40,13 +40,7 @@ ALONE = "left out: no neighbour on both sides (an end, a cut, a gap in time)"
 
 @dataclass(frozen=True)
 class Triplet:
-    """Indices of a frame and of its two neighbours.
-
-    Attributes:
-        index: the frame.
-        before: the earlier neighbour.
-        after: the later neighbour.
-    """
+    """Indices of a frame, of its earlier and of its later neighbour."""
 
     index: int
     before: int
@@ -70,8 +64,7 @@ def choose_triplets(
     later: list[dict[int, float]] = [{} for _ in range(len(frames))]
     earlier: list[dict[int, float]] = [{} for _ in range(len(frames))]
     for (i, j), parallax in table.items():
-        later[i][j] = parallax
-        earlier[j][i] = parallax
+        later[i][j] = earlier[j][i] = parallax
     triplets = []
     counts: Counter[str] = Counter({USED: 0, STILL: 0, ALONE: 0})
     for index in range(len(frames)):
@@ -79,10 +72,8 @@ def choose_triplets(
         if before is not None and after is not None:
             triplets.append(Triplet(index, before, after))
             counts[USED] += 1
-        elif earlier[index] and later[index]:
-            counts[STILL] += 1
         else:
-            counts[ALONE] += 1
+            counts[STILL if earlier[index] and later[index] else ALONE] += 1
     return triplets, counts
 
 

@@ -33,7 +33,7 @@ def find_scale(
         depth: network of disparities; changed in place, and moved to the device.
         dataset: triplets with recorded motion.
         weights: of the loss.
-        device: where to compute.
+        device: of the computation.
 
     Returns:
         The median depth at that scale, metres.

@@ -32,12 +32,7 @@ class Prediction(NamedTuple):
 
 
 class DepthModel(nn.Module):
-    """The depth network, and the pose network where motion is not recorded.
-
-    Args:
-        depth: network of block 102.
-        pose: network of block 105, or None.
-    """
+    """The depth network (block 102), and the pose network (105) where motion is not recorded."""
 
     def __init__(self, depth: DepthNetwork | HfDepth, pose: PoseNetwork | None) -> None:
         super().__init__()
@@ -48,8 +43,7 @@ class DepthModel(nn.Module):
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Parameters of the pretrained encoders."""
-        networks = [n for n in (self.depth, self.pose) if n is not None]
-        encoders = [n.encoder for n in networks]
+        encoders = [n.encoder for n in (self.depth, self.pose) if n is not None]
         return [p for e in encoders for p in e.parameters() if p.requires_grad]
 
     def forward(self, image: Tensor, focal: Tensor, frames: Tensor | None) -> Prediction:

@@ -9,7 +9,6 @@ the unmoved neighbours is the same at every scale.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -25,6 +24,7 @@ from depth_recog.training.config import LossWeights
 from depth_recog.training.data.batches import TripletBatch
 from depth_recog.training.depth.contact import ROAD, contact_error, contact_inverse
 from depth_recog.training.depth.model import Prediction
+from depth_recog.training.loop.trainer import Mean
 
 SCALE_WEIGHTS = (1.0, 0.5)
 LEAST_ROAD = 0.03
@@ -33,9 +33,6 @@ LEAST_ROAD = 0.03
 FARTHEST_EXACT = 80.0
 """Metres: exact depth beyond this is not trained on; validation ignores it as well."""
 _BORDER = 1e-3
-
-Mean = Callable[[Tensor], Tensor]
-"""Numbers of this process -> their means over all processes."""
 
 
 class Neighbours(NamedTuple):
@@ -174,12 +171,6 @@ def objective(
     Each part is a mean over images of a mean over pixels, and `mean` makes the number of images
     that count common to all processes: so the gradients of several processes add up to those of
     one process with the whole batch.
-
-    Args:
-        batch: the frames and what is known of them.
-        predicted: by the networks.
-        weights: of the parts.
-        mean: see `Mean`.
     """
     frame = batch.frames[:, 0].float() / 255
     compared = compare_batch(batch, predicted, weights)

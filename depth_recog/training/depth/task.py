@@ -99,9 +99,9 @@ class DepthTask:
                     answers = depth[use].astype(np.float64)
                     tally.add(frames.names[index], answers, values, Groups(values, None, None))
             camera = Camera.from_matrix(frames.intrinsics[index], *frames.size)
-            height = road_height(depth, np.asarray(frames.labels[index]), camera)
-            if height is not None:
-                heights.append(height)
+            road = fit_plane(depth, np.asarray(frames.labels[index]) == ROAD, camera)
+            if road is not None:
+                heights.append(road.distance)
         figures: dict[str, float] = {}
         if tally.images:
             result = tally.result()
@@ -117,7 +117,7 @@ class DepthTask:
             figures["photometric"] = float(np.mean(errors))
         if len(heights) >= 3:
             figures["road_height"] = float(np.median(heights))
-            figures["road_spread"] = log_spread(heights)
+            figures["road_spread"] = robust_std(np.log(heights))
         return ValidationResult(figures, self._criterion if tally.images else "photometric")
 
     def _photometric(self, model: DepthModel, index: int, device: torch.device) -> float:
@@ -170,30 +170,6 @@ def _depth(
     focal = torch.tensor([frames.intrinsics[index][1, 1]], device=device).float()
     depth = model.depth(image.permute(2, 0, 1)[None].float() / 255, focal)
     return np.asarray(depth[0, 0].float().cpu().numpy(), np.float32)
-
-
-def road_height(
-    depth: NDArray[np.float32], labels: NDArray[np.uint8], camera: Camera
-) -> float | None:
-    """Distance of the camera from a plane fitted to the road, in the unit of the depth.
-
-    Args:
-        depth: (H, W) float32.
-        labels: (H, W) uint8 train ids.
-        camera: of both.
-
-    Returns:
-        The distance, or None where `fit_plane` finds no plane.
-    """
-    plane = fit_plane(depth, labels == ROAD, camera)
-    return None if plane is None else plane.distance
-
-
-def log_spread(heights: list[float]) -> float:
-    """Robust standard deviation of the logarithms; NaN below three values."""
-    if len(heights) < 3:
-        return float("nan")
-    return robust_std(np.log(heights))
 
 
 def evenly_spaced(count: int, most: int) -> list[int]:

@@ -56,11 +56,7 @@ def update_average(average: nn.Module, network: nn.Module, share: float) -> None
     """Move the running average of the weights towards the present weights.
 
     An exponential average over about 1 / (1 - share) steps; it varies less from step to step.
-
-    Args:
-        average: a copy of the network, changed in place.
-        network: after a step of the optimiser.
-        share: weight of the old average.
+    `average` is a copy of the network, changed in place; `share` is the weight of the old average.
     """
     new = network.state_dict()
     for key, value in average.state_dict().items():

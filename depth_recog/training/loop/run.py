@@ -40,11 +40,7 @@ CONFIG = "config.yaml"
 
 
 class TrainingRunFolder:
-    """The paths and text files of a run.
-
-    Args:
-        path: the folder.
-    """
+    """The paths and text files of a run in the folder `path`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -133,14 +129,7 @@ class RunControl:
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What all parts of a run share.
-
-    Attributes:
-        config: its settings.
-        fabric: its processes, launched.
-        folder: its folder.
-        control: its user.
-    """
+    """What all parts of a run share; its processes are launched."""
 
     config: TrainingConfig
     fabric: Fabric
@@ -242,14 +231,14 @@ class Curves:
             for name, value in values.items():
                 self._writer.add_scalar(f"{group}/{name}", value, step)
 
-    def picture(self, image: NDArray[np.uint8], step: int) -> None:
-        """Write a picture, (H, W, 3). Raises OutputError."""
+    def validation(
+        self, figures: dict[str, float], picture: NDArray[np.uint8] | None, step: int
+    ) -> None:
+        """Write figures and a picture, (H, W, 3), to the disk. Raises OutputError."""
+        self.scalars("validation", figures, step)
         with self._errors():
-            self._writer.add_image("validation", image, step, dataformats="HWC")
-
-    def flush(self) -> None:
-        """Write everything to the disk. Raises OutputError."""
-        with self._errors():
+            if picture is not None:
+                self._writer.add_image("validation", picture, step, dataformats="HWC")
             self._writer.flush()
 
     def close(self) -> None:
@@ -262,6 +251,5 @@ class Curves:
         try:
             yield
         except OSError as error:
-            raise OutputError(
-                f"{self._folder}: curves cannot be written ({error.strerror})"
-            ) from error
+            text = f"{self._folder}: curves cannot be written ({error.strerror})"
+            raise OutputError(text) from error

@@ -34,12 +34,7 @@ Mean = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """The result of a validation.
-
-    Attributes:
-        figures: by name.
-        criterion: name of the figure that decides which weights are best; less is better.
-    """
+    """Figures of a validation; that of `criterion` decides which weights are best: the least."""
 
     figures: dict[str, float]
     criterion: str
@@ -60,10 +55,7 @@ class TrainingTask(Protocol[InB]):
     def losses(self, network: nn.Module, batch: InB, mean: Mean) -> dict[str, Tensor]:
         """The loss of a batch as "total", and its parts, all scalars.
 
-        Args:
-            network: the model, wrapped for several processes.
-            batch: the batch.
-            mean: makes numbers common to all processes.
+        `network` is the model, wrapped for several processes.
         """
         ...
 
@@ -96,13 +88,9 @@ class Progress:
 
 
 class StepClock:
-    """Measures the time of the steps."""
+    """Measures the time of the steps, from its creation."""
 
     def __init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        """Begin a new measurement."""
         self._began = time.perf_counter()
         self._waited = 0.0
         self._steps = 0
@@ -138,8 +126,8 @@ class Trainer(Generic[B]):
         self.average = copy.deepcopy(model).requires_grad_(False)
         self.progress = Progress()
         self._saved_step = 0
-        encoder = task.encoder_parameters()
-        optimiser = make_optimiser(model, encoder, run.config.rate, run.config.encoder_rate)
+        rates = run.config.rate, run.config.encoder_rate
+        optimiser = make_optimiser(model, task.encoder_parameters(), *rates)
         wrapped = cast(nn.Module, torch.compile(model)) if run.config.compile else model
         self._network, self._optimiser = run.fabric.setup(wrapped, optimiser)
 
@@ -225,7 +213,7 @@ class Trainer(Generic[B]):
                 return "stopped"
             if self.progress.step % config.validation.every == 0:
                 self._validate(curves)
-                clock.restart()
+                clock = StepClock()
                 if self._out_of_patience:
                     return "patience"
             asked_for = time.perf_counter()
@@ -307,8 +295,5 @@ class Trainer(Generic[B]):
         mark = "; the best so far" if not progress.worse else ""
         self._control.say(f"step {progress.step}, validation: {shown}{mark}")
         if curves is not None:
-            curves.scalars("validation", result.figures, progress.step)
             picture = self._task.picture(self.average, device)
-            if picture is not None:
-                curves.picture(picture, progress.step)
-            curves.flush()
+            curves.validation(result.figures, picture, progress.step)

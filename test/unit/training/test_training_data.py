@@ -23,7 +23,7 @@ from depth_recog.method.masking import PresetRules
 from depth_recog.training.data.augmentation import MIRROR, Augmentation
 from depth_recog.training.data.batches import TrainingRecording, TripletDataset
 from depth_recog.training.data.cache import PseudoLabelNetworks, SourceFrames, prepare
-from depth_recog.training.data.gating import GATES, still_pixels
+from depth_recog.training.data.gating import exclusions_of, still_pixels
 from depth_recog.training.data.prepared import PreparedFrames
 from depth_recog.training.data.selection import DataSplit, common_size, hold_out, read_data
 from depth_recog.training.data.triplets import (
@@ -234,7 +234,7 @@ def recording_of(
 ) -> TrainingRecording:
     triplets, _ = choose_triplets(frames, RULES, 0.5)
     still = still_pixels(frames, RULES, networks) if gate == "object" else None
-    exclusions = GATES[gate](frames, triplets, RULES, networks)
+    exclusions = exclusions_of(gate, frames, triplets, RULES, networks)
     return TrainingRecording(frames, triplets, exclusions, still)
 
 
@@ -273,7 +273,7 @@ def test_gates_exclude_no_dynamic_pixels_all_or_some(
     street: PreparedFrames, config, networks: PseudoLabelNetworks
 ) -> None:
     masks = {}
-    for gate in GATES:
+    for gate in ("off", "all", "image", "object"):
         recording = recording_of(street, gate, networks)
         assert recording.exclusions.shape == (len(recording.triplets), 2)
         dataset = TripletDataset([recording], config, False)

@@ -15,7 +15,7 @@ from training_runs import SIZE, STREET, blank_weights, chosen, networks_of, quic
 from depth_recog.method.masking import PresetRules
 from depth_recog.training.data.batches import TrainingRecording, TripletDataset
 from depth_recog.training.data.cache import prepare
-from depth_recog.training.data.gating import exclude_dynamic
+from depth_recog.training.data.gating import exclusions_of
 from depth_recog.training.data.triplets import Triplet, choose_triplets
 from depth_recog.training.depth.model import DepthModel
 from depth_recog.training.depth.task import DepthTask, HeldOutFrames
@@ -40,7 +40,7 @@ class Experiment:
             for text in (STREET, STREET.replace("seed=3", "seed=9"))
         )
         triplets, _ = choose_triplets(self.street, RULES, 0.5)
-        exclusions = exclude_dynamic(self.street, triplets, RULES, networks)
+        exclusions = exclusions_of("all", self.street, triplets, RULES, networks)
         self.recording = TrainingRecording(self.street, triplets, exclusions)
 
     def learn(

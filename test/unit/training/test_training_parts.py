@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Smaller parts of training: direction of motion, road height, learning rate, unit."""
+"""Smaller parts of training: direction of motion, initial networks, learning rate, unit."""
 
 from itertools import pairwise
 from types import SimpleNamespace
@@ -10,20 +10,15 @@ import torch
 
 pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 
-from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.geometry.se3 import from_vector, inverse
 from depth_recog.networks.own.depth import DepthNetwork
 from depth_recog.networks.own.pose import PoseNetwork
 from depth_recog.networks.weights import load_network
 from depth_recog.training.config import make_config
-from depth_recog.training.depth.contact import ROAD
 from depth_recog.training.depth.model import DepthModel
-from depth_recog.training.depth.task import log_spread, road_height
 from depth_recog.training.initial import initial_network
 from depth_recog.training.loop.optimiser import make_optimiser, set_rate, update_average
 from depth_recog.training.train import unit_of
-
-CAMERA = Camera(160, 96, 90.0, 92.0, 80.2, 40.1)
 
 
 def test_motions_lead_from_the_frame_though_pairs_are_in_the_order_of_time() -> None:
@@ -65,45 +60,6 @@ def test_a_depth_network_can_begin_with_the_encoder_of_a_segmentation_network() 
         depth = again.eval()(torch.rand(1, 3, 64, 128), torch.tensor([244.0]))
     assert depth.shape == (1, 1, 64, 128)
     assert 5 < depth.min() < depth.median() < depth.max() < 45
-
-
-def road(height: float, pitch: float, roll: float) -> np.ndarray:
-    """Depth of a plane `height` below the camera, which is pitched and rolled; radians."""
-    v, u = np.mgrid[: CAMERA.height, : CAMERA.width]
-    rays = np.stack(((u - CAMERA.cx) / CAMERA.fx, (v - CAMERA.cy) / CAMERA.fy, np.ones(u.shape)))
-    normal = np.array([np.sin(roll), np.cos(roll) * np.cos(pitch), np.sin(pitch)])
-    normal /= np.linalg.norm(normal)
-    along = np.tensordot(normal, rays, 1)
-    return np.where(along > 0.01, height / np.maximum(along, 0.01), 1e3).astype(np.float32)
-
-
-@pytest.mark.parametrize(("pitch", "roll"), [(0.0, 0.0), (0.05, 0.0), (-0.04, 0.06)])
-def test_road_height_is_the_distance_from_its_plane(pitch: float, roll: float) -> None:
-    labels = np.full((96, 160), ROAD, np.uint8)
-    depth = road(1.65, pitch, roll)
-    assert road_height(depth, labels, CAMERA) == pytest.approx(1.65, rel=2e-3)
-    assert road_height(2 * depth, labels, CAMERA) == pytest.approx(3.3, rel=2e-3)
-    rng = np.random.default_rng(0)
-    noisy = depth * np.exp(0.05 * rng.normal(size=depth.shape)).astype(np.float32)
-    noisy[80:, 20:60] *= 0.8  # the bonnet, or a car whose label is wrong
-    assert road_height(noisy, labels, CAMERA) == pytest.approx(1.65, rel=0.03)
-
-
-def test_there_is_no_road_height_without_a_road_below() -> None:
-    depth = road(1.65, 0, 0)
-    assert road_height(depth, np.zeros((96, 160), np.uint8) + 2, CAMERA) is None
-    labels = np.full((96, 160), ROAD, np.uint8)
-    labels[:-12] = 2
-    assert road_height(depth, labels, Camera(160, 96, 90.0, 92.0, 80.2, 2000.0)) is None
-    wall = np.full((96, 160), 8.0, np.float32)
-    assert road_height(wall, np.full((96, 160), ROAD, np.uint8), CAMERA) is None
-
-
-def test_the_spread_is_that_of_logarithms_and_robust() -> None:
-    assert np.isnan(log_spread([1.0, 2.0]))
-    assert log_spread([1.6] * 9 + [5.0]) == 0
-    heights = list(1.65 * np.exp(0.05 * np.random.default_rng(0).normal(size=4000)))
-    assert log_spread(heights) == pytest.approx(0.05, rel=0.1)
 
 
 def test_the_rate_rises_then_falls_and_the_encoder_has_its_share() -> None:
