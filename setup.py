@@ -63,7 +63,7 @@ setup(
     extras_require={
         "ros": [f"ros-jazzy-{name}" for name in ROS],
         "report": ["jinja2>=3", "matplotlib>=3.7"],
-        "train": ["lightning-fabric>=2.4", "pydantic>=2.5", "tensorboard>=2.14"],
+        "train": ["lightning-fabric>=2.4", "pydantic>=2.7", "tensorboard>=2.14"],
         "teacher": ["ai-edge-litert>=2.0"],
         "hf": ["transformers>=5,<6"],
         "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],

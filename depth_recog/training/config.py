@@ -25,158 +25,119 @@ Count = Annotated[int, Field(ge=1)]
 class ConfigGroup(BaseModel):
     """Settings that belong together; an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class StartConfig(ConfigGroup):
     """The initial networks."""
 
-    depth: str = Field(
-        default="depth-street",
-        description="initial depth weights: a shipped name, a .safetensors file, a directory of "
-        "transformers, or ImageNet's MobileNetV2 .pth",
-    )
-    pose: str = Field(
-        default="pose-street",
-        description="initial pose weights (or ImageNet's MobileNetV3-small .pth); used where "
-        "motion is not recorded",
-    )
+    depth: str = "depth-street"
+    """initial depth weights: a shipped name, a .safetensors file, a directory of transformers, or
+    ImageNet's MobileNetV2 .pth"""
+    pose: str = "pose-street"
+    """initial pose weights (or ImageNet's MobileNetV3-small .pth); used where motion is not
+    recorded"""
 
 
 class LossWeights(ConfigGroup):
     """Weights of the parts of the loss."""
 
-    alpha: float = Field(
-        default=0.85, ge=0, le=1, description="share of SSIM in the photometric error"
-    )
-    smoothness: Weight = Field(default=1e-3, description="gradient error, w of the method")
-    exact: Weight = Field(
-        default=0.15, description="mean |log depth error| where a source has dense true depth"
-    )
-    contact: Weight = Field(
-        default=0.1,
-        description="|log depth error| of excluded pixels against the road's depth where the "
-        "object stands",
-    )
-    sky: Weight = Field(default=0.5, description="mean inverse depth of the sky")
-    scale: Weight = Field(
-        default=1.0,
-        description="squared log of the road's mean inverse depth over that of the initial "
-        "weights, where motion is not recorded; 0: the scale is free",
-    )
+    alpha: float = Field(default=0.85, ge=0, le=1)
+    """share of SSIM in the photometric error"""
+    smoothness: Weight = 1e-3
+    """gradient error, w of the method"""
+    exact: Weight = 0.15
+    """mean |log depth error| where a source has dense true depth"""
+    contact: Weight = 0.1
+    """|log depth error| of excluded pixels against the road's depth where the object stands"""
+    sky: Weight = 0.5
+    """mean inverse depth of the sky"""
+    scale: Weight = 1.0
+    """squared log of the road's mean inverse depth over that of the initial weights, where motion
+    is not recorded; 0: the scale is free"""
 
 
 class AugmentationConfig(ConfigGroup):
     """Random changes of the training images."""
 
-    zoom: float = Field(
-        default=1.3, ge=1, le=4, description="largest zoom (K changes accordingly); 1: none"
-    )
-    colour: float = Field(
-        default=0.2,
-        ge=0,
-        lt=1,
-        description="largest change of saturation, contrast, brightness and gamma, as a share",
-    )
+    zoom: float = Field(default=1.3, ge=1, le=4)
+    """largest zoom (K changes accordingly); 1: none"""
+    colour: float = Field(default=0.2, ge=0, lt=1)
+    """largest change of saturation, contrast, brightness and gamma, as a share"""
 
 
 class ValidationConfig(ConfigGroup):
     """Validation during the training."""
 
-    every: Count = Field(
-        default=200, description="steps between two validations, each with a checkpoint"
-    )
-    share: float = Field(
-        default=0.1,
-        gt=0,
-        le=0.5,
-        description="share of each source, at its end, that is held out if --validate is not used",
-    )
-    frames: Count = Field(
-        default=64, description="largest number of held-out frames to use, evenly spaced"
-    )
-    patience: Count = Field(
-        default=8, description="end after so many validations without improvement"
-    )
+    every: Count = 200
+    """steps between two validations, each with a checkpoint"""
+    share: float = Field(default=0.1, gt=0, le=0.5)
+    """share of each source, at its end, that is held out if --validate is not used"""
+    frames: Count = 64
+    """largest number of held-out frames to use, evenly spaced"""
+    patience: Count = 8
+    """end after so many validations without improvement"""
 
 
 class TrainingConfig(ConfigGroup):
     """A training run."""
 
-    sources: tuple[str, ...] = Field(
-        default=(), description="recordings to train on, SOURCE or SOURCE@A:B"
-    )
-    validate_on: tuple[str, ...] = Field(
-        default=(), description="held-out recordings, SOURCE or SOURCE@A:B (--validate)"
-    )
-    name: str = Field(
-        default="",
-        pattern=r"^[\w.-]*$",
-        description="name of the weights; '': the name of the run's folder",
-    )
-    licence: str = Field(
-        default="", description="licence of the weights, for their card: see the data's terms"
-    )
-    seed: int = Field(
-        default=0, ge=0, lt=2**31, description="seed of augmentation and of the order of samples"
-    )
-    size: tuple[Count, Count] | None = Field(
-        default=None,
-        description="[width, height] in training, pixels; null: as for the initial weights",
-    )
-    start: StartConfig = Field(default=StartConfig(), description="initial networks")
-    masks: str = Field(
-        default="masks-street",
-        description="mask weights (or .onnx) for sources without labels",
-    )
-    dynamic_classes: tuple[str, ...] = Field(
-        default=DYNAMIC, description="classes of objects that could move"
-    )
-    gate: Literal["auto", "off", "all", "image", "object"] = Field(
-        default="auto",
-        description="dynamic pixels that are excluded from the comparison of images: off: none; "
-        "all: all; image, object: all but those that this gate decides to be still; auto: object "
-        "where the initial weights give metres, else all",
-    )
-    motion: Literal["auto", "recorded", "network"] = Field(
-        default="auto",
-        description="motion between frames; auto: recorded where a source has poses",
-    )
-    longest_gap: Positive = Field(
-        default=0.5, description="longest time between neighbours, seconds"
-    )
-    loss: LossWeights = Field(default=LossWeights(), description="weights of the parts of the loss")
-    augment: AugmentationConfig = Field(
-        default=AugmentationConfig(), description="random changes of the training images"
-    )
-    steps: Count = Field(default=3000, description="largest number of steps")
-    batch: Count = Field(default=6, description="samples of a step, on all devices together")
-    rate: Positive = Field(default=4e-4, description="largest learning rate, of the decoder")
-    encoder_rate: Weight = Field(
-        default=0.4, description="learning rate of the encoder, as a share of `rate`"
-    )
-    average: Share = Field(
-        default=0.995, description="weight of the old value in the running average of the weights"
-    )
-    validation: ValidationConfig = Field(
-        default=ValidationConfig(), description="validation during the training"
-    )
-    device: Literal["auto", "cpu", "gpu"] = Field(default="auto", description="device to train on")
-    devices: Count = Field(default=1, description="number of devices on each machine")
-    machines: Count = Field(
-        default=1,
-        description="number of machines; torchrun or SLURM starts one process for each device",
-    )
-    precision: Literal["float32", "bfloat16"] = Field(
-        default="float32", description="precision of the networks' arithmetic"
-    )
-    compile: bool = Field(default=False, description="use torch.compile (needs a C++ compiler)")
-    workers: int = Field(
-        default=1, ge=0, description="processes that read data, for each device; 0: none"
-    )
-    cache: str = Field(
-        default="", description="folder of prepared frames; '': a folder in the run's folder"
-    )
+    sources: tuple[str, ...] = ()
+    """recordings to train on, SOURCE or SOURCE@A:B"""
+    validate_on: tuple[str, ...] = ()
+    """held-out recordings, SOURCE or SOURCE@A:B (--validate)"""
+    name: str = Field(default="", pattern=r"^[\w.-]*$")
+    """name of the weights; '': the name of the run's folder"""
+    licence: str = ""
+    """licence of the weights, for their card: see the data's terms"""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """seed of augmentation and of the order of samples"""
+    size: tuple[Count, Count] | None = None
+    """[width, height] in training, pixels; null: as for the initial weights"""
+    start: StartConfig = StartConfig()
+    """initial networks"""
+    masks: str = "masks-street"
+    """mask weights (or .onnx) for sources without labels"""
+    dynamic_classes: tuple[str, ...] = DYNAMIC
+    """classes of objects that could move"""
+    gate: Literal["auto", "off", "all", "image", "object"] = "auto"
+    """dynamic pixels that are excluded from the comparison of images: off: none; all: all; image,
+    object: all but those that this gate decides to be still; auto: object where the initial weights
+    give metres, else all"""
+    motion: Literal["auto", "recorded", "network"] = "auto"
+    """motion between frames; auto: recorded where a source has poses"""
+    longest_gap: Positive = 0.5
+    """longest time between neighbours, seconds"""
+    loss: LossWeights = LossWeights()
+    """weights of the parts of the loss"""
+    augment: AugmentationConfig = AugmentationConfig()
+    """random changes of the training images"""
+    steps: Count = 3000
+    """largest number of steps"""
+    batch: Count = 6
+    """samples of a step, on all devices together"""
+    rate: Positive = 4e-4
+    """largest learning rate, of the decoder"""
+    encoder_rate: Weight = 0.4
+    """learning rate of the encoder, as a share of `rate`"""
+    average: Share = 0.995
+    """weight of the old value in the running average of the weights"""
+    validation: ValidationConfig = ValidationConfig()
+    """validation during the training"""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """device to train on"""
+    devices: Count = 1
+    """number of devices on each machine"""
+    machines: Count = 1
+    """number of machines; torchrun or SLURM starts one process for each device"""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """precision of the networks' arithmetic"""
+    compile: bool = False
+    """use torch.compile (needs a C++ compiler)"""
+    workers: int = Field(default=1, ge=0)
+    """processes that read data, for each device; 0: none"""
+    cache: str = ""
+    """folder of prepared frames; '': a folder in the run's folder"""
 
     @field_validator("gate", mode="before")
     @classmethod
@@ -276,7 +237,7 @@ def _lines(group: ConfigGroup, depth: int) -> list[str]:
     lines = []
     for name, field in type(group).model_fields.items():
         value = getattr(group, name)
-        lines.append(f"{indent}# {field.description}")
+        lines.append(f"{indent}# {' '.join(str(field.description).split())}")
         if isinstance(value, ConfigGroup):
             lines += [f"{indent}{name}:", *_lines(value, depth + 1)]
             continue

@@ -141,11 +141,7 @@ def facts_of_run(
 ) -> dict[str, Any]:
     """The part of a card that tells how the run went.
 
-    Args:
-        config: of the run.
-        facts: content of its run.json.
-        progress: at its end.
-        why: why it ended, as `Trainer.run` returned it.
+    `facts` is the content of its run.json, `why` what `Trainer.run` returned.
     """
     ended = {"steps": "all steps were done", "patience": "validation got no better"}
     return {

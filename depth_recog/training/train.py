@@ -38,12 +38,9 @@ from depth_recog.training.result import DepthUnit, TrainedNetwork, export, facts
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """How a run ended.
+    """How a run ended: "steps", "patience" or "stopped", and after which step.
 
-    Attributes:
-        why: "steps", "patience" or "stopped".
-        step: number of steps that were done.
-        weights: the exported file; None where the user stopped the run.
+    `weights` is the exported file; None where the user stopped the run.
     """
 
     why: str

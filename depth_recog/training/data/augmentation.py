@@ -23,11 +23,9 @@ class Augmentation:
     """The zoom, crop and flip that all frames of a training sample share.
 
     Attributes:
-        width: of the result, pixels.
-        height: of the result, pixels.
+        width, height: of the result, pixels.
         zoom: factor by which frames are enlarged before the crop.
-        x: left column of the crop, pixels of the enlarged frame.
-        y: top row of the crop.
+        x, y: left column and top row of the crop, pixels of the enlarged frame.
         flip: whether left and right are exchanged, after the crop.
     """
 

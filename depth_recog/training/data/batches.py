@@ -104,13 +104,14 @@ class TripletDataset(StepDataset[TripletBatch]):
         indices = (triplet.index, triplet.before, triplet.after)
         originals = [np.asarray(frames.images[i]) for i in indices]
         images = [augmentation.apply(image, cv2.INTER_LINEAR) for image in originals]
-        labels = [
-            augmentation.apply(np.asarray(frames.labels[i]), cv2.INTER_NEAREST) for i in indices
-        ]
-        dynamic = [
-            dilated(self._excluded(recording, i, augmentation, label), MARGIN)
-            for i, label in zip(indices, labels, strict=True)
-        ]
+        labels = [np.asarray(frames.labels[i]) for i in indices]
+        labels = [augmentation.apply(label, cv2.INTER_NEAREST) for label in labels]
+        dynamic = [self._rules.dynamic_pixels(label) for label in labels]
+        if recording.still is not None:
+            still = [recording.still[i].astype(np.uint8) for i in indices]
+            still = [augmentation.apply(one, cv2.INTER_NEAREST) for one in still]
+            dynamic = [moves & (stands == 0) for moves, stands in zip(dynamic, still, strict=True)]
+        dynamic = [dilated(one, MARGIN) for one in dynamic]
         masked = np.stack([np.stack((dynamic[0], dynamic[n])) for n in (1, 2)])
         masked &= recording.exclusions[number][:, None, None, None]
         motions = np.full((2, 4, 4), np.nan)
@@ -136,18 +137,3 @@ class TripletDataset(StepDataset[TripletBatch]):
             torch.from_numpy(plain),
             torch.from_numpy(MIRROR if augmentation.flip else np.eye(4)).float(),
         )
-
-    def _excluded(
-        self,
-        recording: TrainingRecording,
-        index: int,
-        augmentation: Augmentation,
-        labels: NDArray[np.uint8],
-    ) -> NDArray[np.bool_]:
-        """(H, W) after augmentation: dynamic pixels, without those that are still."""
-        dynamic = self._rules.dynamic_pixels(labels)
-        if recording.still is None:
-            return dynamic
-        still = augmentation.apply(recording.still[index].astype(np.uint8), cv2.INTER_NEAREST)
-        kept: NDArray[np.bool_] = np.logical_and(dynamic, still == 0)
-        return kept

@@ -174,8 +174,7 @@ def _write(
     """Write all frames; their names, and whether the depth is known at every pixel."""
     names: list[str] = []
     view: Viewport | None = None
-    dense = True
-    has_depth = False
+    has_depth, dense = False, True
     for index in tqdm(chosen.frames, unit="frame", disable=None, desc=chosen.text):
         frame = chosen.recording[index]
         if view is None or view.camera != frame.camera:

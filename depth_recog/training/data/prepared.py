@@ -15,6 +15,7 @@ from depth_recog.errors import SourceError
 from depth_recog.method.geometry.se3 import relative
 
 META = "meta.json"
+OPTIONAL = ("depths", "anchors", "probabilities")
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class PreparedFrames:
         intrinsics: (N, 3, 3) float64, pixels of `images`.
         stamps: (N,) int64 nanoseconds.
         poses: (N, 4, 4) float64 camera-to-world in metres; NaN where unknown.
-        depths: (N, H, W) float32 metres, NaN unknown, +inf sky; None where the source has none.
         dense: whether the depth is known at every pixel of every frame.
+        depths: (N, H, W) float32 metres, NaN unknown, +inf sky; None where the source has none.
         anchors: (N, H, W) float16, inverse depth by the initial weights; None for recipes that do
             not train depth.
         probabilities: (N, h, w, 19) uint8, class probabilities in 255ths; None where not stored.
@@ -45,9 +46,9 @@ class PreparedFrames:
     intrinsics: NDArray[np.float64]
     stamps: NDArray[np.int64]
     poses: NDArray[np.float64]
-    depths: NDArray[np.float32] | None
-    dense: bool
-    anchors: NDArray[np.float16] | None
+    dense: bool = False
+    depths: NDArray[np.float32] | None = None
+    anchors: NDArray[np.float16] | None = None
     probabilities: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
@@ -118,10 +119,8 @@ def open_prepared(folder: Path, source: str) -> PreparedFrames:
     def array(name: str) -> Any:
         return np.load(folder / f"{name}.npy", mmap_mode="r")
 
-    def optional(name: str) -> Any:
-        return array(name) if (folder / f"{name}.npy").is_file() else None
-
     try:
+        optional = [n for n in OPTIONAL if (folder / f"{n}.npy").is_file()]
         meta = json.loads((folder / META).read_text(encoding="utf-8"))
         return PreparedFrames(
             source,
@@ -132,10 +131,8 @@ def open_prepared(folder: Path, source: str) -> PreparedFrames:
             np.array(array("intrinsics")),
             np.array(array("stamps")),
             np.array(array("poses")),
-            optional("depths"),
             meta["dense"],
-            optional("anchors"),
-            optional("probabilities"),
+            **{name: array(name) for name in optional},
         )
     except (OSError, ValueError, KeyError) as error:
         raise SourceError(f"{folder}: damaged ({error}); remove it and start again") from error

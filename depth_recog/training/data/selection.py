@@ -29,9 +29,7 @@ from depth_recog.training.loop.run import RunControl
 class DataSplit:
     """The frames that the user named.
 
-    Attributes:
-        training: frames to train on.
-        validation: held-out frames; where empty, the end of each training recording is held out.
+    Where `validation` is empty, the end of each training recording is held out.
     """
 
     training: list[SourceFrames]

@@ -112,11 +112,9 @@ def parallax_table(
             if found.tried and len(found) < _LEAST_FOUND * found.tried:
                 break
             found = found.within(static[i], static[j])
-            parallax = 0.0
-            if len(found) >= _LEAST_STATIC:
-                parallax = _parallax(frames, i, j, found) / width
-            table[i, j] = parallax
-            if parallax > MOST_MOTION:
+            enough = len(found) >= _LEAST_STATIC
+            table[i, j] = _parallax(frames, i, j, found) / width if enough else 0.0
+            if table[i, j] > MOST_MOTION:
                 break
     return table
 

@@ -57,7 +57,7 @@ class DepthTask:
 
     Args:
         model: before any step.
-        weights: of the loss.
+        weights: of the parts of the loss.
         held_out: frames for validation.
         metric: whether the depth is to be in metres: it is then validated without scaling.
     """

@@ -82,11 +82,10 @@ class StepSampler(Sampler[list[Key]]):
     """The keys of each step's batch, for one of several processes.
 
     Args:
-        dataset: what is read.
+        dataset: the samples.
         steps: the steps to do.
         batch: samples of a step, of all processes together; a multiple of `world`.
-        rank: number of this process.
-        world: number of processes.
+        rank, world: number of this process, and of all processes.
     """
 
     def __init__(

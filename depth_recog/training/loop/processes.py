@@ -33,15 +33,13 @@ def make_fabric(config: TrainingConfig) -> Fabric:
             f"device gpu: {seen} CUDA devices are visible to torch, {config.devices} are needed: "
             "use device cpu, fewer devices, or a CUDA build of torch"
         )
-    accelerator = {"auto": "auto", "cpu": "cpu", "gpu": "cuda"}[config.device]
-    precision = {"float32": "32-true", "bfloat16": "bf16-mixed"}[config.precision]
     try:
         return Fabric(
-            accelerator=accelerator,
+            accelerator="cuda" if config.device == "gpu" else config.device,
             strategy="ddp" if world > 1 else "auto",
             devices=config.devices,
             num_nodes=config.machines,
-            precision=precision,  # type: ignore[arg-type]
+            precision="bf16-mixed" if config.precision == "bfloat16" else "32-true",
         )
     except Exception as error:  # Fabric raises many types where a device does not exist
         raise DeviceError(f"device {config.device}: {str(error).splitlines()[0]}") from error

@@ -97,10 +97,7 @@ class TrainingRunFolder:
         self.write("data.sha256", text)
 
     def write_facts(self, facts: dict[str, Any]) -> dict[str, Any]:
-        """Write run.json; a resumed run adds its own versions and command to what is there.
-
-        Returns:
-            The content of the file.
+        """Write run.json and return its content; a resumed run adds its versions and command.
 
         Raises:
             OutputError: it cannot be written.

@@ -31,11 +31,8 @@ def halves(names: tuple[int, int] = (0, 13)) -> PreparedFrames:
     labels[:, :, 96:] = names[1]
     soft = (labels[:, ::2, ::2, None] == np.arange(19)) * np.uint8(255)
     k, poses = np.tile(np.eye(3), (2, 1, 1)), np.full((2, 4, 4), np.nan)
-    stamps = np.arange(2)
-    names_of_frames = ["0", "1"]
-    return PreparedFrames(
-        "halves", names_of_frames, [], images, labels, k, stamps, poses, None, False, None, soft
-    )
+    arrays = (images, labels, k, np.arange(2), poses)
+    return PreparedFrames("halves", ["0", "1"], [], *arrays, probabilities=soft)
 
 
 def test_images_and_probabilities_are_augmented_together() -> None:
