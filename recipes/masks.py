@@ -74,8 +74,9 @@ class SoftLabels:
             probabilities = self._teacher.probabilities(image, *half)
             labels = probabilities.argmax(2).astype(np.uint8)
         else:
-            small = cv2.resize(labels, half, interpolation=cv2.INTER_NEAREST_EXACT)
-            probabilities = (small[..., None] == np.arange(CLASSES)) * np.uint8(255)
+            probabilities = (
+                resized_labels(labels, half)[..., None] == np.arange(CLASSES)
+            ) * np.uint8(255)
         return {"labels": resized_labels(labels, (width, height)), "probabilities": probabilities}
 
 

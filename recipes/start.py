@@ -7,10 +7,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from depth_recog.cli.options import part_of_source
-from depth_recog.datasets.sources import open_source
+from depth_recog.cli.train import chosen_frames
 from depth_recog.training.config import make_config, set_value
-from depth_recog.training.data.cache import SourceFrames, choose_frames
 from depth_recog.training.data.selection import DataSplit, check_disjoint
 from depth_recog.training.loop.run import RunControl, TrainingRun, TrainingRunFolder, start_run
 
@@ -23,13 +21,8 @@ def make_parser(text: str) -> argparse.ArgumentParser:
         "--validate", nargs="+", required=True, metavar="SOURCE[@A:B]", help="held-out frames"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's folder")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a setting of depth-recog train",
-    )
+    help_text = "a setting of depth-recog train"
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=help_text)
     return parser
 
 
@@ -43,15 +36,8 @@ def start(options: argparse.Namespace, defaults: dict[str, Any]) -> tuple[Traini
     for assignment in options.set:
         set_value(values, assignment)
     config = make_config(values, "command line")
-    split = DataSplit(_frames(config.sources), _frames(config.validate_on))
+    given = config.sources, config.validate_on
+    split = DataSplit(*([chosen_frames(text) for text in texts] for texts in given))
     check_disjoint(split)
     control = RunControl(lambda line: print(line, flush=True))
     return start_run(config, TrainingRunFolder(options.out), control), split
-
-
-def _frames(texts: tuple[str, ...]) -> list[SourceFrames]:
-    chosen = []
-    for text in texts:
-        source, frames = part_of_source(text)
-        chosen.append(choose_frames(text, source, open_source(source), frames))
-    return chosen

@@ -77,8 +77,8 @@ def main(options: argparse.Namespace) -> int:
     try:
         with Interrupt() as interrupt:
             split = DataSplit(
-                [_chosen(text) for text in config.sources],
-                [_chosen(text) for text in config.validate_on],
+                [chosen_frames(text) for text in config.sources],
+                [chosen_frames(text) for text in config.validate_on],
             )
             control = RunControl(lambda line: print(line, flush=True), lambda: interrupt.asked)
             folder = TrainingRunFolder(options.out)
@@ -121,7 +121,12 @@ def _resumed(options: argparse.Namespace) -> TrainingConfig:
     return open_run(options.out)
 
 
-def _chosen(text: str) -> SourceFrames:
+def chosen_frames(text: str) -> SourceFrames:
+    """Open SOURCE[@A:B] of the command line.
+
+    Raises:
+        DepthRecogError: the text or the source cannot be used.
+    """
     try:
         source, frames = part_of_source(text)
     except argparse.ArgumentTypeError as error:

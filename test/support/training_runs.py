@@ -4,13 +4,15 @@
 import os
 from pathlib import Path
 
+import cv2
 import torch
+from camera_files import write_camera_yaml
 
-from depth_recog.cli.options import part_of_source
 from depth_recog.datasets.sources import open_source
 from depth_recog.networks.weights import save_network
 from depth_recog.training.config import TrainingConfig, make_config
-from depth_recog.training.data.cache import PseudoLabelNetworks, SourceFrames, choose_frames
+from depth_recog.training.data.batches import TripletBatch
+from depth_recog.training.data.cache import PseudoLabelNetworks
 from depth_recog.training.data.selection import pseudo_label_networks
 from depth_recog.training.initial import initial_network
 
@@ -48,10 +50,31 @@ def quick_config(weights: Path, **changes: object) -> TrainingConfig:
     return make_config(values | changes, "test")
 
 
-def chosen(text: str) -> SourceFrames:
-    """The frames of SOURCE[@A:B], as the verb opens them."""
-    source, frames = part_of_source(text)
-    return choose_frames(text, source, open_source(source), frames)
+def image_folder(folder: Path, count: int) -> str:
+    """Write frames of `STREET` as a source of image files, without ground truth."""
+    folder.mkdir(exist_ok=True)
+    street = open_source(STREET)
+    for i in range(count):
+        cv2.imwrite(str(folder / f"{i}.png"), street[i].image[..., ::-1])
+    write_camera_yaml(folder / "camera.yaml", street[0].camera)
+    return str(folder)
+
+
+def batch_of(frames: torch.Tensor, **known: torch.Tensor) -> TripletBatch:
+    """A batch of (B, 3, 3, H, W) uint8 frames: nothing masked or flipped, the camera at rest."""
+    count, _, _, *size = frames.shape
+    values = {
+        "masked": torch.zeros(count, 2, 2, *size, dtype=torch.bool),
+        "labels": torch.zeros(count, 1, *size, dtype=torch.uint8),
+        "intrinsics": torch.eye(3).expand(count, 3, 3),
+        "motions": torch.eye(4).expand(count, 2, 4, 4),
+        "truth": torch.full((count, 1, *size), torch.nan),
+        "anchor": torch.full((count, 1, *size), 0.2),
+        "colours": torch.ones(count, 4),
+        "plain": torch.zeros(count, 0, dtype=torch.uint8),
+        "mirror": torch.eye(4).expand(count, 4, 4),
+    }
+    return TripletBatch(frames, **(values | known))
 
 
 def networks_of(config: TrainingConfig) -> PseudoLabelNetworks:

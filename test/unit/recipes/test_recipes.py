@@ -11,11 +11,12 @@ from kitti_files import real
 
 pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 
+from training_runs import batch_of
+
 from depth_recog.datasets.sources import open_source
 from depth_recog.method.geometry.se3 import inverse_matrix
 from depth_recog.networks.own.pose import PoseNetwork
 from depth_recog.networks.weights import load_network, read_card
-from depth_recog.training.data.batches import TripletBatch
 from depth_recog.training.data.prepared import PreparedFrames
 from recipes import masks, pose
 from recipes.masks import MaskDataset, soft_cross_entropy, weights_of_classes
@@ -96,11 +97,7 @@ def test_pose_pairs_are_in_the_order_of_time_and_half_of_them_masked() -> None:
     frames = torch.full((8, 3, 3, 32, 64), 128, dtype=torch.uint8)
     masked = torch.zeros(8, 2, 2, 32, 64, dtype=torch.bool)
     masked[..., :10, :] = True
-    unused = torch.zeros(8, 0)
-    batch = TripletBatch(
-        frames, masked, unused, unused, torch.from_numpy(motions).float(), unused, unused,
-        torch.ones(8, 4), unused, unused,
-    )  # fmt: skip
+    batch = batch_of(frames, masked=masked, motions=torch.from_numpy(motions).float())
     network = RecordedPairs(torch.tensor([0.0, 0, 0, 0.1, 0.2, -0.8]))
     torch.manual_seed(0)
     losses = pose.PoseTask(network, []).losses(network, batch, lambda values: values)

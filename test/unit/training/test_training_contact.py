@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 
+from training_runs import batch_of
+
 from depth_recog.method.masking import CITYSCAPES, GROUND, PresetRules
 from depth_recog.training.config import LossWeights
-from depth_recog.training.data.batches import TripletBatch
 from depth_recog.training.depth.contact import (
     LEAST_RISE,
     TOLERANCE,
@@ -81,9 +82,8 @@ def test_noise_a_ceiling_or_few_pixels_give_no_road_plane() -> None:
 def test_an_upright_object_has_the_depth_of_the_road_where_it_stands() -> None:
     labels = street()
     labels[:, :, 15:41, 30:50] = CAR
-    inverse = torch.where(
-        labels == CAR, 0.001, seen(labels)
-    )  # as for an object that moves with the camera
+    # as for an object that moves with the camera
+    inverse = torch.where(labels == CAR, 0.001, seen(labels))
     target, known = contact_inverse(inverse, labels, everything(labels))
     assert torch.equal(known, labels == CAR)
     foot = FOCAL * HEIGHT / (40.5 - HORIZON)
@@ -169,17 +169,10 @@ def test_the_loss_applies_where_neither_neighbour_is_compared() -> None:
     masked[:, :, 1, :, 60:] = True  # in the neighbours, where nothing stands
     images = torch.randint(0, 255, (1, 3, 3, H, W), dtype=torch.uint8)
     k = torch.tensor([[[FOCAL, 0, W / 2], [0, FOCAL, HORIZON], [0, 0, 1]]])
-    nothing = torch.full((1, 1, H, W), torch.nan)
-    batch = TripletBatch(
-        images, masked, labels, k, torch.eye(4).expand(1, 2, 4, 4), nothing, torch.ones(1, 1, H, W),
-        torch.ones(1, 4), torch.zeros(1, 0, dtype=torch.uint8), torch.eye(4)[None],
-    )  # fmt: skip
+    batch = batch_of(images, masked=masked, labels=labels, intrinsics=k)
     predicted = Prediction([inverse, inverse[..., ::4, ::4]], None)
     terms, _ = objective(batch, predicted, LossWeights(contact=0.3), lambda count: count)
     foot = (40.5 - HORIZON) / (FOCAL * HEIGHT)
-    torch.testing.assert_close(
-        terms.contact, torch.tensor(0.3 * (np.log(foot / 0.05) - TOLERANCE)).float(), rtol=2e-2,
-        atol=0,
-    )  # fmt: skip
-    bare = TripletBatch(**{**vars(batch), "masked": torch.zeros_like(masked)})
+    assert float(terms.contact) == pytest.approx(0.3 * (np.log(foot / 0.05) - TOLERANCE), rel=2e-2)
+    bare = batch_of(images, labels=labels, intrinsics=k)
     assert objective(bare, predicted, LossWeights(contact=0.3), lambda c: c)[0].contact == 0

@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 
 pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 
-from training_runs import SIZE, STREET, blank_weights, chosen, networks_of, quick_config
+from training_runs import (
+    SIZE,
+    STREET,
+    blank_weights,
+    chosen,
+    image_folder,
+    networks_of,
+    quick_config,
+)
 
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import ConfigurationError, TrainingError
@@ -22,7 +30,7 @@ from depth_recog.evaluation.splits import sha256_of
 from depth_recog.method.masking import PresetRules
 from depth_recog.training.data.augmentation import MIRROR, Augmentation
 from depth_recog.training.data.batches import TrainingRecording, TripletDataset
-from depth_recog.training.data.cache import PseudoLabelNetworks, SourceFrames, prepare
+from depth_recog.training.data.cache import PseudoLabelNetworks, prepare
 from depth_recog.training.data.gating import exclusions_of, still_pixels
 from depth_recog.training.data.prepared import PreparedFrames
 from depth_recog.training.data.selection import DataSplit, common_size, hold_out, read_data
@@ -87,40 +95,11 @@ def test_frames_are_prepared_once(folder: Path, networks: PseudoLabelNetworks) -
     assert len(calls) == count + 3, "another network gives other labels"
 
 
-class ImageFolder:
-    """A recording of files without ground truth."""
-
-    kind, name, rate_hz, live = "folder", "pictures", 10.0, False
-
-    def __init__(self, folder: Path, count: int) -> None:
-        self._street = open_source(STREET)
-        self._files = [folder / f"{i}.png" for i in range(count)]
-        folder.mkdir(exist_ok=True)
-        for i, file in enumerate(self._files):
-            cv2.imwrite(str(file), self._street[i].image[..., ::-1])
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def __iter__(self):
-        return (self[i] for i in range(len(self)))
-
-    def __getitem__(self, index: int):
-        image = cv2.imread(str(self._files[index]))[..., ::-1]
-        return replace(self._street[index], image=np.ascontiguousarray(image))
-
-    def truth(self, index: int):
-        return type(self._street.truth(index))()
-
-    def file(self, index: int) -> Path:
-        return self._files[index]
-
-
 def test_without_truth_the_network_labels_the_frames_and_files_are_listed(
     folder: Path, networks: PseudoLabelNetworks
 ) -> None:
     root = folder / "drive"
-    one = SourceFrames("x", str(root), ImageFolder(root, 3), range(3))
+    one = chosen(image_folder(root, 3))
     found = prepare(one, SIZE, networks, folder / "plain")
     assert not found.posed
     assert found.depths is None
@@ -329,15 +308,15 @@ def test_an_interrupt_during_the_preparation_leaves_no_partial_folder(
 @pytest.mark.parametrize(
     ("training", "validation", "motion", "message"),
     [
-        (range(5), range(5, 8), "recorded", "5 of its 5 frames have no pose"),
-        (range(3), range(2, 4), "auto", "--validate here: 1 of its frames are to be trained on"),
+        ("0:5", "5:8", "recorded", "5 of its 5 frames have no pose"),
+        ("0:3", "2:4", "auto", "--validate .*@2:4: 1 of its frames are to be trained on"),
     ],
 )
 def test_recordings_that_cannot_be_used_are_refused(
     tmp_path: Path, networks, config, training, validation, motion, message
 ) -> None:
-    images = ImageFolder(tmp_path / "images", 8)
-    split = DataSplit(*([SourceFrames("here", "here", images, r)] for r in (training, validation)))
+    images = image_folder(tmp_path / "images", 8)
+    split = DataSplit(*([chosen(f"{images}@{frames}")] for frames in (training, validation)))
     config = config.model_copy(update={"motion": motion})
     with pytest.raises(ConfigurationError, match=message):
         read_data(config, split, SIZE, networks, tmp_path / "cache", RunControl(print))

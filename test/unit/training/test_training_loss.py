@@ -9,6 +9,8 @@ from torch.nn.functional import interpolate
 
 pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 
+import training_runs
+
 from depth_recog.method.geometry.se3 import from_vector
 from depth_recog.method.loss import photometric
 from depth_recog.method.loss.fused import Reference, box, box_adjoint, photometric_errors
@@ -128,16 +130,10 @@ def batch_of(scene: Scene, **changes: torch.Tensor) -> TripletBatch:
     values = {
         "frames": (frames * 255).round().to(torch.uint8),
         "masked": scene.masked.transpose(0, 1),
-        "labels": torch.zeros(B, 1, H, W, dtype=torch.uint8),
         "intrinsics": scene.intrinsics.float(),
         "motions": scene.motions.transpose(0, 1).float(),
-        "truth": torch.full((B, 1, H, W), torch.nan),
-        "anchor": torch.full((B, 1, H, W), 0.2),
-        "colours": torch.ones(B, 4),
-        "plain": torch.zeros(B, 0, dtype=torch.uint8),
-        "mirror": torch.eye(4).expand(B, 4, 4),
     }
-    return TripletBatch(**(values | changes))
+    return training_runs.batch_of(**(values | changes))
 
 
 def predicted(scene: Scene, motions: torch.Tensor | None = None) -> Prediction:
