@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 
@@ -22,6 +21,7 @@ from depth_recog.cli.main import main
 from depth_recog.errors import WeightsError
 from depth_recog.evaluation.splits import trained_on
 from depth_recog.networks.weights import file_sha256, load_network, read_card, read_header
+from depth_recog.training.config import write_config
 from depth_recog.training.data.gating import gate_for
 from depth_recog.training.initial import initial_network
 from depth_recog.training.loop.run import TrainingRunFolder, load_checkpoint
@@ -36,31 +36,19 @@ SECONDS = 100
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the configuration and the cache of all runs."""
     folder = tmp_path_factory.mktemp("runs")
-    values = {
-        "start": {"depth": str(blank_weights(folder))},
-        "size": [128, 64],
-        "steps": STEPS,
-        "batch": 2,
-        "workers": 0,
-        "device": "cpu",
-        "cache": str(folder / "cache"),
-        "validation": {"every": EVERY, "frames": 2},
-        "licence": "none: drawn by computation",
-    }
-    (folder / "config.yaml").write_text(yaml.safe_dump(values))
+    changes = {"loss": {}, "rate": 4e-4, "average": 0.995, "cache": str(folder / "cache")}
+    validation = {"every": EVERY, "frames": 2}
+    weights = blank_weights(folder)
+    config = quick_config(weights, steps=STEPS, batch=2, validation=validation, **changes)
+    (folder / "config.yaml").write_text(write_config(config))
     return folder
 
 
-def arguments(base: Path, name: str, *more: str) -> list[str]:
-    return [
-        "train",
-        STREET,
-        "--config",
-        str(base / "config.yaml"),
-        "--out",
-        str(base / name),
-        *more,
-    ]
+def arguments(base: Path, name: str, *settings: str) -> list[str]:
+    """`depth-recog train` into a folder of `base`, with other settings KEY=VALUE."""
+    more = (word for setting in settings for word in ("--set", setting))
+    config, out = str(base / "config.yaml"), str(base / name)
+    return ["train", STREET, "--config", config, "--out", out, *more]
 
 
 def start(*given: str) -> subprocess.Popen:
@@ -109,14 +97,13 @@ def test_the_weights_can_be_run_and_have_a_card(base: Path, whole: Path, tmp_pat
     assert card["seed"] == 0
     assert card["steps"] == STEPS
     assert card["figures"]["abs_rel"] > 0
-    # The initial weights have no list of their training files, so these have none either.
-    assert card["train_files"].startswith("not known")
+    assert card["train_files"].startswith("not known"), "the initial weights have no list"
     assert trained_on(header) is None
     best = load_checkpoint(whole / "checkpoints" / "best.pt")["average"]
     half = best["depth.heads.0.weight"].half().float()
     torch.testing.assert_close(network.heads[0].weight, half, rtol=0, atol=0)
     out = tmp_path / "out"
-    command = ["run", f"{STREET}", "--weights", str(weights), "--limit", "1", "--out", str(out)]
+    command = ["run", STREET, "--weights", str(weights), "--limit", "1", "--out", str(out)]
     assert main([*command, "--device", "cpu"]) == 0
     assert (out / "depth" / "0000000000.png").is_file()
 
@@ -141,26 +128,22 @@ def test_the_training_files_of_the_initial_weights_are_listed_too(tmp_path: Path
     assert read_card(weights.with_suffix(".md"))["train_files"] == "mine.train.sha256"
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("start.depth=pose-street", "holds a pose network"),
+        ("gate=image", "gate 'image' needs the depth of the initial weights"),
+        ("gate=object", "gate 'object' needs the depth of the initial weights"),
+    ],
+)
 def test_a_run_that_fails_before_it_begins_leaves_no_folder(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    base: Path, setting: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "new"
-    command = ["train", STREET, "--out", str(out), "--set", "start.depth=pose-street"]
-    assert main(command) == 1
-    assert "holds a pose network" in capsys.readouterr().err
-    assert not out.exists()
-
-
-@pytest.mark.parametrize("gate", ["image", "object"])
-def test_a_gate_that_needs_depth_is_refused_for_blank_weights(
-    base: Path, gate: str, capsys
-) -> None:
-    settings = ("--set", f"gate={gate}", "--set", "start.depth=masks-street")
-    assert main(arguments(base, f"blank-{gate}", *settings)) == 1
+    assert main(arguments(base, "new", "start.depth=masks-street", setting)) == 1
     error = capsys.readouterr().err
-    assert f"gate '{gate}' needs the depth of the initial weights" in error
-    assert "use gate all" in error
-    assert not (base / f"blank-{gate}").exists()
+    assert words in error
+    assert ("use gate all" in error) == setting.startswith("gate")
+    assert not (base / "new").exists()
 
 
 def test_the_automatic_gate_is_by_object_for_weights_in_metres() -> None:
@@ -192,7 +175,7 @@ def test_an_existing_run_is_not_changed(base: Path, whole: Path, capsys) -> None
 def test_interrupted_then_killed_then_resumed_it_is_the_same_run(base: Path, whole: Path) -> None:
     """SIGINT: saved, status 0. SIGKILL: nothing is lost but the steps since the last checkpoint."""
     folder = base / "broken"
-    slow = start(*arguments(base, "broken", "--set", "workers=1"))
+    slow = start(*arguments(base, "broken", "workers=1"))
     line_with(slow, "step 3, validation")
     os.killpg(slow.pid, signal.SIGINT)
     assert "--resume" in end_of(slow, 0)
@@ -216,7 +199,7 @@ def test_interrupted_then_killed_then_resumed_it_is_the_same_run(base: Path, who
 
 def test_readers_may_be_killed_and_the_process_group_terminated(base: Path) -> None:
     """A machine that is short of memory does the first, SLURM the second."""
-    run = start(*arguments(base, "hit", "--set", "workers=1", "--set", "steps=1000"))
+    run = start(*arguments(base, "hit", "workers=1", "steps=1000"))
     line_with(run, "step 3, validation")
     children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text(encoding="ascii")
     for reader in children.split():
@@ -232,9 +215,9 @@ def test_readers_may_be_killed_and_the_process_group_terminated(base: Path) -> N
 
 def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(base: Path) -> None:
     """After a first step Adam's mean of the gradients is a tenth of the gradients."""
-    more = ["--set", "steps=1", "--set", "motion=network", "--set", "loss.exact=0"]
+    more = ["steps=1", "motion=network", "loss.exact=0"]
     assert main(arguments(base, "one", *more)) == 0
-    two = start(*arguments(base, "two", *more, "--set", "devices=2"))
+    two = start(*arguments(base, "two", *more, "devices=2"))
     end_of(two, 0)
     means = []
     for name in ("one", "two"):
@@ -262,7 +245,7 @@ def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(
     base: Path, capsys, request: pytest.FixtureRequest
 ) -> None:
     folder = base / "full"
-    assert main(arguments(base, "full", "--set", "steps=1")) == 0
+    assert main(arguments(base, "full", "steps=1")) == 0
     text = (folder / "config.yaml").read_text().replace("steps: 1\n", "steps: 2\n")
     (folder / "config.yaml").write_text(text)
     kept = {p: file_sha256(p) for p in (folder / "checkpoints").iterdir()}
@@ -277,8 +260,7 @@ def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(
 def test_a_gradient_that_is_not_finite_ends_the_run_with_the_last_good_state(
     base: Path, capsys
 ) -> None:
-    more = ["--set", "rate=1e18", "--set", "validation.every=1"]
-    assert main(arguments(base, "nan", *more)) == 1
+    assert main(arguments(base, "nan", "rate=1e18", "validation.every=1")) == 1
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert "not finite" in message
     state = load_checkpoint(base / "nan" / "checkpoints" / "last.pt")
@@ -287,8 +269,8 @@ def test_a_gradient_that_is_not_finite_ends_the_run_with_the_last_good_state(
 
 
 def test_a_run_without_improvement_ends_early_with_the_initial_weights(base: Path, capsys) -> None:
-    more = ["--set", "rate=1e-12", "--set", "validation.every=1", "--set", "validation.patience=2"]
-    assert main(arguments(base, "patient", *more, "--set", "average=0")) == 0
+    more = ["rate=1e-12", "validation.every=1", "validation.patience=2", "average=0"]
+    assert main(arguments(base, "patient", *more)) == 0
     card = read_card(base / "patient" / "patient.md")
     assert card["ended"] == "validation got no better"
     assert card["steps"] < STEPS

@@ -46,6 +46,7 @@ def quick_config(weights: Path, **changes: object) -> TrainingConfig:
         "workers": 0,
         "device": "cpu",
         "validation": {"every": 1000, "frames": 4},
+        "licence": "none: drawn by computation",
     }
     return make_config(values | changes, "test")
 

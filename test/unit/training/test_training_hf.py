@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 
 pytest.importorskip("transformers", reason="pip install '.[hf]'")
 pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
@@ -21,14 +20,13 @@ from depth_recog.evaluation.splits import trained_on
 from depth_recog.method.loss.photometric import masked_mean
 from depth_recog.networks.models import load_model
 from depth_recog.networks.weights import read_card
+from depth_recog.training.config import write_config
 from depth_recog.training.data.batches import TripletDataset
 from depth_recog.training.data.selection import DataSplit, read_data
 from depth_recog.training.depth.initial_scale import MEDIANS, find_scale
 from depth_recog.training.depth.model import Prediction
 from depth_recog.training.depth.objective import compare_batch
 from depth_recog.training.loop.run import RunControl, load_checkpoint
-
-STEPS = 12
 
 
 @pytest.fixture(scope="module")
@@ -37,23 +35,12 @@ def relative(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trained(folder: Path, start: Path, name: str) -> Path:
-    values = {
-        "start": {"depth": str(start)},
-        "size": list(SIZE),
-        "steps": STEPS,
-        "batch": 2,
-        "rate": 1e-3,
-        "average": 0.5,
-        "workers": 0,
-        "device": "cpu",
-        "loss": {"exact": 0},
-        "validation": {"every": 6, "frames": 2},
-        "licence": "none: drawn by computation",
-    }
-    (folder / f"{name}.yaml").write_text(yaml.safe_dump(values))
-    out = folder / name
-    arguments = ["train", STREET, "--config", str(folder / f"{name}.yaml"), "--out", str(out)]
-    assert main(arguments) == 0
+    validation = {"every": 6, "frames": 2}
+    changes = {"batch": 2, "rate": 1e-3, "average": 0.5, "loss": {"exact": 0}}
+    config = quick_config(start, steps=12, validation=validation, **changes)
+    file, out = folder / f"{name}.yaml", folder / name
+    file.write_text(write_config(config))
+    assert main(["train", STREET, "--config", str(file), "--out", str(out)]) == 0
     return out
 
 
@@ -85,8 +72,7 @@ def test_the_directory_has_a_card(run: Path) -> None:
     assert card["licence"] == "none: drawn by computation"
     assert card["origin"].startswith("started from theirs")
     assert card["unit"].startswith("metres: by the recorded motion")
-    # The initial weights have no list of their training files, so the result has none.
-    assert card["train_files"].startswith("not known")
+    assert card["train_files"].startswith("not known"), "the initial weights have no list"
     assert trained_on(header) is None
 
 
