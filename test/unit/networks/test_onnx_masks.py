@@ -414,8 +414,9 @@ def test_training_takes_its_labels_by_name(tmp_path: Path) -> None:
     """A folder of images has no labels of its own."""
     pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
     from camera_files import write_camera_yaml
-    from training_runs import chosen, networks_of, quick_config
+    from training_runs import networks_of, quick_config
 
+    from depth_recog.cli.train import chosen_frames
     from depth_recog.training.data.cache import prepare
 
     clip = tmp_path / "clip"
@@ -426,7 +427,7 @@ def test_training_takes_its_labels_by_name(tmp_path: Path) -> None:
     write_camera_yaml(clip / "camera.yaml", street.camera)
     path = colours(tmp_path / "c.onnx", classes=["sky", "dog", "car"])
     config = quick_config(Path("depth-street"), masks=str(path))
-    frames = prepare(chosen(str(clip)), (160, 64), networks_of(config), tmp_path / "cache")
+    frames = prepare(chosen_frames(str(clip)), (160, 64), networks_of(config), tmp_path / "cache")
     ids = np.array([CITYSCAPES.index("sky"), 255, CITYSCAPES.index("car")])
     expected = ids[np.stack(images()).argmax(-1)]
     assert np.array_equal(np.asarray(frames.labels), expected)

@@ -18,12 +18,12 @@ from training_runs import (
     SIZE,
     STREET,
     blank_weights,
-    chosen,
     image_folder,
     networks_of,
     quick_config,
 )
 
+from depth_recog.cli.train import chosen_frames
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import ConfigurationError, TrainingError
 from depth_recog.evaluation.splits import sha256_of
@@ -65,7 +65,7 @@ def networks(config) -> PseudoLabelNetworks:
 
 @pytest.fixture(scope="module")
 def street(folder: Path, networks: PseudoLabelNetworks) -> PreparedFrames:
-    return prepare(chosen(STREET), SIZE, networks, folder / "cache")
+    return prepare(chosen_frames(STREET), SIZE, networks, folder / "cache")
 
 
 def test_prepared_frames_hold_images_and_ground_truth(street: PreparedFrames) -> None:
@@ -85,13 +85,13 @@ def test_prepared_frames_hold_images_and_ground_truth(street: PreparedFrames) ->
 def test_frames_are_prepared_once(folder: Path, networks: PseudoLabelNetworks) -> None:
     calls = []
     text, cache = f"{STREET}@0:4", folder / "once"
-    first = prepare(chosen(text), SIZE, networks, cache, lambda: calls.append(1))
+    first = prepare(chosen_frames(text), SIZE, networks, cache, lambda: calls.append(1))
     count = len(calls)
-    again = prepare(chosen(text), SIZE, networks, cache, lambda: calls.append(1))
+    again = prepare(chosen_frames(text), SIZE, networks, cache, lambda: calls.append(1))
     assert count == len(first) == len(calls)
     assert np.array_equal(first.images, again.images)
     other = replace(networks, identity=("other masks", networks.identity[1]))
-    prepare(chosen(f"{STREET}@0:3"), SIZE, other, cache, lambda: calls.append(1))
+    prepare(chosen_frames(f"{STREET}@0:3"), SIZE, other, cache, lambda: calls.append(1))
     assert len(calls) == count + 3, "another network gives other labels"
 
 
@@ -99,7 +99,7 @@ def test_without_truth_the_network_labels_the_frames_and_files_are_listed(
     folder: Path, networks: PseudoLabelNetworks
 ) -> None:
     root = folder / "drive"
-    one = chosen(image_folder(root, 3))
+    one = chosen_frames(image_folder(root, 3))
     found = prepare(one, SIZE, networks, folder / "plain")
     assert not found.posed
     assert found.depths is None
@@ -280,15 +280,15 @@ def test_anchor_and_labels_are_augmented_with_the_frame(
 
 
 def test_the_end_is_held_out_and_too_short_a_recording_is_refused() -> None:
-    split = hold_out([chosen(STREET)], 0.25)
+    split = hold_out([chosen_frames(STREET)], 0.25)
     assert split.training[0].frames == range(12)
     assert split.validation[0].frames == range(12, 16)
     with pytest.raises(TrainingError, match="too few"):
-        hold_out([chosen(f"{STREET}@0:5")], 0.25)
+        hold_out([chosen_frames(f"{STREET}@0:5")], 0.25)
 
 
 def test_sources_of_different_shapes_are_refused_unless_a_size_is_given(config) -> None:
-    both = [chosen(STREET), chosen("synthetic:street?width=64&height=64&frames=4")]
+    both = [chosen_frames(STREET), chosen_frames("synthetic:street?width=64&height=64&frames=4")]
     with pytest.raises(ConfigurationError, match="different shapes"):
         common_size(config.model_copy(update={"size": None}), both, SIZE)
     assert common_size(config, both, SIZE) == SIZE
@@ -301,7 +301,7 @@ def test_an_interrupt_during_the_preparation_leaves_no_partial_folder(
     cache = folder / "interrupted"
     control = RunControl(print, lambda: next(answers))
     with pytest.raises(KeyboardInterrupt):
-        read_data(config, DataSplit([chosen(STREET)], []), SIZE, networks, cache, control)
+        read_data(config, DataSplit([chosen_frames(STREET)], []), SIZE, networks, cache, control)
     assert not list(cache.iterdir())
 
 
@@ -316,7 +316,7 @@ def test_recordings_that_cannot_be_used_are_refused(
     tmp_path: Path, networks, config, training, validation, motion, message
 ) -> None:
     images = image_folder(tmp_path / "images", 8)
-    split = DataSplit(*([chosen(f"{images}@{frames}")] for frames in (training, validation)))
+    split = DataSplit(*([chosen_frames(f"{images}@{frames}")] for frames in (training, validation)))
     config = config.model_copy(update={"motion": motion})
     with pytest.raises(ConfigurationError, match=message):
         read_data(config, split, SIZE, networks, tmp_path / "cache", RunControl(print))
@@ -340,7 +340,7 @@ def test_the_gate_by_object_decides_each_object_separately(
     networks: PseudoLabelNetworks, folder: Path
 ) -> None:
     """Parked and oncoming cars in one image: only the parked ones are compared."""
-    source = chosen("synthetic:oncoming?seed=1&frames=30")
+    source = chosen_frames("synthetic:oncoming?seed=1&frames=30")
     frames = prepare(source, (416, 128), networks, folder / "oncoming")
     assert frames.depths is not None
     exact = replace(frames, anchors=(1 / np.array(frames.depths)).astype(np.float16))

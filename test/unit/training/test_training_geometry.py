@@ -10,8 +10,9 @@ import torch
 
 pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 
-from training_runs import SIZE, STREET, blank_weights, chosen, networks_of, quick_config
+from training_runs import SIZE, STREET, blank_weights, networks_of, quick_config
 
+from depth_recog.cli.train import chosen_frames
 from depth_recog.method.masking import PresetRules
 from depth_recog.training.data.batches import TrainingRecording, TripletDataset
 from depth_recog.training.data.cache import prepare
@@ -36,7 +37,7 @@ class Experiment:
         self.config = quick_config(weights, steps=STEPS, rate=5e-4, augment={"zoom": 1})
         networks = networks_of(self.config)
         self.street, self.elsewhere = (
-            prepare(chosen(text), SIZE, networks, folder / "cache")
+            prepare(chosen_frames(text), SIZE, networks, folder / "cache")
             for text in (STREET, STREET.replace("seed=3", "seed=9"))
         )
         triplets, _ = choose_triplets(self.street, RULES, 0.5)

@@ -13,9 +13,10 @@ pytest.importorskip("transformers", reason="pip install '.[hf]'")
 pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 
 from hf_models import depth_anything
-from training_runs import SIZE, STREET, chosen, networks_of, quick_config
+from training_runs import SIZE, STREET, networks_of, quick_config
 
 from depth_recog.cli.main import main
+from depth_recog.cli.train import chosen_frames
 from depth_recog.evaluation.splits import trained_on
 from depth_recog.method.loss.photometric import masked_mean
 from depth_recog.networks.models import load_model
@@ -116,7 +117,7 @@ def test_the_result_can_be_trained_further(run: Path, tmp_path: Path) -> None:
 
 def test_the_initial_scale_has_the_least_photometric_error(relative: Path, tmp_path: Path) -> None:
     config = quick_config(relative, gate="all")
-    split = DataSplit([chosen(STREET)], [])
+    split = DataSplit([chosen_frames(STREET)], [])
     data = read_data(config, split, SIZE, networks_of(config), tmp_path, RunControl(print))
     dataset = TripletDataset(data.recordings, config, False)
     network, _ = load_model(str(relative), "depth")
