@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from depth_recog.networks.own.deeplab import RefinedDeepLab
 from recipes.teacher import with_gamma
@@ -66,13 +66,10 @@ class SoftTeacher:
                 changed = torch.from_numpy(with_gamma(scaled, gamma))
                 seen = changed.permute(2, 0, 1)[None].float() / 255
                 for scores in (self._network(seen), self._network(seen.flip(3)).flip(3)):
-                    total = total + _shrunk(scores, width, height).softmax(1)
+                    shrunk = nn.functional.interpolate(
+                        scores, size=(height, width), mode="bilinear", antialias=True
+                    )
+                    total = total + shrunk.softmax(1)
                     count += 1
         mean = total[0].permute(1, 2, 0) * (255 / count)
         return np.asarray(mean.round().to(torch.uint8).numpy())
-
-
-def _shrunk(scores: Tensor, width: int, height: int) -> Tensor:
-    return nn.functional.interpolate(
-        scores, size=(height, width), mode="bilinear", align_corners=False, antialias=True
-    )

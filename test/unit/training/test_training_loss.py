@@ -88,31 +88,16 @@ class Scene:
 @pytest.mark.parametrize("masks", [False, True])
 def test_all_scales_and_neighbours_together_equal_single_pairs(masks: bool) -> None:
     scene = Scene(masks)
-    found = compare(
-        scene.first,
-        Neighbours(scene.seconds, scene.motions, scene.masked),
-        scene.inverses,
-        scene.intrinsics,
-        0.85,
-    )
+    neighbours = Neighbours(scene.seconds, scene.motions, scene.masked)
+    found = compare(scene.first, neighbours, scene.inverses, scene.intrinsics, 0.85)
     assert found.valid.any()
     assert (found.seen & ~found.valid).any(), "auto-masking excluded nothing: it is not tested"
     for scale, inverse in enumerate(scene.inverses):
         enlarged = interpolate(inverse, size=(H, W), mode="bilinear", align_corners=False)
-        pairs = [
-            pair_error(
-                ImagePair(
-                    scene.first,
-                    scene.seconds[n],
-                    scene.masked[n, :, :1],
-                    scene.masked[n, :, 1:],
-                ),
-                1 / enlarged,
-                scene.intrinsics,
-                scene.motions[n],
-            )
-            for n in range(N)
-        ]
+        pairs = []
+        for second, mask, motion in zip(scene.seconds, scene.masked, scene.motions, strict=True):
+            images = ImagePair(scene.first, second, mask[:, :1], mask[:, 1:])
+            pairs.append(pair_error(images, 1 / enlarged, scene.intrinsics, motion))
         errors = [p.error for p in pairs], [p.valid for p in pairs]
         error, seen = minimum_over_neighbours(*errors)
         valid = seen & ~still_pixels(error, scene.first, list(scene.seconds))
@@ -173,19 +158,15 @@ def test_the_total_is_the_sum_of_the_weighted_parts() -> None:
     truth[:, :, :4] = torch.inf
     answer = predicted(scene)
     weights = LossWeights(smoothness=0.1, exact=0.2, sky=0.3, contact=0.4)
-    terms, compared = objective(
-        batch_of(scene, labels=labels, truth=truth), answer, weights, itself
-    )
+    batch = batch_of(scene, labels=labels, truth=truth)
+    terms, compared = objective(batch, answer, weights, itself)
     torch.testing.assert_close(terms.total, sum(terms[1:]))
-    means = [
-        masked_mean(e, v)[0].mean() for e, v in zip(compared.error, compared.valid, strict=True)
-    ]
+    both = zip(compared.error, compared.valid, strict=True)
+    means = [masked_mean(error, valid)[0].mean() for error, valid in both]
     torch.testing.assert_close(terms.photometric, means[0] + 0.5 * means[1])
     first = scene.first.mul(255).round().div(255).float()
-    gradients = [
-        gradient_error(i, interpolate(first, size=i.shape[2:], mode="area"))
-        for i in answer.inverses
-    ]
+    small = [interpolate(first, size=i.shape[2:], mode="area") for i in answer.inverses]
+    gradients = [gradient_error(i, s) for i, s in zip(answer.inverses, small, strict=True)]
     torch.testing.assert_close(terms.smoothness, 0.1 * (gradients[0] + 0.5 * gradients[1]))
     fine = answer.inverses[0]
     log_error = ((1 / fine).log() - torch.tensor(5.0).log()).abs()[:, :, 4:].mean()
@@ -229,13 +210,9 @@ def test_a_mirrored_sample_has_the_loss_of_the_original() -> None:
     terms, _ = objective(batch, predicted(scene, motions), LossWeights(), itself)
     k = scene.intrinsics.float().clone()
     k[:, 0, 2] = W - 1 - k[:, 0, 2]
-    turned = batch_of(
-        scene,
-        motions=unknown,
-        frames=batch.frames.flip(-1),
-        intrinsics=k,
-        mirror=torch.diag(torch.tensor([-1.0, 1, 1, 1])).expand(B, 4, 4),
-    )
+    flip = torch.diag(torch.tensor([-1.0, 1, 1, 1])).expand(B, 4, 4)
+    frames = batch.frames.flip(-1)
+    turned = batch_of(scene, motions=unknown, frames=frames, intrinsics=k, mirror=flip)
     answer = Prediction([i.detach().float().flip(-1) for i in scene.inverses], motions)
     mirrored, _ = objective(turned, answer, LossWeights(), itself)
     torch.testing.assert_close(mirrored.total, terms.total, atol=1e-5, rtol=1e-4)
