@@ -94,8 +94,7 @@ def test_the_weights_can_be_run_and_have_a_card(base: Path, whole: Path, tmp_pat
     assert (header.unit, header.size) == ("metres", (128, 64))
     card = read_card(weights.with_suffix(".md"))
     assert card["licence"] == "none: drawn by computation"
-    assert card["seed"] == 0
-    assert card["steps"] == STEPS
+    assert (card["seed"], card["steps"]) == (0, STEPS)
     assert card["figures"]["abs_rel"] > 0
     assert card["train_files"].startswith("not known"), "the initial weights have no list"
     assert trained_on(header) is None
@@ -116,9 +115,8 @@ def test_the_training_files_of_the_initial_weights_are_listed_too(tmp_path: Path
     folder.path.mkdir()
     (folder.path / "data.sha256").write_text(f"{'b' * 64}  own/7.png\n")
     initial = initial_network(str(before), "depth")
-    trained = TrainedNetwork(
-        "depth", initial.network, initial, initial.size, DepthUnit("metres", "-")
-    )
+    unit = DepthUnit("metres", "-")
+    trained = TrainedNetwork("depth", initial.network, initial, initial.size, unit)
     weights = export(folder, quick_config(before), trained, {})
     _, *lines = (folder.path / "mine.train.sha256").read_text().splitlines()
     files = {"b" * 16: "own/7.png"}

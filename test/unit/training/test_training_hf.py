@@ -54,6 +54,13 @@ def test_the_result_is_a_directory_that_can_be_run(run: Path, tmp_path: Path) ->
     made = run / "mine"
     network, header = load_model(str(made), "depth")
     assert (header.unit, header.size) == ("metres", SIZE)
+    card = read_card(made / "README.md")
+    assert card["sha256"] == header.sha256
+    assert card["licence"] == "none: drawn by computation"
+    assert card["origin"].startswith("started from theirs")
+    assert card["unit"].startswith("metres: by the recorded motion")
+    assert card["train_files"].startswith("not known"), "the initial weights have no list"
+    assert trained_on(header) is None
     best = load_checkpoint(run / "checkpoints" / "best.pt")["average"]
     for key, value in network.state_dict().items():
         torch.testing.assert_close(value, best[f"depth.{key}"], rtol=1e-6, atol=0)
@@ -63,18 +70,6 @@ def test_the_result_is_a_directory_that_can_be_run(run: Path, tmp_path: Path) ->
     arguments = ["run", STREET, "--weights", str(made), "--limit", "1", "--out", str(out)]
     assert main([*arguments, "--device", "cpu"]) == 0
     assert json.loads((out / "run.json").read_text())["unit"] == "metres"
-
-
-def test_the_directory_has_a_card(run: Path) -> None:
-    made = run / "mine"
-    header = load_model(str(made), "depth")[1]
-    card = read_card(made / "README.md")
-    assert card["sha256"] == header.sha256
-    assert card["licence"] == "none: drawn by computation"
-    assert card["origin"].startswith("started from theirs")
-    assert card["unit"].startswith("metres: by the recorded motion")
-    assert card["train_files"].startswith("not known"), "the initial weights have no list"
-    assert trained_on(header) is None
 
 
 def test_a_damaged_result_is_detected(
