@@ -245,13 +245,12 @@ def annotated(
     run: TrainingRun, chosen: list[SourceFrames], annotator: Annotator
 ) -> list[PreparedFrames]:
     """Frames near their own size, in multiples of `STRIDE`, annotated."""
-    cache = Path(run.config.cache).expanduser() if run.config.cache else run.folder.data
     prepared = []
     for one in chosen:
         camera = one.recording[one.frames.start].camera
         width, height = (max(1, round(side / STRIDE)) * STRIDE for side in camera.size)
         size = (width, height)
-        prepared.append(prepare(one, size, annotator, cache, run.control.stop))
+        prepared.append(prepare(one, size, annotator, run.cache, run.control.stop))
     return prepared
 
 

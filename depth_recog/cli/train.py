@@ -11,8 +11,9 @@ from typing import Any
 
 from depth_recog.cli.interrupt import Interrupt
 from depth_recog.cli.options import part_of_source
+from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import KINDS, open_source
-from depth_recog.errors import ConfigurationError, DepthRecogError
+from depth_recog.errors import ConfigurationError, DepthRecogError, SourceError
 
 try:
     import lightning_fabric  # noqa: F401
@@ -30,7 +31,7 @@ from depth_recog.training.config import (
     set_value,
     write_config,
 )
-from depth_recog.training.data.cache import SourceFrames, choose_frames
+from depth_recog.training.data.cache import SourceFrames
 from depth_recog.training.data.selection import DataSplit
 from depth_recog.training.loop.run import RunControl, TrainingRunFolder, open_run
 from depth_recog.training.train import train
@@ -131,4 +132,11 @@ def chosen_frames(text: str) -> SourceFrames:
         source, frames = part_of_source(text)
     except argparse.ArgumentTypeError as error:
         raise ConfigurationError(str(error)) from error
-    return choose_frames(text, source, open_source(source), frames)
+    recording = open_source(source)
+    if not isinstance(recording, Recording):
+        raise SourceError(f"{text}: a live source cannot be trained on; record it first")
+    count = len(recording)
+    chosen = range(count) if frames is None else range(frames.start, min(frames.stop, count))
+    if not chosen:
+        raise SourceError(f"{text}: this recording has frames 0 to {count - 1} only")
+    return SourceFrames(text, source, recording, chosen)

@@ -114,11 +114,10 @@ def train(
 
 def read_data_of_run(run: TrainingRun, split: DataSplit, depth: InitialNetwork) -> TrainingData:
     """`read_data` into the run's cache: the first process prepares, the others find it prepared."""
-    cache = Path(run.config.cache).expanduser() if run.config.cache else run.folder.data
     networks = pseudo_label_networks(run.config, depth, run.fabric.device)
 
     def read() -> TrainingData:
-        return read_data(run.config, split, depth.size, networks, cache, run.control)
+        return read_data(run.config, split, depth.size, networks, run.cache, run.control)
 
     return first_alone(run.fabric, read) or read()
 

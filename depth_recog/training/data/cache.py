@@ -24,7 +24,7 @@ from torch import nn
 from tqdm import tqdm
 
 from depth_recog.datasets.sequence import Recording
-from depth_recog.errors import OutputError, SourceError
+from depth_recog.errors import OutputError
 from depth_recog.evaluation.evaluate import rectified
 from depth_recog.evaluation.splits import sha256_of
 from depth_recog.method.geometry.viewport import Viewport
@@ -207,24 +207,3 @@ def _depth_at(depth: NDArray[np.float32] | None, size: tuple[int, int]) -> NDArr
         return np.full(size[::-1], np.nan, np.float32)
     nearest = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST_EXACT)
     return np.where(nearest > 0, nearest, np.nan).astype(np.float32)
-
-
-def choose_frames(text: str, source: str, recording: object, frames: range | None) -> SourceFrames:
-    """Check the user's choice of frames.
-
-    Args:
-        text: what the user typed.
-        source: without the choice of frames.
-        recording: what `open_source` returned.
-        frames: the choice; None for all frames.
-
-    Raises:
-        SourceError: a live source, or no frame of the choice exists.
-    """
-    if not isinstance(recording, Recording):
-        raise SourceError(f"{text}: a live source cannot be trained on; record it first")
-    count = len(recording)
-    chosen = range(count) if frames is None else range(frames.start, min(frames.stop, count))
-    if not chosen:
-        raise SourceError(f"{text}: this recording has frames 0 to {count - 1} only")
-    return SourceFrames(text, source, recording, chosen)

@@ -46,11 +46,6 @@ class TrainingRunFolder:
         self.path = path
 
     @property
-    def data(self) -> Path:
-        """Folder of prepared frames, unless the configuration names another."""
-        return self.path / "data"
-
-    @property
     def last(self) -> Path:
         """The newest checkpoint."""
         return self.path / "checkpoints" / "last.pt"
@@ -133,6 +128,12 @@ class TrainingRun:
     folder: TrainingRunFolder
     control: RunControl
 
+    @property
+    def cache(self) -> Path:
+        """Folder of prepared frames."""
+        named = self.config.cache
+        return Path(named).expanduser() if named else self.folder.path / "data"
+
 
 def start_run(
     config: TrainingConfig, folder: TrainingRunFolder, control: RunControl, resume: bool = False
@@ -178,11 +179,10 @@ def origin(program: str = "depth-recog") -> dict[str, Any]:
 def _commit() -> str | None:
     """The commit of the package's sources, where they are in a git repository."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    try:
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
+        return done.stdout.strip() or None
+    return None
 
 
 def save_checkpoint(state: dict[str, Any], path: Path) -> None:
