@@ -77,11 +77,7 @@ class LossTerms(NamedTuple):
 
 
 def compare(
-    frame: Tensor,
-    neighbours: Neighbours,
-    inverses: list[Tensor],
-    intrinsics: Tensor,
-    alpha: float,
+    frame: Tensor, neighbours: Neighbours, inverses: list[Tensor], intrinsics: Tensor, alpha: float
 ) -> Comparison:
     """Compare frames with N neighbours at S scales.
 

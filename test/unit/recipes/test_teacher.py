@@ -76,7 +76,7 @@ def test_the_vote_of_passes_that_agree_is_their_labels(seed: int, height: int, m
 
 
 def test_the_share_is_that_of_the_passes_that_agree() -> None:
-    """The reader takes dark grey for black, except where shadows are brightened."""
+    """The reader labels dark grey as black, except where the gamma brightens it."""
     image = np.full((10, 30, 3), 100, np.uint8)
     vote = Reader().vote(image, (TeacherPass(), TeacherPass(), TeacherPass(gamma=0.5)))
     assert not vote.labels.any()
@@ -108,7 +108,7 @@ def test_passes_give_the_teacher_different_images() -> None:
     assert len({image.tobytes() for image in reader.images}) > len(PASSES)
 
 
-def test_gamma_keeps_black_and_white_and_opens_shadows() -> None:
+def test_gamma_keeps_black_and_white_and_brightens_shadows() -> None:
     image = np.array([[[0, 100, 255]]], np.uint8)
     assert with_gamma(image, 1.0).tolist() == image.tolist()
     assert with_gamma(image, 0.6).tolist() == [[[0, round(255 * (100 / 255) ** 0.6), 255]]]
