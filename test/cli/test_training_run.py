@@ -208,7 +208,7 @@ def test_readers_may_be_killed_and_the_process_group_terminated(base: Path) -> N
     run = start("train", "--out", str(base / "hit"), "--resume")
     line_with(run, "validation")
     os.killpg(run.pid, signal.SIGTERM)
-    assert "everything is saved" in end_of(run, 0)
+    assert "the run is saved" in end_of(run, 0)
 
 
 def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(base: Path) -> None:
