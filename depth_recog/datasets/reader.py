@@ -26,35 +26,20 @@ class RecordingReader(ABC):
     _stamps: list[int]
 
     def __len__(self) -> int:
-        """Number of frames."""
         return len(self._stamps)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Frames in order. Raises SourceError or CalibrationError as `__getitem__`."""
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index: int) -> Frame:
-        """Frame `index`; negative indices count from the end.
-
-        Raises:
-            IndexError: beyond the end.
-            SourceError: the image is missing or damaged.
-            CalibrationError: the calibration is missing, damaged, or for another image size.
-        """
         return self._frame(range(len(self))[index])
 
     def truth(self, index: int) -> Truth:
-        """Ground truth of frame `index`, each part None where there is no file or topic for it.
-
-        Raises:
-            IndexError: beyond the end.
-            SourceError: the ground truth is damaged, incomplete, or contradicts itself.
-            CalibrationError: a calibration that the ground truth needs is missing or damaged.
-        """
+        """See `Recording`."""
         return self._truth(range(len(self))[index])
 
     def file(self, index: int) -> Path | None:
-        """The file that frame `index` is read from. Raises IndexError beyond the end."""
+        """See `Recording`."""
         return self._file(range(len(self))[index])
 
     @abstractmethod

@@ -84,11 +84,23 @@ class Recording(Sequence, Protocol):
         ...
 
     def __getitem__(self, index: int) -> Frame:
-        """Frame `index`; IndexError beyond the end. Raises SourceError or CalibrationError."""
+        """Frame `index`; negative indices count from the end.
+
+        Raises:
+            IndexError: beyond the end.
+            SourceError: the image is missing or damaged.
+            CalibrationError: the calibration is missing, damaged, or for another image size.
+        """
         ...
 
     def truth(self, index: int) -> Truth:
-        """Ground truth of frame `index`."""
+        """Ground truth of frame `index`, each part None where there is no file or topic for it.
+
+        Raises:
+            IndexError: beyond the end.
+            SourceError: the ground truth is damaged, incomplete, or contradicts itself.
+            CalibrationError: a calibration that the ground truth needs is missing or damaged.
+        """
         ...
 
     def file(self, index: int) -> Path | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from pathlib import Path
-from typing import Any
 
 from depth_recog.datasets.bags import messages
 from depth_recog.datasets.bags.bag import Bag
@@ -31,13 +30,7 @@ class BagCameras:
     def __init__(
         self, bag: Bag, topics: CameraTopics, images: ImageIndex, given: str | None
     ) -> None:
-        """Finds the CameraInfo messages or the YAML.
-
-        Args:
-            bag: the bag.
-            topics: the camera's topics.
-            images: the images.
-            given: a YAML from the user, which overrides the CameraInfo.
+        """Finds the CameraInfo messages or the YAML; one that is `given` overrides the messages.
 
         Raises:
             CalibrationError: there is neither a CameraInfo nor a YAML, or the YAML is damaged.
@@ -69,22 +62,14 @@ class BagCameras:
             data = self._bag.read(entry)
             content = bytes(data[_HEADER_BYTES:])
             if self._last is None or self._last[0] != content:
-                self._last = content, self._read(self._decoder(data))
-        except DamagedError as error:
-            raise CalibrationError(
-                f"{self._bag.path}: a message on {self.place} cannot be read ({error}): give a "
-                f"calibration as rosbag:{self._bag.path}?camera=camera.yaml"
-            ) from error
-        return self._last[1]
-
-    def _read(self, message: Any) -> Camera:
-        try:
-            return from_message(message, self._rectified).camera
-        except CalibrationError as error:
+                calibration = from_message(self._decoder(data), self._rectified)
+                self._last = content, calibration.camera
+        except (DamagedError, CalibrationError) as error:
             raise CalibrationError(
                 f"{self._bag.path}, {self.place}: {error}; or give the calibration as "
                 f"rosbag:{self._bag.path}?camera=camera.yaml"
             ) from error
+        return self._last[1]
 
 
 def _stamped(

@@ -4,9 +4,8 @@
 The package `mcap` parses the summary and the records, decompresses the chunks and checks their CRC.
 This file does what neither `mcap` nor `rosbags` does:
 
-- Random access. Both libraries iterate over whole chunks and cache none. Reading an image and its
-  CameraInfo by time window with `rosbags` took 5.4 ms of CPU time (JPEG, chunks of 1 MB) and 4.1 ms
-  (raw 1242x375) a frame, here 0.3 ms and 0.1 ms. Opening a bag must not read all of its images.
+- Random access. Both libraries iterate over whole chunks and cache none, so reading a frame costs
+  twenty times more (docs/decisions/0020-bags.md). Opening a bag must not read all of its images.
 - Recovery. `rosbags` refuses a file that was cut off; `mcap.stream_reader` stops at the first
   damaged record and drops the chunk in which the file ends.
 """

@@ -111,9 +111,6 @@ class _Cursor:
         self.at += size
         return raw.rstrip(b"\0").decode(errors="replace")
 
-    def skip(self, size: int) -> None:
-        self.at += size
-
 
 def image_head(head: bytes, compressed: bool) -> Head | None:
     """Reads the fields of an Image or CompressedImage before its pixels; None if cut off.
@@ -130,7 +127,7 @@ def image_head(head: bytes, compressed: bool) -> Head | None:
             height, width = cursor.number(), cursor.number()
         label = cursor.text()  # the encoding, or a CompressedImage's format
         if not compressed:
-            cursor.skip(1)  # is_bigendian
+            cursor.at += 1  # is_bigendian
             step = cursor.number()
         length = cursor.number()
     except (struct.error, IndexError):

@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """An sqlite3 file of a bag (rosbag2_storage_sqlite3, schemas 1 to 4), also one that was cut off.
 
-It is queried with `apsw`, as the package `rosbags` does. The reader of `rosbags` is not used, for
-
-- it refuses a file that was cut off,
-- it opens every file as immutable, and so misses the rows that a recorder which was killed left in
-  FILE-wal,
-- it reads whole messages only, so that opening a bag would read all of its images.
+It is queried with `apsw`, as in the package `rosbags`, whose reader refuses a file that was cut
+off, misses the rows that a killed recorder left in FILE-wal (it opens every file as immutable), and
+reads whole messages only, so that opening a bag would read all of its images.
 """
 
 from __future__ import annotations
@@ -110,17 +107,14 @@ class SqliteFile:
         if self._connection is None or self._process != os.getpid():
             self._blob = None
             self._process = os.getpid()
-            self._connection = self._opened()
+            flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+            how = "" if self._logged() else "?immutable=1"
+            # A path need not be valid UTF-8, so its bytes are quoted.
+            uri = f"file:{quote(os.fsencode(self.path))}{how}"
+            self._connection = apsw.Connection(uri, flags=flags)
+            # Makes sqlite read a file that is shorter than its header says.
+            self._connection.execute("PRAGMA writable_schema=ON")
         return self._connection
-
-    def _opened(self) -> apsw.Connection:
-        flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-        how = "" if self._logged() else "?immutable=1"
-        # A path need not be valid UTF-8, so its bytes are quoted.
-        connection = apsw.Connection(f"file:{quote(os.fsencode(self.path))}{how}", flags=flags)
-        # Makes sqlite read a file that is shorter than its header says.
-        connection.execute("PRAGMA writable_schema=ON")
-        return connection
 
     def _logged(self) -> bool:
         """Whether a recorder that crashed left rows in the log beside the file."""

@@ -27,14 +27,7 @@ Converted = TypeVar("Converted")
 
 
 class Join:
-    """Assigns a topic's messages to images by stamp.
-
-    Args:
-        bag: the bag.
-        topic: the topic.
-        images: the images.
-        within_ns: largest difference of stamps, nanoseconds; the nearest message is taken.
-    """
+    """A topic's messages by image: the nearest by stamp, at most `within_ns` nanoseconds away."""
 
     def __init__(self, bag: Bag, topic: str, images: ImageIndex, within_ns: int) -> None:
         self._bag = bag

@@ -7,7 +7,6 @@ import shutil
 import sqlite3
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 import cv2
@@ -117,12 +116,7 @@ class BagWriter:
         """The writer itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Keeps the frames written so far if the source failed; discards them if writing failed."""
         if self.frames and not isinstance(error, OutputError):
             self.close()

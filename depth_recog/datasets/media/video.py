@@ -6,12 +6,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from depth_recog.datasets.camera_yaml import EXAMPLE, read_camera_yaml
 from depth_recog.datasets.image_files import fit_camera
@@ -62,19 +60,14 @@ class Video(RecordingReader):
         self._next = 0
         self._last_stamp = -1
 
-    @cached_property
-    def _length(self) -> int:
-        if self._count > 0:
-            return self._count
-        counter, count = self._open(), 0
-        while counter.grab():
-            count += 1
-        counter.release()
-        return count
-
     def __len__(self) -> int:
         """Number of frames by the container, which may be an estimate; counted without one."""
-        return self._length
+        if self._count <= 0:
+            counter, self._count = self._open(), 0
+            while counter.grab():
+                self._count += 1
+            counter.release()
+        return self._count
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames in order.
@@ -133,19 +126,16 @@ class Video(RecordingReader):
         if index == self._next:
             stamp = max(stamp, self._last_stamp + 1)
         self._next, self._last_stamp = index + 1, stamp
-        return self._make_frame(index, stamp, np.asarray(image, dtype=np.uint8))
+        rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+        height, width = rgb.shape[:2]
+        camera = fit_camera(self._camera, width, height, self._calibration, self._path)
+        return Frame(f"{index:010d}", stamp, np.asarray(rgb, dtype=np.uint8), camera)
 
     def _stamp(self, index: int, milliseconds: float) -> int:
         """Nanoseconds since the start; containers without times report 0 for every frame."""
         if math.isfinite(milliseconds) and milliseconds > 0:
             return round(milliseconds * 1e6)
         return round(index * 1e9 / self.rate_hz)
-
-    def _make_frame(self, index: int, stamp_ns: int, image: NDArray[np.uint8]) -> Frame:
-        cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
-        height, width = image.shape[:2]
-        camera = fit_camera(self._camera, width, height, self._calibration, self._path)
-        return Frame(f"{index:010d}", stamp_ns, image, camera)
 
 
 def find_calibration(video: Path) -> Path:
@@ -154,12 +144,9 @@ def find_calibration(video: Path) -> Path:
     Raises:
         CalibrationError: there is neither.
     """
-    for suffix in (".yaml", ".yml"):
-        if (own := video.with_suffix(suffix)).is_file():
-            return own
-    shared = video.parent / "camera.yaml"
-    if shared.is_file():
-        return shared
+    for name in (f"{video.stem}.yaml", f"{video.stem}.yml", "camera.yaml"):
+        if (file := video.parent / name).is_file():
+            return file
     raise CalibrationError(
         f"{video} has no camera calibration: write {video.with_suffix('.yaml')}, a ROS "
         f"camera_info YAML, with the ROS package camera_calibration or by hand: {EXAMPLE}"
