@@ -96,8 +96,8 @@ def _matrix(content: dict[object, object], key: str, path: Path) -> list[float]:
     rows, cols = block.get("rows", 1), block.get("cols", len(data))
     if not isinstance(rows, int) or not isinstance(cols, int) or rows * cols != len(data):
         raise CalibrationError(
-            f"{path}: {key} says {rows}x{cols} but holds {len(data)} "
-            "numbers: correct rows, cols or data"
+            f"{path}: {key} is declared as {rows}x{cols} but has {len(data)} numbers: "
+            "correct rows, cols or data"
         )
     return [_number(value, key, path) for value in data]
 

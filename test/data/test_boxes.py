@@ -63,7 +63,7 @@ def surface(box: Box, steps: int = 24) -> NDArray[np.float64]:
 
 
 @given(boxes(), st.integers(0, 2**32 - 1))
-def test_contains_is_what_each_axis_says(box: Box, seed: int) -> None:
+def test_contains_equals_a_slow_reference(box: Box, seed: int) -> None:
     """Points around the box and far from it, near its faces on both sides."""
     rng = np.random.default_rng(seed)
     local = rng.uniform(-0.75, 0.75, (40, 3)) * box.size
@@ -154,8 +154,7 @@ def test_outline_is_around_all_that_is_seen(box: Box) -> None:
         ((0, 0, 4000), False),  # less than a pixel
     ],
 )
-def test_outline_of_what_cannot_be_seen(centre: tuple[float, float, float], seen: bool) -> None:
-    """None if the box is not within the image."""
+def test_outline_of_invisible_boxes(centre: tuple[float, float, float], seen: bool) -> None:
     transform = np.eye(4)
     transform[:3, 3] = centre
     assert (Box("1", "car", transform, (4.0, 2.0, 4.0), 0.0).outline(CAMERA) is not None) == seen

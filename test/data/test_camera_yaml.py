@@ -71,7 +71,6 @@ def test_writing_and_reading_keeps_every_digit(
     centre: tuple[float, float],
     lens: tuple[str, tuple[float, ...]],
 ) -> None:
-    """Reading gives the camera that was written."""
     file = tmp_path_factory.getbasetemp() / "round_trip.yaml"
     camera = Camera(1280, 720, *focal, *centre, distortion=lens[1], distortion_model=lens[0])
     write_camera_yaml(file, camera)
@@ -79,7 +78,6 @@ def test_writing_and_reading_keeps_every_digit(
 
 
 def test_zeros_are_no_distortion_except_for_a_fisheye(tmp_path: Path) -> None:
-    """An equidistant lens with zeros is a fisheye."""
     file = tmp_path / "camera.yaml"
     for model, count, left in (("plumb_bob", 5, 0), ("equidistant", 4, 4)):
         content = yaml.safe_load(CALIBRATED)
@@ -111,7 +109,6 @@ def test_zeros_are_no_distortion_except_for_a_fisheye(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_value_is_named(tmp_path: Path, key: str, value: Any, expected: str) -> None:
-    """The message names the file and what is wrong with which key."""
     content = yaml.safe_load(CALIBRATED)
     content[key] = value
     file = tmp_path / "camera.yaml"
@@ -125,7 +122,6 @@ def test_a_bad_value_is_named(tmp_path: Path, key: str, value: Any, expected: st
     "text", ["", "- 1", "a: [", "%YAML:1.0\n---\nK: !!opencv-matrix", "d: 2011-99-99", "\x00"]
 )
 def test_another_file_is_refused_with_an_example(tmp_path: Path, text: str) -> None:
-    """The message shows an example."""
     file = tmp_path / "camera.yaml"
     file.write_text(text)
     with pytest.raises(CalibrationError, match=r"is not a ROS camera.*image_width: 640"):
@@ -133,7 +129,6 @@ def test_another_file_is_refused_with_an_example(tmp_path: Path, text: str) -> N
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    """The message names the file and how to write it."""
     with pytest.raises(CalibrationError, match=r"nothing\.yaml cannot be read.*by hand"):
         read_camera_yaml(tmp_path / "nothing.yaml")
 

@@ -101,7 +101,6 @@ def test_raw_date_folder_and_left_out_images(drive: Path) -> None:
 
 
 def test_raw_without_truth(drive: Path) -> None:
-    """A drive without OXTS and LiDAR has images only."""
     shutil.rmtree(drive / "oxts")
     shutil.rmtree(drive / "proj_depth")
     truth = KittiRaw(drive).truth(0)
@@ -110,7 +109,6 @@ def test_raw_without_truth(drive: Path) -> None:
 
 
 def test_raw_prefers_the_depth_benchmark(drive: Path) -> None:
-    """The depth benchmark's ground truth is preferred to single scans."""
     folder = drive / "proj_depth/groundtruth/image_02"
     folder.mkdir(parents=True)
     cv2.imwrite(str(folder / "0000000000.png"), np.full((40, 64), 512, np.uint16))
@@ -150,7 +148,6 @@ def test_raw_prefers_the_depth_benchmark(drive: Path) -> None:
 def test_raw_errors(
     drive: Path, file: str, text: str | None, error: type[Exception], expected: str
 ) -> None:
-    """The message names the file and the remedy."""
     path = drive / file
     write_or_remove(path, text)
     with pytest.raises(error, match=f"{path.name}.*{expected}"):
@@ -171,7 +168,6 @@ def test_raw_images_of_another_size(drive: Path) -> None:
 
 
 def test_raw_without_images_or_folder(drive: Path) -> None:
-    """The message states the expected layout."""
     with pytest.raises(SourceError, match=r"nowhere does not exist.*KITTI raw drive"):
         KittiRaw(drive / "nowhere")
     with pytest.raises(SourceError, match=r"oxts has no image_02/data: give a KITTI raw"):
@@ -222,7 +218,6 @@ def test_odometry_without_poses_and_times(odometry: Path) -> None:
 def test_odometry_errors(
     odometry: Path, file: str, text: str | None, error: type[Exception], expected: str
 ) -> None:
-    """The message names the file and the remedy."""
     path = odometry / file
     write_or_remove(path, text)
     with pytest.raises(error, match=f"{path.name}.*{expected}"):
@@ -230,7 +225,6 @@ def test_odometry_errors(
 
 
 def test_odometry_without_colour_images(odometry: Path) -> None:
-    """A download without colour images has its own message."""
     shutil.rmtree(odometry / "image_2")
     with pytest.raises(SourceError, match=r"image_2 holds no images: give.*colour images"):
         KittiOdometry(odometry)
@@ -289,7 +283,6 @@ def test_real_raw_drives_forward() -> None:
 
 
 def test_real_kitchen_poses_fit_the_depth() -> None:
-    """Depth transformed by the poses matches the depth of later frames."""
     sequence = SevenScenes(real("seven_scenes/redkitchen"))
     assert len(sequence) == 100
     for i, j in ((0, 1), (0, 20), (50, 60)):

@@ -51,7 +51,7 @@ def write(drive: Path, *tracklets: str) -> KittiRaw:
     return KittiRaw(drive)
 
 
-def test_a_box_stands_where_its_bottom_says(drive: Path) -> None:
+def test_position_and_axes_of_a_box(drive: Path) -> None:
     # 99 m ahead, 1 m to the left, on the ground, turned to the left by a quarter.
     sequence = write(drive, tracklet_xml("Car", 1, pose_xml(99, 1, -2, np.pi / 2)))
     assert sequence.truth(0).boxes == ()
@@ -78,7 +78,7 @@ def test_kinds(drive: Path) -> None:
     assert [box.track for box in boxes] == [str(i) for i in range(7)]
 
 
-def test_only_what_the_image_shows(drive: Path) -> None:
+def test_only_boxes_within_the_image(drive: Path) -> None:
     sequence = write(
         drive,
         tracklet_xml("Car", 0, pose_xml(50, 0, -1, 0)),
@@ -114,7 +114,7 @@ def long_drive(folder: Path, frames: int) -> Path:
 def test_speed_is_that_in_the_world_over_a_second(tmp_path: Path) -> None:
     """The camera moves at 10 m/s: an object at rest in its frame has this speed too."""
     drive = long_drive(tmp_path, 24)
-    # Accelerates: its place in the world is 0.01 n^2 beyond that of what goes with the camera.
+    # Accelerates: in frame n its distance to the camera has grown by 0.01 n^2 metres.
     rising = [pose_xml(30 + 0.01 * n**2, 0, -1, 0) for n in range(24)]
     sequence = write(
         drive,
@@ -152,9 +152,9 @@ def test_boxes_belong_to_frame_numbers(drive: Path) -> None:
     assert depths[1] - depths[0] == pytest.approx(2.0)
 
 
-def test_without_tracklets_nothing_is_known(drive: Path) -> None:
+def test_boxes_without_a_file_and_with_an_empty_one(drive: Path) -> None:
     assert KittiRaw(drive).truth(0).boxes is None
-    assert write(drive).truth(0).boxes == (), "a file that holds none: all are known"
+    assert write(drive).truth(0).boxes == (), "a file without tracklets"
 
 
 GOOD = tracklet_xml("Car", 0, pose_xml(20, 0, -1, 0))
@@ -187,7 +187,7 @@ def test_a_damaged_file_is_named_with_a_remedy(drive: Path, text: str, expected:
         KittiRaw(drive).truth(0)
 
 
-def test_tracklets_that_are_no_text(drive: Path) -> None:
+def test_tracklets_that_are_not_utf8(drive: Path) -> None:
     (drive / "tracklet_labels.xml").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(SourceError, match=r"tracklet_labels\.xml.*unpack it again"):
         KittiRaw(drive).truth(0)
@@ -227,7 +227,7 @@ def test_seen_by_a_camera_agrees_with_its_pixels() -> None:
     assert 50 < seen < 250
     ahead = np.eye(4)
     ahead[2, 3] = 20
-    for truncated in (False, True):  # what the annotators said stays
+    for truncated in (False, True):  # the annotated value is kept
         found = Box("a", "car", ahead, (3.0, 2.0, 1.0), 0.0, truncated).seen_by(camera)
         assert found is not None
         assert found.truncated == truncated
@@ -274,5 +274,5 @@ def test_real_boxes_hold_the_lidars_points() -> None:
     for track, counts in sums.items():
         assert counts[0] > 0.75 * counts[-1], track
     inside, *moved, _ = np.sum(list(sums.values()), axis=0)
-    # Cars stand in rows: a box that is moved may find its neighbour, all of them together do not.
+    # A moved box may contain the points of a neighbouring car, but not all moved boxes do.
     assert max(moved) < 0.75 * inside

@@ -34,7 +34,7 @@ FORMS = [(s, q) for s in bags.STORAGES for q in (None, 95)]
 
 
 @pytest.mark.parametrize(("storage", "quality"), FORMS)
-def test_what_was_recorded_comes_back(tmp_path: Path, storage: str, quality: int | None) -> None:
+def test_a_recorded_bag_is_read_back(tmp_path: Path, storage: str, quality: int | None) -> None:
     bag = open_source(str(bags.record(tmp_path / "bag", storage, quality)))
     assert isinstance(bag, Recording)
     assert (bag.kind, bag.name, bag.live, bag.rate_hz) == ("rosbag", "bag", False, 10.0)
@@ -122,7 +122,7 @@ def test_nothing_is_overwritten_and_nothing_is_left_behind(tmp_path: Path) -> No
     assert len(Rosbag(tmp_path / "half")) == 1
 
 
-def test_a_stamp_that_ros_does_not_have(tmp_path: Path) -> None:
+def test_a_stamp_out_of_range(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="1970 to 2038"), BagWriter(tmp_path / "bag") as writer:
         writer.add(replace(DRIVE[0], stamp_ns=-1), DRIVE.truth(0))
     assert not list(tmp_path.iterdir())
@@ -231,7 +231,7 @@ def test_the_only_calibrated_camera_is_found(tmp_path: Path) -> None:
         ("image=", "no value"),
     ],
 )
-def test_a_choice_that_is_none(tmp_path: Path, query: str, expected: str) -> None:
+def test_invalid_options(tmp_path: Path, query: str, expected: str) -> None:
     bag = bags.write(tmp_path / "bag", bags.calibrated(1))
     with pytest.raises(SourceError, match=expected):
         open_source(f"rosbag:{bag}?{query}")
@@ -246,7 +246,7 @@ def test_a_bag_without_a_camera(tmp_path: Path) -> None:
 # Calibration
 
 
-def test_a_camera_info_counts_from_its_stamp_on(tmp_path: Path) -> None:
+def test_a_camera_info_is_valid_from_its_stamp_on(tmp_path: Path) -> None:
     """Two frames before the first CameraInfo, and one change; received out of order."""
     second = replace(bags.CAMERA, fx=40.0, distortion=())
     stamps = [frame.stamp_ns for frame in DRIVE]
@@ -257,7 +257,7 @@ def test_a_camera_info_counts_from_its_stamp_on(tmp_path: Path) -> None:
     assert cameras == [bags.CAMERA] * 4 + [second] * 2
 
 
-def test_a_camera_info_without_a_stamp_counts_from_its_receipt_on(tmp_path: Path) -> None:
+def test_a_camera_info_without_a_stamp_is_valid_from_its_receipt_on(tmp_path: Path) -> None:
     second = replace(bags.CAMERA, fx=40.0)
     messages = [m for m in bags.calibrated() if m[0] == "/cam/image_raw"]
     messages.append(("/cam/camera_info", messages[0][1], bags.info(0)))
@@ -347,7 +347,7 @@ def test_a_few_images_out_of_order_are_left_out(
 
 
 @pytest.mark.parametrize("stamps", [[0] * 9, [5, 6, 7, 8, 9, 5, 6, 7, 8]])
-def test_stamps_that_are_no_clock(
+def test_header_stamps_that_do_not_increase(
     tmp_path: Path, stamps: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     bag = stamped(tmp_path / "bag", stamps)
@@ -358,7 +358,6 @@ def test_stamps_that_are_no_clock(
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(stamps=st.lists(st.integers(0, 40), min_size=1, max_size=30))
 def test_stamps_always_rise(stamps: list[int], tmp_path: Path) -> None:
-    """Stamps increase, and images left out are counted."""
     shutil.rmtree(tmp_path / "bag", ignore_errors=True)
     bag = stamped(tmp_path / "bag", stamps)
     found = [frame.stamp_ns for frame in bag]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bags that were cut off, lost a part, or hold what is no image: the good part is read."""
+"""Damaged bags: cut off, with missing files or incomplete images. The readable part is read."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def check_part(bag: Rosbag) -> int:
         assert frame.stamp_ns == DRIVE[number].stamp_ns
         np.testing.assert_array_equal(frame.image, DRIVE[number].image)
         assert frame.camera == bags.CAMERA
-    assert numbers == list(range(len(frames))), "the beginning is what is left"
+    assert numbers == list(range(len(frames))), "not the first frames"
     return len(frames)
 
 
@@ -117,7 +117,7 @@ def test_a_file_that_was_cut_off(
             Rosbag(path)
         assert share < 0.2
         return
-    # A chunk, or a page of sqlite's, may be lost with what was whole in it.
+    # Complete messages in the last chunk or sqlite page may be lost.
     assert count >= share * COUNT - 8
     if count < COUNT:
         assert len(caplog.messages) == 1
@@ -247,7 +247,7 @@ def test_a_folder_without_its_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.mcap", "a.db3", "a.mcap.zstd", "a.db3.zstd"])
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89MCAP0\r\n", b"SQLite format 3\0"])
-def test_what_is_no_bag(tmp_path: Path, name: str, content: bytes) -> None:
+def test_files_that_are_not_bags(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(SourceError, match=r"a\.(mcap|db3)"):
         open_source(str(tmp_path / name))
@@ -276,7 +276,7 @@ def jpegs(count: int = 6) -> bags.Messages:
 
 @pytest.mark.parametrize("storage", bags.STORAGES)
 @pytest.mark.parametrize("mode", [CompressionMode.NONE, CompressionMode.MESSAGE])
-def test_images_that_are_none(
+def test_incomplete_images(
     tmp_path: Path, storage: str, mode: CompressionMode, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Empty and truncated images are left out and counted."""
@@ -294,7 +294,7 @@ def test_images_that_are_none(
     assert [f.stamp_ns for f in bag] == [DRIVE[i].stamp_ns for i in (1, 3, 4, 5)]
 
 
-def test_no_image_is_whole(tmp_path: Path) -> None:
+def test_no_complete_image(tmp_path: Path) -> None:
     messages = jpegs(2)
     for message in messages[1::2]:
         message[2].data = np.array([], np.uint8)

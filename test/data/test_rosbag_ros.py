@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from mcap.writer import CompressionType
 
 from depth_recog.datasets.bags import messages
 from depth_recog.datasets.bags.recording import Rosbag
+from depth_recog.datasets.bags.writer import BagWriter
+from depth_recog.datasets.sequence import Truth
 
 DRIVE = bags.Drive()
 TYPES = (
@@ -133,7 +136,7 @@ def test_sqlite_with_a_log_that_was_left_behind(
     database.execute("PRAGMA journal_mode=WAL")
     database.executescript(SQLITE_SCHEMA)
     fill(database, serialised)
-    # As the files lie there while the recorder still has them open.
+    # Copied while the recorder still has them open.
     for suffix in ("", "-wal"):
         content = (tmp_path / f"live.db3{suffix}").read_bytes()
         (tmp_path / f"bag.db3{suffix}").write_bytes(content)
@@ -152,53 +155,32 @@ def test_mcap_from_ros(
     check(Rosbag(tmp_path / "bag_0.mcap"))
 
 
-def test_a_type_that_was_otherwise_then(tmp_path: Path) -> None:
+def test_a_message_type_of_an_older_ros(tmp_path: Path) -> None:
     """The bag's definition is used: a Foxy Marker has fewer fields than Jazzy's."""
-    old = bags.get_typestore(bags.Stores.ROS2_FOXY)
+    foxy = bags.get_typestore(bags.Stores.ROS2_FOXY)
     frame = DRIVE[0]
     stamp = frame.stamp_ns
     known: bags.Messages = [
         ("/cam/camera_info", stamp, bags.info(stamp)),
         ("/cam/image_raw", stamp, bags.image(stamp, frame.image)),
     ]
-    markers = [("/cam/ground_truth/boxes", stamp, old_boxes(old, stamp))]
-    rows = [*bags.serialised(known), *bags.serialised(markers, old)]
+    markers = [("/cam/ground_truth/boxes", stamp, foxy_boxes(tmp_path, foxy, stamp))]
+    rows = [*bags.serialised(known), *bags.serialised(markers, foxy)]
     bags.write_mcap(tmp_path / "bag.mcap", rows)
     boxes = Rosbag(tmp_path / "bag.mcap").truth(0).boxes
-    assert boxes is not None
-    assert [box.track for box in boxes] == ["x"]
+    bags.same_truth(Truth(boxes=boxes), Truth(boxes=DRIVE.truth(0).boxes))
 
 
-def old_boxes(old: Any, stamp_ns: int) -> Any:
-    """A MarkerArray of one box, of Foxy's types."""
-    make = lambda kind, **fields: old.types[kind](**fields)  # noqa: E731
-    zero = {"x": 0.0, "y": 0.0, "z": 0.0}
-    pose = make(
-        "geometry_msgs/msg/Pose",
-        position=make("geometry_msgs/msg/Point", **zero),
-        orientation=make("geometry_msgs/msg/Quaternion", **zero, w=1.0),
-    )
-    sec, nanosec = divmod(stamp_ns, 10**9)
-    stamp = make("builtin_interfaces/msg/Time", sec=sec, nanosec=nanosec)
-    marker = make(
-        "visualization_msgs/msg/Marker",
-        header=make("std_msgs/msg/Header", stamp=stamp, frame_id="c"),
-        ns="car",
-        id=0,
-        type=1,
-        action=0,
-        pose=pose,
-        scale=make("geometry_msgs/msg/Vector3", x=4.0, y=2.0, z=1.5),
-        color=make("std_msgs/msg/ColorRGBA", r=1.0, g=1.0, b=1.0, a=1.0),
-        lifetime=make("builtin_interfaces/msg/Duration", sec=0, nanosec=0),
-        frame_locked=False,
-        points=[],
-        colors=[],
-        text=json.dumps({"track": "x", "kind": "car", "speed": None, "truncated": False}),
-        mesh_resource="",
-        mesh_use_embedded_materials=False,
-    )
-    return make("visualization_msgs/msg/MarkerArray", markers=[marker])
+def foxy_boxes(folder: Path, foxy: Any, stamp_ns: int) -> Any:
+    """The boxes of a frame as a MarkerArray of Foxy, without the fields that Jazzy added."""
+    header = bags.header(stamp_ns)
+    with BagWriter(folder / "unused") as writer:
+        boxes = writer._truth(DRIVE.truth(0), header, header)["boxes"]
+    marker = foxy.types["visualization_msgs/msg/Marker"]
+    names = [field.name for field in fields(marker)]
+    assert "mesh_file" not in names
+    markers = [marker(**{name: getattr(m, name) for name in names}) for m in boxes.markers]
+    return foxy.types[messages.MARKERS](markers=markers)
 
 
 # What we write

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from street_files import unproject
 
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.street import SCENES, SyntheticStreet, parse_spec
@@ -55,17 +56,6 @@ def cast(view: StreetView, direction: Float) -> tuple[float, int]:
             if 0 < z < best:
                 best, part = z, 1 + len(mesh.corners) + e
     return float(best), part
-
-
-def lifted(street: SyntheticStreet, depth: NDArray[np.float32]) -> Float:
-    """Points (H, W, 3) in the camera's frame."""
-    y, x = np.mgrid[: depth.shape[0], : depth.shape[1]]
-    camera = street.camera
-    rays = np.stack(
-        ((x - camera.cx) / camera.fx, (y - camera.cy) / camera.fy, np.ones_like(x, float)), -1
-    )
-    with np.errstate(invalid="ignore"):  # the sky
-        return np.asarray(rays * depth[..., None].astype(np.float64))
 
 
 def moved(transform: Float, points: Float) -> Float:
@@ -116,7 +106,7 @@ def test_flow_of_static_pixels_is_that_of_depth_and_poses() -> None:
     street = SyntheticStreet("street", seed=1, frames=40)
     truth, following = street.truth(20), street.truth(21)
     still = ~truth.moving & np.isfinite(truth.depth)
-    points = moved(truth.world_from_camera, lifted(street, truth.depth)[still])
+    points = moved(truth.world_from_camera, unproject(truth.depth, street.camera)[still])
     later = moved(np.linalg.inv(following.world_from_camera), points)
     y, x = np.nonzero(still)
     ahead = later[:, 2] > 0.1
@@ -130,13 +120,13 @@ def test_the_next_frame_sees_the_same_static_points() -> None:
     truth, following = street.truth(10), street.truth(11)
     step = np.linalg.inv(following.world_from_camera) @ truth.world_from_camera
     near = np.isfinite(truth.depth)
-    later = moved(step, lifted(street, truth.depth)[near])
+    later = moved(step, unproject(truth.depth, street.camera)[near])
     target = np.rint(np.argwhere(near)[:, ::-1] + truth.flow[near]).astype(int)
     inside = (target >= 0).all(1) & (target < (416, 128)).all(1)
     seen = following.depth[target[inside, 1], target[inside, 0]]
     ratio = seen / later[inside, 2]
     assert np.mean(np.abs(ratio - 1) < 0.06) > 0.9
-    # Nothing is seen through: what is nearer than a point may hide it, the opposite must be rare.
+    # Nearer objects may occlude a point; a point that is farther than expected must be rare.
     assert np.mean(ratio > 1.1) < 0.03
 
 
@@ -161,21 +151,20 @@ def test_colours_follow_the_flow(scene: str) -> None:
     map_x, map_y = x + truth.flow[..., 0], y + truth.flow[..., 1]
     warped = cv2.remap(after, map_x, map_y, cv2.INTER_LINEAR)
     step = np.linalg.inv(following.world_from_camera) @ truth.world_from_camera
-    there = moved(step, lifted(street, np.where(np.isinf(truth.depth), 1.0, truth.depth)))[..., 2]
+    finite = np.where(np.isinf(truth.depth), 1.0, truth.depth)
+    there = moved(step, unproject(finite, street.camera))[..., 2]
     near = np.where(np.isinf(following.depth), 1e4, following.depth).astype(np.float32)
     seen = cv2.remap(cv2.erode(near, np.ones((3, 3))), map_x, map_y, cv2.INTER_NEAREST)
     use = ~truth.moving & np.isfinite(truth.depth) & (np.abs(seen / there - 1) < 0.1)
     use &= (map_x > 0) & (map_x < 415) & (map_y > 0) & (map_y < 127)
     assert use.mean() > 0.3
-    warped_error, still_error = (
-        np.abs(warped - image)[use].mean(),
-        np.abs(after - image)[use].mean(),
-    )
+    warped_error = np.abs(warped - image)[use].mean()
+    still_error = np.abs(after - image)[use].mean()
     assert warped_error < still_error / 3
     assert warped_error < 4.0
 
 
-def test_frames_do_not_depend_on_the_order_in_which_they_are_asked_for() -> None:
+def test_frames_do_not_depend_on_the_order_of_access() -> None:
     first = SyntheticStreet("street", seed=9, frames=5000, **SMALL)
     second = SyntheticStreet("street", seed=9, frames=5000, **SMALL)
     forward = [first[i].image for i in (3, 4, 60)]
@@ -232,11 +221,11 @@ def test_scenes_hold_what_they_say(scene: str) -> None:
     assert (parked > 0) == (scene not in ("empty", "lead_car", "crossing", "still"))
 
 
-def test_lead_car_flows_unlike_what_stands_still() -> None:
+def test_flow_of_the_lead_car_is_not_that_of_static_points() -> None:
     street = SyntheticStreet("lead_car", seed=2, frames=60)
     truth, following = street.truth(30), street.truth(31)
     assert truth.moving.sum() > 200
-    points = moved(truth.world_from_camera, lifted(street, truth.depth)[truth.moving])
+    points = moved(truth.world_from_camera, unproject(truth.depth, street.camera)[truth.moving])
     as_if = projected(street, moved(np.linalg.inv(following.world_from_camera), points))
     flow = truth.flow[truth.moving] + np.argwhere(truth.moving)[:, ::-1] - as_if
     assert np.median(np.linalg.norm(flow, axis=1)) > 0.5
@@ -259,19 +248,16 @@ def test_a_car_is_moving_only_while_it_has_a_speed() -> None:
 
 def test_still_camera_and_flat_ground_and_gain() -> None:
     still = SyntheticStreet("still", frames=50, **SMALL)
-    np.testing.assert_array_equal(
-        still.truth(0).world_from_camera, still.truth(40).world_from_camera
-    )
+    poses = [still.truth(i).world_from_camera for i in (0, 40)]
+    np.testing.assert_array_equal(*poses)
     truth = still.truth(7)
     assert np.abs(truth.flow[~truth.moving]).max() < 1e-3
 
     flat = SyntheticStreet("textureless", seed=1, frames=9, **SMALL)
     truth = flat.truth(5)
     near = (truth.labels == ROAD) & (truth.depth < 8)
-    assert (
-        flat[5].image[near].std()
-        < 0.35 * SyntheticStreet("parked", seed=1, frames=9, **SMALL)[5].image[near].std()
-    )
+    textured = SyntheticStreet("parked", seed=1, frames=9, **SMALL)
+    assert flat[5].image[near].std() < 0.35 * textured[5].image[near].std()
 
     bright = SyntheticStreet("exposure", seed=1, frames=9, **SMALL)
     levels = [float(np.median(bright[i].image)) for i in range(8)]

@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from street_files import unproject
 
 from depth_recog.datasets.boxes import Box
 from depth_recog.datasets.sequence import Truth
@@ -24,11 +25,7 @@ KINDS = {"person": PERSON, "car": CAR}
 
 def points(street: SyntheticStreet, truth: Truth) -> Float:
     """(H, W, 3) in the camera's frame; the sky far away."""
-    camera, depth = street.camera, np.minimum(truth.depth, 1e6).astype(np.float64)
-    y, x = np.mgrid[: camera.height, : camera.width]
-    return np.stack(
-        ((x - camera.cx) / camera.fx * depth, (y - camera.cy) / camera.fy * depth, depth), -1
-    )
+    return unproject(np.minimum(truth.depth, 1e6), street.camera)
 
 
 def inside(box: Box, cloud: Float, slack: float = 1e-4) -> NDArray[np.bool_]:
@@ -171,7 +168,7 @@ def test_flow_goes_where_the_boxes_go(scene: str) -> None:
     assert movers > 100
 
 
-def test_what_the_border_cuts_is_truncated() -> None:
+def test_boxes_at_the_image_border_are_truncated() -> None:
     street = SyntheticStreet("oncoming", seed=0, frames=120)
     found = {True: 0, False: 0}
     for i in range(0, 120, 10):
@@ -193,7 +190,7 @@ def test_what_the_border_cuts_is_truncated() -> None:
     assert min(found.values()) > 5
 
 
-def test_boxes_do_not_depend_on_what_was_asked_for_before() -> None:
+def test_boxes_do_not_depend_on_the_order_of_access() -> None:
     first = SyntheticStreet("occlusion", seed=5, frames=4000, **SMALL)
     second = SyntheticStreet("occlusion", seed=5, frames=4000, **SMALL)
     forward = [by_track(first.truth(i)) for i in (3, 4, 90)]
@@ -209,11 +206,10 @@ def test_boxes_do_not_depend_on_what_was_asked_for_before() -> None:
 def only(mesh: Mesh, pick: NDArray[np.bool_]) -> Mesh:
     """The selected surfaces of a mesh, polygons first."""
     count = len(mesh.corners)
-    rows = {len(mesh.corners): pick[:count]}
     values = {}
     for f in fields(Mesh):
         is_round = f.name in ("centre", "axes", "shift") or f.name.startswith("round")
-        values[f.name] = getattr(mesh, f.name)[pick[count:] if is_round else rows[count]]
+        values[f.name] = getattr(mesh, f.name)[pick[count:] if is_round else pick[:count]]
     return Mesh(**values)
 
 

@@ -23,7 +23,7 @@ from depth_recog.errors import CalibrationError, SourceError
 
 STREET = SyntheticStreet("lead_car", seed=3, frames=4, width=128, height=64)
 TRACK = 4
-# The data set's world is somewhere else than the street's, and turned: a wrong sign would show.
+# The data set's world frame is translated and rotated against the street's, to detect wrong signs.
 WORLD_FROM_STREET = pose(53.0, -106.0, 80.0, 0.7)
 # The data set's own colours; three names of Cityscapes' classes have two of them.
 COLOURS = {
@@ -137,12 +137,8 @@ def test_frames(written: Path) -> None:
     """10 Hz by number; each frame's own intrinsics, relative to pixel centres."""
     sequence = open_source(str(written))
     assert isinstance(sequence, Recording)
-    assert (sequence.kind, sequence.name, sequence.rate_hz, len(sequence)) == (
-        "vkitti2",
-        "Scene01-clone-0",
-        10.0,
-        4,
-    )
+    assert (sequence.kind, sequence.name) == ("vkitti2", "Scene01-clone-0")
+    assert (sequence.rate_hz, len(sequence)) == (10.0, 4)
     assert [frame.stamp_ns for frame in sequence] == [0, 100_000_000, 200_000_000, 300_000_000]
     frame, k = sequence[2], STREET.camera
     assert frame.name == "rgb_00002"
@@ -153,7 +149,7 @@ def test_frames(written: Path) -> None:
 
 
 @pytest.mark.parametrize("index", range(4))
-def test_the_streets_truth_comes_back(written: Path, index: int) -> None:
+def test_ground_truth(written: Path, index: int) -> None:
     """Within the resolution of the files: centimetres and 16 bits."""
     truth, street = VKitti2(written).truth(index), STREET.truth(index)
     sky = np.isinf(street.depth)
@@ -196,7 +192,7 @@ def test_the_box_holds_the_car(written: Path, index: int) -> None:
     np.testing.assert_array_equal(larger.contains(points)[car], True)
     left, top, right, bottom = box.outline(STREET.camera)
     rows, columns = np.nonzero(car)
-    # The box's far corners, and the air at its near ones, are beside the car's image.
+    # The corners of the box project beyond the car's pixels.
     np.testing.assert_allclose((left, right), (columns.min(), columns.max()), atol=1.5)
     np.testing.assert_allclose((top, bottom), (rows.min(), rows.max()), atol=3)
     low, high = extent(lead_car(STREET, index).mesh)
@@ -223,8 +219,7 @@ def test_a_vehicle_on_a_slope(variation: Path) -> None:
     np.testing.assert_allclose(seen, front, atol=1e-9)
 
 
-def test_a_vehicle_that_the_border_cuts(variation: Path) -> None:
-    """For any truncation ratio above zero."""
+def test_a_vehicle_at_the_image_border(variation: Path) -> None:
     text = (variation / "bbox.txt").read_text()
     rows = (f"\n2 0 {TRACK} 0 9 0 9 99 0 ", f"\n2 0 {TRACK} 0 9 0 9 99 0.004 ")
     assert rows[0] in text
@@ -241,8 +236,7 @@ def test_speed_is_the_displacement_in_the_world(written: Path) -> None:
         assert box.speed == pytest.approx(np.linalg.norm(last - first) / 0.3, abs=1e-4)
 
 
-def test_speed_is_unknown_of_a_single_sight(variation: Path) -> None:
-    """NaN for a single position; no boxes without rows."""
+def test_speed_is_unknown_for_a_single_position(variation: Path) -> None:
     lines = (variation / "pose.txt").read_text().splitlines()
     (variation / "pose.txt").write_text("\n".join((lines[0], lines[1])))
     sequence = VKitti2(variation)
@@ -320,7 +314,6 @@ def test_left_out_images(variation: Path) -> None:
 def test_contradictions(
     variation: Path, file: str, old: str, new: str, error: type[Exception], expected: str
 ) -> None:
-    """The message names what does not fit, and the remedy."""
     text = (variation / file).read_text()
     assert old in text
     (variation / file).write_text(text.replace(old, new))
@@ -367,14 +360,12 @@ def test_images_of_another_size(variation: Path) -> None:
 def test_truth_of_another_kind(
     variation: Path, name: str, image: NDArray[np.generic], expected: str
 ) -> None:
-    """The message names the file."""
     write_png(variation / "frames" / name, image)
     with pytest.raises(SourceError, match=f"{Path(name).name}.*{expected}"):
         read_all(VKitti2(variation))
 
 
-def test_paths_that_do_not_tell(variation: Path) -> None:
-    """The message says what to give instead."""
+def test_ambiguous_paths(variation: Path) -> None:
     shutil.copytree(variation, variation.parent / "fog")
     with pytest.raises(SourceError, match="holds variations: give one of clone, fog"):
         VKitti2(variation.parent)
@@ -392,15 +383,13 @@ def test_paths_that_do_not_tell(variation: Path) -> None:
         VKitti2(variation / "nowhere")
 
 
-def test_damage_is_named_or_leaves_a_hole(variation: Path, tmp_path: Path) -> None:
-    """A missing or damaged file gives one error, or missing ground truth."""
+def test_damaged_files_are_named(variation: Path, tmp_path: Path) -> None:
     messages = list(damaged(variation, tmp_path / "spare", lambda: read_all(VKitti2(variation))))
     assert len(messages) > 50
     assert all(str(variation) in message for message in messages)
 
 
 def test_a_cut_off_image_of_truth_is_named(variation: Path) -> None:
-    """Cut-off images of ground truth are errors."""
     for folder in ("depth", "classSegmentation", "instanceSegmentation", "forwardFlow"):
         (file,) = (variation / f"frames/{folder}/Camera_0").glob("*_00001.png")
         data = file.read_bytes()

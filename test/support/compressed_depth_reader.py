@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import math
 import struct
+from io import BytesIO
 from typing import Any
 
 import numpy as np
-import png16
 from numpy.typing import NDArray
+from PIL import Image
 
 
 def decoded(message: Any) -> NDArray[Any]:
@@ -20,7 +21,9 @@ def decoded(message: Any) -> NDArray[Any]:
     # enum compressionFormat { UNDEFINED = -1, INV_DEPTH }; float depthParam[2]
     form, a, b = struct.unpack_from("<iff", data)
     assert form == 0
-    values = png16.read(data[12:])
+    with Image.open(BytesIO(data[12:])) as image:
+        assert (image.format, image.mode) == ("PNG", "I;16")
+        values = np.array(image)
     if encoding == "16UC1":
         return values
     assert encoding == "32FC1"

@@ -45,10 +45,11 @@ def write_png(path: Path, image: NDArray[np.generic]) -> None:
 
 
 def unproject(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float64]:
-    """Return (H, W, 3) points in the camera frame, metres."""
+    """Return (H, W, 3) points in the camera frame, metres; not finite for the sky."""
     v, u = np.mgrid[: camera.height, : camera.width].astype(np.float64)
     rays = np.stack(((u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones_like(u)), -1)
-    return rays * depth[..., None]
+    with np.errstate(invalid="ignore"):
+        return np.asarray(rays * depth[..., None].astype(np.float64))
 
 
 def read_all(sequence: Recording) -> None:
