@@ -31,13 +31,7 @@ STORAGES: dict[str, Callable[[Path], Storage]] = {".mcap": McapFile, ".db3": Sql
 
 
 class Bag:
-    """A folder that rosbag2 wrote, or one of its storage files.
-
-    Attributes:
-        path: the folder or file.
-        topics: topics by name.
-        damage: descriptions of the damage; empty without.
-    """
+    """A folder that rosbag2 wrote, or one of its storage files."""
 
     def __init__(self, path: Path) -> None:
         """Finds the files and reads their indexes.
@@ -65,7 +59,7 @@ class Bag:
 
     @property
     def damage(self) -> list[str]:
-        """Descriptions of the damage; complete only after the topics were indexed."""
+        """Descriptions of the damage, if any; complete only after the topics were indexed."""
         return self._notes + [f.damage for f in self._files if f.damage]
 
     def file(self, entry: Entry) -> Path:

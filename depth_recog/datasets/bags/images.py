@@ -1,20 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The images of a bag: complete ones, their stamps and their pixels."""
+"""The complete images of a bag and their stamps."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from depth_recog.datasets.bags import messages
 from depth_recog.datasets.bags.bag import Bag
 from depth_recog.datasets.bags.storage import DamagedError, Entry
 from depth_recog.datasets.image_files import is_cut_off
-from depth_recog.interfaces import compressed_image
-from depth_recog.interfaces.image_codec import contents, to_rgb
 
 _TAIL_BYTES = 64
 _NO_CLOCK = 0.1
@@ -94,19 +88,3 @@ def _stamp_of_whole(bag: Bag, entry: Entry, compressed: bool) -> int | None:
     except DamagedError:
         return None
     return stamp
-
-
-def decode(message: Any, compressed: bool) -> NDArray[np.uint8]:
-    """Decodes an Image or CompressedImage.
-
-    Returns:
-        (H, W, 3) uint8, RGB, contiguous.
-
-    Raises:
-        EncodingError: the encoding is unknown, or the data are damaged.
-    """
-    if not compressed:
-        image = to_rgb(*contents(message))
-        # A view of the bag's bytes is read-only; images of other readers are writeable.
-        return image if image.flags.writeable else image.copy()
-    return compressed_image.to_rgb(message.format, message.data)

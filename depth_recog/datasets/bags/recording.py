@@ -6,11 +6,15 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from depth_recog.datasets.bags import messages
 from depth_recog.datasets.bags.bag import Bag
 from depth_recog.datasets.bags.cameras import BagCameras
-from depth_recog.datasets.bags.images import decode, index_images
+from depth_recog.datasets.bags.images import index_images
 from depth_recog.datasets.bags.messages import MessageDecoder
 from depth_recog.datasets.bags.storage import DamagedError
 from depth_recog.datasets.bags.topics import KEYS, choose_topics
@@ -21,6 +25,7 @@ from depth_recog.datasets.reader import RecordingReader
 from depth_recog.datasets.sequence import Frame, Truth
 from depth_recog.datasets.side_files import median_rate
 from depth_recog.errors import EncodingError, SourceError
+from depth_recog.interfaces import compressed_image, image_codec
 
 LAYOUT = "a folder that ros2 bag record wrote, or one of its .mcap or .db3 files"
 
@@ -89,7 +94,7 @@ class Rosbag(RecordingReader):
     def _frame(self, index: int) -> Frame:
         try:
             message = self._decoder(self._bag.read(self._images.entries[index]))
-            image = decode(message, self._compressed)
+            image = self._decode(message)
         except (DamagedError, EncodingError) as error:
             raise SourceError(
                 f"{self._bag.path}: image {index} of {self._topic} cannot be read: {error}"
@@ -98,6 +103,14 @@ class Rosbag(RecordingReader):
         place = Path(f"image {index} of {self._topic}")
         camera = fit_camera(self._cameras[index], width, height, self._cameras.place, place)
         return Frame(f"{index:010d}", self._stamps[index], image, camera)
+
+    def _decode(self, message: Any) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8, RGB, contiguous. Raises EncodingError."""
+        if self._compressed:
+            return compressed_image.to_rgb(message.format, message.data)
+        image = image_codec.to_rgb(*image_codec.contents(message))
+        # A view of the bag's bytes is read-only; images of other readers are writeable.
+        return image if image.flags.writeable else image.copy()
 
     def _truth(self, index: int) -> Truth:
         size = self._size(index) if self._truths.has_pixels else (0, 0)

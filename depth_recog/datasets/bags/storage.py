@@ -21,7 +21,6 @@ class Topic:
     """A topic of a bag.
 
     Attributes:
-        name: with its namespace.
         msgtype: such as `sensor_msgs/msg/Image`.
         encoding: ros2msg or ros2idl; empty where the bag has no definition.
         definition: of the message type and the types it uses, as recorded in the bag.
@@ -58,13 +57,7 @@ class Peek(NamedTuple):
 
 
 class Storage(Protocol):
-    """One file of a bag.
-
-    Attributes:
-        path: the file.
-        topics: by name.
-        damage: a description of the file's damage, None without.
-    """
+    """One file of a bag. `damage` describes the file's damage, None without."""
 
     path: Path
     topics: dict[str, Topic]

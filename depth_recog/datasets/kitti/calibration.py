@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from depth_recog.errors import CalibrationError
 
+_REMEDY = "copy it from KITTI's calibration download"
+
 
 def read_calib(path: Path) -> dict[str, NDArray[np.float64]]:
     """Reads a KITTI calibration file: `name: numbers` on each line; other lines are ignored.
@@ -20,9 +22,7 @@ def read_calib(path: Path) -> dict[str, NDArray[np.float64]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise CalibrationError(
-            f"{path} cannot be read: copy it from KITTI's calibration download"
-        ) from error
+        raise CalibrationError(f"{path} cannot be read: {_REMEDY}") from error
     entries: dict[str, NDArray[np.float64]] = {}
     for line in lines:
         name, _, values = line.partition(":")
@@ -39,10 +39,7 @@ def calib_entry(
     """Entry `name` of `count` finite numbers, (count,) float64. Raises CalibrationError."""
     values = calib.get(name)
     if values is None or values.size != count or not np.isfinite(values).all():
-        raise CalibrationError(
-            f"{path} has no line '{name}:' with {count} numbers: copy the file from KITTI's "
-            "calibration download"
-        )
+        raise CalibrationError(f"{path} has no line '{name}:' with {count} numbers: {_REMEDY}")
     return values
 
 
@@ -54,7 +51,7 @@ def read_projection(
     if p[0, 0] <= 0 or p[1, 1] <= 0 or p[2, 2] != 1:
         raise CalibrationError(
             f"{path}: '{name}:' is no projection matrix with positive focal lengths and a last "
-            "row 0 0 1: copy the file from KITTI's calibration download"
+            f"row 0 0 1: {_REMEDY}"
         )
     return p
 

@@ -115,7 +115,6 @@ class TrackletBoxes:
         poses: Mapping[int, Float | None],
         seconds: Mapping[int, float],
     ) -> None:
-        """Computes each tracklet's path in the world."""
         self._tracklets, self._camera_from_velo = tracklets, camera_from_velo
         self._paths = [self._path(tracklet, poses, seconds) for tracklet in tracklets]
 

@@ -21,14 +21,7 @@ _LISTED = 12
 
 @dataclass(frozen=True)
 class CityscapesImage:
-    """One image of the left camera.
-
-    Attributes:
-        file: the image.
-        city: name of the city.
-        sequence: sequence number, six digits.
-        number: frame number.
-    """
+    """One image of the left camera; `sequence` has six digits, `number` is the frame's."""
 
     file: Path
     city: str

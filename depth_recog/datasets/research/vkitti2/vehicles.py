@@ -55,7 +55,6 @@ class VehicleBoxes:
     def __init__(
         self, pose: Path, info: Path, motion: dict[int, dict[int, tuple[bool, bool]]], camera: int
     ) -> None:
-        """Reads both files."""
         self._pose, self._motion = pose, motion
         self._rows = by_frame(pose, _POSE, camera)
         self._kinds = read_kinds(info)
