@@ -12,10 +12,6 @@ from depth_recog.errors import SourceError
 def split_options(text: str | Path, allowed: tuple[str, ...]) -> tuple[Path, dict[str, str]]:
     """Splits a source into path and options. An existing path may contain a question mark.
 
-    Args:
-        text: the source as the user wrote it.
-        allowed: names of the options.
-
     Raises:
         SourceError: an option is unknown, has no value, or is given twice.
     """

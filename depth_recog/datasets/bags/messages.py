@@ -113,11 +113,9 @@ class _Cursor:
 
 
 def image_head(head: bytes, compressed: bool) -> Head | None:
-    """Reads the fields of an Image or CompressedImage before its pixels; None if cut off.
+    """Reads the fields before the pixels from a message's first bytes; None if cut off.
 
-    Args:
-        head: the message's first bytes.
-        compressed: whether it is a CompressedImage.
+    The message is a CompressedImage if `compressed`, else an Image.
     """
     try:
         cursor = _Cursor(head)

@@ -119,12 +119,7 @@ class TrackletBoxes:
         self._paths = [self._path(tracklet, poses, seconds) for tracklet in tracklets]
 
     def at(self, frame: int, camera: Camera) -> tuple[Box, ...]:
-        """The boxes within the image of a frame, occluded ones included.
-
-        Args:
-            frame: its number.
-            camera: its intrinsics.
-        """
+        """The boxes within the image of the frame of this number, occluded ones included."""
         boxes = []
         for tracklet, path in zip(self._tracklets, self._paths, strict=True):
             transform = tracklet.velo_from_box(frame)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -117,22 +116,20 @@ class VKitti2(ImageReader):
         instances = self._image("instanceSegmentation", "instancegt", number)
         flow = self._image("forwardFlow", "flow", number)
         followed = self._numbers[index + 1 : index + 2] == [number + 1]
-        camera_from_world = self._pose(number)
-        tracks = self._tracks
-        truth = Truth(
+        tracks, camera_from_world = self._tracks, self._pose(number)
+        pose = boxes = None
+        if camera_from_world is not None:
+            pose = np.asarray(np.linalg.inv(camera_from_world), dtype=np.float64)
+            boxes = tracks.at(number, camera_from_world) if tracks else None
+        return Truth(
             depth=read_depth(depth, 100.0, self._size, beyond=65535) if depth else None,
             labels=read_labels(classes, self._colours, self._size)
             if classes and self._colours is not None
             else None,
             moving=self._moving(instances, number) if instances else None,
             flow=read_flow(flow, self._size) if flow and followed else None,
-        )
-        if camera_from_world is None:
-            return truth
-        return replace(
-            truth,
-            world_from_camera=np.asarray(np.linalg.inv(camera_from_world), dtype=np.float64),
-            boxes=tracks.at(number, camera_from_world) if tracks else None,
+            world_from_camera=pose,
+            boxes=boxes,
         )
 
     def _find(self, name: str) -> Path:

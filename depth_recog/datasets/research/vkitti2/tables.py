@@ -21,11 +21,7 @@ _KINDS = {"Car": "car", "Van": "car", "Truck": "truck"}
 
 
 def read_rows(path: Path, columns: str) -> list[list[str]]:
-    """Reads some columns of a table.
-
-    Args:
-        path: the file.
-        columns: their names in the order of the result, separated by spaces.
+    """Reads some columns of a table, named in the order of the result, separated by spaces.
 
     Returns:
         One list of strings a row.

@@ -68,11 +68,7 @@ class VehicleBoxes:
                 )
 
     def at(self, frame: int, T_camera_from_world: Float) -> tuple[Box, ...]:
-        """The boxes of a frame.
-
-        Args:
-            frame: its number.
-            T_camera_from_world: (4, 4), metres.
+        """The boxes of the frame of this number; T_camera_from_world is (4, 4), in metres.
 
         Raises:
             SourceError: a vehicle's positions in the world and in the camera's frame disagree.
