@@ -14,23 +14,21 @@ from depth_recog.method.gate.result import Region
 
 RGB = NDArray[np.uint8]
 
-# Cityscapes' own colours (RRGGBB), by train id.
-PALETTE = np.frombuffer(
+# Cityscapes' own colours (RRGGBB) by train id; the last, grey, is for all other ids.
+_PALETTE = np.frombuffer(
     bytes.fromhex(
         "804080 F423E8 464646 66669C BE9999 999999 FAAA1E DCDC00 6B8E23 98FB98 4682B4 DC143C "
-        "FF0000 00008E 000046 003C64 005064 0000E6 770B20"
+        "FF0000 00008E 000046 003C64 005064 0000E6 770B20 808080"
     ),
     np.uint8,
 ).reshape(-1, 3)
-MOVING_COLOR = (255, 40, 40)
-UNDECIDED_COLOR = (255, 200, 0)
 STILL_COLOR = (40, 220, 80)
+MOVING_COLOR = (255, 40, 40)
 _COLORS = {
     Motion.STILL: STILL_COLOR,
-    Motion.UNDECIDED: UNDECIDED_COLOR,
+    Motion.UNDECIDED: (255, 200, 0),
     Motion.MOVING: MOVING_COLOR,
 }
-_GREY = np.array((128, 128, 128), np.uint8)
 
 
 def depth_colors(depth: NDArray[np.float32], nearest: float = 2.0) -> RGB:
@@ -53,7 +51,7 @@ def depth_colors(depth: NDArray[np.float32], nearest: float = 2.0) -> RGB:
 
 def label_overlay(image: RGB, labels: NDArray[np.uint8], opacity: float = 0.55) -> RGB:
     """Blend class colours over an image, both (H, W, ...); unknown ids are grey."""
-    colors = np.vstack((PALETTE, _GREY[None]))[np.minimum(labels, len(PALETTE))]
+    colors = _PALETTE[np.minimum(labels, len(_PALETTE) - 1)]
     return np.asarray(cv2.addWeighted(image, 1 - opacity, colors, opacity, 0), np.uint8)
 
 
@@ -132,10 +130,8 @@ def captioned(image: RGB, text: str) -> RGB:
     result = image.copy()
     scale = max(0.35, image.shape[1] / 1300)
     (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-    corner = (0, 0), (width + 8, height + base + 6)
-    result[: corner[1][1], : corner[1][0]] //= 3
-    place = (4, height + 3)
-    white = (255, 255, 255)
+    result[: height + base + 6, : width + 8] //= 3
+    place, white = (4, height + 3), (255, 255, 255)
     cv2.putText(result, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, white, 1, cv2.LINE_AA)
     return result
 

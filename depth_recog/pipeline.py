@@ -28,7 +28,6 @@ class PreparedImage:
     """A frame, rectified and resized.
 
     Attributes:
-        name: of the frame.
         stamp_ns: time of exposure, nanoseconds.
         rectified: (H, W, 3) uint8 RGB at the input's size.
         image: (h, w, 3) uint8 RGB at the network's size.
@@ -63,10 +62,8 @@ class ImageMaps:
 
         The sky is +inf too, see `limit_depth`. Without a metric network the unit is the network's.
         """
-        depth = self.step.frame.depth
-        if self.view is not None:
-            depth = self.view.enlarge_depth(depth)
         frame = self.step.frame
+        depth = frame.depth if self.view is None else self.view.enlarge_depth(frame.depth)
         sky = self._resized_mask(frame.rules.sky_pixels(frame.labels))
         return limit_depth(depth, nearest, farthest, sky)
 

@@ -132,24 +132,13 @@ def main(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
-        depth = children.start(
-            "depth_node",
-            _NAMESPACE,
-            {"device": options.device, "weights": options.weights, "image_reliability": "reliable"},
-        )
-        processes.append(depth)
-        camera = children.start(
-            "camera_node",
-            _NAMESPACE,
-            {
-                "source": options.source,
-                "limit": options.limit,
-                "rate": float(options.rate),
-                "wait_for_subscribers": 2,
-            },
-        )
-        processes.append(camera)
-        _listen(recorder, depth, camera)
+        parameters = {"device": options.device, "weights": options.weights}
+        parameters["image_reliability"] = "reliable"
+        processes.append(children.start("depth_node", _NAMESPACE, parameters))
+        parameters = {"source": options.source, "limit": options.limit}
+        parameters |= {"rate": float(options.rate), "wait_for_subscribers": 2}
+        processes.append(children.start("camera_node", _NAMESPACE, parameters))
+        _listen(recorder, *processes)
     except KeyboardInterrupt:
         interrupted = True
     finally:

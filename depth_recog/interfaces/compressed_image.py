@@ -40,7 +40,7 @@ def to_rgb(form: str, data: object) -> NDArray[np.uint8]:
     buffer = np.frombuffer(data, np.uint8)  # type: ignore[call-overload]
     _check(form, buffer)
     try:
-        # IMREAD_UNCHANGED ignores the EXIF orientation, which the calibration does not know of.
+        # IMREAD_UNCHANGED ignores the EXIF orientation, which the calibration does not include.
         pixels = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
     except cv2.error:
         pixels = None

@@ -175,10 +175,6 @@ def check(values: Values) -> None:
         raise ConfigurationError(
             f"min_depth {values['min_depth']} must be less than max_depth {values['max_depth']}"
         )
-    _check_odometry(values)
-
-
-def _check_odometry(values: Values) -> None:
     if values["publish_tf"] and not values["publish_odom"]:
         raise ConfigurationError("publish_tf needs the odometry: set publish_odom to true as well")
     if not values["publish_odom"]:
