@@ -69,31 +69,22 @@ def log_density(x: Float, covariance: Float) -> float:
 
 
 def slow_score(
-    e: Float,
-    J: Float,
-    B: Float,
-    A: Float,
-    seconds: float,
-    pose: Float,
-    along: Float,
-    depth_std: float,
+    e: Float, *derivatives: Float, seconds: float, pose: Float, along: Float, depth_std: float
 ) -> float:
     """Twice the log Bayes factor: all displacements as one Gaussian vector, each hypothesis."""
-    count = len(e)
+    J, B, A = derivatives
     A = np.concatenate((A[:, :, :3], B), 2)
-    noise = np.zeros((2 * count, 2 * count))
-    for i in range(count):
-        own = evidence.PIXEL_STD**2 * np.eye(2) + A[i] @ pose @ A[i].T
+    noise = np.zeros((2 * len(e), 2 * len(e)))
+    for i, by_pose in enumerate(A):
+        own = evidence.PIXEL_STD**2 * np.eye(2) + by_pose @ pose @ by_pose.T
         noise[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] = own * seconds / evidence.STANDARD_GAP_S
     by_depth = J.reshape(-1, 1)
     by_speed = (B * seconds).reshape(-1, 3)
     still = noise + depth_std**2 * by_depth @ by_depth.T
     x = e.reshape(-1)
-    covariances = [
-        evidence.SPEED_STD**2 * np.eye(3),
-        evidence.ALONG_STD**2 * np.outer(along, along)
-        + evidence.SIDEWAYS_STD**2 * (np.eye(3) - np.outer(along, along)),
-    ]
+    outer = np.outer(along, along)
+    across = evidence.SIDEWAYS_STD**2 * (np.eye(3) - outer)
+    covariances = evidence.SPEED_STD**2 * np.eye(3), evidence.ALONG_STD**2 * outer + across
     densities = [log_density(x, still + by_speed @ V @ by_speed.T) for V in covariances]
     moving = np.log(np.mean(np.exp(np.array(densities) - max(densities)))) + max(densities)
     return float(2 * (moving - log_density(x, still)))
@@ -120,16 +111,13 @@ def test_the_score_is_the_bayes_factor(
     along = direction(rng)
     information, vector = gathered(e, J, B, A, seconds, pose)
     got = evidence.score(information, vector, along, depth_std)
-    expected = slow_score(e, J, B, A, seconds, pose, along, depth_std)
+    priors = {"seconds": seconds, "pose": pose, "along": along, "depth_std": depth_std}
+    expected = slow_score(e, J, B, A, **priors)
     assert got.shape == (1,)
     assert got[0] == pytest.approx(expected, rel=1e-8, abs=1e-8)
-    several = evidence.score(
-        np.repeat(information, 3, 0),
-        np.repeat(vector, 3, 0),
-        along,
-        np.array((0.01, depth_std, 1.0)),
-    )
-    assert several[1] == pytest.approx(got[0]), "each with its own deviation"
+    three = np.repeat(information, 3, 0), np.repeat(vector, 3, 0)
+    several = evidence.score(*three, along, np.array((0.01, depth_std, 1.0)))
+    assert several[1] == pytest.approx(got[0]), "each with its own standard deviation"
     assert len(set(several)) == 3
 
 
@@ -155,15 +143,14 @@ def test_no_displacement_is_no_evidence(along: Float) -> None:
 @pytest.mark.parametrize("along", [SIDEWAYS, AHEAD])
 @pytest.mark.parametrize("wrong_depth", [0.0, 0.1, -0.15])
 def test_well_measured_rest_is_evidence_of_rest(along: Float, wrong_depth: float) -> None:
-    """Occam's factor; and a depth that is 15 % wrong is no motion."""
+    """Also with a depth that is 15 % wrong; more displacements are more evidence."""
     assert scored(np.zeros(3), along, wrong_depth) < -3
-    assert scored(np.zeros(3), along, wrong_depth, count=2) > scored(
-        np.zeros(3), along, wrong_depth, count=8
-    )
+    few, many = (scored(np.zeros(3), along, wrong_depth, count=n) for n in (2, 8))
+    assert few > many
 
 
 @pytest.mark.parametrize("along", [SIDEWAYS, AHEAD])
-def test_what_goes_across_moves(along: Float) -> None:
+def test_motion_across_the_view_is_found(along: Float) -> None:
     assert scored(np.array((3.0, 0, 0)), along) > 30
     assert scored(np.array((-3.0, 0, 0)), along) > 30
     assert scored(np.array((6.0, 0, 0)), along) > scored(np.array((3.0, 0, 0)), along)
@@ -185,7 +172,7 @@ def ahead_of_a_camera_that_drives(speed: float, count: int = 8) -> tuple[Float, 
     return np.array(J), np.array(B), np.zeros((count, 2, 6))
 
 
-def test_rest_is_not_claimed_where_it_cannot_be_told() -> None:
+def test_rest_is_not_decided_where_depth_could_explain_the_motion() -> None:
     """A depth that is 15 % wrong and a motion with the camera at 15 % of its speed look the same.
 
     The first prior alone would call an object still that does not move sideways. With the second
@@ -196,13 +183,12 @@ def test_rest_is_not_claimed_where_it_cannot_be_told() -> None:
     e = B @ (AHEAD * 6.0 * 0.1)
     information, vector = gathered(e, J, B, A)
     with_way = evidence.score(information, vector, AHEAD)[0]
-    other_way = evidence.score(information, vector, SIDEWAYS)[0]
-    assert other_way < with_way
+    assert evidence.score(information, vector, SIDEWAYS)[0] < with_way
     assert with_way > 0
     # At half its speed a depth known to 20 % leaves it open; it is not called still.
     slower = evidence.score(*gathered(B @ (AHEAD * 4.0 * 0.1), J, B, A), AHEAD)[0]
     assert -Settings().score_threshold < slower < with_way
-    # J is B along the way, up to the sign and the speed: nothing tells them apart.
+    # J is proportional to B along the way: no displacement separates the two.
     assert np.linalg.matrix_rank(np.concatenate((J[:, :, None], B[:, :, 2:]), 2)[0]) == 1
     rest = evidence.score(*gathered(0 * e, J, B, A), AHEAD)[0]
     assert rest < with_way
@@ -264,7 +250,7 @@ def test_the_sum_is_the_same_at_any_frame_rate(rate: int) -> None:
 
 @pytest.mark.parametrize("motion", [(2.0, 0.0, 0.0), (-1.0, 0.3, 0.0), (0.0, 0.0, -12.0)])
 @pytest.mark.parametrize("wrong_depth", [0.0, 0.1])
-def test_velocity_is_the_objects_own(motion: tuple[float, ...], wrong_depth: float) -> None:
+def test_velocity_is_that_of_the_object(motion: tuple[float, ...], wrong_depth: float) -> None:
     J, B, A = views(np.random.default_rng(0), 12)
     e = B @ (np.array(motion) * 0.1) + J * wrong_depth
     information, vector = gathered(e, J, B, A)
@@ -285,7 +271,7 @@ def test_velocity_is_the_posterior_of_least_squares(seed: int) -> None:
     H = np.concatenate((J[:, :, None], B * 0.1), 2).reshape(-1, 4) / evidence.PIXEL_STD
     along = direction(rng)
     prior = np.diag([1 / evidence.NETWORK_STD] + [1 / evidence.SPEED_STD] * 3)
-    # As fast as anything across the camera's way, and as what goes with it besides along it.
+    # Across the camera's way the wide prior, along it both together.
     fast = np.hypot(evidence.SPEED_STD, evidence.ALONG_STD)
     prior[1:, 1:] += np.outer(along, along) * (1 / fast - 1 / evidence.SPEED_STD)
     rows = np.concatenate((H, prior))
@@ -295,7 +281,7 @@ def test_velocity_is_the_posterior_of_least_squares(seed: int) -> None:
     np.testing.assert_allclose(covariance, np.linalg.inv(rows.T @ rows)[1:, 1:], atol=1e-7)
 
 
-def test_a_speed_the_camera_s_way_is_not_pulled_to_rest() -> None:
+def test_a_speed_along_the_cameras_way_is_not_pulled_to_rest() -> None:
     J, B, A = ahead_of_a_camera_that_drives(8.0)
     information, vector = gathered(B @ (AHEAD * 0.8), J, B, A)
     narrow, _ = evidence.velocity(information[0], vector[0], SIDEWAYS)

@@ -9,17 +9,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 import pytest
 from gate_calls import Calls, calls_of, share_of
-from gate_streams import BUILDING, CAR, ROAD, Shot, gain, play, retimed, shots, texture
+from gate_streams import BUILDING, CAR, ROAD, STEP, Shot, gain, play, retimed, shots, texture
 
 from depth_recog.method.gate.by_image import Motion
 from depth_recog.method.masking import dilated
 from depth_recog.method.pair import Step
-
-STEP = 100_000_000
 
 
 @pytest.fixture(scope="module")
@@ -34,19 +33,15 @@ def parked() -> tuple[Shot, ...]:
 
 @pytest.fixture(autouse=True)
 def _no_warnings() -> Iterator[None]:
-    """NaN, infinity and emptiness are foreseen, or they are warned of."""
+    """NaN, infinity and empty arrays cause no warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
 
 
 def longest_run(row: Sequence[Motion | None]) -> int:
-    """Of frames in which it is called moving."""
-    longest = run = 0
-    for motion in row:
-        run = run + 1 if motion == Motion.MOVING else 0
-        longest = max(longest, run)
-    return longest
+    """Largest number of consecutive frames with the decision "moving"."""
+    return max((len([*run]) for motion, run in groupby(row) if motion == Motion.MOVING), default=0)
 
 
 def decisions(steps: Sequence[Step]) -> list[Motion]:
@@ -88,7 +83,7 @@ def test_a_shadow_over_parked_cars_does_not_move_them_for_long(
 def test_a_reflection_in_a_window_does_not_move_the_car(
     parked: tuple[Shot, ...], speed: int
 ) -> None:
-    """A third of its width and height shows something that goes by."""
+    """A third of its width and height shows a texture that passes."""
     track = "parked-1-right-2"
     passing = texture((128, 416), 3)
     given = []
@@ -97,9 +92,8 @@ def test_a_reflection_in_a_window_does_not_move_the_car(
         rows, columns = np.nonzero(shot.pixels_of(box))
         window = np.zeros(shot.labels.shape, bool)
         top, left = rows.min() + 1, round(columns.mean() - 0.15 * np.ptp(columns))
-        window[
-            top : top + round(0.3 * np.ptp(rows)), left : left + round(0.3 * np.ptp(columns))
-        ] = 1
+        height, width = round(0.3 * np.ptp(rows)), round(0.3 * np.ptp(columns))
+        window[top : top + height, left : left + width] = True
         window &= shot.pixels_of(box)
         assert window.sum() > 8
         image = shot.image.copy()
@@ -123,7 +117,7 @@ def test_an_exposure_that_changes_with_every_frame(
 
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_no_texture(lead: tuple[Shot, ...], value: int) -> None:
-    """Cars in the masks, nothing in the image: nothing is claimed."""
+    """Cars in the masks, nothing in the image: nothing is decided."""
     given = [replace(shot, image=np.full_like(shot.image, value)) for shot in lead[:4]]
     steps = play(given)
     assert decisions(steps) == [Motion.UNDECIDED] * 3
@@ -133,7 +127,7 @@ def test_no_texture(lead: tuple[Shot, ...], value: int) -> None:
 
 
 def test_black_frames_between_others(lead: tuple[Shot, ...]) -> None:
-    """A cut on either side; two frames later it is as sure as before."""
+    """A cut on either side; two frames later the decision is as before."""
     given = [replace(s, image=s.image * 0) if i == 6 else s for i, s in enumerate(lead)]
     steps = play(given)
     assert steps[6].why_alone.startswith("cut: 0 of ")
@@ -155,7 +149,7 @@ def test_a_region_of_thirty_pixels_is_undecided(parked: tuple[Shot, ...]) -> Non
 
 
 def test_a_pixel_here_and_there(parked: tuple[Shot, ...]) -> None:
-    """Salt: too small for a feature, and no feature, no claim."""
+    """Salt: too small for a feature, and without features nothing is decided."""
     given = []
     for i, shot in enumerate(parked[:5]):
         salt = np.random.default_rng(i).random(shot.labels.shape) < 0.02
@@ -166,7 +160,7 @@ def test_a_pixel_here_and_there(parked: tuple[Shot, ...]) -> None:
         assert step.pair.static.ok
 
 
-def test_where_everything_could_move_nothing_is_decided(lead: tuple[Shot, ...]) -> None:
+def test_where_everything_is_dynamic_nothing_is_decided(lead: tuple[Shot, ...]) -> None:
     """There is no static pose; the reason states it."""
     given = [replace(shot, labels=np.full_like(shot.labels, CAR)) for shot in lead[:5]]
     steps = play(given)
@@ -177,7 +171,7 @@ def test_where_everything_could_move_nothing_is_decided(lead: tuple[Shot, ...]) 
         assert "no static pose: 0 correspondences with depth" in step.pair.decision.why
 
 
-def test_where_nothing_could_move_nothing_is_masked(parked: tuple[Shot, ...]) -> None:
+def test_where_nothing_is_dynamic_nothing_is_masked(parked: tuple[Shot, ...]) -> None:
     given = [replace(shot, labels=np.full_like(shot.labels, ROAD)) for shot in parked[:4]]
     for step in play(given)[1:]:
         assert step.pair.decision.motion is Motion.STILL
@@ -189,7 +183,7 @@ def test_where_nothing_could_move_nothing_is_masked(parked: tuple[Shot, ...]) ->
 def test_labels_that_flicker_never_make_movers_of_parked_cars(
     lead: tuple[Shot, ...], parked: tuple[Shot, ...]
 ) -> None:
-    """Every fourth frame without cars. What is back is undecided for two frames, then as before."""
+    """Every fourth frame has no cars; after it they are undecided for two frames."""
 
     def flickering(given: Sequence[Shot]) -> list[Shot]:
         gone = np.uint8(BUILDING)
@@ -209,7 +203,7 @@ def test_labels_that_flicker_never_make_movers_of_parked_cars(
 
 
 def test_masks_that_are_too_large(parked: tuple[Shot, ...]) -> None:
-    """Five pixels of road and wall around every car: still background, and still."""
+    """Five pixels of road and wall around every car."""
     given = [
         replace(s, labels=np.where(dilated(s.labels == CAR, 5), np.uint8(CAR), s.labels))
         for s in parked
@@ -249,7 +243,7 @@ def test_depth_of_another_world(lead: tuple[Shot, ...], value: float) -> None:
 
 @pytest.mark.parametrize("scale", [0.5, 2.0])
 def test_depth_scaled_as_a_whole(parked: tuple[Shot, ...], scale: float) -> None:
-    """The pose is scaled with it: what stands still stands still in any unit."""
+    """The pose is scaled with it: parked cars are still in any unit."""
     calls = calls_of(parked, play(parked, depth_scale=scale))
     assert share_of(calls, Motion.MOVING) == 0
 
@@ -271,8 +265,8 @@ def test_a_frame_that_comes_twice(lead: tuple[Shot, ...], parked: tuple[Shot, ..
     assert share_of(calls, Motion.MOVING) == 0
 
 
-def test_a_picture_that_stands_still(lead: tuple[Shot, ...]) -> None:
-    """A frozen camera: nothing goes anywhere."""
+def test_an_image_that_repeats(lead: tuple[Shot, ...]) -> None:
+    """A frozen camera: nothing moves."""
     given = retimed([lead[5]] * 8, [i * STEP for i in range(8)])
     (row,) = calls_of(given, play(given)).values()
     assert row[-1] == Motion.STILL
@@ -288,7 +282,7 @@ def test_a_huge_step_in_time_starts_anew(lead: tuple[Shot, ...]) -> None:
 
 
 def test_frames_a_nanosecond_apart(lead: tuple[Shot, ...]) -> None:
-    """A clock that is wrong by far: no speed can be told, nothing overflows."""
+    """A wrong clock: no speed can be measured, nothing overflows."""
     given = retimed(lead, range(len(lead)))
     for step in play(given)[1:]:
         assert (step.moving != Motion.MOVING).all()

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +17,7 @@ from depth_recog.method.gate.ground import Plane, contact_depth, fit_plane
 from depth_recog.method.geometry.camera import Camera
 
 CAMERA = Camera(width=416, height=128, fx=241.7, fy=246.3, cx=204.0, cy=58.8)
-LEVEL = Plane(0.0, 0.0, 1.65)
+LEVEL, TILTED = Plane(0.0, 0.0, 1.65), Plane(0.02, -0.01, 1.65)
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -52,42 +51,36 @@ def test_a_plane_is_found_exactly(slope: float, incline: float, height: float) -
 @pytest.mark.parametrize("factors", [(0.6, 1.6), (0.8, 0.8), (1.5, 1.5), (3.0, 3.0)])
 def test_outliers_do_not_bend_it(factors: tuple[float, float]) -> None:
     """A fifth of the road's pixels are wrong, at random or all on one side of the plane."""
-    plane = Plane(0.02, -0.01, 1.65)
-    depth, rng = road_of(plane), np.random.default_rng(0)
+    depth, rng = road_of(TILTED), np.random.default_rng(0)
     wrong = rng.random(depth.shape) < 0.2
     spoilt = depth * rng.uniform(*factors, depth.shape)
     found = fit_plane(np.where(wrong, spoilt, depth).astype(np.float32), depth < 40, CAMERA)
-    np.testing.assert_allclose(found, plane, atol=0.002)
+    np.testing.assert_allclose(found, TILTED, atol=0.002)
 
 
-def test_a_wall_that_the_masks_call_road_does_not_bend_it() -> None:
-    plane = Plane(0.02, -0.01, 1.65)
-    depth = road_of(plane)
+def test_a_wall_in_the_road_mask_does_not_bend_it() -> None:
+    depth, road = road_of(TILTED), road_of(TILTED) < 40
     depth[70:110, 300:] = np.minimum(depth[70:110, 300:], 6)
-    found = fit_plane(depth, road_of(plane) < 40, CAMERA)
-    np.testing.assert_allclose(found, plane, atol=0.002)
+    np.testing.assert_allclose(fit_plane(depth, road, CAMERA), TILTED, atol=0.002)
 
 
 def test_noise_is_averaged() -> None:
-    plane = Plane(0.01, 0.02, 1.5)
-    depth = road_of(plane)
+    depth = road_of(TILTED)
     noise = np.exp(np.random.default_rng(1).normal(0, 0.03, depth.shape)).astype(np.float32)
     found = fit_plane(depth * noise, depth < 40, CAMERA)
-    np.testing.assert_allclose(found, plane, atol=0.03)
+    np.testing.assert_allclose(found, TILTED, atol=0.03)
 
 
-def test_what_lies_near_the_borders_of_the_road_is_left_out() -> None:
+def test_pixels_near_the_border_of_the_road_are_left_out() -> None:
     """Two pixels around a hole: masks are wrong there."""
     depth, road = road_of(LEVEL), road_of(LEVEL) < 40
     road[70:128, 100:300:8] = False
-    edge = road & (
-        np.roll(~road, 1, 1) | np.roll(~road, -1, 1) | np.roll(~road, 2, 1) | np.roll(~road, -2, 1)
-    )
+    edge = road & np.any([np.roll(~road, shift, 1) for shift in (-2, -1, 1, 2)], 0)
     found = fit_plane(np.where(edge, depth * np.float32(0.7), depth), road, CAMERA)
     np.testing.assert_allclose(found, LEVEL, atol=1e-4)
 
 
-def test_no_plane_where_there_is_none_to_see() -> None:
+def test_no_plane_where_none_is_visible() -> None:
     depth = road_of(LEVEL)
     nowhere = np.zeros(depth.shape, bool)
     assert fit_plane(depth, nowhere, CAMERA) is None
@@ -149,13 +142,9 @@ class Street:
             )
 
     def contact_std(self) -> float:
-        """Standard std of the contact's log depth, by numeric differentiation."""
-        row = self.bottom - 0.5
-
-        def log(at: float) -> float:
-            return float(np.log(LEVEL.height * CAMERA.fy / (at - CAMERA.cy)))
-
-        by_row = (log(row + 1e-4) - log(row - 1e-4)) / 2e-4
+        """Standard deviation of the contact's log depth, by numeric differentiation."""
+        rows = self.bottom - 0.5 + np.array((-1e-4, 1e-4))
+        by_row = np.diff(np.log(LEVEL.height * CAMERA.fy / (rows - CAMERA.cy)))[0] / 2e-4
         return float(np.hypot(ground.CONTACT_STD, ground.CONTACT_PIXELS * by_row))
 
 
@@ -192,34 +181,19 @@ def test_the_planes_slope_counts() -> None:
     assert depth[0] != pytest.approx(depth[1], rel=1e-3)
 
 
-def without_contact(street: Street, plane: Plane | None = LEVEL) -> None:
+@pytest.mark.parametrize("case", ["no ground", "cut off by the image", "no plane"])
+def test_without_a_contact_the_networks_depth_stays(case: str) -> None:
+    street = Street()
+    if case == "no ground":
+        street.ground[street.bottom :] = False
+    if case == "cut off by the image":
+        street.objects[50:, 180:240] = True
+        street.depth[50:, 180:240] = 10
+        street.ground &= ~street.objects
     own = street.depth[[60, street.bottom - 3], [190, 210]]
-    depth, std = street.contact(plane)
+    depth, std = street.contact(None if case == "no plane" else LEVEL)
     np.testing.assert_array_equal(depth, own)
     np.testing.assert_array_equal(std, ground.NETWORK_STD)
-
-
-def no_ground(street: Street) -> None:
-    street.ground[street.bottom :] = False
-
-
-def cut_off_by_the_image(street: Street) -> None:
-    street.objects[50:, 180:240] = True
-    street.depth[50:, 180:240] = 10
-    street.ground &= ~street.objects
-
-
-@pytest.mark.parametrize("change", [no_ground, cut_off_by_the_image])
-def test_without_visible_contact_the_networks_depth_stays(
-    change: Callable[[Street], None],
-) -> None:
-    street = Street()
-    change(street)
-    without_contact(street)
-
-
-def test_without_a_plane_the_networks_depth_stays() -> None:
-    without_contact(Street(), None)
 
 
 def test_another_object_in_front_hides_the_contact() -> None:

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from steps import rigid
 
 from depth_recog.method.gate import regions
-from depth_recog.method.gate.by_image import Motion
+from depth_recog.method.gate.by_image import Decision, Motion
 from depth_recog.method.gate.result import GateResult, Region
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.pose.estimator import PoseEstimate
@@ -74,8 +75,8 @@ def components_of(seed: int) -> NDArray[np.int32]:
 
 
 @given(st.integers(0, 10_000), st.integers(0, 25))
-def test_each_pixel_takes_a_nearest_feature_of_its_patch(seed: int, count: int) -> None:
-    """OpenCV's 3x3 distances are right to 5 %; nothing nearer than that is passed over."""
+def test_each_pixel_takes_a_nearest_feature_of_its_component(seed: int, count: int) -> None:
+    """OpenCV's 3x3 distances have errors of up to 5 %."""
     components = components_of(seed)
     rng = np.random.default_rng(seed)
     pixels = rng.uniform((-0.4, -0.4), (59.4, 39.4), (count, 2)).astype(np.float32)
@@ -95,7 +96,7 @@ def test_each_pixel_takes_a_nearest_feature_of_its_patch(seed: int, count: int) 
         assert chosen <= away.min() * 1.1 + 1e-9
 
 
-def test_a_feature_speaks_for_its_own_pixel() -> None:
+def test_a_features_own_pixel_belongs_to_it() -> None:
     components = components_of(3)
     v, u = (axis[::17] for axis in np.nonzero(components))
     got = regions.spread_over(components, np.stack((u, v), 1).astype(np.float32))
@@ -117,36 +118,30 @@ def test_groups_keep_their_region_ids() -> None:
     assert ids_of([], [], 5) == ([], 5)
 
 
-def test_of_a_group_that_splits_the_largest_keeps_the_id() -> None:
-    assert ids_of([0, 1, 1, 1, 0], [3, 3, 3, 3, 3], 4) == ([4, 3, 3, 3, 4], 5)
-
-
-def test_of_groups_that_merge_the_id_of_most_is_kept() -> None:
-    assert ids_of([0, 0, 0, 0, 0], [1, 1, 2, 2, 2], 3) == ([2, 2, 2, 2, 2], 3)
-
-
-def test_a_second_choice_is_better_than_a_new_id() -> None:
-    """Most of the small group came from 3, which the large one keeps; some of it were 5 before."""
+def test_ids_of_groups_that_split_or_merge() -> None:
+    split = ids_of([0, 1, 1, 1, 0], [3, 3, 3, 3, 3], 4)
+    assert split == ([4, 3, 3, 3, 4], 5), "the largest part keeps the id"
+    merged = ids_of([0, 0, 0, 0, 0], [1, 1, 2, 2, 2], 3)
+    assert merged == ([2, 2, 2, 2, 2], 3), "the id of most features is kept"
+    # The large group keeps 3, which most of the small one had; an old id is better than a new one.
     assert ids_of([0] * 4 + [4] * 3, [3, 3, 3, 3, 3, 3, 5], 9) == ([3] * 4 + [5] * 3, 9)
 
 
 @given(st.integers(0, 10_000), st.integers(0, 30))
 def test_region_ids_and_groups_are_one_to_one(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
-    roots = rng.integers(0, 6, count)
+    links = rng.integers(0, 6, count)
     before = rng.integers(0, 8, count)
-    numbers, after = regions.identified(roots, before, 8)
-    pairs = set(zip(roots.tolist(), numbers.tolist(), strict=True))
-    assert len(pairs) == len({r for r, _ in pairs}) == len({n for _, n in pairs})
-    assert (numbers > 0).all()
-    fresh = sorted({n for _, n in pairs if n >= 8})
-    assert fresh == list(range(8, after)), "one after the other, from the first free one"
-    for root, number in pairs:
-        past = before[roots == root]
-        assert number >= 8 or number in past
-        if number >= 8:
-            taken = {n for r, n in pairs if r != root}
-            assert set(past[past > 0].tolist()) <= taken
+    ids, after = regions.identified(links, before, 8)
+    pairs = set(zip(links.tolist(), ids.tolist(), strict=True))
+    assert len(pairs) == len({group for group, _ in pairs}) == len({i for _, i in pairs})
+    assert (ids > 0).all()
+    fresh = sorted({i for _, i in pairs if i >= 8})
+    assert fresh == list(range(8, after)), "consecutive, from the first free one"
+    for group, region_id in pairs:
+        past = set(before[links == group].tolist()) - {0}
+        taken = {i for other, i in pairs if other != group}
+        assert past <= taken if region_id >= 8 else region_id in past
 
 
 # --- extent ---------------------------------------------------------------------------------------
@@ -172,11 +167,10 @@ def test_extent_in_depth_leaves_a_tenth_out_at_each_end() -> None:
     assert centre[2] == pytest.approx(13, abs=0.2)
 
 
-def test_extent_of_what_has_no_depth_is_unknown() -> None:
+def test_extent_without_depth_is_unknown() -> None:
     depth = np.full((128, 416), np.nan, np.float32)
-    centre, size = regions.extent(depth, np.array([3]), np.array([4]), CAMERA)
-    assert np.isnan(centre).all()
-    assert np.isnan(size).all()
+    unknown = regions.extent(depth, np.array([3]), np.array([4]), CAMERA)
+    np.testing.assert_array_equal(unknown, np.nan)
     depth[3, 4] = 2
     centre, size = regions.extent(depth, np.array([3]), np.array([4]), CAMERA)
     assert centre[2] == 2
@@ -211,19 +205,15 @@ def test_the_frame_moves_where_one_region_does() -> None:
     still, maybe = region(1, Motion.STILL, -9), region(2, Motion.UNDECIDED, 1)
     moves, more = region(3, Motion.MOVING, 8), region(4, Motion.MOVING, 20)
     assert result(still, still).decision.motion is Motion.STILL
-    assert result(still, maybe).decision.motion is Motion.UNDECIDED
-    assert result(still, maybe).decision.why == "car 2: because 2"
+    assert result(still, maybe).decision == Decision(Motion.UNDECIDED, "car 2: because 2")
     got = result(still, moves, maybe, more).decision
-    assert got.motion is Motion.MOVING
-    assert got.why == "car 4: because 4", "the one with the highest score speaks"
+    assert got == Decision(Motion.MOVING, "car 4: because 4"), "the region with the highest score"
 
 
 def test_without_regions_there_is_a_reason_too() -> None:
-    assert result().decision.motion is Motion.STILL
-    assert result().decision.why == "no pixel of a dynamic category"
+    assert result().decision == Decision(Motion.STILL, "no pixel of a dynamic category")
     got = result(blank=Motion.UNDECIDED).decision
-    assert got.motion is Motion.UNDECIDED
-    assert got.why == "no features on dynamic categories"
+    assert got == Decision(Motion.UNDECIDED, "no features on dynamic categories")
 
 
 def test_the_likeliest_mover_is_the_one_with_the_highest_score() -> None:
@@ -235,9 +225,7 @@ def test_the_likeliest_mover_is_the_one_with_the_highest_score() -> None:
 
 
 def test_the_dynamic_pose_is_the_static_one_and_tau() -> None:
-    T = np.eye(4)
-    T[:3, :3] = cv2.Rodrigues(np.array([0.1, -0.2, 0.05]))[0]
-    T[:3, 3] = 0.3, 0.1, -1
+    T = rigid((0.1, -0.2, 0.05), (0.3, 0.1, -1))
     static = PoseEstimate(T, True, "", 100, 90, np.eye(6))
     found = result(region(1, Motion.MOVING, 9, (1.0, -2.0, 3.0)), region(2, Motion.STILL, -9))
     pose = found.dynamic_pose(static, 0.2)
