@@ -206,8 +206,7 @@ class Pair:
         """
         if not self.target.ok:
             return None
-        first = image_tensor(self.first.image)
-        second = image_tensor(self.second.image)
+        first, second = (image_tensor(frame.image) for frame in (self.first, self.second))
         depth = torch.from_numpy(self.first.depth)[None, None]
         k = projection.intrinsics_tensor([self.first.camera], depth)
         motion = torch.from_numpy(self.target.T_second_from_first)[None].to(depth)

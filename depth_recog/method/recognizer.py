@@ -40,12 +40,7 @@ DepthModel = Callable[[Tensor, Tensor], Tensor]
 ScoreModel = Callable[[Tensor], Tensor]
 """(1, 3, H, W) float 0..1 -> (1, k, H, W) class scores."""
 
-_ALONE = {
-    "object": Motion.UNDECIDED,
-    "image": Motion.UNDECIDED,
-    "off": Motion.STILL,
-    "all": Motion.MOVING,
-}
+_ALONE = {"off": Motion.STILL, "all": Motion.MOVING}
 
 # If a smaller share of the features is found, the video was cut.
 _LEAST_FOUND = 0.15
@@ -209,7 +204,8 @@ class Recognizer:
             if len(static) >= _LEAST_STATIC:
                 self._buffer.learn(static.median_motion / frame.camera.width)
         self._buffer.add(frame)
-        return Step(frame, pair, why or "", _ALONE[self._settings.gate], watch.seconds)
+        motion = _ALONE.get(self._settings.gate, Motion.UNDECIDED)
+        return Step(frame, pair, why or "", motion, watch.seconds)
 
     def _fresh_tracks(self, frame: Observation) -> Tracks:
         return self._follow(tracks.none_yet(), frame, frame)

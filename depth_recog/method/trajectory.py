@@ -63,10 +63,6 @@ class Place:
         )
 
 
-def _at_the_origin() -> Place:
-    return Place(np.eye(4), np.zeros((6, 6)), np.zeros(6), np.diag(_SPEED**2))
-
-
 class Trajectory:
     """Chains static poses, each of which is relative to some earlier frame.
 
@@ -82,7 +78,7 @@ class Trajectory:
 
     def _begin(self) -> None:
         self._places: dict[str, Place] = {}
-        self._seen = _at_the_origin()
+        self._seen = Place(np.eye(4), np.zeros((6, 6)), np.zeros(6), np.diag(_SPEED**2))
         self._stamp_ns = self._seen_ns = 0
 
     def add(self, step: Step) -> Place:

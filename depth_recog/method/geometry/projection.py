@@ -140,13 +140,10 @@ def projection_image(
 
 
 def touches(mask: Tensor, pixels: Tensor) -> Tensor:
-    """Return whether any of the four taps of a sample is a masked pixel.
+    """Return (B, 1, h, w) bool: whether any of the four taps of a sample is a masked pixel.
 
     Args:
         mask: (B, 1, H, W) bool, masked pixels of the sampled image.
         pixels: (B, h, w, 2) float, the sample positions (u, v).
-
-    Returns:
-        (B, 1, h, w) bool.
     """
     return sample(mask.to(pixels.dtype), pixels) > 0

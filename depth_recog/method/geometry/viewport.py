@@ -145,11 +145,8 @@ def _rectification(
 ) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
     coefficients = np.asarray(camera.distortion, dtype=np.float64)
     turn = np.eye(3) if rotation is None else rotation
-    if camera.distortion_model == "equidistant":
-        return cv2.fisheye.initUndistortRectifyMap(  # type: ignore[return-value]
-            camera.matrix, coefficients, turn, target.matrix, target.size, kind
-        )
-    return cv2.initUndistortRectifyMap(  # type: ignore[return-value]
+    lens = cv2.fisheye if camera.distortion_model == "equidistant" else cv2
+    return lens.initUndistortRectifyMap(  # type: ignore[no-any-return]
         camera.matrix, coefficients, turn, target.matrix, target.size, kind
     )
 

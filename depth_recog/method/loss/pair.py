@@ -22,8 +22,7 @@ class ImagePair(NamedTuple):
         first: (B, C, H, W) float, 0..1, I1.
         second: (B, C, H, W) float, 0..1, I2.
         masked_first: (B, 1, H, W) bool, masked pixels of I1; None for none.
-        masked_second: (B, 1, H, W) bool, masked pixels of I2 (dilated by the caller); None for
-            none.
+        masked_second: likewise of I2, dilated by the caller.
     """
 
     first: Tensor

@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 from steps import Float, alone, estimate, paired, rigid
 
 from depth_recog.method.geometry.se3 import exp_twist, log_twist
+from depth_recog.method.pair import Step
 from depth_recog.method.pose.estimator import PoseEstimate
 from depth_recog.method.trajectory import AGREEING_PAIRS, DEPTH_SHARE, HORIZON_S, Place, Trajectory
 
 SECOND = 10**9
 TENTH = SECOND // 10
+FORWARD = rigid((0, 0, 0), (0, 0, -1))
 numbers = st.floats(-1.5, 1.5)
-
-
-# Steady motions
 
 
 @given(st.lists(numbers, min_size=6, max_size=6))
@@ -35,12 +34,9 @@ def test_a_twist_is_the_matrix_exponential(values: list[float]) -> None:
 
 
 @pytest.mark.parametrize("angle", [0.0, 1e-9, 1e-7, 1e-5, 1e-3])
-def test_small_turns_lose_nothing(angle: float) -> None:
+def test_log_twist_is_exact_for_small_angles(angle: float) -> None:
     twist = np.array((angle, -angle, angle / 2, 1.0, 2.0, -3.0))
     np.testing.assert_allclose(log_twist(exp_twist(twist)), twist, rtol=1e-9, atol=1e-12)
-
-
-# The chain
 
 
 def drive(count: int, seed: int = 0) -> list[Float]:
@@ -57,14 +53,19 @@ def between(poses: list[Float], first: int, second: int) -> Float:
     return np.linalg.inv(poses[second]) @ poses[first]
 
 
+def seen(poses: list[Float], first: int, second: int) -> Step:
+    """The exact pair of two frames of a drive at 10 Hz."""
+    motion = np.linalg.inv(poses[second]) @ poses[first]
+    return paired(first * TENTH, second * TENTH, estimate(motion))
+
+
 @pytest.mark.parametrize("gaps", [[1], [3], [1, 2, 4], [5, 1]])
 def test_the_path_does_not_depend_on_the_partners(gaps: list[int]) -> None:
     poses = drive(12)
     trajectory = Trajectory()
     np.testing.assert_array_equal(trajectory.add(alone(0)).T_first_from_frame, np.eye(4))
     for i in range(1, 12):
-        k = max(0, i - gaps[i % len(gaps)])
-        got = trajectory.add(paired(k * TENTH, i * TENTH, estimate(between(poses, k, i))))
+        got = trajectory.add(seen(poses, max(0, i - gaps[i % len(gaps)]), i))
         np.testing.assert_allclose(got.T_first_from_frame, poses[i], atol=1e-12)
 
 
@@ -76,22 +77,17 @@ def test_the_velocity_of_a_constant_motion_is_the_same_over_every_gap(gap: int) 
     trajectory = Trajectory()
     trajectory.add(alone(0))
     for i in range(1, 8):
-        k = max(0, i - gap)
-        got = trajectory.add(paired(k * TENTH, i * TENTH, estimate(between(poses, k, i))))
+        got = trajectory.add(seen(poses, max(0, i - gap), i))
         np.testing.assert_allclose(got.twist, twist, atol=1e-9)
-
-
-# What is not seen
 
 
 def constant(variance: float = 0.0) -> tuple[Trajectory, Place]:
     """A drive straight ahead at 10 m/s, three frames long."""
     trajectory = Trajectory()
     trajectory.add(alone(0))
-    motion = rigid((0, 0, 0), (0, 0, -1))
     for i in (1, 2):
-        step = paired((i - 1) * TENTH, i * TENTH, estimate(motion, np.eye(6) * variance))
-        place = trajectory.add(step)
+        found = estimate(FORWARD, np.eye(6) * variance)
+        place = trajectory.add(paired((i - 1) * TENTH, i * TENTH, found))
     return trajectory, place
 
 
@@ -104,7 +100,7 @@ def missing(kind: str, stamp: int) -> object:
 
 
 @pytest.mark.parametrize("kind", ["no pair", "no pose", "unknown partner"])
-def test_a_missing_pose_is_no_stop_of_the_camera(kind: str) -> None:
+def test_the_motion_goes_on_where_a_pose_is_missing(kind: str) -> None:
     trajectory, _ = constant()
     for frames, z in ((1, 3.0), (2, 4.0), (3, 5.0)):
         got = trajectory.add(missing(kind, (2 + frames) * TENTH))
@@ -128,13 +124,13 @@ def test_a_long_gap_ends_the_motion_and_not_the_path() -> None:
     assert got.twist_covariance[5, 5] > 10**2
     later = trajectory.add(alone(61 * SECOND))
     np.testing.assert_array_equal(later.T_first_from_frame, got.T_first_from_frame)
-    seen = paired(61 * SECOND, 61 * SECOND + TENTH, estimate(rigid((0, 0, 0), (0, 0, -1))))
-    assert trajectory.add(seen).T_first_from_frame[2, 3] == pytest.approx(3 + 10 * HORIZON_S)
+    step = paired(61 * SECOND, 61 * SECOND + TENTH, estimate(FORWARD))
+    assert trajectory.add(step).T_first_from_frame[2, 3] == pytest.approx(3 + 10 * HORIZON_S)
 
 
 @given(st.lists(st.floats(0.001, 2.0), min_size=1, max_size=8))
 def test_the_covariance_grows_with_the_unmeasured_time_alone(pauses: list[float]) -> None:
-    """However many frames without a pose lie in it."""
+    """The number of frames without a pose does not matter."""
     many, before = constant(variance=1e-6)
     once, _ = constant(variance=1e-6)
     now, last = 2 * TENTH, before.covariance
@@ -160,15 +156,12 @@ def test_nothing_is_known_of_the_speed_at_first() -> None:
     assert (np.diag(second.covariance)[3:] >= 1).all()
 
 
-# Time
-
-
 def test_time_that_goes_back_starts_a_new_path() -> None:
     trajectory, _ = constant()
     got = trajectory.add(alone(2 * TENTH - SECOND))
     np.testing.assert_array_equal(got.T_first_from_frame, np.eye(4))
     assert not got.covariance.any()
-    stale = paired(TENTH, 3 * TENTH, estimate(rigid((0, 0, 0), (0, 0, -1))))
+    stale = paired(TENTH, 3 * TENTH, estimate(FORWARD))
     assert not trajectory.add(stale).T_first_from_frame[:3, 3].any()
 
 
@@ -178,9 +171,6 @@ def test_a_clock_set_back_a_little_moves_nothing(back_ns: int) -> None:
     got = trajectory.add(alone(2 * TENTH - back_ns))
     np.testing.assert_array_equal(got.T_first_from_frame, before.T_first_from_frame)
     assert np.isfinite(got.covariance).all()
-
-
-# The covariance of the chain
 
 
 def perturbed(T: Float, off: Float) -> Float:
@@ -245,7 +235,6 @@ def test_the_covariance_is_that_of_many_draws() -> None:
 
 def test_a_pose_that_knows_no_covariance_makes_it_unknown() -> None:
     trajectory, _ = constant(variance=1e-6)
-    motion = rigid((0, 0, 0), (0, 0, -1))
-    got = trajectory.add(paired(2 * TENTH, 3 * TENTH, estimate(motion, None)))
+    got = trajectory.add(paired(2 * TENTH, 3 * TENTH, estimate(FORWARD, None)))
     assert np.isnan(got.covariance).all()
     assert got.T_first_from_frame[2, 3] == pytest.approx(3)

@@ -54,13 +54,8 @@ def categories_of(**boxes: tuple[int, int, int, int]) -> Grey:
 
 
 def by_id(found: Tracks) -> dict[int, tuple[NDArray[np.float32], int]]:
-    return dict(
-        zip(
-            found.ids.tolist(),
-            zip(found.pixels, found.categories.tolist(), strict=True),
-            strict=True,
-        )
-    )
+    places = zip(found.pixels, found.categories.tolist(), strict=True)
+    return dict(zip(found.ids.tolist(), places, strict=True))
 
 
 def valid(found: Tracks) -> None:
@@ -71,7 +66,7 @@ def valid(found: Tracks) -> None:
     assert found.categories.dtype == np.uint8
 
 
-def test_before_the_first_frame_there_is_nothing() -> None:
+def test_there_are_no_features_before_the_first_frame() -> None:
     valid(none_yet())
     assert len(none_yet()) == 0
 
@@ -108,11 +103,12 @@ def test_features_follow_the_streets_own_flow() -> None:
 
 @given(st.integers(0, 1000), st.integers(-4, 4))
 def test_correspondences_are_the_features_that_both_frames_have(seed: int, right: int) -> None:
-    first = follow(none_yet(), picture(seed % 5), picture(seed % 5), categories_of())
+    before = picture(seed % 5)
+    now = shifted(before, right)
+    first = follow(none_yet(), before, before, categories_of())
     valid(first)
     assert len(first) > 50
-    now_picture = shifted(picture(seed % 5), right)
-    second = follow(first, picture(seed % 5), now_picture, categories_of())
+    second = follow(first, before, now, categories_of())
     valid(second)
     found = tracks.correspondences(first, second)
     one, two = by_id(first), by_id(second)
@@ -125,14 +121,12 @@ def test_correspondences_are_the_features_that_both_frames_have(seed: int, right
     np.testing.assert_allclose((found.second - found.first)[inner, 0], right, atol=0.3)
     some, others = tracks.shared(first.ids, second.ids)
     np.testing.assert_array_equal(first.ids[some], second.ids[others])
-    assert second.lost == pytest.approx(
-        1 - len(optical_flow(picture(seed % 5), as_bright_as(picture(seed % 5), now_picture),
-                            first.pixels)) / len(first)
-    )  # fmt: skip
+    followed = optical_flow(before, as_bright_as(before, now), first.pixels)
+    assert second.lost == pytest.approx(1 - len(followed) / len(first))
 
 
-def test_a_feature_that_changes_sides_is_another() -> None:
-    """Onto what can move, off it, to another category, or within the margin of it."""
+def test_a_feature_whose_category_changes_is_dropped() -> None:
+    """Onto a dynamic object, off it, to another category, or into the margin around it."""
     grey = picture()
     apart = categories_of(a=(20, 60, 20, 80), b=(70, 110, 20, 80))
     first = follow(none_yet(), grey, grey, apart)
@@ -188,12 +182,11 @@ def test_lost_is_the_share_that_was_not_found(monkeypatch: pytest.MonkeyPatch) -
         rows = np.arange(0, len(features), 2)
         return Correspondences(features[rows], features[rows], len(features), rows)
 
-    known = follow(none_yet(), picture(0), picture(0), categories_of())
     monkeypatch.setattr(features, "optical_flow", half)
-    now = follow(known, picture(0), picture(0), categories_of())
+    now = follow(first, picture(0), picture(0), categories_of())
     assert now.lost == pytest.approx(0.5, abs=0.01)
-    assert set(known.ids[::2].tolist()) <= set(now.ids.tolist())
-    assert not set(known.ids[1::2].tolist()) & set(now.ids.tolist())
+    assert set(first.ids[::2].tolist()) <= set(now.ids.tolist())
+    assert not set(first.ids[1::2].tolist()) & set(now.ids.tolist())
 
 
 def test_an_image_without_texture_has_none() -> None:
@@ -210,8 +203,8 @@ def test_an_image_without_texture_has_none() -> None:
 
 
 @given(st.floats(0.5, 1.6), st.floats(-25, 25), st.integers(0, 5))
-def test_another_exposure_is_taken_back(gain: float, offset: float, seed: int) -> None:
-    """Within what is cut off at black and white, and rounding."""
+def test_a_change_of_exposure_is_undone(gain: float, offset: float, seed: int) -> None:
+    """Except for rounding, and for pixels that are clipped at black or white."""
     was = texture(SHAPE, seed, contrast=18)[..., 0]
     grey = np.clip(np.rint(gain * was + offset), 0, 255).astype(np.uint8)
     got = as_bright_as(was, grey)
