@@ -2,6 +2,7 @@
 """A depth network of transformers from a directory: what it says, how it is refused, in use."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -163,22 +164,48 @@ def test_an_empty_directory(tmp_path: Path) -> None:
     refused(tmp_path, "without config.json")
 
 
-def test_config_that_is_no_json(copy: Path) -> None:
-    (copy / "config.json").write_text("{")
-    refused(copy, "config.json", "JSON")
+def edit_config(folder: Path, **values: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | values))
 
 
-@pytest.mark.parametrize("kind", ["dpt", "bert", None])
-def test_an_unsupported_model(copy: Path, kind: str | None) -> None:
-    config = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps(config | {"model_type": kind}))
-    refused(copy, repr(kind), "depth_anything, glpn")
+def edit_tensors(folder: Path, **values: torch.Tensor | None) -> None:
+    file = folder / "model.safetensors"
+    tensors = {k: v for k, v in (load_file(file) | values).items() if v is not None}
+    save_file(tensors, file, {"format": "pt"})
 
 
-@pytest.mark.parametrize("change", [{"image_mean": "grey"}, {"image_mean": [0.5] * 3, "size": {}}])
-def test_a_preprocessor_that_says_half(copy: Path, change: dict) -> None:
-    (copy / "preprocessor_config.json").write_text(json.dumps(change))
-    refused(copy, "incomplete")
+HEAD = "head.conv2.weight"
+DAMAGE = {
+    "no JSON": (lambda f: (f / "config.json").write_text("{"), ["config.json", "JSON"]),
+    **{
+        f"a {kind} model": (
+            lambda f, kind=kind: edit_config(f, model_type=kind),
+            [repr(kind), "depth_anything, glpn"],
+        )
+        for kind in ("dpt", "bert", None)
+    },
+    **{
+        f"preprocessor {text}": (
+            lambda f, text=text: (f / "preprocessor_config.json").write_text(text),
+            ["incomplete"],
+        )
+        for text in ('{"image_mean": "grey"}', '{"image_mean": [0.5, 0.5, 0.5], "size": {}}')
+    },
+    "tensor missing": (lambda f: edit_tensors(f, **{HEAD: None}), [f"{HEAD} is missing"]),
+    "tensor shape": (lambda f: edit_tensors(f, **{HEAD: torch.zeros(2, 2)}), ["cannot load it"]),
+    "cut off": (
+        lambda f: os.truncate(f / "model.safetensors", 1000),
+        ["cannot load it"],
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_directory(copy: Path, damage: str) -> None:
+    change, words = DAMAGE[damage]
+    change(copy)
+    refused(copy, *words)
 
 
 def test_a_pickle_is_not_run(copy: Path, tmp_path: Path) -> None:
@@ -198,31 +225,10 @@ def test_a_pickle_is_not_run(copy: Path, tmp_path: Path) -> None:
 def test_code_in_the_directory_is_not_run(copy: Path, tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     (copy / "mine.py").write_text(f"open({str(trap)!r}, 'w')\n")
-    config = json.loads((copy / "config.json").read_text())
-    config["auto_map"] = {"AutoModelForDepthEstimation": "mine.Model", "AutoConfig": "mine.Config"}
-    (copy / "config.json").write_text(json.dumps(config))
+    own = {"AutoModelForDepthEstimation": "mine.Model", "AutoConfig": "mine.Config"}
+    edit_config(copy, auto_map=own)
     load_model(str(copy), "depth")
     assert not trap.exists()
-
-
-def test_a_missing_tensor(copy: Path) -> None:
-    tensors = load_file(copy / "model.safetensors")
-    del tensors["head.conv2.weight"]
-    save_file(tensors, copy / "model.safetensors", {"format": "pt"})
-    refused(copy, "head.conv2.weight is missing")
-
-
-def test_a_tensor_of_another_shape(copy: Path) -> None:
-    tensors = load_file(copy / "model.safetensors")
-    tensors["head.conv2.weight"] = torch.zeros(2, 2)
-    save_file(tensors, copy / "model.safetensors", {"format": "pt"})
-    refused(copy, "cannot load it")
-
-
-def test_a_file_cut_off(copy: Path) -> None:
-    data = (copy / "model.safetensors").read_bytes()
-    (copy / "model.safetensors").write_bytes(data[:1000])
-    refused(copy, "cannot load it")
 
 
 @pytest.mark.parametrize("network", ["masks", "pose"])

@@ -64,6 +64,24 @@ def pairs(
     return pair
 
 
+def changed(turn: Matrix | None = None, scale: float = 1.0) -> Callable[[Matrix], Matrix]:
+    """A change of a motion: its rotation is multiplied by `turn`, its translation by `scale`."""
+
+    def change(T: Matrix) -> Matrix:
+        wrong = T.copy()
+        if turn is not None:
+            wrong[:3, :3] = turn @ T[:3, :3]
+        wrong[:3, 3] *= scale
+        return wrong
+
+    return change
+
+
+def yaw(degrees: float) -> Matrix:
+    """(3, 3): a rotation about y."""
+    return exp_twist(np.array((0.0, math.radians(degrees), 0.0, 0.0, 0.0, 0.0)))[:3, :3]
+
+
 @pytest.mark.parametrize("gap", [1, 3])
 def test_the_true_motion_has_no_error(gap: int) -> None:
     true = way(20)
@@ -84,15 +102,7 @@ def test_the_true_motion_has_no_error(gap: int) -> None:
 
 def test_a_known_rotation_and_a_known_length() -> None:
     true = way(12)
-    extra = exp_twist(np.array((0.0, math.radians(0.5), 0.0, 0.0, 0.0, 0.0)))
-
-    def wrong(T: Matrix) -> Matrix:
-        changed = T.copy()
-        changed[:3, :3] = extra[:3, :3] @ T[:3, :3]
-        changed[:3, 3] *= 0.8
-        return changed
-
-    got = judged(true, pairs(true, 1, wrong))
+    got = judged(true, pairs(true, 1, changed(yaw(0.5), 0.8)))
     for name, value in (
         ("rotation_degrees", 0.5),
         ("translation_percent", 20.0),
@@ -105,27 +115,19 @@ def test_a_known_rotation_and_a_known_length() -> None:
 
 def test_rotation_by_frame_is_divided_by_the_gap() -> None:
     true = [ahead(float(i)) for i in range(9)]
-    turned = exp_twist(np.array((0.0, math.radians(0.6), 0.0, 0.0, 0.0, 0.0)))[:3, :3]
-
-    def wrong(T: Matrix) -> Matrix:
-        changed = T.copy()
-        changed[:3, :3] = turned @ T[:3, :3]
-        return changed
-
     for apart in (1, 3):
-        got = judged(true, pairs(true, apart, wrong))
+        got = judged(true, pairs(true, apart, changed(yaw(0.6))))
         assert got["rotation_degrees"]["median"] == pytest.approx(0.6, abs=1e-5)
         assert got["rotation_degrees_per_frame"]["p90"] == pytest.approx(0.6 / apart, abs=1e-5)
 
 
 def test_the_direction() -> None:
     true = [ahead(float(i)) for i in range(5)]
-    turned = exp_twist(np.array((0.0, math.radians(7), 0.0, 0.0, 0.0, 0.0)))[:3, :3]
 
     def wrong(T: Matrix) -> Matrix:
-        changed = T.copy()
-        changed[:3, 3] = 3 * turned @ T[:3, 3]
-        return changed
+        turned = T.copy()
+        turned[:3, 3] = 3 * yaw(7) @ T[:3, 3]
+        return turned
 
     got = judged(true, pairs(true, 1, wrong))
     assert got["direction_degrees"]["median"] == pytest.approx(7)
@@ -137,9 +139,9 @@ def test_poses_with_swapped_directions_are_detected() -> None:
     true = way(12, turn=0.1)
 
     def transposed(T: Matrix) -> Matrix:
-        changed = T.copy()
-        changed[:3, :3] = T[:3, :3].T
-        return changed
+        swapped = T.copy()
+        swapped[:3, :3] = T[:3, :3].T
+        return swapped
 
     inverse = judged(true, pairs(true, 1, np.linalg.inv))
     assert inverse["translation_percent"]["median"] > 150
@@ -147,10 +149,7 @@ def test_poses_with_swapped_directions_are_detected() -> None:
     assert inverse["direction_degrees"]["median"] > 150
     assert judged(true, pairs(true, 1, transposed))["rotation_degrees"]["median"] > 5
 
-    def of_others(index: int) -> PairMotion | None:
-        return pairs(true[::-1], 1)(index)
-
-    assert judged(true, of_others)["translation_percent"]["median"] > 150
+    assert judged(true, pairs(true[::-1], 1))["translation_percent"]["median"] > 150
 
 
 def test_median_mean_and_p90() -> None:
@@ -262,18 +261,8 @@ def test_a_wrong_heading_of_the_last_frame_only() -> None:
 
 def test_a_trajectory_of_another_scale() -> None:
     true = way(60)
-    estimated: list[Matrix | None] = []
-    for pose in true:
-        smaller = pose.copy()
-        smaller[:3, 3] *= 0.5
-        estimated.append(smaller)
-
-    def half(T: Matrix) -> Matrix:
-        changed = T.copy()
-        changed[:3, 3] *= 0.5
-        return changed
-
-    got = judged(true, pairs(true, 1, half), estimated)["trajectory"]
+    half = changed(scale=0.5)
+    got = judged(true, pairs(true, 1, half), [half(pose) for pose in true])["trajectory"]
     assert got["unscaled"]["translation_percent"] > 20
     assert got["median_scaled"]["translation_percent"] == pytest.approx(0, abs=1e-6)
 

@@ -103,11 +103,14 @@ def test_speeds() -> None:
     assert {s: motion_of(at(box, speed=s)) for s in speeds} == speeds
 
 
-def wall_with(*boxes: Box) -> tuple[Depth, dict[str, Any]]:
-    """A wall at 10 m; the error is 0.1 in the left half and 0.3 in the right half."""
-    depth = np.full((40, 64), 10, np.float32)
-    got = depth_of([Truth(depth=depth, boxes=boxes)], [depth * columns(1.1, 1.3)])
-    return depth, got["by_motion"]
+WALL = np.full((40, 64), 10, np.float32)
+
+
+def wall_with(*boxes: Box) -> dict[str, Any]:
+    """Figures of a wall at 10 m; the error is 0.1 in the left half and 0.3 in the right half."""
+    got = depth_of([Truth(depth=WALL, boxes=boxes)], [WALL * columns(1.1, 1.3)])
+    figures: dict[str, Any] = got["by_motion"]
+    return figures
 
 
 def pixels_within(box: Box) -> NDArray[np.bool_]:
@@ -122,7 +125,7 @@ def pixels_within(box: Box) -> NDArray[np.bool_]:
 def test_by_motion() -> None:
     parked = thing("p", 0.1, (-3.0, 0.0, 10.0))
     moving = thing("m", 3.0, (3.0, 0.0, 10.0))
-    _, got = wall_with(moving, parked)
+    got = wall_with(moving, parked)
     counts = {name: group["pixels"] for name, group in got.items()}
     assert list(counts) == ["moving", "parked", "background"]
     assert counts["parked"] == pixels_within(parked).sum() > 150
@@ -134,14 +137,13 @@ def test_by_motion() -> None:
 
 def test_a_box_is_lifted_above_the_points_of_the_road() -> None:
     box = thing("p", 0.1, (-3.0, 0.0, 10.0))
-    depth = np.full((40, 64), 10, np.float32)
-    got = motions(depth, np.ones((40, 64), np.bool_), (box,), CAMERA).reshape(40, 64)
+    got = motions(WALL, np.ones((40, 64), np.bool_), (box,), CAMERA).reshape(40, 64)
     np.testing.assert_array_equal(got == MOTIONS.index("parked"), pixels_within(box))
 
 
 def test_objects_of_unknown_motion_are_in_no_group() -> None:
     box = thing("x", np.nan)
-    _, got = wall_with(box)
+    got = wall_with(box)
     assert list(got) == ["background"]
     assert got["background"]["pixels"] == 40 * 64 - pixels_within(box).sum()
 
@@ -149,15 +151,13 @@ def test_objects_of_unknown_motion_are_in_no_group() -> None:
 def test_moving_objects_take_precedence_where_boxes_overlap() -> None:
     box = thing("m", 3.0)
     for boxes in ((box, at(box, track="p", speed=0.0)), (at(box, track="p", speed=0.0), box)):
-        assert list(wall_with(*boxes)[1]) == ["moving", "background"]
+        assert list(wall_with(*boxes)) == ["moving", "background"]
 
 
 def test_a_box_contains_points_at_its_depth_only() -> None:
-    assert list(wall_with(thing("m", 3.0, (0.0, 0.0, 15.0)))[1]) == ["background"]
+    assert list(wall_with(thing("m", 3.0, (0.0, 0.0, 15.0)))) == ["background"]
 
 
 def test_no_boxes_differs_from_unknown_boxes() -> None:
-    depth = np.full((40, 64), 10, np.float32)
-    assert "by_motion" not in depth_of([Truth(depth=depth)], [depth])
-    known = depth_of([Truth(depth=depth, boxes=())], [depth])
-    assert list(known["by_motion"]) == ["background"]
+    assert "by_motion" not in depth_of([Truth(depth=WALL)], [WALL])
+    assert list(wall_with()) == ["background"]
