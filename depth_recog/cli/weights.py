@@ -15,13 +15,7 @@ from depth_recog.errors import WeightsError
 from depth_recog.evaluation.splits import list_of, trained_on
 from depth_recog.networks.hf.directory import CARD
 from depth_recog.networks.models import header_of, load_model
-from depth_recog.networks.weights import (
-    SHIPPED,
-    Header,
-    read_card,
-    read_header,
-    resolve,
-)
+from depth_recog.networks.weights import SHIPPED, Header, read_card, read_header, resolve
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -52,9 +52,9 @@ def choose_precision(name: str, device: torch.device) -> str:
     """
     if name not in PRECISIONS:
         raise ConfigurationError(f"unknown precision {name!r}; known: {', '.join(PRECISIONS)}")
-    if name != "auto":
-        return name
-    return "bfloat16" if _is_fast(device) else "float32"
+    if name == "auto":
+        return "bfloat16" if _is_fast(device) else "float32"
+    return name
 
 
 def in_precision(

@@ -8,6 +8,7 @@ unpickled or downloaded, and no code from the directory is run.
 from __future__ import annotations
 
 import hashlib
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -31,7 +32,8 @@ def read_directory(name: str) -> Header:
     """
     folder = Path(name).expanduser().absolute()
     facts = read_facts(folder)
-    _need_transformers(folder)
+    if find_spec("transformers") is None:
+        raise WeightsError(f"{folder}: models of transformers need pip install 'depth-recog[hf]'")
     digest = directory_sha256(folder)
     card = folder / CARD
     # Cards from elsewhere have no hash, and perhaps no front matter.
@@ -86,12 +88,3 @@ def directory_sha256(folder: Path) -> str:
     names = [CONFIG, PREPROCESSOR, *(p.name for p in folder.glob("*.safetensors"))]
     lines = [f"{file_sha256(folder / n)}  {n}\n" for n in sorted(names) if (folder / n).is_file()]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _need_transformers(folder: Path) -> None:
-    try:
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise WeightsError(
-            f"{folder}: models of transformers need pip install 'depth-recog[hf]'"
-        ) from error

@@ -162,14 +162,14 @@ def _relative(got: NDArray[Any], expected: NDArray[Any], kind: str) -> float:
 def _write_graph(
     network: nn.Module, header: Header, size: tuple[int, int], dynamic: bool, path: Path
 ) -> None:
-    kind = header.network
+    names = _INPUTS[header.network]
     example: tuple[Tensor, ...] = (torch.zeros(1, 3, size[1], size[0]), torch.ones(1))
     shapes: dict[str, Any] | None = None
     if dynamic:
         rows = STRIDE * torch.export.Dim("rows", min=2)
         columns = STRIDE * torch.export.Dim("columns", min=2)
         every = {"image": {2: rows, 3: columns}, "focal": None}
-        shapes = {name: every[name] for name in _INPUTS[kind]}
+        shapes = {name: every[name] for name in names}
     try:
         # The exporter prints progress and version warnings to stdout and stderr.
         with warnings.catch_warnings():
@@ -177,9 +177,9 @@ def _write_graph(
             logging.getLogger("torch.onnx").setLevel(logging.ERROR)
             program = torch.onnx.export(
                 network,
-                example[: len(_INPUTS[kind])],
-                input_names=list(_INPUTS[kind]),
-                output_names=[_OUTPUT[kind]],
+                example[: len(names)],
+                input_names=list(names),
+                output_names=[_OUTPUT[header.network]],
                 opset_version=OPSET,
                 dynamo=True,
                 dynamic_shapes=shapes,

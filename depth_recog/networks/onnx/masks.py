@@ -7,9 +7,8 @@ A graph of a fixed input size gets a frame of another aspect ratio as overlappin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -39,8 +38,7 @@ _PROBE = (128, 64)
 """(width, height) at which a graph of any size is tested when it is loaded."""
 
 
-@dataclass(frozen=True)
-class _Input:
+class _Input(NamedTuple):
     """The graph's input: name, number type, and (width, height) or None for any size."""
 
     name: str

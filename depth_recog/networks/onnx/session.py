@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,13 +26,11 @@ _FATAL_ONLY = 4
 
 def need_onnxruntime(model: Path) -> None:
     """Raise a WeightsError where onnxruntime is not installed."""
-    try:
-        import onnxruntime  # noqa: F401
-    except ImportError as error:
+    if find_spec("onnxruntime") is None:
         raise WeightsError(
             f"{model}: an ONNX model needs onnxruntime: pip install 'depth-recog[onnx]' "
             "(onnxruntime-gpu for an NVIDIA GPU)"
-        ) from error
+        )
 
 
 def choose_providers(
