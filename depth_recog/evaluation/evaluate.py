@@ -141,16 +141,14 @@ class _Collector:
     def _keep_example(self, frame: Frame, truth: NDArray[np.float32], answer: Answer) -> None:
         tally = self.depths[ANSWER]
         abs_rel = tally.abs_rel[-1]
-        lowest = self.best.abs_rel if self.best else np.inf
-        highest = self.worst.abs_rel if self.worst else -np.inf
-        if lowest <= abs_rel <= highest:
+        best = self.best is None or abs_rel < self.best.abs_rel
+        worst = self.worst is None or abs_rel > self.worst.abs_rel
+        if not (best or worst):
             return
         image = Viewport.of(frame.camera, frame.camera.size).rectify(frame.image)
         example = Example(frame.name, abs_rel, tally.scales[-1], image, answer.depth, truth)
-        if self.best is None or abs_rel < self.best.abs_rel:
-            self.best = example
-        if self.worst is None or abs_rel > self.worst.abs_rel:
-            self.worst = example
+        self.best = example if best else self.best
+        self.worst = example if worst else self.worst
 
     def _motion(
         self, index: int, name: str, world_from_camera: NDArray[np.float64], answer: Answer
@@ -181,13 +179,9 @@ class _Collector:
         self._before = _Previous(index, depth, scale, truth.world_from_camera)
         if before is None or before.index != index - 1 or before.depth.shape != depth.shape:
             return
-        self.flicker.add(
-            before.depth,
-            depth,
-            float(np.sqrt(scale * before.scale)),
-            relative(before.world_from_camera, truth.world_from_camera),
-            camera,
-        )
+        common = float(np.sqrt(scale * before.scale))
+        motion = relative(before.world_from_camera, truth.world_from_camera)
+        self.flicker.add(before.depth, depth, common, motion, camera)
 
 
 def evaluate(

@@ -43,9 +43,7 @@ def write_html(evaluation: Evaluation) -> str:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["figure"] = _figure
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    methods = {}
-    if "depth" in figures:
-        methods = {"answer": figures["depth"], **figures["baselines"]}
+    methods = {"answer": figures["depth"], **figures["baselines"]} if "depth" in figures else {}
     return template.render(
         f=figures,
         methods={name: m for name, m in methods.items() if m.get("images")},
@@ -76,9 +74,7 @@ def _plots(evaluation: Evaluation) -> list[tuple[str, str]]:
     if evaluation.figures.get("depth", {}).get("by_range"):
         plots.append(("abs_rel by true range", _ranges(evaluation.figures)))
     if evaluation.paths is not None:
-        caption = (
-            "path of the camera from above, metres; the estimated path is moved to the true start"
-        )
+        caption = "path of the camera from above, metres; the estimated one moved to the true start"
         plots.append((caption, _paths(*evaluation.paths)))
     return plots
 

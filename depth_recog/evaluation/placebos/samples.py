@@ -186,10 +186,6 @@ class PlaceboRun:
         difference = absolute_difference(
             pair.static.T_second_from_first, dynamic.T_second_from_first
         )
-        self._found.pairs.append(
-            PairSample(
-                pair.second.stamp_ns,
-                float(difference[:3, :3].max()) / pair.seconds,
-                float(difference[:3, 3].max()) / pair.seconds,
-            )
-        )
+        rotation = float(difference[:3, :3].max()) / pair.seconds
+        translation = float(difference[:3, 3].max()) / pair.seconds
+        self._found.pairs.append(PairSample(pair.second.stamp_ns, rotation, translation))

@@ -152,14 +152,8 @@ def test_an_assembly_keeps_networks_of_unchanged_files(tmp_path):
     other = assemble(depth=str(copy), previous=again)
     assert other.depth.path == copy
     assert other.mask_network is first.mask_network
-    save_network(
-        other.depth_network,
-        copy,
-        "depth",
-        first.depth.architecture,
-        first.depth.size,
-        "relative",
-    )
+    header = first.depth
+    save_network(other.depth_network, copy, "depth", header.architecture, header.size, "relative")
     replaced = assemble(depth=str(copy), previous=other)
     assert replaced.depth_network is not other.depth_network
     assert replaced.depth.unit == "relative"
