@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gate by object on the synthetic street, through `Recognizer.step`, with exact masks."""
+"""The object gate on the synthetic street, through `Recognizer.step`, with exact masks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from depth_recog.method.pose.estimator import PoseEstimate
 from depth_recog.method.settings import Settings
 from depth_recog.method.tracking.tracks import Tracks
 
-# --- what moves -----------------------------------------------------------------------------------
+# --- decisions ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -48,7 +48,7 @@ def test_parked_rows_never_move(scene: str, seed: int) -> None:
 
 
 def test_an_oncoming_car_beside_parked_ones_is_a_region_of_its_own() -> None:
-    """One component of the masks at times: it is split by depth and by motion."""
+    """In some frames all form one component: it is split by depth and by motion."""
     given = shots("oncoming", 20, 12)
     steps = play(given)
     calls = calls_of(given, steps)
@@ -83,7 +83,7 @@ def test_movers_without_a_mask_do_not_move_the_parked_cars() -> None:
 
 
 def test_a_car_that_starts_is_still_and_then_moves() -> None:
-    """Along the camera's own way: measured still up to 2.8 m/s, from 3.0 on moving for good."""
+    """It drives along the camera's path: measured still up to 2.8 m/s, moving from 3.0 m/s."""
     given = shots("start_stop", 0, 30)
     steps = play(given)
     row = calls_of(given, steps)["departure-0"]
@@ -93,11 +93,11 @@ def test_a_car_that_starts_is_still_and_then_moves() -> None:
     assert len(fast) > 8
     assert Motion.MOVING not in slow
     assert all(c == Motion.MOVING for c in fast)
-    assert Motion.STILL in row, "it was called still before"
+    assert Motion.STILL in row, "it was still before"
     assert changes(row) <= 2
 
 
-def test_a_camera_at_rest_sees_what_passes() -> None:
+def test_a_camera_at_rest_finds_passing_objects() -> None:
     given = shots("still", 30, 25)
     steps = play(given)
     (row,) = calls_of(given, steps).values()
@@ -113,20 +113,16 @@ def test_objects_keep_their_region_ids() -> None:
     assert len(set(region_ids_of(ahead, play(ahead), "lead-0"))) == 1
     given = shots("parked", 20, 12)
     steps = play(given)
-    shares = []
-    for track in calls_of(given, steps):
-        ids = region_ids_of(given, steps, track)
-        if len(ids) >= 4:
-            shares.append(np.bincount(ids).max() / len(ids))
+    ids_of_track = [region_ids_of(given, steps, track) for track in calls_of(given, steps)]
+    shares = [np.bincount(ids).max() / len(ids) for ids in ids_of_track if len(ids) >= 4]
     assert len(shares) >= 5
     assert np.mean(shares) > 0.7
 
 
 def test_the_published_matrices_are_those_of_the_likeliest_mover() -> None:
-    """[R | t + tau] and the thresholds: the text's form of the decision."""
+    """[R | t + tau] and the thresholds: the decision in the patent's form."""
     given = shots("lead_car", 20, 8)
-    step = play(given)[-1]
-    pair = step.pair
+    pair = play(given)[-1].pair
     likeliest = pair.gate_result.likeliest_mover
     difference = pair.absolute_difference
     np.testing.assert_allclose(difference[:3, 3], np.abs(likeliest.velocity) * pair.seconds)
@@ -227,17 +223,16 @@ def test_a_frozen_network_is_not_fooled_where_no_ground_is_seen(
     np.testing.assert_array_equal(steps[-1].frame.depth, given[-1].depth)
 
 
-def test_what_the_gate_measures_is_in_the_frozen_networks_unit() -> None:
+def test_velocities_are_in_the_frozen_networks_unit() -> None:
     """Poses as well as depths: here the trained network predicts twice the depth."""
     given = shots("lead_car", 46, 8)
     right = {shot.stamp_ns: shot.depth for shot in given}
     far = [replace(shot, depth=2 * shot.depth) for shot in given]
-    as_it_is, learning = (
-        play(stream, frozen=lambda shot: right[shot.stamp_ns])[-1] for stream in (given, far)
+    plain, learning = (
+        play(stream, frozen=lambda shot: right[shot.stamp_ns])[-1].pair.gate_result.regions
+        for stream in (given, far)
     )
-    for one, other in zip(
-        as_it_is.pair.gate_result.regions, learning.pair.gate_result.regions, strict=True
-    ):
+    for one, other in zip(plain, learning, strict=True):
         np.testing.assert_allclose(other.velocity, one.velocity, rtol=0.05, atol=0.1)
         assert other.score == pytest.approx(one.score, rel=0.05)
 
@@ -246,7 +241,7 @@ def test_what_the_gate_measures_is_in_the_frozen_networks_unit() -> None:
 def test_objects_are_expected_to_move_along_the_cameras_way(
     way: tuple[float, ...], beyond: bool
 ) -> None:
-    """The direction of travel counts, not the optical axis: a camera may look out sideways.
+    """The direction of travel counts, not the optical axis: a camera may point sideways.
 
     One displacement of a small object hardly measures its speed in depth, so the standard deviation
     of that is the prior's.
@@ -278,8 +273,8 @@ def test_objects_are_expected_to_move_along_the_cameras_way(
 
 
 @pytest.mark.parametrize("scene", ["lead_car", "parked"])
-def test_a_film_that_runs_backwards(scene: str) -> None:
-    """The camera reverses; what moves still does."""
+def test_a_stream_in_reverse(scene: str) -> None:
+    """The camera drives backwards; the decisions stay the same."""
     given = shots(scene, 20, 12)
     backward = retimed(given[::-1], [shot.stamp_ns for shot in given])
     calls = calls_of(backward, play(backward))
@@ -318,7 +313,7 @@ def test_a_reset_forgets() -> None:
     assert step.pair.decision.motion is Motion.UNDECIDED
 
 
-def test_changed_settings_keep_what_is_known_where_they_can() -> None:
+def test_changed_settings_keep_the_evidence() -> None:
     given = shots("lead_car", 20, 12)
     stream = Stream()
     for shot in given[:8]:
@@ -334,18 +329,19 @@ def test_changed_settings_keep_what_is_known_where_they_can() -> None:
 
 def test_the_threshold_is_between_still_and_moving() -> None:
     given = shots("parked", 20, 8)
-    eager = play(given, score_threshold=0.01)[-1]
-    shy = play(given, score_threshold=1e6)[-1]
-    assert {r.motion for r in shy.pair.gate_result.regions} == {Motion.UNDECIDED}
-    decided = [r for r in eager.pair.gate_result.regions if np.isfinite(r.score)]
-    assert sum(r.motion is Motion.UNDECIDED for r in decided) == 0
-    for region in shy.pair.gate_result.regions:
-        if np.isfinite(region.score):
-            assert "between -1e+06 and 1e+06" in region.why
+    eager, shy = (
+        play(given, score_threshold=threshold)[-1].pair.gate_result.regions
+        for threshold in (0.01, 1e6)
+    )
+    for region in eager:
+        assert region.motion is not Motion.UNDECIDED or np.isnan(region.score)
+    for region in shy:
+        assert region.motion is Motion.UNDECIDED
+        assert "between -1e+06 and 1e+06" in region.why or np.isnan(region.score)
 
 
-def test_what_was_decided_stays_until_there_is_evidence_against_it() -> None:
-    """Nothing new is measured and the old fades: the score falls to none, the decision stays."""
+def test_a_decision_stays_until_there_is_evidence_against_it() -> None:
+    """Without new displacements the evidence fades, and the score with it."""
     stream = Stream()
     step = [stream.step(shot) for shot in shots("lead_car", 20, 8)][-1]
     moved = {r.region_id for r in step.pair.gate_result.regions if r.motion is Motion.MOVING}
@@ -359,13 +355,13 @@ def test_what_was_decided_stays_until_there_is_evidence_against_it() -> None:
 
 
 @pytest.mark.parametrize("threshold", [0.0, -1.0, float("nan")])
-def test_a_threshold_that_is_none_is_refused(threshold: float) -> None:
+def test_a_threshold_that_is_not_positive_is_refused(threshold: float) -> None:
     with pytest.raises(ConfigurationError, match=r"gate threshold .* must be positive"):
         ObjectGate(PresetRules(), threshold)
 
 
-def test_every_step_is_whole() -> None:
-    """`check` runs in every step of every stream here; it must be able to fail."""
+def test_the_check_of_a_step_can_fail() -> None:
+    """`check` runs in every step of every stream here."""
     step = play(shots("lead_car", 20, 6))[-1]
     result = step.pair.gate_result
     spoilt = result.moving.copy()

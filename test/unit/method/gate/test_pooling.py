@@ -43,7 +43,7 @@ def test_two_short_times_are_one_long_one(one: float, two: float) -> None:
     np.testing.assert_allclose(twice.vector, once.vector)
 
 
-def test_what_is_remembered_is_a_copy() -> None:
+def test_remembered_evidence_is_a_copy() -> None:
     old = some([0])
     evidence.remembered(old, np.array([0]), 0.0).information[:] = 7
     assert not (old.information == 7).any()
@@ -107,7 +107,7 @@ def test_pooled_evidence_is_a_bounded_sum(seed: int) -> None:
 
 
 def test_a_feature_by_itself_is_not_enough() -> None:
-    """Slips happen to single features."""
+    """Single features are tracked wrongly now and then."""
     together, enough = evidence.pooled(some([0, 1]), np.eye(2))
     assert enough.tolist() == [False, False]
     assert together.ids.tolist() == [0, 1]

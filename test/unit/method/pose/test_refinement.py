@@ -60,9 +60,8 @@ def draw(
     rng = np.random.default_rng(seed)
     first = rng.uniform((0, 0), (416, 128), (300, 2)).astype(np.float32)
     z = rng.uniform(4, 60, 300)
-    rays = np.stack(
-        ((first[:, 0] - CAMERA.cx) / CAMERA.fx, (first[:, 1] - CAMERA.cy) / CAMERA.fy, 0 * z + 1), 1
-    )
+    x, y = CAMERA.rays(*first.T)
+    rays = np.stack((x, y, np.ones_like(z)), 1)
     seen = project(rays * z[:, None], matrix(MOTION)) + rng.normal(0, noise, (300, 2))
     wrong = round(outliers * 300)
     seen[:wrong] += rng.uniform(3, 30, (wrong, 2)) * rng.choice((-1, 1), (wrong, 2))
@@ -113,7 +112,7 @@ def test_derivatives_are_those_of_differences(seed: int) -> None:
     np.testing.assert_allclose(by_log_depth.T, (farther - nearer) / (2 * h), atol=1e-4)
 
 
-def test_points_behind_the_camera_have_no_say() -> None:
+def test_points_behind_the_camera_are_ignored() -> None:
     points, seen, first = draw(0)
     points[:50, 2] = -5.0
     T = matrix(MOTION)
@@ -125,7 +124,7 @@ def test_points_behind_the_camera_have_no_say() -> None:
 
 
 def test_a_camera_that_rolls_by_half_a_turn_is_followed() -> None:
-    """The steps turn in the second camera's axes: in the first's they would lead away."""
+    """The steps rotate in the second camera's axes: in the first's they would diverge."""
     points, _, first = draw(0)
     T = matrix((0.0, 0.0, 2.5, 0.1, 0.05, -0.9))
     start = matrix((0.02, -0.02, 2.48, 0.1, 0.05, -0.8))
@@ -135,7 +134,7 @@ def test_a_camera_that_rolls_by_half_a_turn_is_followed() -> None:
 
 @pytest.mark.parametrize("error", [independent, by_cell])
 def test_a_wrong_depth_hardly_harms_rotation_and_direction(error: DepthError) -> None:
-    """Depth off by a quarter: least squares lets it in, here it spoils little but the length."""
+    """Depth off by a quarter: it harms least squares, here mainly the length."""
     ours, theirs = [], []
     for seed in range(30):
         points, seen, _ = draw(seed, error)
@@ -151,15 +150,15 @@ def test_a_wrong_depth_hardly_harms_rotation_and_direction(error: DepthError) ->
     assert (gain > (2.5, 5)).all()
 
 
-def test_what_is_exact_is_not_worse_than_least_squares() -> None:
-    """Without depth errors d is measured to be small, and nothing is given away."""
+def test_with_exact_depth_it_is_as_good_as_least_squares() -> None:
+    """Without depth errors the estimate of d is small."""
     ours = [np.linalg.norm(off(refined(s).T_second_from_first)[:3]) for s in range(30)]
     theirs = [np.linalg.norm(off(plain(*draw(s)[:2]))[:3]) for s in range(30)]
     assert np.median(ours) < 1.3 * np.median(theirs)
 
 
 @pytest.mark.parametrize("outliers", [0.1, 0.3])
-def test_outliers_are_told_apart_and_pull_little(outliers: float) -> None:
+def test_outliers_are_found_and_have_little_influence(outliers: float) -> None:
     wrong = round(300 * outliers)
     for seed in range(5):
         found = refined(seed, outliers=outliers)
@@ -194,18 +193,15 @@ def test_the_depths_unit_is_that_of_translation_and_covariance(scale: float, see
     larger[:3, 3] *= scale
     other = refine(points * scale, seen, first, larger, CAMERA)
     units = np.array([1, 1, 1, scale, scale, scale])
-    np.testing.assert_allclose(
-        other.T_second_from_first[:3, :3], one.T_second_from_first[:3, :3], atol=1e-9
-    )
-    np.testing.assert_allclose(
-        other.T_second_from_first[:3, 3], scale * one.T_second_from_first[:3, 3], rtol=1e-6
-    )
-    # Each by its deviations: what is nearly 0 is so in any unit.
+    T, scaled = one.T_second_from_first, other.T_second_from_first
+    np.testing.assert_allclose(scaled[:3, :3], T[:3, :3], atol=1e-9)
+    np.testing.assert_allclose(scaled[:3, 3], scale * T[:3, 3], rtol=1e-6)
+    # In units of the standard deviations, since some elements are nearly 0.
     sizes = np.sqrt(np.outer(np.diag(one.covariance), np.diag(one.covariance)))
-    np.testing.assert_allclose(
-        other.covariance / np.outer(units, units) / sizes, one.covariance / sizes, atol=1e-6
-    )
-    np.testing.assert_allclose(one.covariance / sizes, one.covariance.T / sizes, atol=1e-9)
+    correlation = one.covariance / sizes
+    back = other.covariance / np.outer(units, units) / sizes
+    np.testing.assert_allclose(back, correlation, atol=1e-6)
+    np.testing.assert_allclose(correlation, correlation.T, atol=1e-9)
     assert (np.linalg.eigvalsh(one.covariance) > 0).all()
 
 

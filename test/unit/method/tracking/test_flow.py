@@ -20,10 +20,9 @@ Grey = NDArray[np.uint8]
 @pytest.fixture(scope="module")
 def shifted() -> tuple[Grey, Grey]:
     """Two windows of one picture: what is at (u, v) in the first is at (u - 5, v + 3) then."""
-    rng = np.random.default_rng(0)
-    noise = cv2.GaussianBlur(rng.integers(0, 256, (200, 300)).astype(np.float32), (0, 0), 2)
-    low, high = noise.min(), noise.max()
-    picture = ((noise - low) / (high - low) * 255).astype(np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (200, 300)).astype(np.float32)
+    blurred = cv2.GaussianBlur(noise, (0, 0), 2)
+    picture = cv2.normalize(blurred, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
     return picture[20:148, 20:228].copy(), picture[17:145, 25:233].copy()
 
 
@@ -64,7 +63,7 @@ def test_a_feature_that_does_not_come_back_is_dropped(shifted: tuple) -> None:
 
 
 def test_ends_lie_inside_the_second_image(shifted: tuple) -> None:
-    """The picture moved 40 pixels to the left: what was in the first 40 columns is gone."""
+    """The image moved 40 pixels to the left: its first 40 columns are gone."""
     first, _ = shifted
     moved = np.roll(first, -40, axis=1)
     found = optical_flow(first, moved, find_features(first), 100.0)
@@ -73,7 +72,7 @@ def test_ends_lie_inside_the_second_image(shifted: tuple) -> None:
     assert (found.second <= (first.shape[1] - 1, first.shape[0] - 1)).all()
 
 
-def test_nothing_is_found_of_nothing() -> None:
+def test_no_features_give_no_correspondences() -> None:
     flat = np.full((64, 96), 77, np.uint8)
     found = optical_flow(flat, flat, find_features(flat))
     assert (len(found), found.tried) == (0, 0)
@@ -111,7 +110,7 @@ def test_at_takes_the_nearest_pixel_and_clips(seed: int) -> None:
         assert value == image[row, column]
 
 
-def test_within_asks_both_ends() -> None:
+def test_within_needs_both_ends_unmasked() -> None:
     keep1, keep2 = np.ones((4, 6), bool), np.ones((4, 6), bool)
     keep1[1, 2] = keep2[3, 4] = False
     all_of_them = correspondences(
