@@ -103,7 +103,7 @@ MISTAKES = {
     "no such weights": (("replay.launch.py", "weights:=nothing"), "no such weights file"),
     "no number": (("replay.launch.py", "rate:=fast"), "rate:=fast is not a number"),
     "no choice": (("depth.launch.py", "loop:=maybe"), 'provided value "maybe" is not valid'),
-    "no run's folder": (("train.launch.py", "source:=/nowhere"), "--out DIR is needed"),
+    "no run's folder": (("train.launch.py", "source:=/nowhere"), "--out DIR is missing"),
     "nothing to train on": (("train.launch.py", "out:=/tmp/never"), "no SOURCE to train on"),
     "no such file": (("depth.launch.py", "params_file:=/no.yaml"), "params_file:=/no.yaml is not"),
 }
