@@ -175,3 +175,14 @@ def test_masked_positions_get_no_gradient() -> None:
     got = target_images(first, projection, dynamic, True)
     got.projection.sum().backward()
     assert torch.equal(projection.grad, (~dynamic).expand(3, 2, 4, 5).float())
+
+
+def test_ids_become_train_ids_by_name() -> None:
+    rules = PresetRules(("car", "dog", "road"), ("dog",))
+    ids = np.array([[0, 1, 2, 255]], np.uint8)
+    assert rules.train_ids(ids).tolist() == [[13, 255, 0, 255]]
+    assert rules.dynamic_pixels(ids).tolist() == [[False, True, False, False]]
+    assert not rules.sky_pixels(ids).any()
+    usual = np.arange(19, dtype=np.uint8)[None]
+    assert PresetRules().train_ids(usual).tolist() == usual.tolist()
+    assert PresetRules().sky_pixels(usual).nonzero()[1].tolist() == [CITYSCAPES.index("sky")]

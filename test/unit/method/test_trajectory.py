@@ -128,6 +128,18 @@ def test_a_long_gap_ends_the_motion_and_not_the_path() -> None:
     assert trajectory.add(step).T_first_from_frame[2, 3] == pytest.approx(3 + 10 * HORIZON_S)
 
 
+@pytest.mark.parametrize("gap", [0.3, 0.8])
+def test_the_twist_is_as_uncertain_as_the_unmeasured_acceleration(gap: float) -> None:
+    """0.5 rad/s^2 and 3 m/s^2; beyond the horizon the motion may have ended, too."""
+    trajectory, before = constant()
+    got = trajectory.add(alone(2 * TENTH + round(gap * SECOND)))
+    std = np.repeat((0.5, 3.0), 3) * gap
+    if gap > HORIZON_S:
+        std += np.abs(before.twist)
+    depth = DEPTH_SHARE**2 * np.diag((0, 0, 0, *(got.twist[3:] ** 2)))
+    np.testing.assert_allclose(got.twist_covariance, np.diag(std**2) + depth, atol=1e-9)
+
+
 @given(st.lists(st.floats(0.001, 2.0), min_size=1, max_size=8))
 def test_the_covariance_grows_with_the_unmeasured_time_alone(pauses: list[float]) -> None:
     """The number of frames without a pose does not matter."""

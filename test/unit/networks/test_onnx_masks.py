@@ -176,17 +176,6 @@ def test_own_weights_have_the_cityscapes_classes() -> None:
     assert header_of("", "masks").classes == CITYSCAPES
 
 
-def test_ids_become_train_ids_by_name() -> None:
-    rules = PresetRules(("car", "dog", "road"), ("dog",))
-    ids = np.array([[0, 1, 2, 255]], np.uint8)
-    assert rules.train_ids(ids).tolist() == [[13, 255, 0, 255]]
-    assert rules.dynamic_pixels(ids).tolist() == [[False, True, False, False]]
-    assert not rules.sky_pixels(ids).any()
-    usual = np.arange(19, dtype=np.uint8)[None]
-    assert PresetRules().train_ids(usual).tolist() == usual.tolist()
-    assert PresetRules().sky_pixels(usual).nonzero()[1].tolist() == [CITYSCAPES.index("sky")]
-
-
 def test_an_assembly_keeps_its_rules_while_its_networks_stay(tmp_path: Path) -> None:
     path = str(colours(tmp_path / "c.onnx", classes=["road", "sky", "car"]))
     rules = preset_rules(list(DYNAMIC), path)
