@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from steps import rigid
 
-from depth_recog.method.gate import regions
+from depth_recog.method.gate import evidence, regions
 from depth_recog.method.gate.by_image import Decision, Motion
+from depth_recog.method.gate.evidence import Evidence
 from depth_recog.method.gate.result import GateResult, Region
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.pose.estimator import PoseEstimate
@@ -175,6 +176,38 @@ def test_extent_without_depth_is_unknown() -> None:
     centre, size = regions.extent(depth, np.array([3]), np.array([4]), CAMERA)
     assert centre[2] == 2
     assert size[2] == 0
+
+
+# --- what is measured of a region -----------------------------------------------------------------
+
+
+def test_a_regions_score_is_the_median_and_its_evidence_the_mean_of_its_measured_features() -> None:
+    chance = np.random.default_rng(0)
+    of_feature = np.array([0, 0, 0, 2, 2, 2, 2, 2, 1])
+    scores = np.array([5.0, 1, 3, 2, np.nan, 8, 4, 100, np.nan])
+    half = chance.normal(size=(9, 4, 4))
+    ids = np.arange(9)
+    pooled = Evidence(ids, half @ half.transpose(0, 2, 1), chance.normal(size=(9, 4)))
+    along, order = np.array([0.0, 0, 1]), chance.permutation(9)
+    decided = regions.Decided(
+        pooled,
+        Evidence(ids, pooled.information[order], pooled.vector[order]),
+        along,
+        scores[order],
+        np.zeros(9, np.uint8),
+        ids,
+    )
+    score, velocity, std = regions.measured(decided, of_feature[order], 3)
+    np.testing.assert_array_equal(score, [3, np.nan, 6])
+    for region in (0, 2):
+        own = (of_feature == region) & np.isfinite(scores)
+        mean, covariance = evidence.velocity(
+            pooled.information[own].mean(0), pooled.vector[own].mean(0), along
+        )
+        np.testing.assert_allclose(velocity[region], mean)
+        np.testing.assert_allclose(std[region], np.sqrt(np.diag(covariance)))
+    assert np.isnan(velocity[1]).all()
+    assert np.isnan(std[1]).all()
 
 
 # --- the result ----------------------------------------------------------------------------------
