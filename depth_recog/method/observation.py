@@ -81,7 +81,9 @@ class Observation:
         """Length of the unit in which the object gate measures, in units of `depth`."""
         if self.frozen_depth is None:
             return 1.0
-        return float(np.median(self.depth / self.frozen_depth))
+        known = np.isfinite(self.depth) & np.isfinite(self.frozen_depth) & (self.frozen_depth > 0)
+        ratios = self.depth[known] / self.frozen_depth[known]
+        return float(np.median(ratios)) if len(ratios) else 1.0
 
     @property
     def gate_depth(self) -> NDArray[np.float32]:

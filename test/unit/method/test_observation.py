@@ -54,3 +54,11 @@ def test_other_masks_have_components_of_their_own() -> None:
     blank = replace(seen, categories=np.zeros_like(seen.categories))
     assert not blank.components.any()
     assert not blank.near(1).any()
+
+
+def test_an_infinite_sky_does_not_change_the_gates_unit() -> None:
+    depth = np.full((16, 24), 3.0, np.float32)
+    depth[:12] = np.inf
+    frozen = np.where(np.isfinite(depth), np.float32(2.0), depth)
+    assert replace(frame(), depth=depth, frozen_depth=frozen).gate_unit == 1.5
+    assert replace(frame(), depth=depth, frozen_depth=np.full_like(depth, np.inf)).gate_unit == 1.0
