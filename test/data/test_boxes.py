@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Boxes: points within and outlines, against slow references."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

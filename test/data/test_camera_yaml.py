@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """ROS camera_info YAML files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The KITTI readers on layouts written here, and every reader on the real data if it is there."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 
@@ -60,15 +58,12 @@ def test_raw_truth(drive: Path) -> None:
     """Depth in metres with NaN; forward motion is +z of the optical frame; frame 0 is the world."""
     sequence = KittiRaw(drive)
     depth = sequence.truth(0).depth
-    assert depth is not None
     assert depth.dtype == np.float32
     assert depth[5, 6] == 12.5
     assert np.isnan(depth).sum() == depth.size - 1
     pose = sequence.truth(2).world_from_camera
-    assert pose is not None
     np.testing.assert_allclose(pose[:3, 3], (0, 0, 2), atol=1e-5)
     first = sequence.truth(0).world_from_camera
-    assert first is not None
     np.testing.assert_allclose(first, np.eye(4), atol=1e-9)
 
 
@@ -78,7 +73,6 @@ def test_raw_turning_in_place_swings_the_camera(drive: Path) -> None:
     record[5] = f"{np.pi:.12f}"
     (drive / "oxts/data/0000000001.txt").write_text(" ".join(record))
     pose = KittiRaw(drive).truth(1).world_from_camera
-    assert pose is not None
     p2 = np.array(P2.split(), dtype=np.float64).reshape(3, 4)
     offset = np.linalg.solve(p2[:, :3], p2[:, 3])
     turn = np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]])
@@ -187,7 +181,6 @@ def test_odometry(odometry: Path) -> None:
     assert sequence[2].image[0, 0].tolist() == [20, 20, 20]
     assert sequence[0].camera.size == (64, 40)
     pose = sequence.truth(2).world_from_camera
-    assert pose is not None
     x = (44.85728 - 30 * 0.002745884) / 721.5
     np.testing.assert_allclose(pose[:3, 3], (-x, -0.00022, 2 - 0.0027), atol=1e-4)
 
@@ -235,10 +228,6 @@ def depth_errors(
 ) -> NDArray[np.float64]:
     """Relative errors (N,) of frame i's depth, transformed to frame j, against j's depth."""
     a, b, camera = sequence.truth(i), sequence.truth(j), sequence[i].camera
-    assert a.depth is not None
-    assert b.depth is not None
-    assert a.world_from_camera is not None
-    assert b.world_from_camera is not None
     b_from_a = np.linalg.inv(b.world_from_camera) @ a.world_from_camera if known_pose else np.eye(4)
     v, u = np.nonzero(np.isfinite(a.depth))
     rays = np.stack((u, v, np.ones_like(u))).astype(np.float64)
@@ -254,8 +243,6 @@ def depth_errors(
 def relative(sequence: Recording, i: int, j: int) -> NDArray[np.float64]:
     """Pose of camera j in camera i, (4, 4) float64."""
     a, b = sequence.truth(i).world_from_camera, sequence.truth(j).world_from_camera
-    assert a is not None
-    assert b is not None
     return np.asarray(np.linalg.inv(a) @ b)
 
 

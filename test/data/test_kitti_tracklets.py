@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """KITTI's tracklets as boxes: on files written here, and on the real drive if it is there."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -218,7 +216,6 @@ def test_seen_by_a_camera_agrees_with_its_pixels() -> None:
         inside = (z > 0.1) & (np.abs(u - 31.5) < 32) & (np.abs(v - 19.5) < 20)
         found = box.seen_by(camera)
         if inside.any():
-            assert found is not None
             assert found.truncated or inside.all()
             seen += 1
         elif found is not None:
@@ -229,7 +226,6 @@ def test_seen_by_a_camera_agrees_with_its_pixels() -> None:
     ahead[2, 3] = 20
     for truncated in (False, True):  # the annotated value is kept
         found = Box("a", "car", ahead, (3.0, 2.0, 1.0), 0.0, truncated).seen_by(camera)
-        assert found is not None
         assert found.truncated == truncated
 
 
@@ -262,7 +258,6 @@ def test_real_boxes_hold_the_lidars_points() -> None:
     held: dict[str, list[list[int]]] = {}
     for i in range(0, len(sequence), 3):
         truth = sequence.truth(i)
-        assert truth.depth is not None
         v, u = np.nonzero(np.isfinite(truth.depth))
         z = truth.depth[v, u]
         points = np.stack(((u - camera.cx) / camera.fx * z, (v - camera.cy) / camera.fy * z, z), 1)

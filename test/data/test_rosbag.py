@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bags that are whole: topics, calibration, stamps, encodings, truth."""
 
-from __future__ import annotations
-
 import pickle
 import shutil
 from dataclasses import replace
@@ -50,7 +48,6 @@ def test_a_recorded_bag_is_read_back(tmp_path: Path, storage: str, quality: int 
         bags.same_truth(DRIVE.truth(index), bag.truth(index))
         assert bag.truth(index).flow is None
         file = bag.file(index)
-        assert file is not None
         assert file.is_file()
     for read in (bag.__getitem__, bag.truth, bag.file):
         with pytest.raises(IndexError):
@@ -196,8 +193,8 @@ def test_several_cameras_are_listed_and_one_is_chosen(tmp_path: Path) -> None:
     bag = bags.write(tmp_path / "bag", left + right)
     with pytest.raises(SourceError, match=r"/left/image_raw, /right/image_raw: choose one, as in"):
         open_source(str(bag))
-    assert len(open_source(f"rosbag:{bag}?image=/right/image_raw")) == 5  # type: ignore[arg-type]
-    assert len(open_source(f"{bag}?image=/left/image_raw")) == 3  # type: ignore[arg-type]
+    assert len(open_source(f"rosbag:{bag}?image=/right/image_raw")) == 5
+    assert len(open_source(f"{bag}?image=/left/image_raw")) == 3
     crossed = Rosbag(f"{bag}?image=/left/image_raw&camera_info=/right/camera_info")
     assert crossed[0].camera == bags.CAMERA
 
@@ -433,7 +430,6 @@ def test_depth_of_other_topics(tmp_path: Path) -> None:
     messages.append(("/half/image", stamp, bags.image(stamp, half, "32FC1")))
     bag = bags.write(tmp_path / "bag", messages)
     depth = Rosbag(f"{bag}?image=/cam/image_raw&depth=/depth/image").truth(0).depth
-    assert depth is not None
     assert np.isnan(depth[0, 0])
     assert np.all(depth.reshape(-1)[1:] == np.float32(1.5))
     small = Rosbag(f"{bag}?image=/cam/image_raw&depth=/half/image")

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Damaged bags: cut off, with missing files or incomplete images. The readable part is read."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from contextlib import suppress
@@ -148,7 +146,6 @@ def test_the_crc_of_a_chunk_is_checked(whole: Forms, tmp_path: Path, form: str) 
     data = bytearray(whole[form])
     reader = make_reader(BytesIO(whole[form]))
     summary = reader.get_summary()
-    assert summary is not None
     # The CRC follows opcode, length, two times and the uncompressed size.
     data[summary.chunk_indexes[1].chunk_start_offset + 9 + 24] ^= 1
     bag = Rosbag(placed(tmp_path, form, bytes(data)))

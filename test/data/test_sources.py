@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Opening sources by path or kind; folders, videos, cameras and RGB-D recordings."""
 
-from __future__ import annotations
-
 import pickle
 import shutil
 from pathlib import Path
@@ -306,7 +304,7 @@ class StandIn:
     """A fake cv2.VideoCapture that gives some blue images and then fails."""
 
     def __init__(self, images: int, opened: bool = True) -> None:
-        self.left, self.opened, self.asked = images, opened, {}  # type: ignore[var-annotated]
+        self.left, self.opened, self.asked = images, opened, {}
         self.released = False
 
     def isOpened(self) -> bool:  # noqa: N802
@@ -416,7 +414,6 @@ def test_seven_scenes(scenes: Path) -> None:
     assert [f.stamp_ns for f in sequence] == [0, 33_333_333]
     assert sequence[0].image[0, 0].tolist() == [20, 10, 250]
     truth = sequence.truth(0)
-    assert truth.depth is not None
     assert np.isnan(truth.depth[0, :2]).all()
     assert truth.depth[1, 1] == 1.5
     assert truth.world_from_camera is not None

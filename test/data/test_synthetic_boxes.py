@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The synthetic street's boxes enclose the objects and move with them."""
 
-from __future__ import annotations
-
 from dataclasses import fields, replace
 
 import numpy as np
@@ -34,7 +32,6 @@ def inside(box: Box, cloud: Float, slack: float = 1e-4) -> NDArray[np.bool_]:
 
 
 def by_track(truth: Truth) -> dict[str, Box]:
-    assert truth.boxes is not None
     boxes = {box.track: box for box in truth.boxes}
     assert len(boxes) == len(truth.boxes), "a track has one box a frame"
     return boxes

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """TUM RGB-D: the synthetic street is written in its layout and read back."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

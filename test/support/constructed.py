@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,11 +16,15 @@ from depth_recog.datasets.boxes import Box
 from depth_recog.datasets.sequence import Frame, Recording, Truth
 from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.evaluation.answer import Answer
+from depth_recog.evaluation.baselines import Baseline
+from depth_recog.evaluation.depth_errors import Protocol
+from depth_recog.evaluation.evaluate import evaluate
 from depth_recog.method.geometry.camera import Camera
 
 Depth = NDArray[np.float32]
 CAMERA = Camera(64, 40, 50.0, 50.0, 31.5, 15.0)
 STEP_NS = 100_000_000
+WHOLE_IMAGE = Protocol("none")
 # Realistic: seconds since 1970 as a float have a resolution of 0.2 microseconds.
 FIRST_NS = 1_700_000_000_123_456_789
 
@@ -76,6 +81,13 @@ def says_depth(
         return Answer(change(index, depth))
 
     return Says(answer)
+
+
+def figures_of(
+    sequence: Recording, answers: Says, protocol: Protocol = WHOLE_IMAGE, **baselines: Baseline
+) -> dict[str, Any]:
+    """All figures of a method, and of baselines by name, on a whole recording."""
+    return evaluate(sequence, range(len(sequence)), answers, protocol, baselines).figures
 
 
 def textured(index: int, camera: Camera = CAMERA, lowest: float = 2.0) -> Depth:

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Outlines and text are drawn at the right places."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from depth_recog.method.gate.by_image import Motion

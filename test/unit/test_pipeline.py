@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stages around `Recognizer.step`: which image goes in, and at which size results come out."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import cast
 

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Baselines: exact where the truth is what they assume."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from constructed import CAMERA, Given, says_depth
+from constructed import CAMERA, Given, figures_of, says_depth
 from numpy.typing import NDArray
 
 from depth_recog.datasets.sequence import Truth
@@ -21,8 +19,6 @@ from depth_recog.evaluation.baselines import (
     RowMean,
     fit_row_mean,
 )
-from depth_recog.evaluation.depth_errors import Protocol
-from depth_recog.evaluation.evaluate import evaluate
 from depth_recog.method.geometry.camera import Camera
 
 OTHER = Camera(100, 80, 60.0, 75.0, 45.0, 30.0)
@@ -41,11 +37,7 @@ def rows(values: NDArray[np.floating], camera: Camera = CAMERA) -> Depth:
 def figures(baseline: Baseline, depth: Depth, camera: Camera = CAMERA) -> dict[str, Any]:
     """The figures of a baseline on one frame."""
     sequence = Given([Truth(depth=depth)], camera)
-    evaluation = evaluate(
-        sequence, range(1), says_depth(sequence), Protocol("none"), {"it": baseline}
-    )
-    found: dict[str, Any] = evaluation.figures["baselines"]["it"]
-    return found
+    return figures_of(sequence, says_depth(sequence), it=baseline)["baselines"]["it"]
 
 
 def test_constant() -> None:
@@ -85,7 +77,6 @@ def test_row_mean_is_the_mean_log_depth_of_each_row() -> None:
     truth[0, 7, :5] = np.nan
     truth[1, 8, 3] = 80.0  # beyond the cap
     fitted = fit_row_mean(Given([Truth(depth=t) for t in truth]), range(2), "two", 80.0)
-    assert fitted is not None
     assert fitted.about == "mean of each row, fitted on two"
     used = np.where(truth < 80, truth, np.nan)
     expected = np.exp(np.nanmean(np.log(used), axis=(0, 2)))
@@ -95,7 +86,6 @@ def test_row_mean_is_the_mean_log_depth_of_each_row() -> None:
 def test_row_mean_of_a_truth_by_rows() -> None:
     truth = rows(np.exp(np.random.default_rng(1).uniform(1, 4, 40)))
     fitted = fit_row_mean(Given([Truth(depth=truth)]), range(1), "it", 80.0)
-    assert fitted is not None
     assert figures(fitted, truth)["unscaled"]["abs_rel"] == pytest.approx(0, abs=1e-6)
 
 
@@ -106,7 +96,6 @@ def test_row_mean_fitted_with_another_camera() -> None:
         return rows(np.exp(3 - 2 * slopes(camera)), camera)
 
     fitted = fit_row_mean(Given([Truth(depth=scene(OTHER))], OTHER), range(1), "it", 80.0)
-    assert fitted is not None
     assert slopes(OTHER)[0] <= slopes(CAMERA)[0]
     assert slopes(OTHER)[-1] >= slopes(CAMERA)[-1]
     assert figures(fitted, scene(CAMERA))["unscaled"]["abs_rel"] == pytest.approx(0, abs=1e-6)
@@ -128,7 +117,6 @@ def test_row_mean_of_a_distorted_camera_is_fitted_without_the_distortion() -> No
     rays = cv2.undistortPoints(pixels, lens.matrix, np.array(lens.distortion))
     truth = np.exp(3 - 2 * rays[:, 0, 1]).reshape(v.shape).astype(np.float32)
     fitted = fit_row_mean(Given([Truth(depth=truth)], lens), range(1), "it", 80.0)
-    assert fitted is not None
     straight = rows(np.exp(3 - 2 * slopes(lens)), lens)
     error = np.abs(fitted.depth(lens.rectified()) / straight - 1)
     assert error.max() < 0.005  # a pixel's rounding

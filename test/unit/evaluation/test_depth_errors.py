@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Depth metrics: exact on constructed truth, and equal to a short reference."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from typing import Any
 
 import numpy as np
 import pytest
-from constructed import CAMERA, Given, Says, says_depth, textured
+from constructed import CAMERA, Given, Says, figures_of, says_depth, textured
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kitti_files import real
@@ -28,11 +26,9 @@ ZERO = ("abs_rel", "sq_rel", "rmse", "rmse_log", "silog")
 ONE = ("a1", "a2", "a3")
 
 
-def judged(sequence: Recording, answers: Says, protocol: Protocol | None = None) -> dict[str, Any]:
-    """The figures of depth."""
-    evaluation = evaluate(sequence, range(len(sequence)), answers, protocol or Protocol("none"), {})
-    depth: dict[str, Any] = evaluation.figures["depth"]
-    return depth
+def judged(*given: Any) -> dict[str, Any]:
+    """The figures of depth, of what `figures_of` takes."""
+    return figures_of(*given)["depth"]
 
 
 def drive(frames: int = 4) -> Given:
@@ -106,7 +102,7 @@ def test_a_pixel_without_depth_counts_as_the_cap() -> None:
     for silence in (np.nan, np.inf, 0.0, -1.0, -np.inf):
         depth = truth.copy()
         depth[:10] = silence
-        got = judged(sequence, Says(lambda i, d=depth: Answer(d)))  # type: ignore[misc]
+        got = judged(sequence, Says(lambda i, d=depth: Answer(d)))
         assert got["coverage"] == pytest.approx(0.75)
         assert got["unscaled"]["abs_rel"] == pytest.approx(0.25 * (80 - 20) / 20)
     # A finite answer stays as it is, however far.

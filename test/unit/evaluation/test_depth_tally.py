@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Depth errors by range, class and motion."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 import pytest
-from constructed import CAMERA, Given, Says, at, thing
+from constructed import CAMERA, Given, Says, at, figures_of, thing
 from numpy.typing import NDArray
 
 from depth_recog.datasets.boxes import Box
@@ -15,18 +13,14 @@ from depth_recog.datasets.sequence import Truth
 from depth_recog.evaluation.answer import Answer
 from depth_recog.evaluation.depth_errors import Protocol
 from depth_recog.evaluation.depth_tally import MOTIONS, motions
-from depth_recog.evaluation.evaluate import evaluate
 from depth_recog.evaluation.motion import MOVING, PARKED, UNKNOWN, motion_of
 
 Depth = NDArray[np.float32]
 
 
 def depth_of(truths: list[Truth], depths: list[Depth], cap: float = 80.0) -> dict[str, Any]:
-    sequence = Given(truths)
     answers = Says(lambda i: Answer(depths[i]))
-    evaluation = evaluate(sequence, range(len(truths)), answers, Protocol("none", cap), {})
-    figures: dict[str, Any] = evaluation.figures["depth"]
-    return figures
+    return figures_of(Given(truths), answers, Protocol("none", cap))["depth"]
 
 
 def columns(*metres: float) -> Depth:
@@ -35,24 +29,16 @@ def columns(*metres: float) -> Depth:
 
 
 def test_by_range() -> None:
-    """A range includes its lower end; each range has its own error."""
-    truth = columns(5, 10, 20, 40)
-    answer = truth * columns(1.1, 1.2, 1.3, 0.6)
-    got = depth_of([Truth(depth=truth)], [answer])["by_range"]
-    assert list(got) == ["0-10", "10-20", "20-40", "40-80"]
-    for group, error in zip(got.values(), (0.1, 0.2, 0.3, 0.4), strict=True):
-        assert group["pixels"] == 16 * 40
-        assert group["unscaled"]["abs_rel"] == pytest.approx(error, abs=1e-6)
-
-
-def test_groups_are_scaled_by_the_factor_of_the_whole_image() -> None:
-    """With its own factor each group's error would vanish."""
-    truth = columns(5, 10, 20, 40)
-    got = depth_of([Truth(depth=truth)], [truth * columns(1.1, 1.2, 1.3, 0.6)])
+    """A range includes its lower end, has its own error, and is scaled as the whole image is."""
+    truth, factors = columns(5, 10, 20, 40), (1.1, 1.2, 1.3, 0.6)
+    got = depth_of([Truth(depth=truth)], [truth * columns(*factors)])
+    assert list(got["by_range"]) == ["0-10", "10-20", "20-40", "40-80"]
     scale = got["scale"]["median"]
     assert scale == pytest.approx(15 / np.median((5.5, 12, 26, 24)))
-    errors = [g["median_scaled"]["abs_rel"] for g in got["by_range"].values()]
-    assert errors == pytest.approx([abs(f * scale - 1) for f in (1.1, 1.2, 1.3, 0.6)], abs=1e-6)
+    for group, factor in zip(got["by_range"].values(), factors, strict=True):
+        assert group["pixels"] == 16 * 40
+        for kind, error in (("unscaled", factor - 1), ("median_scaled", factor * scale - 1)):
+            assert group[kind]["abs_rel"] == pytest.approx(abs(error), abs=1e-6)
 
 
 def test_groups_are_over_pixels_and_images_are_means_over_images() -> None:
@@ -89,10 +75,9 @@ def test_by_class_prefers_the_labels_of_the_truth() -> None:
         (None, "the method's own", {"building": 0.3}),
     ):
         sequence = Given([Truth(depth=depth, labels=labels)])
-        figures = evaluate(sequence, range(1), Says(lambda i: answer), Protocol("none"), {}).figures
-        assert figures["depth"]["labels"] == name
-        got = figures["depth"]["by_class"]
-        errors = {k: v["unscaled"]["abs_rel"] for k, v in got.items()}
+        got = figures_of(sequence, Says(lambda i: answer))["depth"]
+        assert got["labels"] == name
+        errors = {k: v["unscaled"]["abs_rel"] for k, v in got["by_class"].items()}
         assert errors == pytest.approx(groups, abs=1e-6)
     assert "by_class" not in depth_of([Truth(depth=depth)], [depth])
 
@@ -108,9 +93,7 @@ WALL = np.full((40, 64), 10, np.float32)
 
 def wall_with(*boxes: Box) -> dict[str, Any]:
     """Figures of a wall at 10 m; the error is 0.1 in the left half and 0.3 in the right half."""
-    got = depth_of([Truth(depth=WALL, boxes=boxes)], [WALL * columns(1.1, 1.3)])
-    figures: dict[str, Any] = got["by_motion"]
-    return figures
+    return depth_of([Truth(depth=WALL, boxes=boxes)], [WALL * columns(1.1, 1.3)])["by_motion"]
 
 
 def pixels_within(box: Box) -> NDArray[np.bool_]:

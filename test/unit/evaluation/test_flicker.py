@@ -1,21 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Flicker: zero for true depth, and the known value for constructed errors."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
 import numpy as np
 import pytest
-from constructed import CAMERA, Given, Says, ahead, says_depth, thing
+from constructed import CAMERA, Given, Says, ahead, figures_of, says_depth, thing
 from numpy.typing import NDArray
 
 from depth_recog.datasets.sequence import Truth
 from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.evaluation.answer import Answer
-from depth_recog.evaluation.depth_errors import Protocol
-from depth_recog.evaluation.evaluate import evaluate
 from depth_recog.evaluation.flicker import warped_difference
 from depth_recog.method.geometry.se3 import exp_twist, inverse_matrix
 
@@ -23,9 +19,7 @@ Depth = NDArray[np.float32]
 
 
 def flicker(sequence: Given, answers: Says) -> dict[str, Any]:
-    evaluation = evaluate(sequence, range(len(sequence)), answers, Protocol("none"), {})
-    figures: dict[str, Any] = evaluation.figures["flicker"]
-    return figures
+    return figures_of(sequence, answers)["flicker"]
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +125,6 @@ def test_moving_objects_are_left_out() -> None:
     regions = [np.zeros((40, 64), np.bool_) for _ in places]
     for box, region in zip(places, regions, strict=True):
         outline = box.outline(CAMERA)
-        assert outline is not None
         left, top, right, bottom = (round(v) for v in outline)
         region[top : bottom + 1, left : right + 1] = True
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The figures of samples on placebos."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import yaml

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Results of `depth-recog run` have the figures of the source itself; damage is reported."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable
@@ -41,8 +39,7 @@ def copy(run: Path, tmp_path: Path) -> Path:
 
 def figures(source: str | Path, json_file: Path, *arguments: str) -> dict[str, Any]:
     assert main(["evaluate", str(source), "--json", str(json_file), *arguments]) == 0
-    found: dict[str, Any] = json.loads(json_file.read_text())
-    return found
+    return json.loads(json_file.read_text())
 
 
 def flat(value: Any, path: str = "") -> dict[str, float]:

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Splits: no file is in two of them, and weights trained on test files are refused."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

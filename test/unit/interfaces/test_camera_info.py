@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """CameraInfo and Camera: region of interest, binning, K, P and R, there and back."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """CompressedImage's files to RGB: whatever was compressed, its colours come back."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import cv2

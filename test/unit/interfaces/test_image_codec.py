@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Image messages to RGB, against slow references that share no code with the codec."""
 
-from __future__ import annotations
-
 import array
 from typing import Any
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """bfloat16 in the networks: chosen where it is fast, float32 outside, and close to float32."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights files: shipped ones are complete, damaged ones are refused with a clear message."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -69,7 +69,6 @@ def scene(truncated: bool = False) -> Truth:
 
 def test_points_lie_within_boxes() -> None:
     points = Points.of(scene(), CAMERA)
-    assert points is not None
     cars = points.group == list(GROUPS).index("vehicles")
     wanted = {(u, v) for u in range(15, 25) for v in range(10, 30)} - {(20, 12)}
     assert set(zip(points.u[cars].tolist(), points.v[cars].tolist(), strict=True)) == wanted
@@ -79,7 +78,6 @@ def test_points_lie_within_boxes() -> None:
 
 def test_an_object_cut_by_the_border_is_left_out() -> None:
     points = Points.of(scene(truncated=True), CAMERA)
-    assert points is not None
     assert not (points.group == 0).any()
 
 
@@ -90,7 +88,6 @@ def test_without_lidar_or_boxes_there_are_no_points() -> None:
 
 def test_found_counts_points_on_the_classes_of_a_group() -> None:
     points = Points.of(scene(), CAMERA)
-    assert points is not None
     labels = np.zeros((80, 120), np.uint8)  # twice the size
     labels[:, 30:40] = CITYSCAPES.index("truck")  # the original's columns 15 to 19
     labels[:, 100:102] = CITYSCAPES.index("car")  # a person's column 50, for another group

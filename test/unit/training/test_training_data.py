@@ -331,7 +331,6 @@ def test_the_gate_by_object_decides_each_object_separately(
     """Parked and oncoming cars in one image: only the parked ones are compared."""
     source = chosen_frames("synthetic:oncoming?seed=1&frames=30")
     frames = prepare(source, (416, 128), networks, folder / "oncoming")
-    assert frames.depths is not None
     exact = replace(frames, anchors=(1 / np.array(frames.depths)).astype(np.float16))
     still = still_pixels(exact, RULES, networks)
     dynamic = RULES.dynamic_pixels(np.array(frames.labels))
