@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import ros_processes as rp
 from commands import fails, process
+from street_files import assert_same_truth
 
 from depth_recog.cli.main import main
 from depth_recog.datasets.bags.recording import Rosbag
@@ -46,7 +47,7 @@ def test_a_street_comes_back(
         assert found.camera == frame.camera
         error = np.abs(found.image.astype(int) - frame.image)
         assert error.mean() <= (0 if form == "--raw" else 5)
-        bags.same_truth(street.truth(index), bag.truth(index))  # type: ignore[attr-defined]
+        assert_same_truth(street.truth(index), bag.truth(index))  # type: ignore[attr-defined]
 
 
 @pytest.mark.data
@@ -65,7 +66,7 @@ def test_a_drive_comes_back(tmp_path: Path, storage: str, form: str) -> None:
         assert found.camera == frame.camera
         error = np.abs(found.image.astype(int) - frame.image)
         assert error.mean() <= (0 if form == "--raw" else 2)
-        bags.same_truth(drive.truth(index), bag.truth(index))  # type: ignore[attr-defined]
+        assert_same_truth(drive.truth(index), bag.truth(index))  # type: ignore[attr-defined]
 
 
 def written(folder: Path) -> bool:

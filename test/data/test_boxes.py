@@ -2,6 +2,7 @@
 """Boxes: points within and outlines, against slow references."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from depth_recog.datasets.boxes import Box
 from depth_recog.method.geometry.camera import Camera
 
 CAMERA = Camera(width=120, height=80, fx=90.0, fy=95.0, cx=57.0, cy=41.0)
+EYE = np.eye(3)
 ANGLES = st.floats(-math.pi, math.pi)
 SIZES = st.tuples(*[st.floats(0.2, 6.0)] * 3)
 
@@ -29,13 +31,20 @@ def turned(x: float, y: float, z: float) -> NDArray[np.float64]:
     return out
 
 
+def box_at(
+    centre: tuple[float, ...], size: tuple[float, ...], rotation: NDArray[np.float64] = EYE
+) -> Box:
+    transform = np.eye(4)
+    transform[:3, :3], transform[:3, 3] = rotation, centre
+    return Box("1", "car", transform, size, 0.0)
+
+
 @st.composite
 def boxes(draw: st.DrawFn) -> Box:
     """Boxes of any size and rotation around the camera."""
-    transform = np.eye(4)
-    transform[:3, :3] = turned(draw(ANGLES), draw(ANGLES), draw(ANGLES))
-    transform[:3, 3] = draw(st.floats(-15, 15)), draw(st.floats(-8, 8)), draw(st.floats(-5, 40))
-    return Box("1", "car", transform, draw(SIZES), 0.0)
+    rotation = turned(draw(ANGLES), draw(ANGLES), draw(ANGLES))
+    centre = draw(st.floats(-15, 15)), draw(st.floats(-8, 8)), draw(st.floats(-5, 40))
+    return box_at(centre, draw(SIZES), rotation)
 
 
 def within(box: Box, point: NDArray[np.float64], margin: float) -> bool:
@@ -83,10 +92,7 @@ def test_corners_are_eight_and_a_size_apart(box: Box) -> None:
     np.testing.assert_allclose(corners.mean(0), box.T_camera_from_box[:3, 3], atol=1e-9)
     length, width, height = box.size
     expected = sorted(
-        math.hypot(a * length, b * width, c * height)
-        for a in (0, 1)
-        for b in (0, 1)
-        for c in (0, 1)
+        math.hypot(a * length, b * width, c * height) for a, b, c in product((0, 1), repeat=3)
     )
     for corner in corners:
         distances = sorted(np.linalg.norm(corners - corner, axis=1))
@@ -98,9 +104,7 @@ def test_corners_are_eight_and_a_size_apart(box: Box) -> None:
 
 def test_axes_belong_to_length_width_height() -> None:
     """Without rotation: x is the length, y the width, z the height."""
-    transform = np.eye(4)
-    transform[:3, 3] = (0, 0, 10)
-    box = Box("1", "car", transform, (4.0, 2.0, 1.0), 0.0)
+    box = box_at((0, 0, 10), (4.0, 2.0, 1.0))
     for axis, half in enumerate((2.0, 1.0, 0.5)):
         for sign in (-1, 1):
             point = np.array([0, 0, 10.0])
@@ -112,7 +116,7 @@ def test_axes_belong_to_length_width_height() -> None:
 
 def test_points_that_are_not_finite_are_outside() -> None:
     """Unknown depth and sky; the shape is kept."""
-    box = Box("1", "car", np.eye(4), (4.0, 2.0, 1.0), 0.0)
+    box = box_at((0, 0, 0), (4.0, 2.0, 1.0))
     points = np.zeros((2, 4, 3), np.float32)
     points[0, :3, 2] = (np.nan, np.inf, -np.inf)
     points[1, 3] = np.nan
@@ -127,12 +131,8 @@ def test_outline_is_around_all_that_is_seen(box: Box) -> None:
     assume(points[:, 2].min() > 0.1)
     u = CAMERA.fx * points[:, 0] / points[:, 2] + CAMERA.cx
     v = CAMERA.fy * points[:, 1] / points[:, 2] + CAMERA.cy
-    expected = (
-        min(max(u.min(), -0.5), 119.5),
-        min(max(v.min(), -0.5), 79.5),
-        min(max(u.max(), -0.5), 119.5),
-        min(max(v.max(), -0.5), 79.5),
-    )
+    edges = np.clip(np.stack((u, v), 1), -0.5, (119.5, 79.5))
+    expected = *edges.min(0), *edges.max(0)
     answer = box.outline(CAMERA)
     if answer is None:
         assert expected[2] - expected[0] < 1 or expected[3] - expected[1] < 1
@@ -153,17 +153,12 @@ def test_outline_is_around_all_that_is_seen(box: Box) -> None:
     ],
 )
 def test_outline_of_invisible_boxes(centre: tuple[float, float, float], seen: bool) -> None:
-    transform = np.eye(4)
-    transform[:3, 3] = centre
-    assert (Box("1", "car", transform, (4.0, 2.0, 4.0), 0.0).outline(CAMERA) is not None) == seen
+    assert (box_at(centre, (4.0, 2.0, 4.0)).outline(CAMERA) is not None) == seen
 
 
 def test_outline_by_hand() -> None:
     """A cube of 2 m in front of the camera; pixels count from their centres."""
-    transform = np.eye(4)
-    transform[:3, 3] = (0, 0, 11)
-    left, top, right, bottom = Box("1", "car", transform, (2.0, 2.0, 2.0), 0.0).outline(CAMERA)
+    left, top, right, bottom = box_at((0, 0, 11), (2.0, 2.0, 2.0)).outline(CAMERA)
     assert (left, right) == pytest.approx((57 - 9, 57 + 9))
     assert (top, bottom) == pytest.approx((41 - 9.5, 41 + 9.5))
-    transform[:3, 3] = (-7, 0, 11)
-    assert Box("1", "car", transform, (2.0, 2.0, 2.0), 0.0).outline(CAMERA)[0] == -0.5
+    assert box_at((-7, 0, 11), (2.0, 2.0, 2.0)).outline(CAMERA)[0] == -0.5

@@ -19,6 +19,9 @@ from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import CalibrationError, SourceError
 
+LIDAR = "proj_depth/velodyne_raw/image_02"
+UNCALIBRATED = "S_rect_02: 64 40\nP_rect_02:" + " 0" * 12
+
 
 @pytest.fixture
 def drive(tmp_path: Path) -> Path:
@@ -63,8 +66,7 @@ def test_raw_truth(drive: Path) -> None:
     assert np.isnan(depth).sum() == depth.size - 1
     pose = sequence.truth(2).world_from_camera
     np.testing.assert_allclose(pose[:3, 3], (0, 0, 2), atol=1e-5)
-    first = sequence.truth(0).world_from_camera
-    np.testing.assert_allclose(first, np.eye(4), atol=1e-9)
+    np.testing.assert_allclose(sequence.truth(0).world_from_camera, np.eye(4), atol=1e-9)
 
 
 def test_raw_turning_in_place_swings_the_camera(drive: Path) -> None:
@@ -116,12 +118,7 @@ def test_raw_prefers_the_depth_benchmark(drive: Path) -> None:
     [
         ("../calib_cam_to_cam.txt", None, CalibrationError, "cannot be read: copy it"),
         ("../calib_cam_to_cam.txt", "S_rect_02: 64 40", CalibrationError, "'P_rect_02:' with 12"),
-        (
-            "../calib_cam_to_cam.txt",
-            "S_rect_02: 64 40\nP_rect_02:" + " 0" * 12,
-            CalibrationError,
-            "positive focal.*copy",
-        ),
+        ("../calib_cam_to_cam.txt", UNCALIBRATED, CalibrationError, "positive focal.*copy"),
         ("../calib_imu_to_velo.txt", "R: x", CalibrationError, "no line 'R:' with 9"),
         ("image_02/timestamps.txt", None, SourceError, "cannot be read as timestamps.*is needed"),
         ("image_02/timestamps.txt", "x\ny\nz", SourceError, "cannot be read as timestamps"),
@@ -131,12 +128,7 @@ def test_raw_prefers_the_depth_benchmark(drive: Path) -> None:
         ("oxts/data/0000000001.txt", "1 2 x", SourceError, "not a table of numbers.*restore"),
         ("oxts/data/0000000001.txt", "nan " * 30, SourceError, "not finite: restore"),
         ("image_02/data/0000000001.png", "text", SourceError, "no image.*restore or delete"),
-        (
-            "proj_depth/velodyne_raw/image_02/0000000001.png",
-            "text",
-            SourceError,
-            "no image.*restore or delete",
-        ),
+        (f"{LIDAR}/0000000001.png", "text", SourceError, "no image.*restore or delete"),
     ],
 )
 def test_raw_errors(

@@ -4,6 +4,7 @@
 import pickle
 import shutil
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,30 @@ from camera_files import write_camera_yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rosbags.rosbag2 import CompressionMode
+from street_files import assert_same_truth
 
 from depth_recog.datasets.bags.recording import Rosbag
 from depth_recog.datasets.bags.writer import BagWriter
-from depth_recog.datasets.sequence import Recording
+from depth_recog.datasets.sequence import Frame, Recording
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import CalibrationError, OutputError, SourceError
 from depth_recog.interfaces.image_codec import ENCODINGS, to_rgb
+from depth_recog.interfaces.pose import quaternion
 from depth_recog.method.geometry.camera import Camera
 
 DRIVE = bags.Drive()
-FORMS = [(s, q) for s in bags.STORAGES for q in (None, 95)]
+
+
+def only_frame(path: Path, info: Any, image: Any, topic: str = "/c/image") -> Frame:
+    """Write a bag of one image and its CameraInfo; return the frame that is read."""
+    return Rosbag(bags.write(path / "bag", [("/c/camera_info", 1, info), (topic, 2, image)]))[0]
 
 
 # What our recorder writes
 
 
-@pytest.mark.parametrize(("storage", "quality"), FORMS)
+@pytest.mark.parametrize("storage", bags.STORAGES)
+@pytest.mark.parametrize("quality", [None, 95])
 def test_a_recorded_bag_is_read_back(tmp_path: Path, storage: str, quality: int | None) -> None:
     bag = open_source(str(bags.record(tmp_path / "bag", storage, quality)))
     assert isinstance(bag, Recording)
@@ -45,7 +53,7 @@ def test_a_recorded_bag_is_read_back(tmp_path: Path, storage: str, quality: int 
             np.testing.assert_array_equal(found.image, frame.image)
         else:
             assert np.abs(found.image.astype(int) - frame.image).mean() < 3
-        bags.same_truth(DRIVE.truth(index), bag.truth(index))
+        assert_same_truth(DRIVE.truth(index), bag.truth(index))
         assert bag.truth(index).flow is None
         file = bag.file(index)
         assert file.is_file()
@@ -70,20 +78,25 @@ def test_a_bag_can_be_sent_to_a_process(tmp_path: Path, storage: str) -> None:
     bag.truth(0), bag[0]
     copy = pickle.loads(pickle.dumps(bag))
     np.testing.assert_array_equal(copy[3].image, DRIVE[3].image)
-    bags.same_truth(copy.truth(3), DRIVE.truth(3))
+    assert_same_truth(copy.truth(3), DRIVE.truth(3))
 
 
-@pytest.mark.parametrize("suffix", ["mcap", "db3"])
-def test_one_file_alone_is_a_bag(tmp_path: Path, suffix: str) -> None:
-    bags.record(tmp_path / "bag", "mcap" if suffix == "mcap" else "sqlite3")
-    file = shutil.copy(tmp_path / "bag" / f"bag.{suffix}", tmp_path / f"other.{suffix}")
+@pytest.mark.parametrize(("storage", "suffix"), [("mcap", "mcap"), ("sqlite3", "db3")])
+def test_one_file_alone_is_a_bag(tmp_path: Path, storage: str, suffix: str) -> None:
+    bag = bags.record(tmp_path / "bag", storage)
+    file = shutil.copy(bag / f"bag.{suffix}", tmp_path / f"other.{suffix}")
     assert open_source(str(file)).kind == "rosbag"
     np.testing.assert_array_equal(Rosbag(file)[5].image, DRIVE[5].image)
 
 
-@pytest.mark.parametrize("storage", bags.STORAGES)
-@pytest.mark.parametrize("mode", [CompressionMode.FILE, CompressionMode.MESSAGE])
-def test_bags_compressed_by_rosbag2(tmp_path: Path, storage: str, mode: CompressionMode) -> None:
+@pytest.mark.parametrize(
+    ("storage", "mode"),
+    [
+        *product(bags.STORAGES, [CompressionMode.FILE, CompressionMode.MESSAGE]),
+        ("mcap", CompressionMode.STORAGE),  # mcap's own chunks
+    ],
+)
+def test_compressed_bags(tmp_path: Path, storage: str, mode: CompressionMode) -> None:
     """With and without metadata.yaml."""
     bag = bags.write(tmp_path / "bag", bags.calibrated(), storage, mode)
     for _ in range(2):
@@ -91,11 +104,6 @@ def test_bags_compressed_by_rosbag2(tmp_path: Path, storage: str, mode: Compress
         assert [f.stamp_ns for f in frames] == [f.stamp_ns for f in DRIVE]
         np.testing.assert_array_equal(frames[4].image, DRIVE[4].image)
         (bag / "metadata.yaml").unlink(missing_ok=True)
-
-
-def test_chunks_compressed_by_mcap(tmp_path: Path) -> None:
-    bag = bags.write(tmp_path / "bag", bags.calibrated(), "mcap", CompressionMode.STORAGE)
-    np.testing.assert_array_equal(Rosbag(bag)[4].image, DRIVE[4].image)
 
 
 # Writing
@@ -129,7 +137,7 @@ def test_a_stamp_out_of_range(tmp_path: Path) -> None:
 def test_namespaces(tmp_path: Path, given: str, topic: str) -> None:
     bag = Rosbag(bags.record(tmp_path / "bag", namespace=given))
     assert topic in bag._bag.topics
-    bags.same_truth(bag.truth(0), DRIVE.truth(0))
+    assert_same_truth(bag.truth(0), DRIVE.truth(0))
 
 
 # Encodings
@@ -145,44 +153,25 @@ def test_every_encoding(tmp_path: Path, encoding: str, big: bool) -> None:
     message = bags.image(
         5, data, encoding, width=32, height=24, step=row + 6, is_bigendian=int(big)
     )
-    bag = bags.write(tmp_path / "bag", [("/c/camera_info", 1, bags.info(5)), ("/c/i", 2, message)])
     expected = to_rgb(encoding, 24, 32, row + 6, data, big)
-    np.testing.assert_array_equal(Rosbag(bag)[0].image, expected)
+    np.testing.assert_array_equal(only_frame(tmp_path, bags.info(5), message).image, expected)
 
 
-FORMATS = {
-    "jpeg": "bgr",
-    "png": "bgr",
-    "bgr8; jpeg compressed bgr8": "bgr",
-    "rgb8; jpeg compressed bgr8": "bgr",
-    "rgb8; png compressed bgr8": "bgr",
-    "rgb8; jpeg compressed rgb8": "rgb",
-    "bgr8; jpeg compressed ": "rgb",
-    "mono8; jpeg compressed ": "grey",
-}
-
-
-@pytest.mark.parametrize("text", FORMATS)
+@pytest.mark.parametrize("text", ["jpeg", "png", "rgb8; jpeg compressed rgb8"])
 def test_compressed_images(tmp_path: Path, text: str) -> None:
-    """`format` gives the channel order, as in compressed_image_transport."""
+    """`format` gives the channel order; test_compressed_image.py has all of its forms."""
     rgb = np.full((24, 32, 3), (250, 120, 10), np.uint8)
-    stored = {"bgr": rgb[..., ::-1], "rgb": rgb, "grey": rgb[..., 0]}[FORMATS[text]]
-    suffix = ".png" if "png" in text else ".jpg"
-    data = cv2.imencode(suffix, np.ascontiguousarray(stored))[1].tobytes()
-    messages = [
-        ("/c/camera_info", 1, bags.info(5)),
-        ("/c/image/compressed", 2, bags.compressed(5, data + b"\0" * 200, text)),
-    ]
-    found = Rosbag(bags.write(tmp_path / "bag", messages))[0].image
-    expected = np.full_like(rgb, 250) if FORMATS[text] == "grey" else rgb
-    np.testing.assert_allclose(found.astype(int), expected, atol=4)
+    stored = rgb if text.endswith("rgb8") else rgb[..., ::-1]
+    data = cv2.imencode(".png" if text == "png" else ".jpg", stored)[1].tobytes()
+    message = bags.compressed(5, data + b"\0" * 200, text)
+    found = only_frame(tmp_path, bags.info(5), message, "/c/image/compressed").image
+    np.testing.assert_allclose(found.astype(int), rgb, atol=4)
 
 
 def test_an_unknown_encoding_is_named(tmp_path: Path) -> None:
-    messages = bags.calibrated(1)
-    messages[1][2].encoding = "banana8"
-    with pytest.raises(SourceError, match=r"image 0 of /cam/image_raw.*banana8.*one of"):
-        Rosbag(bags.write(tmp_path / "bag", messages))[0]
+    image = bags.image(5, DRIVE[0].image, "banana8")
+    with pytest.raises(SourceError, match=r"image 0 of /c/image.*banana8.*one of"):
+        only_frame(tmp_path, bags.info(5), image)
 
 
 # Which topics
@@ -267,20 +256,16 @@ def test_region_and_binning(tmp_path: Path) -> None:
     """The image is the region of interest after binning."""
     full = Camera(128, 96, 100.0, 100.0, 64.0, 48.0)
     roi = {"x_offset": 20, "y_offset": 10, "width": 64, "height": 48}
-    message = bags.info(5, full, roi, binning_x=2, binning_y=2)
-    picture = bags.image(5, DRIVE[0].image)
-    bag = bags.write(tmp_path / "bag", [("/c/camera_info", 1, message), ("/c/i", 2, picture)])
-    assert Rosbag(bag)[0].camera == full.cropped(20, 10, 64, 48).resized(32, 24)
+    info = bags.info(5, full, roi, binning_x=2, binning_y=2)
+    camera = only_frame(tmp_path, info, bags.image(5, DRIVE[0].image)).camera
+    assert camera == full.cropped(20, 10, 64, 48).resized(32, 24)
 
 
 def test_an_image_rect_takes_p(tmp_path: Path) -> None:
-    message = bags.info(5)
-    message.p[0], message.p[5] = 25.0, 26.0
-    picture = bags.image(5, DRIVE[0].image)
-    bag = bags.write(
-        tmp_path / "bag", [("/c/camera_info", 1, message), ("/c/image_rect_color", 2, picture)]
-    )
-    camera = Rosbag(bag)[0].camera
+    info = bags.info(5)
+    info.p[0], info.p[5] = 25.0, 26.0
+    image = bags.image(5, DRIVE[0].image)
+    camera = only_frame(tmp_path, info, image, "/c/image_rect_color").camera
     assert (camera.fx, camera.fy, camera.distorted) == (25.0, 26.0, False)
 
 
@@ -314,10 +299,9 @@ def test_an_uncalibrated_camera(tmp_path: Path) -> None:
 
 
 def test_a_camera_info_of_another_shape(tmp_path: Path) -> None:
-    messages = bags.calibrated(1)
-    messages[0] = ("/cam/camera_info", 1, bags.info(1, Camera(32, 32, 30.0, 30.0, 16.0, 16.0)))
-    with pytest.raises(CalibrationError, match=r"image 0 of /cam/image_raw is 32x24"):
-        Rosbag(bags.write(tmp_path / "bag", messages))[0]
+    info = bags.info(5, Camera(32, 32, 30.0, 30.0, 16.0, 16.0))
+    with pytest.raises(CalibrationError, match=r"image 0 of /c/image is 32x24"):
+        only_frame(tmp_path, info, bags.image(5, DRIVE[0].image))
 
 
 # Stamps
@@ -366,40 +350,28 @@ def test_stamps_always_rise(stamps: list[int], tmp_path: Path) -> None:
 
 
 def pose_message(kind: str, stamp: int, matrix: np.ndarray) -> Any:
-    from depth_recog.interfaces.pose import quaternion
+    def make(name: str, **fields: Any) -> Any:
+        return bags.make(f"geometry_msgs/msg/{name}", **fields)
 
-    x, y, z, w = quaternion(matrix[:3, :3])
-    px, py, pz = matrix[:3, 3].tolist()
-    q = bags.make("geometry_msgs/msg/Quaternion", x=x, y=y, z=z, w=w)
+    place = dict(zip("xyz", matrix[:3, 3].tolist(), strict=True))
+    q = make("Quaternion", **dict(zip("xyzw", quaternion(matrix[:3, :3]), strict=True)))
     head = bags.header(stamp, "map")
-    if kind == "geometry_msgs/msg/TransformStamped":
-        t = bags.make("geometry_msgs/msg/Vector3", x=px, y=py, z=pz)
-        turn = bags.make("geometry_msgs/msg/Transform", translation=t, rotation=q)
-        return bags.make(kind, header=head, child_frame_id="c", transform=turn)
-    point = bags.make("geometry_msgs/msg/Point", x=px, y=py, z=pz)
-    pose = bags.make("geometry_msgs/msg/Pose", position=point, orientation=q)
-    if kind == "geometry_msgs/msg/PoseStamped":
-        return bags.make(kind, header=head, pose=pose)
-    zero = bags.make("geometry_msgs/msg/Vector3", x=0.0, y=0.0, z=0.0)
-    twist = bags.make("geometry_msgs/msg/Twist", linear=zero, angular=zero)
-    cov = np.zeros(36)
+    if kind == "TransformStamped":
+        turn = make("Transform", translation=make("Vector3", **place), rotation=q)
+        return make(kind, header=head, child_frame_id="c", transform=turn)
+    pose = make("Pose", position=make("Point", **place), orientation=q)
+    if kind == "PoseStamped":
+        return make(kind, header=head, pose=pose)
+    zero, cov = make("Vector3", x=0.0, y=0.0, z=0.0), np.zeros(36)
+    twist = make("Twist", linear=zero, angular=zero)
+    found = make("PoseWithCovariance", pose=pose, covariance=cov)
+    speed = make("TwistWithCovariance", twist=twist, covariance=cov)
     return bags.make(
-        kind,
-        header=head,
-        child_frame_id="c",
-        pose=bags.make("geometry_msgs/msg/PoseWithCovariance", pose=pose, covariance=cov),
-        twist=bags.make("geometry_msgs/msg/TwistWithCovariance", twist=twist, covariance=cov),
+        "nav_msgs/msg/Odometry", header=head, child_frame_id="c", pose=found, twist=speed
     )
 
 
-POSES = (
-    "geometry_msgs/msg/PoseStamped",
-    "geometry_msgs/msg/TransformStamped",
-    "nav_msgs/msg/Odometry",
-)
-
-
-@pytest.mark.parametrize("kind", POSES)
+@pytest.mark.parametrize("kind", ["PoseStamped", "TransformStamped", "Odometry"])
 def test_poses_of_other_topics(tmp_path: Path, kind: str) -> None:
     """The nearest pose within half a frame; None beyond that and where tracking was lost."""
     messages = bags.calibrated()
@@ -445,9 +417,9 @@ def test_poses_are_joined_as_by_a_slow_search(offsets: list[int], tmp_path: Path
     messages = bags.calibrated()
     stamps = {bags.START + o * 1_000_000: bags.turned(k) for k, o in enumerate(offsets)}
     for stamp, matrix in stamps.items():
-        messages.append(("/pose", stamp, pose_message(POSES[0], stamp, matrix)))
+        messages.append(("/pose", stamp, pose_message("PoseStamped", stamp, matrix)))
     anchor = bags.START + 10**12
-    messages.append(("/pose", anchor, pose_message(POSES[0], anchor, np.eye(4))))
+    messages.append(("/pose", anchor, pose_message("PoseStamped", anchor, np.eye(4))))
     bag = Rosbag(f"{bags.write(tmp_path / 'bag', messages)}?pose=/pose")
     for index, frame in enumerate(bag):
         near = sorted((abs(s - frame.stamp_ns), s) for s in stamps)

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from mcap.reader import make_reader
 from mcap.writer import CompressionType
+from street_files import assert_same_truth
 
 from depth_recog.datasets.bags import messages
 from depth_recog.datasets.bags.recording import Rosbag
@@ -20,13 +21,6 @@ from depth_recog.datasets.bags.writer import BagWriter
 from depth_recog.datasets.sequence import Truth
 
 DRIVE = bags.Drive()
-TYPES = (
-    messages.IMAGE,
-    messages.COMPRESSED_IMAGE,
-    messages.CAMERA_INFO,
-    messages.POSE,
-    messages.MARKERS,
-)
 
 # As rosbag2_storage_sqlite3 of Jazzy creates its tables (schema 4).
 SQLITE_SCHEMA = """
@@ -47,8 +41,8 @@ INSERT INTO schema(schema_version, ros_distro) VALUES (4, 'jazzy');
 
 
 @pytest.fixture
-def serialised() -> list[tuple[str, str, int, bytes, str]]:
-    """A drive by rclpy's own classes and serialiser, as `bags.Rows`."""
+def serialised() -> bags.Rows:
+    """A drive by rclpy's own classes and serialiser."""
     pytest.importorskip("rclpy", reason="serialises as ROS does")
     from rclpy.serialization import serialize_message
     from std_msgs.msg import Header
@@ -93,19 +87,14 @@ def check(bag: Rosbag) -> None:
 
 
 @pytest.mark.parametrize("schema", [1, 2, 3, 4])
-def test_sqlite_from_ros(
-    serialised: list[tuple[str, str, int, bytes, str]], tmp_path: Path, schema: int
-) -> None:
+def test_sqlite_from_ros(serialised: bags.Rows, tmp_path: Path, schema: int) -> None:
     """All versions of rosbag2's tables."""
     file = tmp_path / "bag_0.db3"
     database = sqlite3.connect(file)
     database.executescript(SQLITE_SCHEMA)
-    drop = {
-        1: ("offered_qos_profiles", "type_description_hash"),
-        2: ("type_description_hash",),
-        3: ("type_description_hash",),
-        4: (),
-    }[schema]
+    drop = () if schema == 4 else ("type_description_hash",)
+    if schema == 1:
+        drop += ("offered_qos_profiles",)
     for column in drop:
         database.execute(f"ALTER TABLE topics DROP COLUMN {column}")
     if schema < 4:
@@ -126,9 +115,7 @@ def test_sqlite_from_ros(
     check(Rosbag(file))
 
 
-def test_sqlite_with_a_log_that_was_left_behind(
-    serialised: list[tuple[str, str, int, bytes, str]], tmp_path: Path
-) -> None:
+def test_sqlite_with_a_log_that_was_left_behind(serialised: bags.Rows, tmp_path: Path) -> None:
     """A recorder that was killed leaves rows in FILE-wal."""
     database = sqlite3.connect(tmp_path / "live.db3")
     database.execute("PRAGMA journal_mode=WAL")
@@ -144,13 +131,10 @@ def test_sqlite_with_a_log_that_was_left_behind(
 
 
 @pytest.mark.parametrize("compression", CompressionType)
-def test_mcap_from_ros(
-    serialised: list[tuple[str, str, int, bytes, str]], tmp_path: Path, compression: CompressionType
-) -> None:
+def test_mcap_from_ros(serialised: bags.Rows, tmp_path: Path, compression: CompressionType) -> None:
     """Written by the package mcap, with schemas as rosbag2 writes them."""
     options = {"chunk_size": 8192, "compression": compression}
-    bags.write_mcap(tmp_path / "bag_0.mcap", serialised, **options)
-    check(Rosbag(tmp_path / "bag_0.mcap"))
+    check(Rosbag(bags.write_mcap(tmp_path / "bag_0.mcap", serialised, **options)))
 
 
 def test_a_message_type_of_an_older_ros(tmp_path: Path) -> None:
@@ -166,7 +150,7 @@ def test_a_message_type_of_an_older_ros(tmp_path: Path) -> None:
     rows = [*bags.serialised(known), *bags.serialised(markers, foxy)]
     bags.write_mcap(tmp_path / "bag.mcap", rows)
     boxes = Rosbag(tmp_path / "bag.mcap").truth(0).boxes
-    bags.same_truth(Truth(boxes=boxes), Truth(boxes=DRIVE.truth(0).boxes))
+    assert_same_truth(Truth(boxes=boxes), Truth(boxes=DRIVE.truth(0).boxes))
 
 
 def foxy_boxes(folder: Path, foxy: Any, stamp_ns: int) -> Any:
@@ -268,8 +252,9 @@ def test_metadata_is_what_rosbag2_expects(tmp_path: Path) -> None:
         assert ours[table] == expected
 
 
-@pytest.mark.parametrize("kind", TYPES)
-def test_type_hashes_are_those_that_ros_installs(kind: str) -> None:
+@pytest.mark.parametrize("type_", ["IMAGE", "COMPRESSED_IMAGE", "CAMERA_INFO", "POSE", "MARKERS"])
+def test_type_hashes_are_those_that_ros_installs(type_: str) -> None:
+    kind = getattr(messages, type_)
     package, _, name = kind.split("/")
     module = pytest.importorskip(package, reason="ROS's messages are not here")
     places = [Path(module.__file__ or "/").parents[n] / "share" for n in range(1, 6)]

@@ -237,10 +237,6 @@ def test_video_iterators_do_not_disturb_each_other(film: Path) -> None:
     assert len(pairs) == 30
 
 
-def test_video_can_be_sent_to_a_process(film: Path) -> None:
-    assert len(pickle.loads(pickle.dumps(Video(film)))) == 30
-
-
 def test_video_without_times(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A container that reports no times gets index / fps."""
     real = cv2.VideoCapture
@@ -259,16 +255,15 @@ def test_video_without_times(film: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert [frame.stamp_ns for frame in Video(film)] == [i * 50_000_000 for i in range(30)]
 
 
-def test_video_stamps_rise_even_if_the_container_stalls(
-    film: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_video_with_constant_stamps(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are made to rise."""
     monkeypatch.setattr(Video, "_stamp", lambda self, index, milliseconds: 7)
-    stamps = [frame.stamp_ns for frame in Video(film)]
-    assert stamps == list(range(7, 37))
+    assert [frame.stamp_ns for frame in Video(film)] == list(range(7, 37))
 
 
-def test_video_of_unknown_length_is_counted(film: Path) -> None:
+def test_video_in_another_process_and_of_unknown_length(film: Path) -> None:
     sequence = Video(film)
+    assert len(pickle.loads(pickle.dumps(sequence))) == 30
     sequence._count = 0
     assert len(sequence) == 30
 
@@ -339,8 +334,8 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_v4l2_until_the_cable_is_pulled(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """RGB; stamps increase even if the clock is set back; the error names the device."""
-    clock = iter((50, 40, 60))
+    """RGB; stamps increase even if the clock is set back; the device is closed afterwards."""
+    clock = iter((50, 40, 60, 70))
     monkeypatch.setattr("time.time_ns", lambda: next(clock))
     capture = StandIn(2)
     monkeypatch.setattr(cv2, "VideoCapture", lambda *_: capture)
@@ -359,15 +354,10 @@ def test_v4l2_until_the_cable_is_pulled(device: Path, monkeypatch: pytest.Monkey
         next(frames)
     assert capture.released
 
-
-def test_v4l2_is_closed_when_the_caller_stops(
-    device: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
     capture = StandIn(5)
-    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: capture)
     for _ in V4l2(f"{device}?camera={device.parent}/c.yaml"):
         break
-    assert capture.released
+    assert capture.released, "the caller has stopped"
 
 
 def test_v4l2_finds_the_calibration_of_ros(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,19 +187,6 @@ def test_boxes_at_the_image_border_are_truncated() -> None:
     assert min(found.values()) > 5
 
 
-def test_boxes_do_not_depend_on_the_order_of_access() -> None:
-    first = SyntheticStreet("occlusion", seed=5, frames=4000, **SMALL)
-    second = SyntheticStreet("occlusion", seed=5, frames=4000, **SMALL)
-    forward = [by_track(first.truth(i)) for i in (3, 4, 90)]
-    second.truth(3999)
-    backward = [by_track(second.truth(i)) for i in (90, 4, 3)][::-1]
-    for a, b in zip(forward, backward, strict=True):
-        assert list(a) == list(b)
-        for track, box in a.items():
-            np.testing.assert_array_equal(box.T_camera_from_box, b[track].T_camera_from_box)
-            assert (box.speed, box.size, box.kind) == (b[track].speed, b[track].size, b[track].kind)
-
-
 def only(mesh: Mesh, pick: NDArray[np.bool_]) -> Mesh:
     """The selected surfaces of a mesh, polygons first."""
     count = len(mesh.corners)

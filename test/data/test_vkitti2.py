@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from street_files import damaged, extent, lead_car, read_all, unproject, write_png
+from street_files import (
+    assert_damage_is_named,
+    extent,
+    lead_car,
+    read_all,
+    unproject,
+    write_png,
+)
 
 from depth_recog.datasets.boxes import Box
 from depth_recog.datasets.research.vkitti2.reader import VKitti2
@@ -217,11 +224,15 @@ def test_a_vehicle_on_a_slope(variation: Path) -> None:
     np.testing.assert_allclose(seen, front, atol=1e-9)
 
 
+def replace_text(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
 def test_a_vehicle_at_the_image_border(variation: Path) -> None:
-    text = (variation / "bbox.txt").read_text()
-    rows = (f"\n2 0 {TRACK} 0 9 0 9 99 0 ", f"\n2 0 {TRACK} 0 9 0 9 99 0.004 ")
-    assert rows[0] in text
-    (variation / "bbox.txt").write_text(text.replace(*rows))
+    row = f"\n2 0 {TRACK} 0 9 0 9 99 0"
+    replace_text(variation / "bbox.txt", f"{row} ", f"{row}.004 ")
     sequence = VKitti2(variation)
     assert [sequence.truth(i).boxes[0].truncated for i in range(4)] == [False, False, True, False]
 
@@ -312,9 +323,7 @@ def test_left_out_images(variation: Path) -> None:
 def test_contradictions(
     variation: Path, file: str, old: str, new: str, error: type[Exception], expected: str
 ) -> None:
-    text = (variation / file).read_text()
-    assert old in text
-    (variation / file).write_text(text.replace(old, new))
+    replace_text(variation / file, old, new)
     with pytest.raises(error, match=expected):
         read_all(VKitti2(variation))
 
@@ -341,50 +350,50 @@ def test_images_of_another_size(variation: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "image", "expected"),
+    ("name", "shape", "dtype", "expected"),
     [
-        ("forwardFlow/Camera_0/flow_00001.png", np.zeros((64, 128, 3), "u1"), "must be 16-bit"),
-        ("forwardFlow/Camera_0/flow_00001.png", np.zeros((64, 128), "u2"), "three channels"),
-        ("classSegmentation/Camera_0/classgt_00001.png", np.zeros((64, 128), "u1"), "three chan"),
-        (
-            "instanceSegmentation/Camera_0/instancegt_00001.png",
-            np.zeros((64, 128, 3), "u1"),
-            "8-bit with one",
-        ),
-        ("depth/Camera_0/depth_00001.png", np.zeros((64, 128), "u1"), "16-bit PNG"),
-        ("classSegmentation/Camera_0/classgt_00001.png", np.zeros((64, 64, 3), "u1"), "64x64"),
+        ("forwardFlow/flow", (64, 128, 3), "u1", "must be 16-bit"),
+        ("forwardFlow/flow", (64, 128), "u2", "three channels"),
+        ("classSegmentation/classgt", (64, 128), "u1", "three channels"),
+        ("instanceSegmentation/instancegt", (64, 128, 3), "u1", "8-bit with one"),
+        ("depth/depth", (64, 128), "u1", "16-bit PNG"),
+        ("classSegmentation/classgt", (64, 64, 3), "u1", "64x64"),
     ],
 )
 def test_truth_of_another_kind(
-    variation: Path, name: str, image: NDArray[np.generic], expected: str
+    variation: Path, name: str, shape: tuple[int, ...], dtype: str, expected: str
 ) -> None:
-    write_png(variation / "frames" / name, image)
-    with pytest.raises(SourceError, match=f"{Path(name).name}.*{expected}"):
+    folder, stem = name.split("/")
+    write_png(variation / f"frames/{folder}/Camera_0/{stem}_00001.png", np.zeros(shape, dtype))
+    with pytest.raises(SourceError, match=rf"{stem}_00001\.png.*{expected}"):
         read_all(VKitti2(variation))
 
 
-def test_ambiguous_paths(variation: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("{}?camera=2", r"camera must be 0 .* or 1"),
+        ("{}?cam=1", r"unknown option 'cam'.*PATH\?camera="),
+        ("{}?camera=", r"option camera .* has no value"),
+        ("{}?camera=0&camera=1", "camera is given twice"),
+        ("{}/frames", r"has no frames/rgb/Camera_0: give a variation"),
+        ("{}/nowhere", "nowhere does not exist"),
+    ],
+)
+def test_invalid_paths(written: Path, path: str, expected: str) -> None:
+    with pytest.raises(SourceError, match=expected):
+        VKitti2(path.format(written))
+
+
+def test_several_variations(variation: Path) -> None:
     shutil.copytree(variation, variation.parent / "fog")
     with pytest.raises(SourceError, match="holds variations: give one of clone, fog"):
         VKitti2(variation.parent)
-    with pytest.raises(SourceError, match=r"camera must be 0 .* or 1"):
-        VKitti2(f"{variation}?camera=2")
-    with pytest.raises(SourceError, match=r"unknown option 'cam'.*PATH\?camera="):
-        VKitti2(f"{variation}?cam=1")
-    with pytest.raises(SourceError, match=r"option camera .* has no value"):
-        VKitti2(f"{variation}?camera=")
-    with pytest.raises(SourceError, match="camera is given twice"):
-        VKitti2(f"{variation}?camera=0&camera=1")
-    with pytest.raises(SourceError, match=r"has no frames/rgb/Camera_0: give a variation"):
-        VKitti2(variation / "frames")
-    with pytest.raises(SourceError, match="nowhere does not exist"):
-        VKitti2(variation / "nowhere")
 
 
 def test_damaged_files_are_named(variation: Path, tmp_path: Path) -> None:
-    messages = list(damaged(variation, tmp_path / "spare", lambda: read_all(VKitti2(variation))))
-    assert len(messages) > 50
-    assert all(str(variation) in message for message in messages)
+    spare = tmp_path / "spare"
+    assert_damage_is_named(variation, spare, lambda: read_all(VKitti2(variation)), 50)
 
 
 def test_a_cut_off_image_of_truth_is_named(variation: Path) -> None:

@@ -86,24 +86,6 @@ class Drive(RecordingReader):
         return None
 
 
-def same_truth(one: Truth, two: Truth, digits: float = 1e-12) -> None:
-    """Assert that the truth of two frames is equal; depth and boxes to the last bit."""
-    for name in ("depth", "labels", "moving"):
-        a, b = getattr(one, name), getattr(two, name)
-        assert (a is None) == (b is None), name
-        if a is not None:
-            assert a.dtype == b.dtype
-            np.testing.assert_array_equal(a, b)
-    assert (one.world_from_camera is None) == (two.world_from_camera is None)
-    if one.world_from_camera is not None:
-        np.testing.assert_allclose(one.world_from_camera, two.world_from_camera, 0, digits)
-    assert (one.boxes is None) == (two.boxes is None)
-    for a, b in zip(one.boxes or (), two.boxes or (), strict=True):
-        assert (a.track, a.kind, a.size, a.truncated) == (b.track, b.kind, b.size, b.truncated)
-        np.testing.assert_equal(a.speed, b.speed)
-        np.testing.assert_allclose(a.T_camera_from_box, b.T_camera_from_box, 0, digits)
-
-
 def make(msgtype: str, **fields: Any) -> Any:
     return TYPES.types[msgtype](**fields)
 

@@ -39,17 +39,30 @@ def painted(boxes: Iterable[Box], say: Say, frame: int) -> NDArray[np.uint8]:
     return image
 
 
+def scores_of(
+    boxes: Iterable[Box], score: Callable[[Box, int], float], frame: int
+) -> NDArray[np.float32]:
+    """A map of scores; a third of each box's pixels has no features, thus no score."""
+    scores = np.full((96, 320), np.nan, np.float32)
+    for box, (rows, columns) in visible_regions(tuple(boxes), CAMERA):
+        scores[rows, columns] = score(box, frame)
+        scores[rows[::3], columns[::3]] = np.nan
+    return scores
+
+
 def judged(
     say: Say,
     boxes: Callable[[int], list[Box]] = lambda frame: scene(),
     frames: int = 8,
     dynamic: bool = True,
+    score: Callable[[Box, int], float] | None = None,
 ) -> dict[str, Any]:
     tally = GateTally()
     for i in range(frames):
         now = boxes(i)
-        masks = np.full((96, 320), dynamic)
-        tally.add(FIRST_NS + i * STEP_NS, painted(now, say, i), masks, tuple(now), CAMERA)
+        maps = painted(now, say, i), np.full((96, 320), dynamic)
+        scores = None if score is None else scores_of(now, score, i)
+        tally.add(FIRST_NS + i * STEP_NS, *maps, tuple(now), CAMERA, scores)
     return tally.result()
 
 

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.datasets.sequence import Recording
+from depth_recog.datasets.sequence import Recording, Truth
 from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.datasets.street.actors import RigidPart, Traffic
 from depth_recog.datasets.street.mesh import Mesh
@@ -52,6 +52,24 @@ def unproject(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float64]
         return np.asarray(rays * depth[..., None].astype(np.float64))
 
 
+def assert_same_truth(one: Truth, two: Truth, digits: float = 1e-12) -> None:
+    """Assert that the truth of two frames is equal: maps exactly, poses to `digits`."""
+    for name in ("depth", "labels", "moving"):
+        a, b = getattr(one, name), getattr(two, name)
+        assert (a is None) == (b is None), name
+        if a is not None:
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)
+    assert (one.world_from_camera is None) == (two.world_from_camera is None)
+    if one.world_from_camera is not None:
+        np.testing.assert_allclose(one.world_from_camera, two.world_from_camera, 0, digits)
+    assert (one.boxes is None) == (two.boxes is None)
+    for a, b in zip(one.boxes or (), two.boxes or (), strict=True):
+        assert (a.track, a.kind, a.size, a.truncated) == (b.track, b.kind, b.size, b.truncated)
+        np.testing.assert_equal(a.speed, b.speed)
+        np.testing.assert_allclose(a.T_camera_from_box, b.T_camera_from_box, 0, digits)
+
+
 def read_all(sequence: Recording) -> None:
     """Reads every frame and its ground truth."""
     for i, _ in enumerate(sequence):
@@ -66,12 +84,12 @@ def write_or_remove(path: Path, text: str | None) -> None:
         path.write_text(text)
 
 
-def damaged(root: Path, spare: Path, read: Callable[[], None]) -> Iterator[str]:
+def assert_damage_is_named(root: Path, spare: Path, read: Callable[[], None], least: int) -> None:
     """Call `read` with each file below `root` removed, emptied, truncated and scrambled in turn.
 
-    Yields:
-        The message of each DepthRecogError. Other exceptions propagate.
+    More than `least` calls must fail, each with a DepthRecogError that names a path in `root`.
     """
+    messages = []
     for file in sorted(path for path in root.rglob("*") if path.is_file()):
         shutil.copy(file, spare)
         data = file.read_bytes()
@@ -84,6 +102,8 @@ def damaged(root: Path, spare: Path, read: Callable[[], None]) -> Iterator[str]:
             try:
                 read()
             except DepthRecogError as error:
-                yield str(error)
+                messages.append(str(error))
         shutil.copy(spare, file)
     read()
+    assert len(messages) > least
+    assert all(str(root) in message for message in messages)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from constructed import FIRST_NS, STEP_NS, at, thing
+from constructed import STEP_NS, at, thing
 from gate_maps import CAMERA, FIGURES, MOVING, STILL, UNDECIDED, judged, right, scene, values
 
 from depth_recog.datasets.boxes import Box
@@ -205,18 +205,8 @@ def test_only_movers_or_only_parked() -> None:
 
 
 def scored(score: Callable[[Box, int], float], masks: bool = True) -> dict[str, Any]:
-    """Scores only: every pixel is called undecided."""
-    tally = GateTally()
-    for i in range(8):
-        now = scene()
-        scores = np.full((96, 320), np.nan, np.float32)
-        for box, (rows, columns) in visible_regions(tuple(now), CAMERA):
-            scores[rows, columns] = score(box, i)
-            scores[rows[::3], columns[::3]] = np.nan  # a third has no features
-        codes = np.full((96, 320), UNDECIDED, np.uint8)
-        shown = np.full((96, 320), masks)
-        tally.add(FIRST_NS + i * STEP_NS, codes, shown, tuple(now), CAMERA, scores)
-    return tally.result()
+    """Scores only: every object is called undecided."""
+    return judged(lambda box, frame: UNDECIDED, dynamic=masks, score=score)
 
 
 def test_scores_rank_undecided_objects() -> None:

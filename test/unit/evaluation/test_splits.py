@@ -118,11 +118,11 @@ def test_a_file_that_is_gone(tmp_path: Path) -> None:
         splits.sha256_of(tmp_path / "gone.png")
 
 
-# On a recording of six frames: 0 and 1 train, 2 and 3 validation, 4 and 5 test.
+# On a recording of six frames
 
 
 @pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_recording(tmp_path_factory.mktemp("data") / "room", frames=6)
 
 
@@ -134,21 +134,15 @@ def lines(*files: Path) -> str:
     return "".join(f"{sha256(f)}  {f.name}\n" for f in files)
 
 
-@pytest.fixture(autouse=True)
-def manifests(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
-    """The three file lists of `recording`, for the tests that use it."""
-    if "recording" not in request.fixturenames:
-        yield
-        return
-    room = request.getfixturevalue("recording")
+@pytest.fixture
+def recording(room: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Frames 0 and 1 are in the training split, 2 and 3 in validation, 4 and 5 in test."""
     for name, first in zip(splits.SPLITS, (0, 2, 4), strict=True):
-        text = lines(image(room, first), image(room, first + 1))
-        packed = file_lists.compact(file_lists.read(text))
-        (tmp_path / f"{name}.sha256.gz").write_bytes(packed)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(splits, "_FOLDER", tmp_path)
-        splits.split.cache_clear()
-        yield
+        listed = file_lists.read(lines(image(room, first), image(room, first + 1)))
+        (tmp_path / f"{name}.sha256.gz").write_bytes(file_lists.compact(listed))
+    monkeypatch.setattr(splits, "_FOLDER", tmp_path)
+    splits.split.cache_clear()
+    yield room
     splits.split.cache_clear()
 
 

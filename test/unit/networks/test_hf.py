@@ -17,6 +17,7 @@ pytest.importorskip("transformers", reason="pip install '.[hf]'")
 
 from commands import fails
 from hf_models import MEAN, STD, depth_anything, glpn
+from refusals import assert_refused
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForDepthEstimation
 
@@ -151,17 +152,7 @@ def test_parameters_without_influence_are_frozen(relative: Path) -> None:
 
 
 def refused(folder: Path, *words: str) -> None:
-    with pytest.raises(WeightsError) as caught:
-        load_model(str(folder), "depth")
-    text = str(caught.value)
-    assert str(folder) in text
-    assert "\n" not in text
-    for word in words:
-        assert word in text, f"{word!r} is not in {text!r}"
-
-
-def test_an_empty_directory(tmp_path: Path) -> None:
-    refused(tmp_path, "without config.json")
+    assert_refused(folder, "depth", str(folder), *words)
 
 
 def edit_config(folder: Path, **values: object) -> None:
@@ -177,6 +168,7 @@ def edit_tensors(folder: Path, **values: torch.Tensor | None) -> None:
 
 HEAD = "head.conv2.weight"
 DAMAGE = {
+    "empty": (lambda f: [file.unlink() for file in f.iterdir()], ["without config.json"]),
     "no JSON": (lambda f: (f / "config.json").write_text("{"), ["config.json", "JSON"]),
     **{
         f"a {kind} model": (
@@ -194,10 +186,7 @@ DAMAGE = {
     },
     "tensor missing": (lambda f: edit_tensors(f, **{HEAD: None}), [f"{HEAD} is missing"]),
     "tensor shape": (lambda f: edit_tensors(f, **{HEAD: torch.zeros(2, 2)}), ["cannot load it"]),
-    "cut off": (
-        lambda f: os.truncate(f / "model.safetensors", 1000),
-        ["cannot load it"],
-    ),
+    "cut off": (lambda f: os.truncate(f / "model.safetensors", 1000), ["cannot load it"]),
 }
 
 
