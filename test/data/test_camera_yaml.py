@@ -64,7 +64,7 @@ FINITE = st.floats(-10, 10, allow_nan=False)
     ),
 )
 def test_writing_and_reading_keeps_every_digit(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path_factory,
     focal: tuple[float, float],
     centre: tuple[float, float],
     lens: tuple[str, tuple[float, ...]],

@@ -67,7 +67,7 @@ def write_root(root: Path, first: int = 18) -> Path:
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def written(tmp_path_factory) -> Path:
     """Read only."""
     return write_root(tmp_path_factory.mktemp("cityscapes"))
 

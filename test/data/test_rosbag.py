@@ -315,9 +315,7 @@ def stamped(path: Path, stamps: list[int], step: int = 10) -> Rosbag:
     return Rosbag(bags.write(path, messages))
 
 
-def test_a_few_images_out_of_order_are_left_out(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_few_images_out_of_order_are_left_out(tmp_path: Path, caplog) -> None:
     stamps = [100 + i for i in range(30)]
     stamps[10], stamps[20] = stamps[9], stamps[3]
     bag = stamped(tmp_path / "bag", stamps)
@@ -328,9 +326,7 @@ def test_a_few_images_out_of_order_are_left_out(
 
 
 @pytest.mark.parametrize("stamps", [[0] * 9, [5, 6, 7, 8, 9, 5, 6, 7, 8]])
-def test_header_stamps_that_do_not_increase(
-    tmp_path: Path, stamps: list[int], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_header_stamps_that_do_not_increase(tmp_path: Path, stamps: list[int], caplog) -> None:
     bag = stamped(tmp_path / "bag", stamps)
     assert [f.stamp_ns for f in bag] == [10 * (i + 1) for i in range(9)]
     assert "times of receipt are used" in caplog.messages[0]

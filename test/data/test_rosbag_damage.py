@@ -40,7 +40,7 @@ class Forms(dict[str, bytes]):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Forms:
+def whole(tmp_path_factory) -> Forms:
     """The bytes of a drive in every form of storage."""
     place = tmp_path_factory.mktemp("whole")
     forms = {t.name: mcap(place / f"{t.name}.mcap", t) for t in CompressionType}
@@ -97,11 +97,7 @@ def test_whole_files_of_every_form(whole: Forms, tmp_path: Path, form: str) -> N
 @example(share=0.5)
 @example(share=0.999)
 def test_a_file_that_was_cut_off(
-    form: str,
-    share: float,
-    whole: Forms,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
+    form: str, share: float, whole: Forms, tmp_path: Path, caplog
 ) -> None:
     """The complete part is read with one warning; if nothing can be read, there is one error."""
     caplog.clear()
@@ -180,9 +176,7 @@ def split(path: Path, storage: str = "mcap") -> Path:
 
 
 @pytest.mark.parametrize("storage", bags.STORAGES)
-def test_a_split_bag_with_a_part_missing(
-    tmp_path: Path, storage: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_split_bag_with_a_part_missing(tmp_path: Path, storage: str, caplog) -> None:
     path = split(tmp_path / "bag", storage)
     bag = Rosbag(path)
     assert [f.stamp_ns for f in bag] == [f.stamp_ns for f in bags.Drive()]
@@ -204,9 +198,7 @@ def test_a_split_bag_with_a_part_missing(
 @pytest.mark.parametrize(
     "text", [None, "", "rosbag2_bagfile_information:\n  version: 9\n  rel", "[" * 9]
 )
-def test_metadata_that_is_missing_or_half_written(
-    tmp_path: Path, text: str | None, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_metadata_that_is_missing_or_half_written(tmp_path: Path, text: str | None, caplog) -> None:
     path = split(tmp_path / "bag")
     (path / "metadata.yaml").unlink()
     if text is not None:
@@ -216,7 +208,7 @@ def test_metadata_that_is_missing_or_half_written(
     assert f"metadata.yaml is {state}" in caplog.messages[0]
 
 
-def test_files_beside_the_bags_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_files_beside_the_bags_own(tmp_path: Path, caplog) -> None:
     """A file that metadata.yaml does not list, and one that rosbag2 has decompressed."""
     path = bags.write(tmp_path / "bag", bags.calibrated(), "mcap", CompressionMode.FILE)
     other = bags.write(tmp_path / "other", bags.calibrated(3, "/other/image")) / "other.mcap"
@@ -273,9 +265,7 @@ def jpegs(count: int = 6) -> bags.Messages:
 
 @pytest.mark.parametrize("storage", bags.STORAGES)
 @pytest.mark.parametrize("mode", [CompressionMode.NONE, CompressionMode.MESSAGE])
-def test_incomplete_images(
-    tmp_path: Path, storage: str, mode: CompressionMode, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_incomplete_images(tmp_path: Path, storage: str, mode: CompressionMode, caplog) -> None:
     """Empty and truncated images are left out and counted."""
     messages = jpegs()
     messages[3][2].data = np.array([], np.uint8)

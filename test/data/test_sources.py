@@ -237,7 +237,7 @@ def test_video_iterators_do_not_disturb_each_other(film: Path) -> None:
     assert len(pairs) == 30
 
 
-def test_video_without_times(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_video_without_times(film: Path, monkeypatch) -> None:
     """A container that reports no times gets index / fps."""
     real = cv2.VideoCapture
 
@@ -255,7 +255,7 @@ def test_video_without_times(film: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert [frame.stamp_ns for frame in Video(film)] == [i * 50_000_000 for i in range(30)]
 
 
-def test_video_with_constant_stamps(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_video_with_constant_stamps(film: Path, monkeypatch) -> None:
     """They are made to rise."""
     monkeypatch.setattr(Video, "_stamp", lambda self, index, milliseconds: 7)
     assert [frame.stamp_ns for frame in Video(film)] == list(range(7, 37))
@@ -324,7 +324,7 @@ class StandIn:
 
 
 @pytest.fixture
-def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def device(tmp_path: Path, monkeypatch) -> Path:
     """A file in place of a device, and a ROS_HOME without calibrations."""
     monkeypatch.setenv("ROS_HOME", str(tmp_path / "ros"))
     (tmp_path / "ros" / "camera_info").mkdir(parents=True)
@@ -333,7 +333,7 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "video0"
 
 
-def test_v4l2_until_the_cable_is_pulled(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_v4l2_until_the_cable_is_pulled(device: Path, monkeypatch) -> None:
     """RGB; stamps increase even if the clock is set back; the device is closed afterwards."""
     clock = iter((50, 40, 60, 70))
     monkeypatch.setattr("time.time_ns", lambda: next(clock))
@@ -360,7 +360,7 @@ def test_v4l2_until_the_cable_is_pulled(device: Path, monkeypatch: pytest.Monkey
     assert capture.released, "the caller has stopped"
 
 
-def test_v4l2_finds_the_calibration_of_ros(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_v4l2_finds_the_calibration_of_ros(device: Path, monkeypatch) -> None:
     """The only YAML in $ROS_HOME/camera_info; none or several are errors."""
     monkeypatch.setattr(cv2, "VideoCapture", lambda *_: StandIn(1))
     folder = device.parent / "ros" / "camera_info"
@@ -373,7 +373,7 @@ def test_v4l2_finds_the_calibration_of_ros(device: Path, monkeypatch: pytest.Mon
         V4l2(device)
 
 
-def test_v4l2_errors(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_v4l2_errors(device: Path, monkeypatch) -> None:
     """Busy, permission denied, missing, or an unknown option."""
     text = f"{device}?camera={device.parent}/c.yaml"
     monkeypatch.setattr(cv2, "VideoCapture", lambda *_: StandIn(1, opened=False))

@@ -57,7 +57,7 @@ def write_sequence(root: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def written(tmp_path_factory) -> Path:
     """Read only."""
     return write_sequence(tmp_path_factory.mktemp("tum"))
 

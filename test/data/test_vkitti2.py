@@ -127,7 +127,7 @@ def write_variation(root: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def written(tmp_path_factory) -> Path:
     """Read only."""
     return write_variation(tmp_path_factory.mktemp("vkitti"))
 

@@ -20,13 +20,13 @@ LAST = f"frame-{FRAMES - 1:06d}.png"
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def room(tmp_path_factory) -> Path:
     """A street with depth and poses as files, which is faster than rendering it each time."""
     return write_recording(tmp_path_factory.mktemp("data") / "room", FRAMES, 320, 96)
 
 
 @pytest.fixture(scope="module")
-def run(room: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(room: Path, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("run") / "out"
     assert main(["run", str(room), "--out", str(out), "--device", "cpu"]) == 0
     return out
@@ -68,9 +68,7 @@ def test_a_run_has_the_figures_of_its_source(
         assert of_run[key] == pytest.approx(value, rel=3e-3, abs=5e-3 if loose else 5e-4), key
 
 
-def test_about_says_which_run(
-    room: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_about_says_which_run(room: Path, run: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(run)
     about = figures(".", tmp_path / "run.json", "--frames", ":3")["about"]
     assert about["run"] == "out"
@@ -190,9 +188,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damage_is_one_clear_line(
-    copy: Path, damage: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_damage_is_one_clear_line(copy: Path, damage: str, capfd, tmp_path: Path) -> None:
     change, named = DAMAGE[damage]
     change(copy)
     assert main(["evaluate", str(copy), "--json", str(tmp_path / "f.json")]) == 1
@@ -217,9 +213,7 @@ def test_a_report_with_other_things_in_it_is_read(
         assert None in found["frames"]["splits"]["trained_on"].values()
 
 
-def test_a_run_whose_source_is_gone(
-    run: Path, room: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_whose_source_is_gone(run: Path, room: Path, capsys) -> None:
     away = room.rename(room.with_name("away"))
     try:
         assert main(["evaluate", str(run)]) == 1

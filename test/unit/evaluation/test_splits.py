@@ -122,7 +122,7 @@ def test_a_file_that_is_gone(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def room(tmp_path_factory) -> Path:
     return write_recording(tmp_path_factory.mktemp("data") / "room", frames=6)
 
 
@@ -135,7 +135,7 @@ def lines(*files: Path) -> str:
 
 
 @pytest.fixture
-def recording(room: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def recording(room: Path, tmp_path: Path, monkeypatch) -> Iterator[Path]:
     """Frames 0 and 1 are in the training split, 2 and 3 in validation, 4 and 5 in test."""
     for name, first in zip(splits.SPLITS, (0, 2, 4), strict=True):
         listed = file_lists.read(lines(image(room, first), image(room, first + 1)))
@@ -167,7 +167,7 @@ def evaluated(recording: Path, own: Path, *arguments: str) -> tuple[int, dict[st
 
 @pytest.mark.parametrize("choice", [["--split", "test"], ["--frames", "3:5"], []])
 def test_weights_trained_on_test_files_are_refused(
-    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], choice: list[str]
+    recording: Path, tmp_path: Path, capsys, choice: list[str]
 ) -> None:
     """Frame 5 of the split was trained on; frame 4 is evaluated."""
     own = weights(tmp_path, lines(image(recording, 0), image(recording, 5)))
@@ -188,9 +188,8 @@ def test_weights_trained_on_test_files_are_refused(
     ],
 )
 def test_training_files_among_other_frames_are_counted(
-    recording: Path, tmp_path: Path, choice: list[str], counts: dict[str, int],
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    recording: Path, tmp_path: Path, choice: list[str], counts: dict[str, int], capsys
+) -> None:
     own = weights(tmp_path, lines(*(image(recording, i) for i in (0, 3, 5))))
     status, found = evaluated(recording, own, *choice)
     assert status == 0
@@ -198,9 +197,7 @@ def test_training_files_among_other_frames_are_counted(
     assert f"mine was TRAINED ON {counts['mine']} of these frames" in capsys.readouterr().out
 
 
-def test_weights_without_a_list_lead_to_a_warning(
-    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_weights_without_a_list_lead_to_a_warning(recording: Path, tmp_path: Path, capsys) -> None:
     status, found = evaluated(recording, weights(tmp_path, None), "--split", "test")
     assert status == 0
     assert found["test"] == 2
@@ -215,9 +212,7 @@ def test_a_damaged_list_is_an_error(recording: Path, tmp_path: Path) -> None:
     assert evaluated(recording, own)[0] == 1
 
 
-def test_the_weights_of_a_run_are_checked_too(
-    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_weights_of_a_run_are_checked_too(recording: Path, tmp_path: Path, capsys) -> None:
     """A run on test frames is refused; weights that are gone lead to a warning."""
     own = weights(tmp_path, lines(image(recording, 4)))
     out = tmp_path / "out"
@@ -239,9 +234,7 @@ def test_equal_frames_are_counted_each(recording: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.data
-def test_the_real_test_split_through_the_command(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_real_test_split_through_the_command(tmp_path: Path, capsys) -> None:
     drive = real(DRIVE)
     test = drive / "image_02" / "data" / "0000000150.jpg"
     own = weights(tmp_path, lines(test))

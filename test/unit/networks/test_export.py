@@ -30,7 +30,7 @@ STREET = "synthetic:street?frames=2&width=208&height=64"
 
 
 @pytest.fixture(scope="module")
-def masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def masks(tmp_path_factory) -> Path:
     """The shipped segmentation network, exported for any size."""
     path = tmp_path_factory.mktemp("masks") / "new" / "masks.onnx"
     assert main(["export", "masks-street", "--out", str(path)]) == 0
@@ -38,7 +38,7 @@ def masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def depth(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def depth(tmp_path_factory) -> Path:
     """The shipped depth network, exported for one size."""
     path = tmp_path_factory.mktemp("depth") / "depth.onnx"
     assert main(["export", "depth-street", "--size", "192x64", "--out", str(path)]) == 0
@@ -109,7 +109,7 @@ def test_exported_masks_can_be_loaded(masks: Path, tmp_path: Path) -> None:
         assert (ours == theirs).mean() > 0.999
 
 
-def test_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_printed(tmp_path: Path, capsys) -> None:
     """Output of torch's exporter is suppressed."""
     out = tmp_path / "m.onnx"
     command = [sys.executable, "-m", "depth_recog.cli.main", "export", "masks-street"]
@@ -125,9 +125,7 @@ def test_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert licence.startswith("licence: CC BY-NC-SA 3.0")
 
 
-def test_a_graph_that_differs_is_not_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_graph_that_differs_is_not_written(tmp_path: Path, monkeypatch) -> None:
     """With a limit below rounding errors."""
     monkeypatch.setattr(onnx_export, "LIMIT", 1e-12)
     header = read_header(resolve("masks-street", "masks"))
@@ -181,9 +179,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_export_fails_with_one_line(
-    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_export_fails_with_one_line(case: str, tmp_path: Path, capsys) -> None:
     arguments, words = BAD[case]
     assert main(["export", *(a.replace("OUT", str(tmp_path)) for a in arguments)]) == 1
     output = capsys.readouterr()

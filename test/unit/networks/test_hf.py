@@ -34,7 +34,7 @@ SIZE = (224, 448)
 
 
 @pytest.fixture(scope="module")
-def relative(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def relative(tmp_path_factory) -> Path:
     return depth_anything(tmp_path_factory.mktemp("hf") / "Depth-Anything-V2-Tiny-hf")
 
 

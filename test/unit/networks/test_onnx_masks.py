@@ -96,7 +96,7 @@ def test_coarse_output_is_enlarged_to_the_frame(tmp_path: Path, output: str) -> 
 @settings(deadline=None, max_examples=25)
 @given(width=st.integers(33, 200), seed=st.integers(0, 99), tall=st.booleans())
 def test_a_wide_frame_is_tiled_without_distortion(
-    tmp_path_factory: pytest.TempPathFactory, width: int, seed: int, tall: bool
+    tmp_path_factory, width: int, seed: int, tall: bool
 ) -> None:
     """Tiles of the graph's size keep the noise that resizing would remove."""
     image = noise(width, 32, seed)
@@ -110,9 +110,7 @@ def test_a_wide_frame_is_tiled_without_distortion(
 
 @settings(deadline=None, max_examples=25)
 @given(width=st.integers(36, 150), tall=st.booleans())
-def test_every_pixel_comes_from_the_nearest_tile(
-    tmp_path_factory: pytest.TempPathFactory, width: int, tall: bool
-) -> None:
+def test_every_pixel_comes_from_the_nearest_tile(tmp_path_factory, width: int, tall: bool) -> None:
     """The graph returns the position of a pixel in its tile."""
     side = 32
     path = places(tmp_path_factory.mktemp("t") / "p.onnx", side, across=not tall)
@@ -201,7 +199,7 @@ def test_the_provider_is_the_devices() -> None:
     assert choose_providers(second, "cpu", everything) == [(CPU, {})]
 
 
-def test_a_missing_provider_is_named(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_provider_is_named(caplog) -> None:
     gpu = torch.device("cuda")
     with pytest.raises(DeviceError, match=r"'tensorrt'.*\(CPU.*onnxruntime-gpu"):
         choose_providers(gpu, "tensorrt", [CPU])

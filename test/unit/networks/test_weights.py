@@ -126,7 +126,7 @@ def test_an_unknown_name_and_a_folder(tmp_path: Path) -> None:
     refused(tmp_path, "no such weights file")
 
 
-def test_home_is_expanded(write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_is_expanded(write: Any, tmp_path: Path, monkeypatch) -> None:
     write("mine.safetensors")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert load_network("~/mine.safetensors", "pose")[1].network == "pose"

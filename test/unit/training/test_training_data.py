@@ -42,12 +42,12 @@ RULES = PresetRules()
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("data")
 
 
 @pytest.fixture(scope="module")
-def config(folder: Path):
+def config(folder):
     return quick_config(blank_weights(folder))
 
 
@@ -57,11 +57,11 @@ def networks(config) -> PseudoLabelNetworks:
 
 
 @pytest.fixture(scope="module")
-def street(folder: Path, networks: PseudoLabelNetworks) -> PreparedFrames:
+def street(folder, networks) -> PreparedFrames:
     return prepare(chosen_frames(STREET), SIZE, networks, folder / "cache")
 
 
-def test_prepared_frames_hold_images_and_ground_truth(street: PreparedFrames) -> None:
+def test_prepared_frames_hold_images_and_ground_truth(street) -> None:
     recording = open_source(STREET)
     assert len(street) == len(recording)
     frame, truth = recording[7], recording.truth(7)
@@ -75,7 +75,7 @@ def test_prepared_frames_hold_images_and_ground_truth(street: PreparedFrames) ->
     assert street.posed
 
 
-def test_frames_are_prepared_once(folder: Path, networks: PseudoLabelNetworks) -> None:
+def test_frames_are_prepared_once(folder, networks) -> None:
     calls = []
     text, cache = f"{STREET}@0:4", folder / "once"
     first = prepare(chosen_frames(text), SIZE, networks, cache, lambda: calls.append(1))
@@ -88,9 +88,7 @@ def test_frames_are_prepared_once(folder: Path, networks: PseudoLabelNetworks) -
     assert len(calls) == count + 3, "another network gives other labels"
 
 
-def test_without_truth_the_network_labels_the_frames_and_files_are_listed(
-    folder: Path, networks: PseudoLabelNetworks
-) -> None:
+def test_without_truth_the_network_labels_the_frames_and_files_are_listed(folder, networks) -> None:
     root = folder / "drive"
     one = chosen_frames(image_folder(root, 3))
     found = prepare(one, SIZE, networks, folder / "plain")
@@ -106,7 +104,7 @@ def test_without_truth_the_network_labels_the_frames_and_files_are_listed(
     assert len(list((folder / "plain").iterdir())) == len(before) + 1
 
 
-def test_neighbours_have_parallax_and_every_frame_is_counted(street: PreparedFrames) -> None:
+def test_neighbours_have_parallax_and_every_frame_is_counted(street) -> None:
     triplets, counts = choose_triplets(street, RULES, 0.5)
     table = parallax_table(street, RULES, 0.5)
     assert counts[USED] == len(triplets) > 8
@@ -117,7 +115,7 @@ def test_neighbours_have_parallax_and_every_frame_is_counted(street: PreparedFra
         assert table[t.index, t.after] >= LEAST
 
 
-def frames_of(frames: PreparedFrames, indices: list[int], **changes: object) -> PreparedFrames:
+def frames_of(frames, indices: list[int], **changes: object) -> PreparedFrames:
     """Some frames, in another order or more than once, with stamps as if they were a recording."""
     arrays = {
         name: np.array(getattr(frames, name)[indices])
@@ -128,13 +126,13 @@ def frames_of(frames: PreparedFrames, indices: list[int], **changes: object) -> 
     return replace(frames, **(arrays | {"stamps": stamps, "names": names} | changes))
 
 
-def test_a_camera_at_rest_gives_no_triplets(street: PreparedFrames) -> None:
+def test_a_camera_at_rest_gives_no_triplets(street) -> None:
     triplets, counts = choose_triplets(frames_of(street, [4] * 6), RULES, 0.5)
     assert not triplets
     assert counts == Counter({USED: 0, STILL: 4, ALONE: 2})
 
 
-def test_no_pair_spans_a_gap_in_time_a_cut_or_another_camera(street: PreparedFrames) -> None:
+def test_no_pair_spans_a_gap_in_time_a_cut_or_another_camera(street) -> None:
     every = list(range(10))
     gap = 100_000_000 * np.arange(10)
     gap[5:] += 2_000_000_000
@@ -150,7 +148,7 @@ def test_no_pair_spans_a_gap_in_time_a_cut_or_another_camera(street: PreparedFra
     assert any(i < 5 <= j for i, j in parallax_table(frames_of(street, every), RULES, 0.5))
 
 
-def test_rotation_is_no_parallax_where_poses_are_recorded(street: PreparedFrames) -> None:
+def test_rotation_is_no_parallax_where_poses_are_recorded(street) -> None:
     """One image rotated about the camera's centre: displaced everywhere, and without parallax."""
     k = street.intrinsics[0]
     images, poses = [], []
@@ -197,9 +195,7 @@ def test_a_mirrored_motion_moves_mirrored_points(seed: int) -> None:
     np.testing.assert_allclose(mirrored @ MIRROR @ point, MIRROR @ motion @ point)
 
 
-def recording_of(
-    frames: PreparedFrames, gate: str, networks: PseudoLabelNetworks
-) -> TrainingRecording:
+def recording_of(frames, gate: str, networks) -> TrainingRecording:
     triplets, _ = choose_triplets(frames, RULES, 0.5)
     still = still_pixels(frames, RULES, networks) if gate == "object" else None
     exclusions = exclusions_of(gate, frames, triplets, RULES, networks)
@@ -207,7 +203,7 @@ def recording_of(
 
 
 @pytest.fixture(scope="module")
-def recording(street: PreparedFrames, networks: PseudoLabelNetworks) -> TrainingRecording:
+def recording(street, networks) -> TrainingRecording:
     return recording_of(street, "all", networks)
 
 
@@ -237,9 +233,7 @@ def test_recordings_are_drawn_by_the_root_of_their_length_without_repetition(
     assert all(len(set(dataset.drawn(step, 6))) == 6 for step in range(20))
 
 
-def test_gates_exclude_no_dynamic_pixels_all_or_some(
-    street: PreparedFrames, config, networks: PseudoLabelNetworks
-) -> None:
+def test_gates_exclude_no_dynamic_pixels_all_or_some(street, config, networks) -> None:
     masks = {}
     for gate in ("off", "all", "image", "object"):
         recording = recording_of(street, gate, networks)
@@ -253,9 +247,7 @@ def test_gates_exclude_no_dynamic_pixels_all_or_some(
             assert not (found & ~most).any()
 
 
-def test_anchor_and_labels_are_augmented_with_the_frame(
-    recording, config, networks: PseudoLabelNetworks
-) -> None:
+def test_anchor_and_labels_are_augmented_with_the_frame(recording, config, networks) -> None:
     dataset = TripletDataset([recording], config, True)
     index, frames = recording.triplets[3].index, recording.frames
     batch = dataset.unchanged(3)
@@ -284,7 +276,7 @@ def test_sources_of_different_shapes_are_refused_unless_a_size_is_given(config) 
 
 
 def test_an_interrupt_during_the_preparation_leaves_no_partial_folder(
-    folder: Path, networks: PseudoLabelNetworks, config
+    folder, networks, config
 ) -> None:
     answers = iter([False, False, True])
     cache = folder / "interrupted"
@@ -302,7 +294,7 @@ def test_an_interrupt_during_the_preparation_leaves_no_partial_folder(
     ],
 )
 def test_recordings_that_cannot_be_used_are_refused(
-    tmp_path: Path, networks, config, training, validation, motion, message
+    tmp_path, networks, config, training, validation, motion, message
 ) -> None:
     images = image_folder(tmp_path / "images", 8)
     split = DataSplit(*([chosen_frames(f"{images}@{frames}")] for frames in (training, validation)))
@@ -311,9 +303,7 @@ def test_recordings_that_cannot_be_used_are_refused(
         read_data(config, split, SIZE, networks, tmp_path / "cache", RunControl(print))
 
 
-def test_the_gate_by_image_excludes_what_it_cannot_decide(
-    street: PreparedFrames, networks: PseudoLabelNetworks
-) -> None:
+def test_the_gate_by_image_excludes_what_it_cannot_decide(street, networks) -> None:
     """A car of 9 pixels has no pose of its own: undecided. Without a dynamic pixel: still."""
     empty = np.zeros((10, *street.labels.shape[1:]), np.uint8)
     tiny = empty.copy()
@@ -325,9 +315,7 @@ def test_the_gate_by_image_excludes_what_it_cannot_decide(
         assert (exclusions == expected).all()
 
 
-def test_the_gate_by_object_decides_each_object_separately(
-    networks: PseudoLabelNetworks, folder: Path
-) -> None:
+def test_the_gate_by_object_decides_each_object_separately(networks, folder) -> None:
     """Parked and oncoming cars in one image: only the parked ones are compared."""
     source = chosen_frames("synthetic:oncoming?seed=1&frames=30")
     frames = prepare(source, (416, 128), networks, folder / "oncoming")

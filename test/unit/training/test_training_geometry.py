@@ -62,7 +62,7 @@ class Experiment:
 
 
 @pytest.fixture(scope="module")
-def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+def experiment(tmp_path_factory) -> Experiment:
     return Experiment(tmp_path_factory.mktemp("experiment"))
 
 

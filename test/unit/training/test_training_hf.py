@@ -31,7 +31,7 @@ from depth_recog.training.loop.run import RunControl, load_checkpoint
 
 
 @pytest.fixture(scope="module")
-def relative(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def relative(tmp_path_factory) -> Path:
     return depth_anything(tmp_path_factory.mktemp("hf") / "theirs")
 
 
@@ -46,7 +46,7 @@ def trained(folder: Path, start: Path, name: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(relative: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(relative: Path, tmp_path_factory) -> Path:
     return trained(tmp_path_factory.mktemp("run"), relative, "mine")
 
 
@@ -72,9 +72,7 @@ def test_the_result_is_a_directory_that_can_be_run(run: Path, tmp_path: Path) ->
     assert json.loads((out / "run.json").read_text())["unit"] == "metres"
 
 
-def test_a_damaged_result_is_detected(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_damaged_result_is_detected(run: Path, tmp_path: Path, capsys) -> None:
     copy = Path(shutil.copytree(run / "mine", tmp_path / "copy"))
     data = bytearray((copy / "model.safetensors").read_bytes())
     data[-1] ^= 1
