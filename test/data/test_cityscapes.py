@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from street_files import assert_damage_is_named, read_all, write_png
+from street_files import assert_damage_is_named, assert_recording, read_all, write_png
 
 from depth_recog.datasets.research.cityscapes.reader import Cityscapes
-from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import open_source
 from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.errors import CalibrationError, SourceError
@@ -90,10 +89,7 @@ def root(written: Path, tmp_path: Path) -> Path:
 def test_frames(written: Path, path: str) -> None:
     """Stamps as written; intrinsics scaled from the full size."""
     sequence = open_source(path.format(written))
-    assert isinstance(sequence, Recording)
-    assert (sequence.kind, sequence.name) == ("cityscapes", "aachen_000003_000018")
-    assert (sequence.rate_hz, len(sequence)) == (17.0, 3)
-    assert tuple(frame.stamp_ns for frame in sequence) == STAMPS
+    assert_recording(sequence, "cityscapes", "aachen_000003_000018", 17.0, STAMPS)
     frame = sequence[1]
     assert frame.name == "aachen_000003_000019"
     np.testing.assert_array_equal(frame.image, STREET[1].image)

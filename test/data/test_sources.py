@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from camera_files import write_camera_yaml
-from street_files import write_or_remove
+from street_files import assert_recording, write_or_remove
 
 from depth_recog.datasets.media.folder import Folder
 from depth_recog.datasets.media.v4l2 import V4l2
@@ -75,18 +75,10 @@ def brightness(sequence: Recording, index: int) -> int:
 def test_folder_in_natural_order(clip: Path) -> None:
     """frame9 comes before frame10; without stamps 10 Hz."""
     sequence = open_source(str(clip))
-    assert isinstance(sequence, Recording)
-    assert (sequence.kind, sequence.name) == ("folder", "clip")
-    assert (sequence.rate_hz, len(sequence)) == (10.0, 12)
+    assert_recording(sequence, "folder", "clip", 10.0, [i * 100_000_000 for i in range(12)])
     assert [frame.name for frame in sequence] == [f"frame{i}" for i in range(12)]
-    assert sequence[11].stamp_ns == 1_100_000_000
     assert sequence[11].camera == CAMERA
     assert sequence.truth(11).depth is None
-    for read in (sequence.__getitem__, sequence.truth, sequence.file):
-        for index in (12, -13):
-            with pytest.raises(IndexError):
-                read(index)
-    assert sequence[-1].name == "frame11"
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".webp", ".JPG", ".jpeg"])
@@ -212,20 +204,14 @@ def test_damaged_missing_and_ambiguous_images(clip: Path) -> None:
 def test_video_in_order_and_by_seeking(film: Path) -> None:
     """Iteration and indexing give the same frames; stamps are the container's."""
     sequence = open_source(str(film))
-    assert isinstance(sequence, Recording)
-    assert (sequence.kind, sequence.name, sequence.rate_hz) == ("video", "film", 20.0)
-    assert len(sequence) == 30
+    assert_recording(sequence, "video", "film", 20.0, [i * 50_000_000 for i in range(30)])
     frames = list(sequence)
     assert [frame.name for frame in frames] == [f"{i:010d}" for i in range(30)]
-    assert [frame.stamp_ns for frame in frames] == [i * 50_000_000 for i in range(30)]
     assert frames[0].camera == CAMERA
     for index in (20, 3, 4, 29, 0, 13):
         assert brightness(sequence, index) == index
         assert sequence[index].stamp_ns == frames[index].stamp_ns
     assert brightness(sequence, -1) == 29
-    for read in (sequence.__getitem__, sequence.truth, sequence.file):
-        with pytest.raises(IndexError):
-            read(30)
     assert sequence.truth(29).depth is None
 
 
@@ -398,10 +384,8 @@ def test_v4l2_with_real_opencv_refuses_a_file_clearly(device: Path) -> None:
 def test_seven_scenes(scenes: Path) -> None:
     """Depth in metres, NaN for both invalid values; the pose is None if tracking was lost."""
     sequence = open_source(str(scenes))
-    assert isinstance(sequence, Recording)
-    assert (sequence.kind, len(sequence)) == ("seven_scenes", 2)
+    assert_recording(sequence, "seven_scenes", "kitchen", 30.0, [0, 33_333_333])
     assert [f.name for f in sequence] == ["frame-000000", "frame-000001"]
-    assert [f.stamp_ns for f in sequence] == [0, 33_333_333]
     assert sequence[0].image[0, 0].tolist() == [20, 10, 250]
     truth = sequence.truth(0)
     assert np.isnan(truth.depth[0, :2]).all()

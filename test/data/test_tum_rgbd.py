@@ -7,10 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from camera_files import write_camera_yaml
-from street_files import assert_damage_is_named, read_all, write_or_remove, write_png
+from street_files import (
+    assert_damage_is_named,
+    assert_recording,
+    read_all,
+    write_or_remove,
+    write_png,
+)
 
 from depth_recog.datasets.research.tum_rgbd import TumRgbd
-from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import open_source
 from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.errors import CalibrationError, SourceError
@@ -71,10 +76,9 @@ def folder(written: Path, tmp_path: Path) -> Path:
 def test_frames(written: Path) -> None:
     """Stamps to the nanosecond; camera.yaml overrides the folder's name."""
     sequence = open_source(str(written))
-    assert isinstance(sequence, Recording)
-    assert (sequence.kind, sequence.name) == ("tum_rgbd", "rgbd_dataset_freiburg3_street")
-    assert (sequence.rate_hz, len(sequence)) == (30.0, 4)
-    assert [frame.stamp_ns for frame in sequence] == [stamp_us(i) * 1000 for i in range(4)]
+    assert_recording(
+        sequence, "tum_rgbd", written.name, 30.0, [stamp_us(i) * 1000 for i in range(4)]
+    )
     frame = sequence[1]
     assert frame.name == seconds(stamp_us(1))
     assert frame.camera == STREET.camera

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from street_files import (
     assert_damage_is_named,
+    assert_recording,
     extent,
     lead_car,
     read_all,
@@ -20,7 +21,6 @@ from street_files import (
 
 from depth_recog.datasets.boxes import Box
 from depth_recog.datasets.research.vkitti2.reader import VKitti2
-from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import open_source
 from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.datasets.street.path import pose
@@ -141,10 +141,8 @@ def variation(written: Path, tmp_path: Path) -> Path:
 def test_frames(written: Path) -> None:
     """10 Hz by number; each frame's own intrinsics, relative to pixel centres."""
     sequence = open_source(str(written))
-    assert isinstance(sequence, Recording)
-    assert (sequence.kind, sequence.name) == ("vkitti2", "Scene01-clone-0")
-    assert (sequence.rate_hz, len(sequence)) == (10.0, 4)
-    assert [frame.stamp_ns for frame in sequence] == [0, 100_000_000, 200_000_000, 300_000_000]
+    stamps = [i * 100_000_000 for i in range(4)]
+    assert_recording(sequence, "vkitti2", "Scene01-clone-0", 10.0, stamps)
     frame, k = sequence[2], STREET.camera
     assert frame.name == "rgb_00002"
     assert frame.camera.size == (128, 64)
@@ -257,7 +255,6 @@ def test_speed_is_unknown_for_a_single_position(variation: Path) -> None:
 def test_the_right_camera(written: Path, path: str) -> None:
     """By option or by its folder; here it has images and poses, but no ground truth images."""
     sequence = open_source(path.format(written))
-    assert isinstance(sequence, Recording)
     assert sequence.name == "Scene01-clone-1"
     assert sequence[1].camera.fx == STREET.camera.fx + 1.25
     upside_down = np.flip(STREET[1].image, 0).astype(float)

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from depth_recog.datasets.sequence import Recording, Truth
@@ -68,6 +69,23 @@ def assert_same_truth(one: Truth, two: Truth, digits: float = 1e-12) -> None:
         assert (a.track, a.kind, a.size, a.truncated) == (b.track, b.kind, b.size, b.truncated)
         np.testing.assert_equal(a.speed, b.speed)
         np.testing.assert_allclose(a.T_camera_from_box, b.T_camera_from_box, 0, digits)
+
+
+def assert_recording(
+    sequence: Recording, kind: str, name: str, rate_hz: float, stamps_ns: Sequence[int]
+) -> None:
+    """Assert a recording's description and its frames' stamps, and that nothing follows them."""
+    assert isinstance(sequence, Recording)
+    assert (sequence.kind, sequence.name, sequence.live) == (kind, name, False)
+    assert sequence.rate_hz == pytest.approx(rate_hz)
+    assert [frame.stamp_ns for frame in sequence] == list(stamps_ns)
+    count = len(sequence)
+    assert count == len(stamps_ns)
+    assert sequence[-1].stamp_ns == stamps_ns[-1]
+    for read in (sequence.__getitem__, sequence.truth, sequence.file):
+        for index in (count, -count - 1):
+            with pytest.raises(IndexError):
+                read(index)
 
 
 def read_all(sequence: Recording) -> None:

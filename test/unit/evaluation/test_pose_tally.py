@@ -58,14 +58,15 @@ def pairs(
     return pair
 
 
-def changed(turn: Matrix | None = None, scale: float = 1.0) -> Callable[[Matrix], Matrix]:
-    """A change of a motion: its rotation is multiplied by `turn`, its translation by `scale`."""
+def changed(
+    rotation: Callable[[Matrix], Matrix] = np.asarray,
+    translation: Callable[[Matrix], Matrix] = np.asarray,
+) -> Callable[[Matrix], Matrix]:
+    """A change of the rotation and the translation of a motion."""
 
     def change(T: Matrix) -> Matrix:
         wrong = T.copy()
-        if turn is not None:
-            wrong[:3, :3] = turn @ T[:3, :3]
-        wrong[:3, 3] *= scale
+        wrong[:3, :3], wrong[:3, 3] = rotation(T[:3, :3]), translation(T[:3, 3])
         return wrong
 
     return change
@@ -96,7 +97,7 @@ def test_the_true_motion_has_no_error(gap: int) -> None:
 
 def test_a_known_rotation_and_a_known_length() -> None:
     true = way(12)
-    got = judged(true, pairs(true, 1, changed(yaw(0.5), 0.8)))
+    got = judged(true, pairs(true, 1, changed(lambda R: yaw(0.5) @ R, lambda t: 0.8 * t)))
     for name, value in (
         ("rotation_degrees", 0.5),
         ("translation_percent", 20.0),
@@ -110,20 +111,14 @@ def test_a_known_rotation_and_a_known_length() -> None:
 def test_rotation_by_frame_is_divided_by_the_gap() -> None:
     true = [ahead(float(i)) for i in range(9)]
     for apart in (1, 3):
-        got = judged(true, pairs(true, apart, changed(yaw(0.6))))
+        got = judged(true, pairs(true, apart, changed(lambda R: yaw(0.6) @ R)))
         assert got["rotation_degrees"]["median"] == pytest.approx(0.6, abs=1e-5)
         assert got["rotation_degrees_per_frame"]["p90"] == pytest.approx(0.6 / apart, abs=1e-5)
 
 
 def test_the_direction() -> None:
     true = [ahead(float(i)) for i in range(5)]
-
-    def wrong(T: Matrix) -> Matrix:
-        turned = T.copy()
-        turned[:3, 3] = 3 * yaw(7) @ T[:3, 3]
-        return turned
-
-    got = judged(true, pairs(true, 1, wrong))
+    got = judged(true, pairs(true, 1, changed(translation=lambda t: 3 * yaw(7) @ t)))
     assert got["direction_degrees"]["median"] == pytest.approx(7)
     assert got["rotation_degrees"]["median"] == pytest.approx(0)
     assert got["scale"]["median"] == pytest.approx(3)
@@ -131,18 +126,12 @@ def test_the_direction() -> None:
 
 def test_poses_with_swapped_directions_are_detected() -> None:
     true = way(12, turn=0.1)
-
-    def transposed(T: Matrix) -> Matrix:
-        swapped = T.copy()
-        swapped[:3, :3] = T[:3, :3].T
-        return swapped
-
     inverse = judged(true, pairs(true, 1, np.linalg.inv))
     assert inverse["translation_percent"]["median"] > 150
     assert inverse["rotation_degrees"]["median"] > 5
     assert inverse["direction_degrees"]["median"] > 150
-    assert judged(true, pairs(true, 1, transposed))["rotation_degrees"]["median"] > 5
-
+    transposed = judged(true, pairs(true, 1, changed(np.transpose)))
+    assert transposed["rotation_degrees"]["median"] > 5
     assert judged(true, pairs(true[::-1], 1))["translation_percent"]["median"] > 150
 
 
@@ -252,7 +241,7 @@ def test_a_wrong_heading_of_the_last_frame_only() -> None:
 
 def test_a_trajectory_of_another_scale() -> None:
     true = way(60)
-    half = changed(scale=0.5)
+    half = changed(translation=lambda t: t / 2)
     got = judged(true, pairs(true, 1, half), [half(pose) for pose in true])["trajectory"]
     assert got["unscaled"]["translation_percent"] > 20
     assert got["median_scaled"]["translation_percent"] == pytest.approx(0, abs=1e-6)
