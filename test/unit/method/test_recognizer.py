@@ -13,6 +13,7 @@ from gate_streams import CAR, IMAGE_GATE, STEP, Shot, Stream, motion_of_pair, pl
 from depth_recog.method.gate.by_image import Motion, Thresholds
 from depth_recog.method.geometry import se3
 from depth_recog.method.loss import photometric
+from depth_recog.method.masking import PresetRules
 from depth_recog.method.pair import Step, moving_map
 from depth_recog.method.pose.epipolar import EpipolarEstimator
 from depth_recog.method.pose.estimator import PoseEstimate, PosePair
@@ -42,7 +43,8 @@ def test_one_frame_alone() -> None:
     np.testing.assert_array_equal(step.moving, shot.labels == CAR)
     assert step.frame.depth.dtype == np.float32
     assert step.frame.labels.dtype == np.uint8
-    assert {"depth network", "segmentation network", "masks"} <= step.seconds.keys()
+    assert step.seconds.keys() == {"depth network", "segmentation network", "masks", "features"}
+    assert step.frame.rules == PresetRules()
 
 
 def pose_error(step: Step, given: tuple[Shot, ...]) -> tuple[float, float]:
@@ -92,6 +94,7 @@ def test_thresholds_are_those_of_the_pairs_own_time() -> None:
         frames = (pair.second.stamp_ns - pair.first.stamp_ns) // STEP
         gaps.add(frames)
         assert pair.seconds == pytest.approx(frames * 0.1)
+        assert {"optical flow", "static pose", "gate"} <= step.seconds.keys()
         np.testing.assert_allclose(pair.thresholds[:3, :3], 0.03 * frames)
         np.testing.assert_allclose(pair.thresholds[:3, 3], 0.2 * frames)
         assert np.isinf(pair.thresholds[3]).all()

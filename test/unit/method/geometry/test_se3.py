@@ -164,3 +164,12 @@ def test_small_rotations_are_exact_on_both_sides_of_the_series(angle: float) -> 
     sine = (rotation[0, 2] - rotation[2, 0]) / 2
     assert sine == pytest.approx(math.sin(angle), rel=1e-12, abs=0)
     assert rotation[0, 0] == pytest.approx(math.cos(angle), rel=0, abs=3e-16)
+
+
+@pytest.mark.parametrize("axis", [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0.6, 0, 0.8), (2, -1, 2)])
+def test_the_rotation_vector_of_half_a_turn(axis: tuple[float, float, float]) -> None:
+    """Either sign of the axis is right."""
+    unit = np.array(axis) / np.linalg.norm(axis)
+    found = se3.rotation_vector(2 * np.outer(unit, unit) - np.eye(3))
+    np.testing.assert_allclose(np.abs(found @ unit), np.pi, rtol=1e-7)
+    np.testing.assert_allclose(np.linalg.norm(found), np.pi, rtol=1e-7)

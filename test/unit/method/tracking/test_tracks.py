@@ -202,6 +202,19 @@ def test_an_image_without_texture_has_none() -> None:
 # --- brightness -----------------------------------------------------------------------------------
 
 
+def test_an_image_gets_the_brightness_of_the_one_before_within_the_range_of_a_pixel() -> None:
+    chance = np.random.default_rng(0)
+    before = np.clip(chance.normal(128, 60, (40, 50)), 0, 255).astype(np.uint8)
+    grey = np.clip(chance.normal(140, 15, (40, 50)), 0, 255).astype(np.uint8)
+    grey[0, :2] = 0, 255
+    exact = (grey - grey.mean()) * before.std() / grey.std() + before.mean()
+    assert exact.min() < 0
+    assert exact.max() > 255
+    found = as_bright_as(before, grey)
+    assert found.dtype == np.uint8
+    np.testing.assert_allclose(found, np.clip(exact, 0, 255), atol=0.51)
+
+
 @given(st.floats(0.5, 1.6), st.floats(-25, 25), st.integers(0, 5))
 def test_a_change_of_exposure_is_undone(gain: float, offset: float, seed: int) -> None:
     """Except for rounding, and for pixels that are clipped at black or white."""
