@@ -35,7 +35,7 @@ def only_frame(path: Path, info: Any, image: Any, topic: str = "/c/image") -> Fr
     return Rosbag(bags.write(path / "bag", [("/c/camera_info", 1, info), (topic, 2, image)]))[0]
 
 
-# What our recorder writes
+# Bags of `depth-recog record`
 
 
 @pytest.mark.parametrize("storage", bags.STORAGES)
@@ -166,7 +166,7 @@ def test_an_unknown_encoding_is_named(tmp_path: Path) -> None:
         only_frame(tmp_path, bags.info(5), image)
 
 
-# Which topics
+# Choice of topics
 
 
 def test_several_cameras_are_listed_and_one_is_chosen(tmp_path: Path) -> None:
@@ -324,7 +324,7 @@ def test_header_stamps_that_do_not_increase(tmp_path: Path, stamps: list[int], c
     assert "times of receipt are used" in caplog.messages[0]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(stamps=st.lists(st.integers(0, 40), min_size=1, max_size=30))
 def test_stamps_always_rise(stamps: list[int], tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "bag", ignore_errors=True)
@@ -334,7 +334,7 @@ def test_stamps_always_rise(stamps: list[int], tmp_path: Path) -> None:
     assert len(found) + bag.left_out == len(stamps)
 
 
-# Other truths
+# Ground truth of other topics
 
 
 def pose_message(kind: str, stamp: int, matrix: np.ndarray) -> Any:
@@ -398,7 +398,7 @@ def test_depth_of_other_topics(tmp_path: Path) -> None:
         small.truth(0)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(offsets=st.lists(st.integers(-60, 660), max_size=12, unique=True))
 def test_poses_are_joined_as_by_a_slow_search(offsets: list[int], tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "bag", ignore_errors=True)

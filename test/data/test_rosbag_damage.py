@@ -92,7 +92,7 @@ def test_whole_files_of_every_form(whole: Forms, tmp_path: Path, form: str) -> N
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(share=st.floats(0, 0.999))
 @example(share=0.5)
 @example(share=0.999)
@@ -120,7 +120,7 @@ def test_a_file_that_was_cut_off(
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(at=st.floats(0, 0.999), noise=st.binary(min_size=1, max_size=400))
 def test_noise_anywhere_is_no_traceback(
     form: str, at: float, noise: bytes, whole: Forms, tmp_path: Path

@@ -21,7 +21,7 @@ from depth_recog.evaluation.answer import Answer
 from depth_recog.evaluation.depth_errors import CROPS, METRICS, Protocol, figures, terms
 from depth_recog.evaluation.evaluate import evaluate
 
-PROPERTY = settings(deadline=None, max_examples=60, derandomize=True, database=None)
+PROPERTY = settings(max_examples=60, derandomize=True, database=None)
 ZERO = ("abs_rel", "sq_rel", "rmse", "rmse_log", "silog")
 ONE = ("a1", "a2", "a3")
 

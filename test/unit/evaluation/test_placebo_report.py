@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -26,7 +26,6 @@ def samples(scores: NDArray[np.float64], threshold: float = 3.0) -> list[RegionS
     ]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**31), st.integers(50, 300), st.sampled_from([0.8, 0.9, 0.95]))
 def test_literal_thresholds_together(seed: int, count: int, quantile: float) -> None:
     rng = np.random.default_rng(seed)

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -70,15 +70,10 @@ def test_size_in_pixels(shape: PlaceboShape, depth: float) -> None:
     assert 0.7 * wide * high <= mask.sum() <= wide * high
 
 
-@settings(deadline=None)
-@given(
-    st.integers(0, 2**31),
-    st.lists(
-        st.tuples(st.integers(0, 207), st.integers(0, 127), st.integers(1, 40)),
-        min_size=1,
-        max_size=6,
-    ),
-)
+HOLES = st.tuples(st.integers(0, 207), st.integers(0, 127), st.integers(1, 40))
+
+
+@given(st.integers(0, 2**31), st.lists(HOLES, min_size=1, max_size=6))
 def test_placebos_keep_away_from_other_pixels(seed: int, holes: list[tuple[int, int, int]]) -> None:
     """Holes stand for dynamic classes or sky; the distance is computed pixel by pixel."""
     background = ALL.copy()
@@ -190,7 +185,6 @@ def test_a_placebo_ends_at_the_border() -> None:
     assert leftmost.centre[0] - leftmost.half[0] < 2.5
 
 
-@settings(deadline=None)
 @given(st.floats(0.9, 1.1), st.floats(-20, 20), st.floats(-20, 20), st.integers(3, 30))
 def test_an_exact_flow_is_followed_exactly(growth: float, du: float, dv: float, count: int) -> None:
     placebo = placebo_at(CAR, 10.0)

@@ -117,15 +117,12 @@ def test_files_that_a_run_need_not_have(copy: Path, tmp_path: Path, missing: lis
     assert (found.get("pose", {}).get("pairs", 0) > 0) == ("pairs.jsonl" not in missing)
 
 
-def write(name: str, content: str | bytes) -> Callable[[Path], None]:
-    def change(folder: Path) -> None:
-        data = content.encode() if isinstance(content, str) else content
-        (folder / name).write_bytes(data)
-
-    return change
+def write(name: str, content: str | bytes) -> Callable[[Path], object]:
+    data = content.encode() if isinstance(content, str) else content
+    return lambda folder: (folder / name).write_bytes(data)
 
 
-def edit(name: str, change: Callable[[list[str]], list[str]]) -> Callable[[Path], None]:
+def edit(name: str, change: Callable[[list[str]], list[str]]) -> Callable[[Path], object]:
     def changed(folder: Path) -> None:
         lines = (folder / name).read_text().splitlines()
         (folder / name).write_text("\n".join(change(lines)) + "\n")
@@ -133,15 +130,11 @@ def edit(name: str, change: Callable[[list[str]], list[str]]) -> Callable[[Path]
     return changed
 
 
-def report(**entries: object) -> Callable[[Path], None]:
-    def change(folder: Path) -> None:
-        content = json.loads((folder / "run.json").read_text()) | entries
-        (folder / "run.json").write_text(json.dumps(content))
-
-    return change
+def report(**entries: object) -> Callable[[Path], object]:
+    return edit("run.json", lambda lines: [json.dumps(json.loads("\n".join(lines)) | entries)])
 
 
-def pair(**entries: object) -> Callable[[Path], None]:
+def pair(**entries: object) -> Callable[[Path], object]:
     def change(lines: list[str]) -> list[str]:
         return [*lines[:2], json.dumps(json.loads(lines[2]) | entries), *lines[3:]]
 
@@ -153,7 +146,7 @@ MASK = f"mask/{LAST}"
 SMALL = cv2.imencode(".png", np.ones((3, 3), np.uint16))[1].tobytes()
 EIGHT_BIT = cv2.imencode(".png", np.ones((96, 320), np.uint8))[1].tobytes()
 
-DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "run.json empty": (write("run.json", ""), "run.json"),
     "run.json cut": (write("run.json", '{"source": "syn'), "run.json"),
     "run.json binary": (write("run.json", b"\xff\xfe\x00\x01"), "run.json"),
@@ -180,7 +173,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "depth empty": (write(DEPTH, ""), DEPTH),
     "depth of another size": (write(DEPTH, SMALL), DEPTH),
     "depth of 8 bits": (write(DEPTH, EIGHT_BIT), DEPTH),
-    "depths gone": (lambda f: [p.unlink() for p in (f / "depth").iterdir()] and None, "copy"),
+    "depths gone": (lambda f: [p.unlink() for p in (f / "depth").iterdir()], "copy"),
     "mask cut": (lambda f: write(MASK, (f / MASK).read_bytes()[:60])(f), MASK),
     "mask of another size": (write(MASK, SMALL), MASK),
     "moving no image": (write(f"moving/{LAST}", "hello"), f"moving/{LAST}"),

@@ -179,7 +179,7 @@ focal = st.floats(1, 1e4)
 offset = st.floats(-1e3, 1e4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 4000), st.integers(1, 4000), focal, focal, offset, offset, st.booleans())
 def test_there_and_back(
     width: int, height: int, fx: float, fy: float, cx: float, cy: float, distorted: bool

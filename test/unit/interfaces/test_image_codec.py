@@ -84,7 +84,7 @@ def test_bt601_landmarks() -> None:
     assert difference(np.array(bt601(41, 240, 110)), np.array((0, 0, 255))) <= 2
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     encoding=st.sampled_from(sorted(CASES)),
     half=st.integers(1, 9),
@@ -107,7 +107,7 @@ def test_any_size_padding_and_tail(
         assert difference(got, expected) <= tolerance
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     encoding=st.sampled_from([*ENCODINGS, "", "jpeg", "32FC1"]),
     height=st.integers(0, 6),

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from depth_recog.interfaces.pose import from_message, quaternion, rotation
@@ -26,7 +26,6 @@ def turn(axis: np.ndarray, theta: float) -> np.ndarray:
     return np.eye(3) + math.sin(theta) * k + 2 * math.sin(theta / 2) ** 2 * k @ k
 
 
-@settings(deadline=None)
 @given(st.tuples(unit, unit, unit).filter(lambda v: np.linalg.norm(v) > 0.1), angle)
 def test_no_digit_is_lost(axis: tuple[float, float, float], theta: float) -> None:
     """Also near 0 and 180 degrees; w >= 0 and unit norm."""

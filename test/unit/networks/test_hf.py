@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A depth network of transformers from a directory: what it says, how it is refused, in use."""
+"""A depth network of transformers, loaded from a directory: output, refusals, commands."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def normalised(image: torch.Tensor) -> torch.Tensor:
     return (image - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
 
 
-# What it says
+# Output
 
 
 def test_disparity_becomes_depth_without_a_unit(relative: Path) -> None:
@@ -148,7 +148,7 @@ def test_parameters_without_influence_are_frozen(relative: Path) -> None:
     assert 0 < len(model.encoder_parameters()) < len(learning)
 
 
-# What is refused
+# Refused directories
 
 
 def refused(folder: Path, *words: str) -> None:
@@ -166,24 +166,20 @@ def edit_tensors(folder: Path, **values: torch.Tensor | None) -> None:
     save_file(tensors, file, {"format": "pt"})
 
 
+def write_preprocessor(folder: Path, **values: object) -> None:
+    (folder / "preprocessor_config.json").write_text(json.dumps(values))
+
+
 HEAD = "head.conv2.weight"
+KNOWN = "depth_anything, glpn"
 DAMAGE = {
     "empty": (lambda f: [file.unlink() for file in f.iterdir()], ["without config.json"]),
     "no JSON": (lambda f: (f / "config.json").write_text("{"), ["config.json", "JSON"]),
-    **{
-        f"a {kind} model": (
-            lambda f, kind=kind: edit_config(f, model_type=kind),
-            [repr(kind), "depth_anything, glpn"],
-        )
-        for kind in ("dpt", "bert", None)
-    },
-    **{
-        f"preprocessor {text}": (
-            lambda f, text=text: (f / "preprocessor_config.json").write_text(text),
-            ["incomplete"],
-        )
-        for text in ('{"image_mean": "grey"}', '{"image_mean": [0.5, 0.5, 0.5], "size": {}}')
-    },
+    "dpt": (lambda f: edit_config(f, model_type="dpt"), ["'dpt'", KNOWN]),
+    "bert": (lambda f: edit_config(f, model_type="bert"), ["'bert'", KNOWN]),
+    "no type": (lambda f: edit_config(f, model_type=None), ["None", KNOWN]),
+    "mean": (lambda f: write_preprocessor(f, image_mean="grey"), ["incomplete"]),
+    "size": (lambda f: write_preprocessor(f, image_mean=[0.5] * 3, size={}), ["incomplete"]),
     "tensor missing": (lambda f: edit_tensors(f, **{HEAD: None}), [f"{HEAD} is missing"]),
     "tensor shape": (lambda f: edit_tensors(f, **{HEAD: torch.zeros(2, 2)}), ["cannot load it"]),
     "cut off": (lambda f: os.truncate(f / "model.safetensors", 1000), ["cannot load it"]),
@@ -235,7 +231,7 @@ def test_a_changed_file_is_another_network(copy: Path) -> None:
     check_weights(NetworkOptions(depth=str(copy)))
 
 
-# In use
+# On the command line
 
 
 def test_run_without_a_network(relative: Path, tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An ONNX segmentation model in the place of the mask network: fed right, tiled right, refused."""
+"""An ONNX segmentation model as the mask network: input, tiles, classes, devices, refusals."""
 
 import json
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def noise(width: int, height: int, seed: int = 0) -> torch.Tensor:
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-# What it is fed with
+# Input and output
 
 
 def test_scores_of_a_graph_of_any_size(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_coarse_output_is_enlarged_to_the_frame(tmp_path: Path, output: str) -> 
 # Tiles
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(width=st.integers(33, 200), seed=st.integers(0, 99), tall=st.booleans())
 def test_a_wide_frame_is_tiled_without_distortion(
     tmp_path_factory, width: int, seed: int, tall: bool
@@ -108,7 +108,7 @@ def test_a_wide_frame_is_tiled_without_distortion(
     assert torch.equal(scores_of(path, image), image)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(width=st.integers(36, 150), tall=st.booleans())
 def test_every_pixel_comes_from_the_nearest_tile(tmp_path_factory, width: int, tall: bool) -> None:
     """The graph returns the position of a pixel in its tile."""
@@ -147,7 +147,7 @@ def test_size_in_the_yaml_makes_tiles_of_a_graph_of_any_size(tmp_path: Path) -> 
     assert not torch.equal(scores_of(describe(path, size=[16, 16]), image), image)
 
 
-# What its classes mean
+# Classes
 
 
 def test_default_dynamic_classes_are_those_of_the_model(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_requested_provider_that_is_missing(tmp_path: Path) -> None:
         load_model(str(path), "masks")
 
 
-# What cannot be used
+# Refused models
 
 
 def refused(path: Path, *words: str) -> None:
@@ -323,7 +323,7 @@ def test_without_onnxruntime(tmp_path: Path) -> None:
     assert "pip install 'depth-recog[onnx]'" in line
 
 
-# Through the front door
+# On the command line
 
 
 @pytest.mark.parametrize("size", [("width", "height"), (64, 64)])

@@ -114,7 +114,7 @@ def test_an_object_behind_another_does_not_get_its_contact() -> None:
     assert torch.equal(known[..., 30:38], labels[..., 30:38] == CAR)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000))
 def test_targets_equal_those_of_a_loop_over_columns(seed: int) -> None:
     rng = np.random.default_rng(seed)

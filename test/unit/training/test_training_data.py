@@ -183,7 +183,7 @@ def test_augmented_intrinsics_project_to_the_same_pixels() -> None:
             assert found[0, 0] == pytest.approx(expected, abs=0.02)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 2**31 - 1))
 def test_a_mirrored_motion_moves_mirrored_points(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -43,7 +43,7 @@ def smooth(*shape: int, seed: int = 0) -> torch.Tensor:
     return interpolate(flat, size=(height, width), mode="bicubic").clamp(0, 1).reshape(shape)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(3, 9), st.integers(3, 9), st.integers(0, 99))
 def test_the_box_filter_equals_average_pooling_and_has_its_adjoint(
     height: int, width: int, seed: int
