@@ -149,14 +149,12 @@ def test_poses_follow_the_vehicle(written: Path) -> None:
     poses = [Cityscapes(f"{written}?city=aachen").truth(i).world_from_camera for i in range(3)]
     np.testing.assert_allclose(poses[0], np.eye(4), atol=1e-12)
     # The data set's own sensor_T_ISO_8855 of this mounting, but for its roll of zero.
-    mounting = np.array(
-        [
-            [0.9990881051503779, -0.01948468779721943, -0.03799085532693703, -1.6501524664770573],
-            [0.019498764210995674, 0.9998098810245096, 0.0, -0.1331288872611436],
-            [0.03798363254444427, -0.0007407747301939942, 0.9992780868764849, -1.2836173638418473],
-            [0, 0, 0, 1],
-        ]
-    )
+    mounting = [
+        [0.9990881051503779, -0.01948468779721943, -0.03799085532693703, -1.6501524664770573],
+        [0.019498764210995674, 0.9998098810245096, 0.0, -0.1331288872611436],
+        [0.03798363254444427, -0.0007407747301939942, 0.9992780868764849, -1.2836173638418473],
+        [0, 0, 0, 1],
+    ]
     roll = np.eye(4)
     roll[1:3, 1:3] = [[np.cos(0.01), np.sin(0.01)], [-np.sin(0.01), np.cos(0.01)]]
     optical = np.array([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
@@ -200,12 +198,9 @@ def test_files_in_one_folder(root: Path, tmp_path: Path) -> None:
 def test_snippets(root: Path) -> None:
     """Several snippets are listed; a gap of a second begins a new one."""
     images = root / "leftImg8bit_sequence/train/aachen"
-    stems = ["000003_000036", "000003_000100", "000007_000000"]
-    for stem in stems:
-        shutil.copy(
-            images / "aachen_000003_000018_leftImg8bit.png",
-            images / f"aachen_{stem}_leftImg8bit.png",
-        )
+    first = images / "aachen_000003_000018_leftImg8bit.png"
+    for stem in ("000003_000036", "000003_000100", "000007_000000"):
+        shutil.copy(first, images / f"aachen_{stem}_leftImg8bit.png")
     listed = "one of 000003_000018, 000003_000100, 000007_000000"
     with pytest.raises(SourceError, match=rf"several snippets: add \?snippet= and {listed}"):
         Cityscapes(images)
@@ -224,9 +219,8 @@ def test_snippets(root: Path) -> None:
 
 def test_cities(root: Path) -> None:
     """The root needs a city; the error lists the known ones."""
-    shutil.copytree(
-        root / "leftImg8bit_sequence/train/aachen", root / "leftImg8bit_sequence/val/ulm"
-    )
+    images = root / "leftImg8bit_sequence"
+    shutil.copytree(images / "train/aachen", images / "val/ulm")
     with pytest.raises(SourceError, match=r"several cities: add \?city= and one of aachen, ulm"):
         Cityscapes(root)
     with pytest.raises(SourceError, match=r"no city 'bonn'.*one of aachen, ulm"):

@@ -149,6 +149,9 @@ def test_boxes_without_a_file_and_with_an_empty_one(drive: Path) -> None:
 
 
 GOOD = tracklet_xml("Car", 0, pose_xml(20, 0, -1, 0))
+WITH_ENTITY = file_xml(GOOD.replace("Car", "&a;")).replace(
+    "<!DOCTYPE boost_serialization>", '<!DOCTYPE b [<!ENTITY a "Car">]>'
+)
 
 
 @pytest.mark.parametrize(
@@ -164,12 +167,7 @@ GOOD = tracklet_xml("Car", 0, pose_xml(20, 0, -1, 0))
         (file_xml(GOOD.replace("<tx>20</tx>", "<tx>nan</tx>")), "tracklet 0 has.*cannot be"),
         (file_xml(GOOD.replace("<l>4</l>", "<l>-4</l>")), "tracklet 0 has.*cannot be"),
         (file_xml(GOOD.replace("<first_frame>0</first_frame>", "")), "no <first_frame>"),
-        (
-            file_xml(GOOD.replace("Car", "&a;")).replace(
-                "<!DOCTYPE boost_serialization>", '<!DOCTYPE b [<!ENTITY a "Car">]>'
-            ),
-            "declares entities",
-        ),
+        (WITH_ENTITY, "declares entities"),
         ("\xff\xfe\x00\x81", ""),
     ],
 )

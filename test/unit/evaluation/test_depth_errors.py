@@ -150,11 +150,9 @@ def reference(
         use = np.isfinite(truth) & (truth > 0.001) & (truth < 80)
         if crop == "garg":
             h, w = truth.shape
-            box = np.zeros_like(use)
-            box[
-                int(0.40810811 * h) : int(0.99189189 * h), int(0.03594771 * w) : int(0.96405229 * w)
-            ] = True
-            use &= box
+            v, u = np.mgrid[:h, :w]
+            use &= (v >= int(0.40810811 * h)) & (v < int(0.99189189 * h))
+            use &= (u >= int(0.03594771 * w)) & (u < int(0.96405229 * w))
         d, t = depth[use].astype(float), truth[use].astype(float)
         d[~np.isfinite(d)] = 80
         scales.append(np.median(t) / np.median(d))

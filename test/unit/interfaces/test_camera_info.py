@@ -145,6 +145,7 @@ def test_binning_of_a_region() -> None:
     assert camera.cx == pytest.approx((500 - 280 - 0.5) / 2)  # 320 - 100 = 220
 
 
+OUTSIDE = RegionOfInterest(x_offset=600, y_offset=0, width=100, height=100)
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "all zero": ({"k": [0.0] * 9, "p": [0.0] * 12}, r"uncalibrated \(K\[0\] == 0\): calibrate"),
     "K zero": ({"k": [0.0] * 9}, "uncalibrated"),
@@ -154,10 +155,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "D not finite": ({"d": [0.1, float("inf"), 0, 0, 0.0]}, "not finite"),
     "unknown model": ({"distortion_model": "banana"}, "banana.*plumb_bob"),
     "wrong number of D": ({"d": [0.1, 0.2]}, "plumb_bob takes.*has 2"),
-    "region outside": (
-        {"roi": RegionOfInterest(x_offset=600, y_offset=0, width=100, height=100)},
-        "leaves the 640x480 image",
-    ),
+    "region outside": ({"roi": OUTSIDE}, "leaves the 640x480 image"),
     "binned away": ({"binning_x": 1000, "binning_y": 1}, "1000x1"),
 }
 

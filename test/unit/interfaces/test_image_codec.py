@@ -4,89 +4,76 @@
 import array
 from typing import Any
 
+import image_references as ref
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from image_references import (
-    BAYER,
-    CASES,
-    HEIGHT,
-    WIDTH,
-    WRONG,
-    bt601,
-    demosaic,
-    difference,
-    mono16,
-    mosaic,
-    packed,
-    padded,
-    picture,
-)
 
 from depth_recog.errors import EncodingError
 from depth_recog.interfaces.image_codec import ENCODINGS, to_rgb
 
 
 def test_every_encoding_has_a_reference() -> None:
-    assert set(ENCODINGS) == set(CASES) | {f"bayer_{p}8" for p in BAYER}
+    assert set(ENCODINGS) == set(ref.CASES) | {f"bayer_{p}8" for p in ref.BAYER}
 
 
-@pytest.mark.parametrize("encoding", CASES)
+@pytest.mark.parametrize("encoding", ref.CASES)
 @pytest.mark.parametrize("padding", [0, 1, 6])
 def test_encoding_equals_its_reference(encoding: str, padding: int) -> None:
-    encode, tolerance = CASES[encoding]
-    data, row, expected = encode(picture())
+    encode, tolerance = ref.CASES[encoding]
+    data, row, expected = encode(ref.picture())
     step = row + (2 * padding if encoding == "mono16" else padding)
-    got = to_rgb(encoding, HEIGHT, WIDTH, step, padded(data, HEIGHT, row, step))
-    assert got.shape == (HEIGHT, WIDTH, 3)
+    got = to_rgb(encoding, ref.HEIGHT, ref.WIDTH, step, ref.padded(data, ref.HEIGHT, row, step))
+    assert got.shape == (ref.HEIGHT, ref.WIDTH, 3)
     assert got.dtype == np.uint8
     assert got.flags.c_contiguous
-    assert difference(got, expected) <= tolerance
+    assert ref.difference(got, expected) <= tolerance
 
 
-def test_mono16_big_endian() -> None:
-    data, row, expected = mono16(True)(picture())
-    assert np.array_equal(to_rgb("mono16", HEIGHT, WIDTH, row, data, big_endian=True), expected)
-    swapped = to_rgb("mono16", HEIGHT, WIDTH, row, data)
-    assert not np.array_equal(swapped, expected)
+@pytest.mark.parametrize(
+    ("encoding", "encode"), [("mono16", ref.mono16(True)), ("rgb8", ref.packed("rgb"))]
+)
+def test_big_endian(encoding: str, encode: Any) -> None:
+    """It changes the order of bytes in 16-bit values only."""
+    data, row, expected = encode(ref.picture())
+    got, swapped = (
+        to_rgb(encoding, ref.HEIGHT, ref.WIDTH, row, data, big_endian=big) for big in (True, False)
+    )
+    assert np.array_equal(got, expected)
+    assert np.array_equal(swapped, expected) == (encoding == "rgb8")
 
 
-def test_big_endian_means_nothing_to_bytes() -> None:
-    data, row, expected = packed("rgb")(picture())
-    assert np.array_equal(to_rgb("rgb8", HEIGHT, WIDTH, row, data, big_endian=True), expected)
-
-
-@pytest.mark.parametrize("pattern", BAYER)
+@pytest.mark.parametrize("pattern", ref.BAYER)
 def test_bayer_gives_the_colours_back(pattern: str) -> None:
     """Red above, green left and blue right of a line: flat areas come back as they were."""
     rgb = np.zeros((16, 24, 3), np.uint8)
     rgb[:8] = (200, 30, 10)
     rgb[8:, :12] = (20, 180, 60)
     rgb[8:, 12:] = (5, 40, 230)
-    got = to_rgb(f"bayer_{pattern}8", 16, 24, 24, mosaic(rgb, pattern).tobytes())
+    got = to_rgb(f"bayer_{pattern}8", 16, 24, 24, ref.mosaic(rgb, pattern).tobytes())
     for area in (np.s_[2:6, 2:22], np.s_[10:14, 2:10], np.s_[10:14, 14:22]):
         assert np.array_equal(got[area], rgb[area])
 
 
-@pytest.mark.parametrize("pattern", BAYER)
+@pytest.mark.parametrize("pattern", ref.BAYER)
 def test_bayer_of_noise_is_bilinear(pattern: str) -> None:
-    raw = picture(5)[..., 1]
-    got = to_rgb(f"bayer_{pattern}8", HEIGHT, WIDTH, WIDTH, raw.tobytes())[1:-1, 1:-1]
-    assert np.abs(got - demosaic(raw, pattern)).max() <= 1
+    raw = ref.picture(5)[..., 1]
+    got = to_rgb(f"bayer_{pattern}8", ref.HEIGHT, ref.WIDTH, ref.WIDTH, raw.tobytes())[1:-1, 1:-1]
+    assert np.abs(got - ref.demosaic(raw, pattern)).max() <= 1
 
 
 def test_bt601_landmarks() -> None:
     """The reference itself: studio black, white, and the bars of pure colour."""
-    assert bt601(16, 128, 128) == (0, 0, 0)
-    assert bt601(235, 128, 128) == (255, 255, 255)
-    assert difference(np.array(bt601(81, 90, 240)), np.array((255, 0, 0))) <= 2
-    assert difference(np.array(bt601(41, 240, 110)), np.array((0, 0, 255))) <= 2
+    assert ref.bt601(16, 128, 128) == (0, 0, 0)
+    assert ref.bt601(235, 128, 128) == (255, 255, 255)
+    assert ref.difference(np.array(ref.bt601(81, 90, 240)), np.array((255, 0, 0))) <= 2
+    assert ref.difference(np.array(ref.bt601(41, 240, 110)), np.array((0, 0, 255))) <= 2
 
 
 @settings(max_examples=40)
 @given(
-    encoding=st.sampled_from(sorted(CASES)),
+    encoding=st.sampled_from(sorted(ref.CASES)),
     half=st.integers(1, 9),
     height=st.integers(1, 9),
     padding=st.integers(0, 5),
@@ -97,14 +84,14 @@ def test_any_size_padding_and_tail(
     encoding: str, half: int, height: int, padding: int, surplus: int, seed: int
 ) -> None:
     """Padding of rows and bytes after the last row are not in the result."""
-    encode, tolerance = CASES[encoding]
-    data, row, expected = encode(picture(seed, 2 * half, height))
+    encode, tolerance = ref.CASES[encoding]
+    data, row, expected = encode(ref.picture(seed, 2 * half, height))
     step = row + (2 * padding if encoding == "mono16" else padding)
-    message = padded(data, height, row, step) + bytes(surplus)
+    message = ref.padded(data, height, row, step) + bytes(surplus)
     kinds: list[Any] = [message, bytearray(message), array.array("B", message)]
     for buffer in kinds:
         got = to_rgb(encoding, height, 2 * half, step, buffer)
-        assert difference(got, expected) <= tolerance
+        assert ref.difference(got, expected) <= tolerance
 
 
 @settings(max_examples=60)
@@ -127,9 +114,9 @@ def test_whatever_a_message_holds(
     assert size >= height * step
 
 
-@pytest.mark.parametrize("case", WRONG)
+@pytest.mark.parametrize("case", ref.WRONG)
 def test_error_names_the_value_and_the_remedy(case: str) -> None:
-    (encoding, height, width, step, size), words = WRONG[case]
+    (encoding, height, width, step, size), words = ref.WRONG[case]
     with pytest.raises(EncodingError) as caught:
         to_rgb(encoding, height, width, step, bytes(size))
     for word in words:

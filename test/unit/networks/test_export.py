@@ -51,10 +51,8 @@ def noise(width: int, height: int) -> np.ndarray:
 
 def test_the_depth_graph_equals_the_network(depth: Path) -> None:
     session = ort.InferenceSession(str(depth))
-    assert [(i.name, i.shape) for i in session.get_inputs()] == [
-        ("image", [1, 3, 64, 192]),
-        ("focal", [1]),
-    ]
+    inputs = {entry.name: entry.shape for entry in session.get_inputs()}
+    assert inputs == {"image": [1, 3, 64, 192], "focal": [1]}
     network, header = load_network("depth-street", "depth")
     image = noise(192, 64)
     for focal in (120.0, 900.0):

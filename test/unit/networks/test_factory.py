@@ -114,12 +114,9 @@ def test_auto_is_a_device_that_works():
     assert torch.ones(1, device=choose_device("auto")).item() == 1
 
 
-def test_an_unknown_estimator_is_refused():
+def test_an_unknown_estimator_and_rules_that_do_not_fit_the_weights_are_refused():
     with pytest.raises(ConfigurationError, match="orb"):
         assemble(estimator="orb")
-
-
-def test_rules_that_do_not_fit_the_weights_are_refused():
     settings = Settings(rules=PresetRules(("road", "car"), ("car",)))
     with pytest.raises(WeightsError, match="19 classes"):
         assemble(settings=settings)

@@ -40,23 +40,12 @@ def pose() -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 
 @pytest.fixture
 def write(tmp_path: Path, pose: Any) -> Any:
-    """Write a variation of that file."""
+    """Write a variation of that file; a tensor or an entry that is None is left out."""
 
-    def variation(
-        name: str = "w.safetensors",
-        tensors: dict[str, torch.Tensor | None] | None = None,
-        **metadata: str | None,
-    ) -> Path:
-        state, header = dict(pose[0]), dict(pose[1])
-        for key, tensor in (tensors or {}).items():
-            state.pop(key, None)
-            if tensor is not None:
-                state[key] = tensor
-        for key, text in metadata.items():
-            header.pop(key, None)
-            if text is not None:
-                header[key] = text
-        path = tmp_path / name
+    def variation(name: str = "w", tensors: Any = (), **metadata: str | None) -> Path:
+        path = tmp_path / f"{name}.safetensors"
+        changed = pose[0] | dict(tensors), pose[1] | metadata
+        state, header = ({k: v for k, v in d.items() if v is not None} for d in changed)
         save_file(state, path, header)
         return path
 
@@ -127,7 +116,7 @@ def test_an_unknown_name_and_a_folder(tmp_path: Path) -> None:
 
 
 def test_home_is_expanded(write: Any, tmp_path: Path, monkeypatch) -> None:
-    write("mine.safetensors")
+    write("mine")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert load_network("~/mine.safetensors", "pose")[1].network == "pose"
 

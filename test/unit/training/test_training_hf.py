@@ -79,10 +79,8 @@ def test_a_damaged_result_is_detected(run: Path, tmp_path: Path, capsys) -> None
     (copy / "model.safetensors").write_bytes(data)
     assert main(["weights", "verify", str(run / "mine")]) == 0
     assert "ok     mine: sha256 " in capsys.readouterr().out
-    for command in (
-        ["run", STREET, "--out", str(tmp_path / "out"), "--weights"],
-        ["weights", "verify"],
-    ):
+    run_with = ["run", STREET, "--out", str(tmp_path / "out"), "--weights"]
+    for command in (run_with, ["weights", "verify"]):
         assert main([*command, str(copy)]) == 1
         assert "README.md" in capsys.readouterr().err
 
