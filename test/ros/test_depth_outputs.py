@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import array
+import importlib.util
 import math
 import os
 import struct
@@ -24,21 +25,13 @@ from compressed_depth_reader import decoded
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
 from rclpy.qos import QoSProfile
-from robot import (
-    DEPTH,
-    HEIGHT,
-    INFO,
-    PARAMETERS,
-    WIDTH,
-    Robot,
-    fleet,
-    street,
-)
+from robot import DEPTH, HEIGHT, INFO, NODE, PARAMETERS, WIDTH, Robot, fleet, street
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 pytestmark = pytest.mark.ros
 
 COMPRESSED, POINTS, ODOM = f"{DEPTH}/compressedDepth", "depth/points", "odom"
+SCALED = {"publish_odom": True, "depth_scale": 1.0}
 TF = Path(__file__).parent / "foreign" / "tf2"
 
 
@@ -54,23 +47,18 @@ class Outputs(Robot):
         A visible subscription may not have discovered the publisher yet.
         """
         stamp = self.new_stamp(10**10)
-
-        def sent() -> Any:
-            self.send(street(0), stamp=stamp)
-            for _ in range(8):
-                self.executor.spin_once(timeout_sec=0.05)
-            return ready(stamp)
-
-        self.wait(sent, "the first image's outcome")
+        self.repeat(
+            lambda: self.send(street(0), stamp=stamp),
+            lambda: ready(stamp),
+            "the first image's outcome",
+        )
         return stamp
 
     def restart(self, **values: Any) -> None:
         """Set parameters that take effect at configure."""
-        for label in ("deactivate", "cleanup"):
-            assert self.change_state("depth_node", label)
-        assert self.set_parameters("depth_node", **values) == (True, "")
-        for label in ("configure", "activate"):
-            assert self.change_state("depth_node", label)
+        self.change_states(NODE, "deactivate", "cleanup")
+        assert self.set_parameters(NODE, **values) == (True, "")
+        self.change_states(NODE, "configure", "activate")
 
     def compressed(self, pixels: NDArray[Any], form: str, damage: bool = False) -> int:
         """Publish an RGB image as image_transport's CompressedImage; return the stamp."""
@@ -90,26 +78,15 @@ class Outputs(Robot):
         self.infos = self.node.create_publisher(CameraInfo, "camera_info", QoSProfile(depth=50))
 
     def compressed_until_heard(self, topic: str) -> None:
-        def sent() -> bool:
-            self.compressed(street(0), "png")
-            for _ in range(6):
-                self.executor.spin_once(timeout_sec=0.05)
-            return bool(self.heard[topic])
-
         self.heard[topic].clear()
-        self.wait(sent, f"something on {topic}")
+        self.repeat(lambda: self.compressed(street(0), "png"), lambda: self.heard[topic], topic)
 
 
 @pytest.fixture
 def start() -> Iterator[Any]:
-    """Starts nodes; returns the robot around each. All are killed at the end."""
+    """Start nodes; return the robot around each. All are killed at the end."""
     with fleet(Outputs) as starter:
         yield lambda *arguments, **options: starter(*arguments, **options)[1]
-
-
-def end(robot: Outputs) -> None:
-    assert robot.process.interrupt() == 0, robot.process.story()
-    assert "Traceback" not in robot.process.stderr, robot.process.story()
 
 
 def points_of(message: PointCloud2) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -124,12 +101,10 @@ def points_of(message: PointCloud2) -> tuple[NDArray[np.float32], NDArray[np.uin
 
 def test_points_and_compressed_depth_are_those_of_the_depth_image(start: Any) -> None:
     robot = start("cloud")
-    robot.advertise()
     kinds = {DEPTH: Image, INFO: CameraInfo, COMPRESSED: CompressedImage, POINTS: PointCloud2}
-    robot.listen(kinds)
-    robot.send_until_heard(street(0), list(kinds))
+    robot.begin(kinds, until=tuple(kinds))
     for every in (4, 3):
-        assert robot.set_parameters("depth_node", points_step=every) == (True, "")
+        assert robot.set_parameters(NODE, points_step=every) == (True, "")
         stamp = robot.send(street(1))
         depth, info = ros_messages.array_of(robot.of(DEPTH, stamp)), robot.of(INFO, stamp)
         message = robot.of(POINTS, stamp)
@@ -154,13 +129,8 @@ def test_points_and_compressed_depth_are_those_of_the_depth_image(start: Any) ->
         assert np.array_equal(np.isfinite(got), known)
         a = struct.unpack_from("<iff", bytes(robot.of(COMPRESSED, stamp).data))[1]
         assert (np.abs(got - depth)[known] <= 0.52 * depth[known] ** 2 / a).all()
-    changes = {
-        "output_size": "network",
-        "width": WIDTH,
-        "depth_encoding": "16UC1",
-        "points_step": 2,
-    }
-    assert robot.set_parameters("depth_node", **changes) == (True, "")
+    changes = {"output_size": "network", "width": WIDTH, "depth_encoding": "16UC1"}
+    assert robot.set_parameters(NODE, points_step=2, **changes) == (True, "")
     big = np.repeat(np.repeat(street(1), 2, axis=0), 2, axis=1)
     stamp = robot.send(big)
     millimetres = ros_messages.array_of(robot.of(DEPTH, stamp))
@@ -172,11 +142,9 @@ def test_points_and_compressed_depth_are_those_of_the_depth_image(start: Any) ->
     assert np.array_equal(rgb, street(1)[::2, ::2])
     known = np.isfinite(xyz[..., 2]) & (xyz[..., 2] < 65)
     assert np.allclose(xyz[known, 2] * 1000, millimetres[::2, ::2][known], atol=0.51)
-    for name, value in (("points_step", 0), ("points_step", 65), ("points_step", -4)):
-        taken, reason = robot.set_parameters("depth_node", **{name: value})
-        assert not taken
-        assert name in reason
-    end(robot)
+    for value in (0, 65, -4):
+        assert "points_step" in robot.refusal(NODE, points_step=value)
+    robot.process.end()
 
 
 # Odometry, and one depth scale on all topics
@@ -206,12 +174,9 @@ def drive(robot: Outputs, count: int = 6) -> tuple[list[Odometry], NDArray[Any],
 
 
 def test_odometry_and_the_declared_scale(start: Any) -> None:
-    robot = start(
-        "odometry", {"publish_odom": True, "depth_scale": 1.0, "odom_frame": "fleet/odom"}
-    )
-    robot.advertise()
-    robot.listen({DEPTH: Image, ODOM: Odometry, "pose/static": TransformStamped})
-    robot.send_until_heard(street(0), [DEPTH, ODOM])
+    robot = start("odometry", SCALED | {"odom_frame": "fleet/odom"})
+    topics = {DEPTH: Image, ODOM: Odometry, "pose/static": TransformStamped}
+    robot.begin(topics, until=(DEPTH, ODOM))
     first = None
     for scale in (1.0, 2.0):
         # Restart at the origin: the images before only served discovery.
@@ -243,12 +208,12 @@ def test_odometry_and_the_declared_scale(start: Any) -> None:
         assert np.allclose(statics, 2 * np.array(first[2]), atol=0.02)
         assert np.allclose(positions, 2 * first[0], rtol=0.02, atol=0.02)
         assert grown[-1] == pytest.approx(4 * np.trace(first[3][-1][:3, :3]), rel=0.2)
-    end(robot)
+    robot.process.end()
 
 
-def test_odometry_goes_on_where_nobody_listens_and_starts_anew_when_time_does(start: Any) -> None:
+def test_odometry_without_a_subscriber_and_after_a_jump_back_in_time(start: Any) -> None:
     """A late subscriber gets the whole path; a replayed recording begins at the origin."""
-    robot = start("alone", {"publish_odom": True, "depth_scale": 1.0})
+    robot = start("alone", SCALED)
     robot.advertise()
     begin = robot.first(lambda _: robot.counts()["published"] > 0)
     for index in range(1, 4):
@@ -270,17 +235,15 @@ def test_odometry_goes_on_where_nobody_listens_and_starts_anew_when_time_does(st
     assert not position(again).any()
     assert not any(again.pose.covariance)
     robot.new_stamp(2 * 10**10)
-    end(robot)
+    robot.process.end()
 
 
-def test_tf_is_what_the_odometry_says(start: Any) -> None:
+def test_tf_equals_the_odometry(start: Any) -> None:
     """A stand-in for tf2_ros publishes what the node passes to its broadcaster."""
     path = os.pathsep.join(filter(None, (str(TF), os.environ.get("PYTHONPATH", ""))))
-    values = {"publish_odom": True, "publish_tf": True, "depth_scale": 1.0}
-    robot = start("tf", values, forked=False, PYTHONPATH=path)
-    robot.advertise()
-    robot.listen({ODOM: Odometry, "/tf_stand_in": TransformStamped})
-    robot.send_until_heard(street(0), [ODOM, "/tf_stand_in"])
+    robot = start("tf", SCALED | {"publish_tf": True}, forked=False, PYTHONPATH=path)
+    topics = {ODOM: Odometry, "/tf_stand_in": TransformStamped}
+    robot.begin(topics, until=tuple(topics))
     for index in (1, 2):
         stamp = robot.send(street(index))
         odometry, tf = robot.of(ODOM, stamp), robot.of("/tf_stand_in", stamp)
@@ -290,22 +253,16 @@ def test_tf_is_what_the_odometry_says(start: Any) -> None:
         assert np.array_equal((t.x, t.y, t.z), position(odometry))
         assert q == odometry.pose.pose.orientation
         assert math.hypot(q.x, q.y, q.z, q.w) == pytest.approx(1)
-    end(robot)
+    robot.process.end()
 
 
 BAD_STARTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "no scale": ({"publish_odom": True}, ("publish_odom", "depth_scale")),
     "scale": ({"depth_scale": -2.0}, ("depth_scale", "-2.0")),
     "huge scale": ({"depth_scale": 1e9}, ("depth_scale", "1000")),
-    "estimator": (
-        {"publish_odom": True, "depth_scale": 1.0, "pose_estimator": "epipolar"},
-        ("publish_odom", "pnp", "epipolar"),
-    ),
+    "estimator": (SCALED | {"pose_estimator": "epipolar"}, ("publish_odom", "pnp", "epipolar")),
     "tf alone": ({"publish_tf": True}, ("publish_tf", "publish_odom")),
-    "frames": (
-        {"publish_odom": True, "depth_scale": 1.0, "odom_child_frame": "odom"},
-        ("odom_frame", "odom_child_frame"),
-    ),
+    "frames": (SCALED | {"odom_child_frame": "odom"}, ("odom_frame", "odom_child_frame")),
     "transport": ({"image_transport": "theora"}, ("image_transport", "theora", "compressed")),
     "points": ({"points_step": 0}, ("points_step", "1")),
 }
@@ -317,14 +274,10 @@ def test_bad_starts_end_with_one_and_the_reason() -> None:
 
 
 def test_tf_without_tf2_ros_is_a_configure_that_fails() -> None:
-    try:
-        import tf2_ros  # noqa: F401
-
+    if importlib.util.find_spec("tf2_ros"):
         pytest.skip("tf2_ros is here")
-    except ImportError:
-        pass
-    values = {"publish_odom": True, "publish_tf": True, "depth_scale": 1.0}
-    process = rp.start_node("depth_node", "no_tf", PARAMETERS | values, forked=True)
+    values = PARAMETERS | SCALED | {"publish_tf": True}
+    process = rp.start_node(NODE, "no_tf", values, forked=True)
     try:
         process.assert_failed("publish_tf needs tf2_ros", "workspace")
     finally:
@@ -363,7 +316,7 @@ def test_compressed_images(start: Any) -> None:
     robot.send_until_heard(street(0), [DEPTH])
     raw = ros_messages.array_of(robot.of(DEPTH, robot.send(street(0))))
     assert np.array_equal(raw, png, equal_nan=True)
-    end(robot)
+    robot.process.end()
 
 
 def test_a_remapped_image_is_followed_as_image_transport_does(start: Any) -> None:
@@ -375,4 +328,4 @@ def test_a_remapped_image_is_followed_as_image_transport_does(start: Any) -> Non
     robot.advertise_compressed("front/image_raw/compressed")
     robot.compressed_until_heard("/shared/depth/compressedDepth")
     assert not robot.node.get_subscriptions_info_by_topic("/renamed/front/image_raw")
-    end(robot)
+    robot.process.end()

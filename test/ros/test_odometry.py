@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="odometry is a ROS message")
 
+from ros_messages import rotation_of
 from std_msgs.msg import Header
 from steps import Float, alone, estimate, paired, rigid
 
@@ -29,14 +30,9 @@ def header(stamp: int = 0, frame: str = "cam_optical") -> Header:
 
 
 def pose_of(message: Any) -> Float:
-    p, q = message.pose.pose.position, message.pose.pose.orientation
-    x, y, z, w = q.x, q.y, q.z, q.w
+    p = message.pose.pose.position
     result = np.eye(4)
-    result[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
+    result[:3, :3] = rotation_of(message.pose.pose.orientation)
     result[:3, 3] = p.x, p.y, p.z
     return result
 

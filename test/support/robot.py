@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Float64MultiArray
 
+from depth_recog.nodes.runtime.depth_parameters import SPECS
+
+NODE = "depth_node"
 DEPTH, INFO = "depth/image_rect", "depth/camera_info"
 MASKS = ("mask/labels", "mask/dynamic", "mask/moving")
 TRANSFORMS = ("pose/target", "pose/static")
@@ -37,6 +40,7 @@ WIDTH, HEIGHT = 416, 128
 SMALL_WIDTH = 192
 PARAMETERS: dict[str, Any] = {"threads": 1, "device": "cpu", "width": SMALL_WIDTH}
 """A quarter of the default number of pixels: most tests do not need accurate depth."""
+DEFAULTS = {spec.name: spec.default for spec in SPECS} | PARAMETERS
 
 
 @cache
@@ -71,6 +75,24 @@ class Robot(ros_peer.Peer):
 
         self.wait(there, f"{part}: level {level!r}, {words!r}; {self.statuses.get(part)}", limit)
         return self.statuses[part]
+
+    def begin(
+        self, topics: dict[str, type] | None = None, until: tuple[str, ...] = (DEPTH,)
+    ) -> None:
+        """Publish images and subscribe to topics (default: depth), until some have a message."""
+        self.advertise()
+        self.listen(topics or {DEPTH: Image})
+        self.send_until_heard(street(0), until)
+
+    @contextmanager
+    def parameters(self, **values: Any) -> Iterator[None]:
+        """Set parameters of the node, and restore them at the end."""
+        assert self.set_parameters(NODE, **values) == (True, "")
+        try:
+            yield
+        finally:
+            usual = {name: DEFAULTS[name] for name in values}
+            assert self.set_parameters(NODE, **usual) == (True, "")
 
     def row(self, key: str, value: str) -> None:
         """Wait for a value in the diagnostics."""

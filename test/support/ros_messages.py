@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Image and CameraInfo messages, made and read without the package under test."""
+"""ROS messages, made and read without the package under test."""
 
 from __future__ import annotations
 
 import array
+import math
 from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Quaternion
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -64,6 +66,19 @@ def info_message(
     if not f:
         message.k, message.p = [0.0] * 9, [0.0] * 12
     return message
+
+
+def rotation_of(quaternion: Quaternion) -> NDArray[np.float64]:
+    """Return the (3, 3) matrix of a unit quaternion."""
+    x, y, z, w = quaternion.x, quaternion.y, quaternion.z, quaternion.w
+    assert math.isclose(math.hypot(x, y, z, w), 1, rel_tol=1e-6)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
 
 
 def array_of(message: Image) -> NDArray[Any]:

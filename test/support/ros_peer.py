@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import rclpy
@@ -147,22 +147,27 @@ class Peer:
         self.images.publish(ros_messages.image_message(pixels, encoding, stamp))
         return stamp
 
-    def send_until_heard(
-        self, pixels: NDArray[Any], topics: list[str], limit: float = LIMIT_S
-    ) -> None:
+    def repeat(self, send: Callable[[], Any], ready: Callable[[], Any], what: str) -> Any:
+        """Call `send` every 0.3 s until a condition holds; return its value."""
+
+        def sent() -> Any:
+            send()
+            pause = time.monotonic() + 0.3
+            while not (value := ready()) and time.monotonic() < pause:
+                self.executor.spin_once(timeout_sec=0.05)
+            return value
+
+        return self.wait(sent, what)
+
+    def send_until_heard(self, pixels: NDArray[Any], topics: Sequence[str]) -> None:
         """Publish until every topic has a message: then discovery is complete."""
         for topic in topics:
             self.heard[topic].clear()
-        deadline = time.monotonic() + limit
-        while missing := [t for t in topics if not self.heard[t]]:
-            story = self.process.story() if self.process else ""
-            assert time.monotonic() < deadline, f"nothing on {missing}: {story}"
-            if self.process:
-                self.process.assert_alive()
-            self.send(pixels)
-            pause = time.monotonic() + 0.3
-            while time.monotonic() < pause and any(not self.heard[t] for t in topics):
-                self.executor.spin_once(timeout_sec=0.05)
+        self.repeat(
+            lambda: self.send(pixels),
+            lambda: all(self.heard[t] for t in topics),
+            f"all of {topics}",
+        )
 
     # The ledger
 
@@ -215,6 +220,12 @@ class Peer:
         result = self.call(name, SetParametersAtomically, request, harmless=True).result
         return result.successful, result.reason
 
+    def refusal(self, node: str, **values: Any) -> str:
+        """Expect that the node refuses these parameters; return the reason."""
+        accepted, reason = self.set_parameters(node, **values)
+        assert not accepted, values
+        return reason
+
     def change_state(self, node: str, label: str) -> bool:
         """Request a transition by its label; return whether it succeeded."""
         from lifecycle_msgs.msg import Transition
@@ -229,6 +240,11 @@ class Peer:
         request = ChangeState.Request(transition=Transition(id=numbers[label], label=label))
         answer = self.call(f"{node}/change_state", ChangeState, request)
         return bool(answer is not None and answer.success)
+
+    def change_states(self, node: str, *labels: str) -> None:
+        """Request transitions in turn; all must succeed."""
+        for label in labels:
+            assert self.change_state(node, label), label
 
     def state(self, node: str) -> str:
         from lifecycle_msgs.srv import GetState

@@ -119,6 +119,11 @@ class Process:
         self.popen.send_signal(signal.SIGINT)
         return self.wait(limit)
 
+    def end(self) -> None:
+        """Send SIGINT; expect exit status 0 and no traceback."""
+        assert self.interrupt() == 0, self.story()
+        assert "Traceback" not in self.stderr, self.story()
+
     def kill(self) -> None:
         """End the process with SIGKILL."""
         if self.popen.poll() is None:
