@@ -20,78 +20,53 @@ from depth_recog.nodes.runtime.slot import LatestSlot
 Matcher = CameraMatcher[str, str]
 
 
-def test_info_first() -> None:
-    matcher: Matcher = CameraMatcher()
+@pytest.fixture
+def matcher() -> Matcher:
+    return CameraMatcher()
+
+
+def test_a_pair_is_returned_with_its_second_half(matcher: Matcher) -> None:
     assert matcher.info(1, "i1") == []
     assert matcher.image(1, "a1") == ([("a1", "i1")], 0)
-    assert matcher.waiting == 0
-
-
-def test_image_first() -> None:
-    matcher: Matcher = CameraMatcher()
-    assert matcher.image(1, "a1") == ([], 0)
+    assert matcher.image(2, "a2") == ([], 0)
     assert matcher.waiting == 1
-    assert matcher.info(1, "i1") == [("a1", "i1")]
+    assert matcher.info(2, "i2") == [("a2", "i2")]
     assert matcher.waiting == 0
 
 
-def test_an_image_without_info_is_given_up_when_the_next_one_comes() -> None:
-    matcher: Matcher = CameraMatcher()
+def test_an_image_without_info_is_given_up_when_the_next_one_comes(matcher: Matcher) -> None:
     assert matcher.image(1, "a1") == ([], 0)
     assert matcher.image(2, "a2") == ([], 1)
     assert matcher.info(2, "i2") == [("a2", "i2")]
     assert not matcher.loose
 
 
-def test_without_any_info_nothing_is_paired() -> None:
-    matcher: Matcher = CameraMatcher()
-    lost = 0
-    for i in range(50):
-        pairs, given_up = matcher.image(i, f"a{i}")
-        assert pairs == []
-        lost += given_up
-    assert lost == 49
+def test_without_any_info_nothing_is_paired(matcher: Matcher) -> None:
+    found = [matcher.image(i, f"a{i}") for i in range(50)]
+    assert found == [([], 0)] + [([], 1)] * 49
     assert matcher.waiting == 1
     assert not matcher.loose
 
 
-def test_one_info_for_all_images() -> None:
-    """A latched camera_info, sent once, is used after three images."""
-    matcher: Matcher = CameraMatcher()
+def test_one_info_for_all_images(matcher: Matcher) -> None:
+    """A latched camera_info, sent once, is used after three images; then the newest one is."""
     matcher.info(0, "only")
-    pairs, lost = [], 0
-    for i in range(1, 11):
-        new, given_up = matcher.image(i, f"a{i}")
-        pairs += new
-        lost += given_up
+    found = [matcher.image(i, f"a{i}") for i in range(1, 11)]
     assert matcher.loose
-    assert lost == 2
-    assert pairs == [(f"a{i}", "only") for i in range(3, 11)]
-
-
-def test_loose_takes_the_newest_info() -> None:
-    matcher: Matcher = CameraMatcher()
-    matcher.info(1, "old")
-    for i in range(10, 15):
-        matcher.image(i, f"a{i}")
+    assert sum(given_up for _, given_up in found) == 2
+    assert [pair for pairs, _ in found for pair in pairs] == [
+        (f"a{i}", "only") for i in range(3, 11)
+    ]
     matcher.info(2, "new")
     assert matcher.image(15, "a15") == ([("a15", "new")], 0)
-
-
-def test_equal_stamps_end_looseness() -> None:
-    matcher: Matcher = CameraMatcher()
-    matcher.info(1, "i1")
-    for i in range(10, 15):
-        matcher.image(i, f"a{i}")
-    assert matcher.loose
+    # Equal stamps end looseness.
     matcher.info(20, "i20")
     assert matcher.image(20, "a20") == ([("a20", "i20")], 0)
     assert not matcher.loose
 
 
-def test_old_infos_are_forgotten() -> None:
+def test_old_infos_are_forgotten(matcher: Matcher) -> None:
     """camera_info without images must not fill the memory."""
-    matcher: Matcher = CameraMatcher()
     for i in range(10_000):
         matcher.info(i, f"i{i}")
     assert len(matcher._infos) < 100
@@ -131,20 +106,15 @@ def test_every_image_is_paired_lost_or_waiting(events: list[tuple[str, int]]) ->
 # LatestSlot
 
 
-def test_slot_hands_over_one_item() -> None:
-    slot: LatestSlot[int] = LatestSlot()
-    assert not slot.put(1)
-    assert slot.take() == 1
-
-
 def test_slot_keeps_the_newest() -> None:
     slot: LatestSlot[int] = LatestSlot()
     assert [slot.put(i) for i in range(4)] == [False, True, True, True]
     assert slot.take() == 3
     assert not slot.put(4)
+    assert slot.take() == 4
 
 
-def test_closed_slot_gives_nothing_and_tells_what_was_left() -> None:
+def test_a_closed_slot_is_empty_and_reports_what_was_left() -> None:
     slot: LatestSlot[int] = LatestSlot()
     slot.put(1)
     assert slot.close() == 1

@@ -16,15 +16,15 @@ pytest.importorskip("rclpy")
 import ros_messages
 import ros_peer
 from diagnostic_msgs.msg import DiagnosticStatus
-from robot import DEPTH, PARAMETERS, SMALL_WIDTH, TOPICS, Robot, fleet, other_weights, street
+from robot import DEFAULTS, DEPTH, NODE, TOPICS, Robot, fleet, other_weights, street
 
 from depth_recog.networks.weights import DEFAULT, SHIPPED, file_sha256
 from depth_recog.nodes.runtime.depth_parameters import SPECS
 
 pytestmark = pytest.mark.ros
 
-SHIPPED_SHA = file_sha256(SHIPPED / f"{DEFAULT['depth']}.safetensors")
-NODE = "depth_node"
+SHIPPED_DEPTH = SHIPPED / f"{DEFAULT['depth']}.safetensors"
+SHIPPED_SHA = file_sha256(SHIPPED_DEPTH)
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +32,12 @@ def robot() -> Iterator[Robot]:
     """One node that all tests share; each test restores what it changed."""
     with fleet() as start:
         process, peer = start("changes")
-        peer.advertise()
-        peer.listen(TOPICS)
-        peer.send_until_heard(street(0), [DEPTH])
+        peer.begin(TOPICS)
         yield peer
         counts = peer.settled()
         assert counts["received"] == sum(counts[k] for k in ros_peer.OUTCOMES)
         assert counts["rejected"] == 0
-        assert process.interrupt() == 0, process.story()
-        assert "Traceback" not in process.stderr, process.story()
+        process.end()
 
 
 @pytest.fixture(autouse=True)
@@ -68,11 +65,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "damaged": folder / "damaged.safetensors",
     }
     made["text"].write_text("no weights")
-    shipped = SHIPPED / f"{DEFAULT['depth']}.safetensors"
-    damaged = bytearray(shipped.read_bytes())
+    damaged = bytearray(SHIPPED_DEPTH.read_bytes())
     damaged[-1] ^= 1
     made["damaged"].write_bytes(damaged)
-    shutil.copy(shipped.with_suffix(".md"), made["damaged"].with_suffix(".md"))
+    shutil.copy(SHIPPED_DEPTH.with_suffix(".md"), made["damaged"].with_suffix(".md"))
     return made
 
 
@@ -80,19 +76,21 @@ def depth_of(robot: Robot) -> Any:
     return ros_messages.array_of(robot.depth_of(robot.image()))
 
 
-def streaming(robot: Robot, ready: Any, what: str) -> int:
-    """Send images until a condition holds; return their number."""
-    sent = 0
+def use_weights(robot: Robot, file: Path) -> None:
+    """Set depth weights, and wait until the node uses them."""
+    assert robot.set_parameters(NODE, weights=str(file)) == (True, "")
+    robot.row("weights sha256", file_sha256(file))
 
-    def there() -> bool:
-        nonlocal sent
-        robot.image(sent % 3)
-        sent += 1
-        robot.executor.spin_once(timeout_sec=0.05)
-        return bool(ready())
 
-    robot.wait(there, what)
-    return sent
+def use_shipped_weights(robot: Robot) -> None:
+    assert robot.set_parameters(NODE, weights="") == (True, "")
+    robot.row("weights sha256", SHIPPED_SHA)
+
+
+def maps_of(robot: Robot, *topics: str) -> list[Any]:
+    """Send an image; return what the node publishes of it on these topics."""
+    found = robot.all_of(robot.image(), topics)
+    return [ros_messages.array_of(message) for message in found.values()]
 
 
 def pose_after(robot: Robot, topic: str = "pose/target_matrix") -> Any:
@@ -105,36 +103,35 @@ def pose_after(robot: Robot, topic: str = "pose/target_matrix") -> Any:
     return np.array(robot.heard[topic][-1].data).reshape(4, 4)
 
 
-LIVE: dict[str, tuple[Any, Any]] = {
-    "gate": ("all", "object"),
-    "gate_rotation": (5.0, 0.1),
-    "gate_translation": (50.0, 3.5),
-    "gate_threshold": (5.0, 3.0),
-    "width": (320, SMALL_WIDTH),
-    "mask_margin": (7, 2),
-    "longest_gap": (1.0, 0.5),
-    "min_depth": (1.0, 0.1),
-    "max_depth": (50.0, 80.0),
-    "depth_encoding": ("16UC1", "32FC1"),
-    "output_size": ("network", "input"),
-    "depth_scale": (2.0, 0.0),
-    "points_step": (2, 4),
-    "pose_estimator": ("epipolar", "pnp"),
-    "dynamic_classes": (["person"], None),
-    "input_rectified": (True, False),
-    "image_timeout": (5.0, 2.0),
+LIVE: dict[str, Any] = {
+    "gate": "all",
+    "gate_rotation": 5.0,
+    "gate_translation": 50.0,
+    "gate_threshold": 5.0,
+    "width": 320,
+    "mask_margin": 7,
+    "longest_gap": 1.0,
+    "min_depth": 1.0,
+    "max_depth": 50.0,
+    "depth_encoding": "16UC1",
+    "output_size": "network",
+    "depth_scale": 2.0,
+    "points_step": 2,
+    "pose_estimator": "epipolar",
+    "dynamic_classes": ["person"],
+    "input_rectified": True,
+    "image_timeout": 5.0,
 }
 
 
-def test_whatever_can_change_does_so_under_load(robot: Robot) -> None:
+def test_live_parameters_change_while_images_stream(robot: Robot) -> None:
     """Each live parameter changes between two images; each image is published or dropped."""
-    defaults = {spec.name: spec.default for spec in SPECS} | PARAMETERS
     files = {"weights", "gate_weights", "mask_weights", "pose_weights"}
     assert {spec.name for spec in SPECS if spec.live} - files == set(LIVE)
     before = robot.settled()
     sent = 0
-    for name, (value, _) in LIVE.items():
-        for new in (value, defaults[name]):
+    for name, value in LIVE.items():
+        for new in (value, DEFAULTS[name]):
             sent += 2
             robot.image(0)
             assert robot.set_parameters(NODE, **{name: new}) == (True, ""), name
@@ -148,39 +145,29 @@ def test_whatever_can_change_does_so_under_load(robot: Robot) -> None:
 def test_the_gate_changes_at_the_next_frame(robot: Robot) -> None:
     for gate, expected in (("all", {0, 2}), ("off", {0})):
         assert robot.set_parameters(NODE, gate=gate) == (True, "")
-        got = robot.all_of(robot.image(1), ("mask/moving", "mask/dynamic"))
-        assert ros_messages.array_of(got["mask/dynamic"]).any()
-        assert set(np.unique(ros_messages.array_of(got["mask/moving"]))) == expected
+        moving, dynamic = maps_of(robot, "mask/moving", "mask/dynamic")
+        assert dynamic.any()
+        assert set(np.unique(moving)) == expected
         robot.row("gate", gate)
     assert robot.set_parameters(NODE, gate="object") == (True, "")
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "usual"), [("gate_translation", 4.0, 3.5), ("gate_threshold", 4.0, 3.0)]
-)
-def test_a_setting_of_the_gate_keeps_the_frames_before(
-    robot: Robot, name: str, value: float, usual: float
-) -> None:
+@pytest.mark.parametrize("name", ["gate_translation", "gate_threshold"])
+def test_a_setting_of_the_gate_keeps_the_frames_before(robot: Robot, name: str) -> None:
     """The next frame still makes a pair: observations do not depend on the gate."""
     robot.depth_of(robot.image(0))
     robot.settled()
     robot.heard["pose/target_matrix"].clear()
-    assert robot.set_parameters(NODE, **{name: value}) == (True, "")
-    robot.image(1)
-    robot.wait(lambda: robot.heard["pose/target_matrix"], "a pose")
-    assert robot.set_parameters(NODE, **{name: usual}) == (True, "")
+    with robot.parameters(**{name: 4.0}):
+        robot.image(1)
+        robot.wait(lambda: robot.heard["pose/target_matrix"], "a pose")
 
 
 def test_dynamic_classes(robot: Robot) -> None:
-    from depth_recog.nodes.runtime.depth_parameters import SPECS
-
-    default = next(spec.default for spec in SPECS if spec.name == "dynamic_classes")
-    assert robot.set_parameters(NODE, dynamic_classes=["road"]) == (True, "")
-    got = robot.all_of(robot.image(), ("mask/labels", "mask/dynamic"))
-    assert robot.set_parameters(NODE, dynamic_classes=default) == (True, "")
-    road = ros_messages.array_of(got["mask/labels"]) == 0
-    assert road.any()
-    assert np.array_equal(ros_messages.array_of(got["mask/dynamic"]) == 255, road)
+    with robot.parameters(dynamic_classes=["road"]):
+        labels, dynamic = maps_of(robot, "mask/labels", "mask/dynamic")
+    assert (labels == 0).any()
+    assert np.array_equal(dynamic == 255, labels == 0)
 
 
 def test_the_estimator(robot: Robot, files: dict[str, Path]) -> None:
@@ -205,11 +192,16 @@ def test_weights_are_exchanged_between_two_frames(robot: Robot, files: dict[str,
     sha = file_sha256(files["first"])
     before = robot.settled()
     assert robot.set_parameters(NODE, weights=str(files["first"])) == (True, "")
-    sent = streaming(robot, lambda: robot.diagnostics.get("weights sha256") == sha, "new weights")
+    stamps: list[int] = []
+    robot.repeat(
+        lambda: stamps.append(robot.image(len(stamps) % 3)),
+        lambda: robot.diagnostics.get("weights sha256") == sha,
+        "new weights",
+    )
     # On a busy machine DDS may replace an image before the node takes it.
     after = robot.settled(before["received"] + 1)
     grown = {k: after[k] - before[k] for k in after}
-    assert grown["published"] + grown["dropped"] == grown["received"] <= sent
+    assert grown["published"] + grown["dropped"] == grown["received"] <= len(stamps)
     assert robot.diagnostics["weights"] == "first"
     assert robot.diagnostics["weights state"] == "active"
     other = depth_of(robot)
@@ -217,18 +209,16 @@ def test_weights_are_exchanged_between_two_frames(robot: Robot, files: dict[str,
     # The changed bias makes all inverse depths larger.
     assert np.median(other[both] / usual[both]) < 0.9
     # The shipped weights again give the same depth.
-    assert robot.set_parameters(NODE, weights="") == (True, "")
-    robot.row("weights sha256", SHIPPED_SHA)
+    use_shipped_weights(robot)
     assert np.allclose(depth_of(robot), usual, equal_nan=True)
 
 
 def test_no_pair_spans_the_exchange(robot: Robot, files: dict[str, Path]) -> None:
     """A pose is in the unit of the depth: frames of two networks must not make a pair."""
     pairs = robot.heard["pose/target_matrix"]
-    for name, sha in ((str(files["first"]), file_sha256(files["first"])), ("", SHIPPED_SHA)):
+    for change in (lambda: use_weights(robot, files["first"]), lambda: use_shipped_weights(robot)):
         robot.depth_of(robot.image(0))
-        assert robot.set_parameters(NODE, weights=name) == (True, "")
-        robot.row("weights sha256", sha)
+        change()
         robot.settled()
         pairs.clear()
         robot.depth_of(robot.image(1))
@@ -249,8 +239,7 @@ def test_of_two_quick_changes_the_last_wins(robot: Robot, files: dict[str, Path]
         robot.depth_of(robot.image())
         robot.settled()
         assert robot.diagnostics["weights"] == "second"
-    assert robot.set_parameters(NODE, weights="") == (True, "")
-    robot.row("weights sha256", SHIPPED_SHA)
+    use_shipped_weights(robot)
 
 
 REFUSED = {
@@ -265,10 +254,11 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_does_not_fit_is_refused(robot: Robot, files: dict[str, Path], case: str) -> None:
+def test_weights_that_do_not_fit_are_refused(
+    robot: Robot, files: dict[str, Path], case: str
+) -> None:
     name, file, words = REFUSED[case]
-    taken, reason = robot.set_parameters(NODE, **{name: str(files.get(file, file))})
-    assert not taken
+    reason = robot.refusal(NODE, **{name: str(files.get(file, file))})
     assert words in reason
     assert "\n" not in reason
     robot.settled()
@@ -277,7 +267,9 @@ def test_what_does_not_fit_is_refused(robot: Robot, files: dict[str, Path], case
     robot.depth_of(robot.image())
 
 
-def test_what_cannot_be_loaded_leaves_the_old_ones(robot: Robot, files: dict[str, Path]) -> None:
+def test_weights_that_cannot_be_loaded_leave_the_old_ones(
+    robot: Robot, files: dict[str, Path]
+) -> None:
     assert robot.set_parameters(NODE, weights=str(files["hollow"])) == (True, "")
     status = robot.status("weights", DiagnosticStatus.WARN, "hollow.safetensors")
     assert "the previous networks stay in use" in status.message
@@ -295,24 +287,21 @@ def test_a_file_replaced_under_its_name(robot: Robot, files: dict[str, Path]) ->
     for name in ("first", "second"):
         place = files["first"].with_name("best.safetensors")
         shutil.copy(files[name], place)
-        shas.add(sha := file_sha256(place))
-        assert robot.set_parameters(NODE, weights=str(place)) == (True, "")
-        robot.row("weights sha256", sha)
+        shas.add(file_sha256(place))
+        use_weights(robot, place)
     assert len(shas) == 2
-    assert robot.set_parameters(NODE, weights="") == (True, "")
-    robot.row("weights sha256", SHIPPED_SHA)
+    use_shipped_weights(robot)
 
 
 def test_mask_weights(robot: Robot, files: dict[str, Path]) -> None:
-    usual = ros_messages.array_of(robot.all_of(robot.image(), ("mask/labels",))["mask/labels"])
+    (usual,) = maps_of(robot, "mask/labels")
     assert robot.set_parameters(NODE, mask_weights=str(files["masks"])) == (True, "")
     robot.row("mask weights sha256", file_sha256(files["masks"]))
     assert robot.diagnostics["weights sha256"] == SHIPPED_SHA
     robot.depth_of(robot.image())
     assert robot.set_parameters(NODE, mask_weights="") == (True, "")
     robot.row("mask weights", DEFAULT["masks"])
-    again = ros_messages.array_of(robot.all_of(robot.image(), ("mask/labels",))["mask/labels"])
-    assert np.array_equal(again, usual)
+    assert np.array_equal(maps_of(robot, "mask/labels")[0], usual)
 
 
 def test_an_onnx_model_in_the_place_of_the_mask_weights(robot: Robot, tmp_path: Path) -> None:
@@ -321,40 +310,30 @@ def test_an_onnx_model_in_the_place_of_the_mask_weights(robot: Robot, tmp_path: 
     pytest.importorskip("onnx")
     from onnx_graphs import colours, describe
 
-    topics = ("mask/labels", "mask/dynamic")
+    topics = "mask/labels", "mask/dynamic"
     path = colours(tmp_path / "mine.onnx", size=(64, 64), classes=["road", "car", "sky"])
     path.with_suffix(".yaml").rename(tmp_path / "kept")
-    taken, reason = robot.set_parameters(NODE, mask_weights=str(path))
-    assert not taken
-    assert "mine.yaml" in reason
+    assert "mine.yaml" in robot.refusal(NODE, mask_weights=str(path))
     (tmp_path / "kept").rename(path.with_suffix(".yaml"))
     assert robot.set_parameters(NODE, mask_weights=str(path)) == (True, "")
     robot.row("mask weights sha256", file_sha256(path))
     robot.row("mask classes", "0 road, 1 car, 2 sky")
-    labels, dynamic = (
-        ros_messages.array_of(m) for m in robot.all_of(robot.image(), topics).values()
-    )
+    labels, dynamic = maps_of(robot, *topics)
     strongest = street(0).argmax(-1)
     assert (labels == strongest).mean() > 0.8
     assert np.array_equal(dynamic > 0, labels == 1)
-    taken, reason = robot.set_parameters(NODE, dynamic_classes=["bus"])
-    assert not taken
-    assert "road, car, sky" in reason
+    assert "road, car, sky" in robot.refusal(NODE, dynamic_classes=["bus"])
     assert robot.set_parameters(NODE, dynamic_classes=["sky"]) == (True, "")
-    labels, dynamic = (
-        ros_messages.array_of(m) for m in robot.all_of(robot.image(), topics).values()
-    )
+    labels, dynamic = maps_of(robot, *topics)
     assert np.array_equal(dynamic > 0, labels == 2)
     # A broken file that only loading detects: the previous model stays.
     broken = describe(tmp_path / "broken.onnx", classes=["sky", "floor"])
     broken.write_text("no graph")
     assert robot.set_parameters(NODE, mask_weights=str(broken)) == (True, "")
     robot.status("weights", DiagnosticStatus.WARN, "broken.onnx")
-    labels, dynamic = (
-        ros_messages.array_of(m) for m in robot.all_of(robot.image(), topics).values()
-    )
+    labels, dynamic = maps_of(robot, *topics)
     assert np.array_equal(dynamic > 0, labels == 2)
-    usual = next(spec.default for spec in SPECS if spec.name == "dynamic_classes")
+    usual = DEFAULTS["dynamic_classes"]
     assert robot.set_parameters(NODE, mask_weights="", dynamic_classes=usual) == (True, "")
     robot.row("mask weights", DEFAULT["masks"])
 
@@ -372,20 +351,17 @@ def test_a_directory_of_transformers_in_the_place_of_the_weights(
     theirs = depth_of(robot)
     assert theirs.shape == street(0).shape[:2]
     (folder / "config.json").unlink()
-    taken, reason = robot.set_parameters(NODE, weights=str(folder))
-    assert not taken
-    assert "config.json" in reason
-    assert robot.set_parameters(NODE, weights="") == (True, "")
-    robot.row("weights sha256", SHIPPED_SHA)
+    assert "config.json" in robot.refusal(NODE, weights=str(folder))
+    use_shipped_weights(robot)
     assert not np.array_equal(depth_of(robot), theirs)
 
 
 def test_an_exchange_while_inactive(robot: Robot, files: dict[str, Path]) -> None:
-    assert robot.change_state(NODE, "deactivate")
-    assert not robot.set_parameters(NODE, weights="/nowhere.safetensors")[0]
+    robot.change_states(NODE, "deactivate")
+    robot.refusal(NODE, weights="/nowhere.safetensors")
     assert robot.set_parameters(NODE, weights=str(files["first"]), gate="off") == (True, "")
     robot.row("weights sha256", file_sha256(files["first"]))
-    assert robot.change_state(NODE, "activate")
+    robot.change_states(NODE, "activate")
     robot.send_until_heard(street(0), [DEPTH, "mask/moving"])
     assert not ros_messages.array_of(robot.heard["mask/moving"][-1]).any()
     assert robot.diagnostics["weights"] == "first"

@@ -16,7 +16,7 @@ import ros_peer
 import ros_processes as rp
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from robot import DEPTH, HEIGHT, INFO, WIDTH, Robot, fleet, street
+from robot import DEPTH, HEIGHT, INFO, NODE, WIDTH, Robot, fleet, street
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Float64MultiArray
 
@@ -53,9 +53,8 @@ def test_a_camera_comes_goes_and_returns(start: Any) -> None:
     peer.status("input", OK, "no output has a subscriber")
     peer.listen({DEPTH: Image})
     peer.status("input", WARN, "/watch/image has no publisher")
-    command = [sys.executable, str(rp.FOREIGN / "camera.py"), "watch", "96x64", "4", "reliable"]
     for _ in range(2):
-        camera = rp.Process(command)
+        camera = rp.foreign("camera.py", "watch", "96x64", "4", "reliable")
         try:
             peer.status("input", OK, "images per second")
             peer.heard[DEPTH].clear()
@@ -63,34 +62,33 @@ def test_a_camera_comes_goes_and_returns(start: Any) -> None:
         finally:
             camera.kill()  # after SIGKILL DDS reports no end
         peer.status("input", STALE, "no image for")
-    assert peer.set_parameters("depth_node", image_timeout=3600.0) == (True, "")
+    assert peer.set_parameters(NODE, image_timeout=3600.0) == (True, "")
     peer.status("input", OK)
 
 
 def test_images_that_cannot_be_used(start: Any) -> None:
     _, peer = start("reject")
-    peer.advertise()
-    peer.listen({DEPTH: Image})
-    peer.send_until_heard(street(0), [DEPTH])
+    peer.begin()
     peer.status("input", OK)
 
-    def until(level: bytes, words: str, bad: bool, good: bool) -> None:
+    def bad() -> None:
+        peer.send(street(0)[:, :200], info_size=(WIDTH, HEIGHT))
+
+    def good() -> None:
+        peer.send(street(0))
+
+    def until(level: bytes, words: str, *sends: Any) -> None:
         def there() -> bool:
-            if bad:
-                peer.send(street(0)[:, :200], info_size=(WIDTH, HEIGHT))
-            if good:
-                peer.send(street(0))
-            peer.executor.spin_once(timeout_sec=0.2)
-            entry = peer.statuses["input"]
-            return entry.level == level and words in entry.message
+            status = peer.statuses["input"]
+            return status.level == level and words in status.message
 
-        peer.wait(there, words)
+        peer.repeat(lambda: [send() for send in sends], there, words)
 
-    until(ERROR, "every image is rejected: ", bad=True, good=False)
+    until(ERROR, "every image is rejected: ", bad)
     assert "416x128" in peer.statuses["input"].message
-    until(WARN, "images were rejected", bad=True, good=True)
+    until(WARN, "images were rejected", bad, good)
     # Later the warning ends.
-    until(OK, "images per second", bad=False, good=True)
+    until(OK, "images per second", good)
 
 
 def test_images_without_camera_info(start: Any) -> None:
@@ -98,12 +96,13 @@ def test_images_without_camera_info(start: Any) -> None:
     peer.advertise()
     peer.listen({DEPTH: Image})
 
-    def warned() -> bool:
-        peer.images.publish(ros_messages.image_message(street(0), "rgb8", peer.new_stamp()))
-        peer.executor.spin_once(timeout_sec=0.1)
-        return "no camera_info" in getattr(peer.statuses.get("input"), "message", "")
-
-    peer.wait(warned, "a word about camera_info")
+    peer.repeat(
+        lambda: peer.images.publish(
+            ros_messages.image_message(street(0), "rgb8", peer.new_stamp())
+        ),
+        lambda: "no camera_info" in getattr(peer.statuses.get("input"), "message", ""),
+        "a warning about camera_info",
+    )
     assert peer.statuses["input"].level == WARN
     assert "/blind/camera_info" in peer.statuses["input"].message
 
@@ -149,16 +148,14 @@ def test_an_inference_thread_that_has_ended() -> None:
         peer.advertise()
         peer.listen({DEPTH: Image})
 
-        def told() -> bool:
-            peer.send(street(0))
-            peer.executor.spin_once(timeout_sec=0.2)
-            return "depth" in peer.statuses and peer.statuses["depth"].level == ERROR
-
-        peer.wait(told, "ERROR")
+        peer.repeat(
+            lambda: peer.send(street(0)),
+            lambda: "depth" in peer.statuses and peer.statuses["depth"].level == ERROR,
+            "an error",
+        )
         assert "inference thread has ended" in peer.statuses["depth"].message
         # The remedy in the message works.
-        assert peer.change_state("depth_node", "deactivate")
-        assert peer.change_state("depth_node", "activate")
+        peer.change_states(NODE, "deactivate", "activate")
         peer.status("depth", OK)
         assert process.interrupt() == 0, process.story()
     finally:
@@ -194,7 +191,7 @@ def test_a_camera_whose_qos_does_not_fit(start: Any) -> None:
     peer.status("input", OK)
 
 
-def test_a_listener_whose_qos_does_not_fit(start: Any) -> None:
+def test_a_subscriber_whose_qos_does_not_fit(start: Any) -> None:
     process, peer = start("latched")
     peer.wait(lambda: peer.statuses, "diagnostics")
     late = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -210,29 +207,25 @@ def test_a_listener_whose_qos_does_not_fit(start: Any) -> None:
 
 OVERRIDES = {
     "image.subscription.reliability": "reliable",
-    "image.subscription.depth": "9",
+    "image.subscription.depth": 9,
     "camera_info.subscription.durability": "transient_local",
     "depth/image_rect.publisher.reliability": "best_effort",
     "depth/camera_info.publisher.durability": "transient_local",
-    "mask/labels.publisher.depth": "2",
+    "mask/labels.publisher.depth": 2,
 }
 
 
 def test_qos_overrides_are_taken(start: Any) -> None:
-    arguments = [
-        x for key, value in OVERRIDES.items() for x in ("-p", f"qos_overrides./mine/{key}:={value}")
-    ]
-    _, peer = start("mine", {}, tuple(arguments))
+    _, peer = start("mine", {f"qos_overrides./mine/{k}": v for k, v in OVERRIDES.items()})
     peer.listen({DEPTH: Image}, reliable=False)
     peer.wait(lambda: peer.node.count_subscribers("/mine/image"), "the subscription")
 
     def only(at: Any, topic: str) -> Any:
         def ours() -> list[Any]:
-            return [e.qos_profile for e in at(topic) if e.node_name == "depth_node"]
+            return [e.qos_profile for e in at(topic) if e.node_name == NODE]
 
         # DDS knows an endpoint before the name of its node.
-        peer.wait(ours, f"depth_node's endpoint on {topic}")
-        (one,) = ours()
+        (one,) = peer.wait(ours, f"depth_node's endpoint on {topic}")
         return one
 
     at = peer.node.get_subscriptions_info_by_topic

@@ -18,13 +18,12 @@ pytest.importorskip("rclpy")
 
 import ros_peer
 import ros_processes as rp
-from robot import DEPTH, HEIGHT, WIDTH, fleet, other_weights, street
+from robot import DEPTH, HEIGHT, NODE, WIDTH, fleet, other_weights, street
 from sensor_msgs.msg import Image
 
 from depth_recog.networks.weights import DEFAULT, SHIPPED
 
 pytestmark = pytest.mark.ros
-NODE = "depth_node"
 
 
 @pytest.fixture
@@ -53,36 +52,33 @@ def test_cleanup_gives_the_memory_back(start: Any) -> None:
     peer.advertise()
     peer.listen({DEPTH: Image})
     for _ in range(2):
-        assert peer.change_state(NODE, "configure")
-        assert peer.change_state(NODE, "activate")
+        peer.change_states(NODE, "configure", "activate")
         peer.send_until_heard(street(0), [DEPTH])
-        assert peer.change_state(NODE, "deactivate")
+        peer.change_states(NODE, "deactivate")
         loaded = resident_mb(process)
-        assert peer.change_state(NODE, "cleanup")
+        peer.change_states(NODE, "cleanup")
         assert loaded - resident_mb(process) > weights_mb() > 15
     weights = peer.wait(lambda: peer.statuses.get("weights"), "a report of the weights")
     assert "MB" in weights.values[0].key
 
 
-def test_a_damaged_file_is_a_failure_and_not_the_end(start: Any, tmp_path: Path) -> None:
+def test_configure_fails_with_a_damaged_file_and_can_be_repeated(
+    start: Any, tmp_path: Path
+) -> None:
     process, peer = start("damaged", {"autostart": False})
     file = tmp_path / "mine.safetensors"
     shutil.copy(SHIPPED / f"{DEFAULT['depth']}.safetensors", file)
     good = file.read_bytes()
     assert peer.set_parameters(NODE, weights=str(file)) == (True, "")
-    assert peer.change_state(NODE, "configure")
-    assert peer.change_state(NODE, "cleanup")
+    peer.change_states(NODE, "configure", "cleanup")
     for bad, words in ((good[: len(good) // 2], "not a readable"), (b"", "not a readable")):
         file.write_bytes(bad)
         assert not peer.change_state(NODE, "configure")
         assert peer.state(NODE) == "unconfigured"
         process.wait_for_line(f"mine.safetensors: {words}")
     file.write_bytes(good)
-    assert peer.change_state(NODE, "configure")
-    assert peer.change_state(NODE, "activate")
-    peer.advertise()
-    peer.listen({DEPTH: Image})
-    peer.send_until_heard(street(0), [DEPTH])
+    peer.change_states(NODE, "configure", "activate")
+    peer.begin()
 
 
 def test_an_exception_in_a_transition(start: Any, tmp_path: Path) -> None:
@@ -97,19 +93,16 @@ def test_an_exception_in_a_transition(start: Any, tmp_path: Path) -> None:
         process.wait_for_line(r"RuntimeError: .*memory", times=attempt)
         assert peer.state(NODE) == "unconfigured"
     assert peer.set_parameters(NODE, weights="") == (True, "")
-    assert peer.change_state(NODE, "configure")
-    assert peer.change_state(NODE, "activate")
-    peer.advertise()
-    peer.listen({DEPTH: Image})
-    peer.send_until_heard(street(0), [DEPTH])
-    assert process.interrupt() == 0, process.story()
+    peer.change_states(NODE, "configure", "activate")
+    peer.begin()
+    process.end()
 
 
 def test_a_failed_activation_leaves_nothing_open(start: Any) -> None:
     # The image subscription is created last.
     bad = "qos_overrides./halfway/image.subscription.reliability:=nonsense"
     process, peer = start("halfway", {"autostart": False}, ("-p", bad))
-    assert peer.change_state(NODE, "configure")
+    peer.change_states(NODE, "configure")
     for _ in range(2):
         assert not peer.change_state(NODE, "activate")
         assert peer.state(NODE) == "inactive"
@@ -118,7 +111,7 @@ def test_a_failed_activation_leaves_nothing_open(start: Any) -> None:
     peer.wait(lambda: not peer.node.count_publishers(depth), "the publishers to be gone")
     info = "/halfway/camera_info"
     peer.wait(lambda: not peer.node.count_subscribers(info), "the subscription to be gone")
-    assert peer.change_state(NODE, "cleanup")
+    peer.change_states(NODE, "cleanup")
     process.assert_alive()
 
 
@@ -129,6 +122,7 @@ AFTER = {
     ("inactive", "cleanup"): "unconfigured",
     ("active", "deactivate"): "inactive",
 }
+TO_ACTIVE = {"unconfigured": TRANSITIONS[:2], "inactive": ("activate",), "active": ()}
 
 
 def test_transitions_in_any_order_while_images_stream(start: Any) -> None:
@@ -147,16 +141,10 @@ def test_transitions_in_any_order_while_images_stream(start: Any) -> None:
                 assert peer.change_state(NODE, label) == (expected is not None), (state, label)
                 state = expected or state
             # Then activate in the valid order, and expect depth.
-            for label in {
-                "unconfigured": ("configure", "activate"),
-                "inactive": ("activate",),
-                "active": (),
-            }[state]:
-                assert peer.change_state(NODE, label)
+            peer.change_states(NODE, *TO_ACTIVE[state])
             peer.heard[DEPTH].clear()
             peer.wait(lambda: peer.heard[DEPTH], f"depth in cycle {cycle}")
-            for label in ("deactivate", "cleanup"):
-                assert peer.change_state(NODE, label)
+            peer.change_states(NODE, "deactivate", "cleanup")
             state = "unconfigured"
             used.append((resident_mb(process), threads(process)))
     finally:
@@ -169,5 +157,4 @@ def test_transitions_in_any_order_while_images_stream(start: Any) -> None:
     # networks that are not freed would add 20 MB in each cycle.
     assert np.median(megabytes[-4:]) - np.median(megabytes[4:8]) < 20, megabytes
     assert max(counted[4:]) <= max(counted[:4]), counted
-    assert process.interrupt() == 0, process.story()
-    assert "Traceback" not in process.stderr, process.story()
+    process.end()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 pytest.importorskip("rclpy")
 
 import ros_messages
-from robot import DEPTH, Robot, fleet, other_weights
+from robot import DEPTH, NODE, Robot, fleet, other_weights
 from sensor_msgs.msg import Image
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -26,7 +26,7 @@ from depth_recog.networks.weights import DEFAULT, SHIPPED, file_sha256
 
 pytestmark = pytest.mark.ros
 
-NODE, OBJECTS, OVERLAY = "depth_node", "objects", "debug/objects"
+OBJECTS, OVERLAY = "objects", "debug/objects"
 GREEN, YELLOW, RED = "still", "undecided", "moving"
 STREET = SyntheticStreet("exposure", seed=1, frames=20)
 LEAD, PARKED = "lead-0", "parked-1-right-0"
@@ -58,15 +58,16 @@ class Driver(Robot):
         found = [a for a in self.heard[OBJECTS] if ros_messages.stamp_ns(a.markers[0]) == stamp]
         return found[0] if found else None
 
-    def drive(self, count: int, first: int = 0) -> list[Any]:
+    def objects(self, index: int, stamp: int | None = None) -> MarkerArray:
+        """Send a frame; return its marker array."""
+        stamp = self.send_frame(index, stamp)
+        return self.wait(lambda: self.array(stamp), f"objects of frame {index}, {stamp}")
+
+    def drive(self, count: int) -> list[MarkerArray]:
         """Send frames after a gap that ends all tracks; return their marker arrays."""
-        arrays = []
-        for index in range(first, first + count):
-            stamp = self.send_frame(index, self.new_stamp(10**9) if index == first else None)
-            arrays.append(
-                self.wait(lambda s=stamp: self.array(s), f"objects of frame {index}, {stamp}")
-            )
-        return arrays
+        return [
+            self.objects(index, None if index else self.new_stamp(10**9)) for index in range(count)
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -76,15 +77,13 @@ def robot() -> Iterator[Driver]:
         peer.advertise()
         peer.listen({OBJECTS: MarkerArray, DEPTH: Image})
 
-        def heard() -> bool:
-            peer.send_frame(0)
-            peer.executor.spin_once(timeout_sec=0.3)
-            return bool(peer.heard[OBJECTS] and peer.heard[DEPTH])
-
-        peer.wait(heard, "objects")
+        peer.repeat(
+            lambda: peer.send_frame(0),
+            lambda: peer.heard[OBJECTS] and peer.heard[DEPTH],
+            "objects",
+        )
         yield peer
-        assert process.interrupt() == 0, process.story()
-        assert "Traceback" not in process.stderr, process.story()
+        process.end()
 
 
 @pytest.fixture(autouse=True)
@@ -109,9 +108,9 @@ def decision(box: Marker) -> str:
 
 def on(array: MarkerArray, boxes: tuple[Box, ...], track: str) -> Marker | None:
     """Return the largest marker whose centre is within the outline of an object."""
-    (thing,) = [box for box in boxes if box.track == track]
+    (wanted,) = [box for box in boxes if box.track == track]
     camera = STREET.camera
-    outline = thing.outline(camera)
+    outline = wanted.outline(camera)
     assert outline is not None
     left, top, right, bottom = outline
     found = []
@@ -185,28 +184,20 @@ def test_the_unit_of_speeds(robot: Driver) -> None:
 
 
 @pytest.mark.parametrize("gate", ["image", "off", "all"])
-def test_other_gates_know_no_objects(robot: Driver, gate: str) -> None:
+def test_other_gates_publish_no_objects(robot: Driver, gate: str) -> None:
     assert added(robot.drive(4)[-1], "box")
-    assert robot.set_parameters(NODE, gate=gate) == (True, "")
-    stamp = robot.send_frame(4)
-    (marker,) = robot.wait(lambda: robot.array(stamp), "objects").markers
-    assert robot.set_parameters(NODE, gate="object") == (True, "")
+    with robot.parameters(gate=gate):
+        (marker,) = robot.objects(4).markers
     assert (marker.action, marker.header.frame_id) == (Marker.DELETEALL, "cam")
-    stamp = robot.send_frame(5)
-    assert added(robot.wait(lambda: robot.array(stamp), "objects"), "box")
+    assert added(robot.objects(5), "box")
 
 
 def test_the_threshold_changes_while_images_stream(robot: Driver) -> None:
-    assert robot.set_parameters(NODE, gate_threshold=1000.0) == (True, "")
-    strict = robot.drive(6)
+    with robot.parameters(gate_threshold=1000.0):
+        strict = robot.drive(6)
     assert {decision(b) for array in strict for b in added(array, "box").values()} == {YELLOW}
-    assert robot.set_parameters(NODE, gate_threshold=3.0) == (True, "")
-    found = []
-    for index in range(6, 14):
-        stamp = robot.send_frame(index)
-        array = robot.wait(lambda s=stamp: robot.array(s), "objects")
-        found.append({decision(box) for box in added(array, "box").values()})
-    assert {RED, GREEN} <= found[-1]
+    last = [robot.objects(index) for index in range(6, 14)][-1]
+    assert {RED, GREEN} <= {decision(box) for box in added(last, "box").values()}
 
 
 def lead_at(robot: Driver) -> tuple[str, float, float]:
@@ -260,38 +251,30 @@ def test_weights_that_the_gate_cannot_take(robot: Driver, tmp_path: Path, case: 
     file = tmp_path / "other.safetensors"
     if changes:
         other_weights(file, **changes)
-    taken, reason = robot.set_parameters(NODE, gate_weights=str(file))
-    assert not taken
+    reason = robot.refusal(NODE, gate_weights=str(file))
     assert words in reason
     assert "other.safetensors" in reason
     robot.settled()
     assert "gate weights" not in robot.diagnostics
 
 
-def test_nobody_listens_no_pair_is_made(robot: Driver) -> None:
+def test_without_subscribers_of_objects_no_pair_is_made(robot: Driver) -> None:
     robot.stop_listening()
     robot.listen({DEPTH: Image})
     rows = f"gate {RED}", "gate alone"
-    robot.wait(lambda: not robot.node.count_subscribers("/objects/objects"), "the end of listening")
+    topic = "/objects/objects"
+    robot.wait(lambda: not robot.node.count_subscribers(topic), "the end of the subscription")
     before = robot.settled() and [int(robot.diagnostics[row]) for row in rows]
     for index in range(4):
-        stamp = robot.send_frame(index)
-        robot.depth_of(stamp)
+        robot.depth_of(robot.send_frame(index))
     after = robot.settled() and [int(robot.diagnostics[row]) for row in rows]
     robot.listen({OBJECTS: MarkerArray})
     assert [b - a for a, b in zip(before, after, strict=True)] == [0, 4]
-    topic = "/objects/objects"
     robot.wait(lambda: robot.node.count_publishers(topic), "the publisher of objects")
-
-    def heard() -> bool:
-        robot.send_frame(0)
-        robot.executor.spin_once(timeout_sec=0.3)
-        return bool(robot.heard[OBJECTS])
-
-    robot.wait(heard, "objects")
+    robot.repeat(lambda: robot.send_frame(0), lambda: robot.heard[OBJECTS], "objects")
 
 
-def test_the_overlay_shows_who_moves(robot: Driver) -> None:
+def test_the_overlay_outlines_moving_objects(robot: Driver) -> None:
     robot.listen({OVERLAY: Image})
     robot.drain()
     robot.drive(8)

@@ -94,12 +94,8 @@ def test_defaults(make: Any) -> None:
 
 
 def test_overrides(make: Any) -> None:
-    params = make(gate="off", threads=2, farthest=30.0, rectified=True, names=["train"]).params
-    assert params["gate"] == "off"
-    assert params["threads"] == 2
-    assert params["farthest"] == 30.0
-    assert params["rectified"] is True
-    assert params["names"] == ["train"]
+    given = {"gate": "off", "threads": 2, "farthest": 30.0, "rectified": True, "names": ["train"]}
+    assert make(**given).params.values == {"nearest": 0.1, "encoding": "32FC1"} | given
 
 
 @pytest.mark.parametrize(
@@ -151,7 +147,7 @@ def test_a_live_parameter_changes_while_active(make: Any) -> None:
     assert values["farthest"] == 40.0
 
 
-def test_another_one_does_not(make: Any) -> None:
+def test_another_parameter_changes_only_while_inactive(make: Any) -> None:
     owner = make()
     owner.active = True
     taken, reason = owner.set(gate="off")
@@ -165,7 +161,7 @@ def test_another_one_does_not(make: Any) -> None:
     assert [names for names, _ in owner.told] == [{"gate"}]
 
 
-def test_what_the_owner_refuses_has_no_effect(make: Any) -> None:
+def test_a_change_that_the_owner_refuses_has_no_effect(make: Any) -> None:
     owner = make()
     assert owner.set(threads=99) == (False, "threads: 99 is too many today")
     assert owner.told == []
@@ -207,7 +203,7 @@ def test_all_or_nothing(make: Any) -> None:
     assert (owner.params["nearest"], owner.params["farthest"]) == (100.0, 200.0)
 
 
-def test_others_parameters_are_none_of_ours(make: Any) -> None:
+def test_parameters_of_others_are_left_alone(make: Any) -> None:
     owner = make()
     owner.node.declare_parameter("somebody_elses", 1)
     owner.active = True

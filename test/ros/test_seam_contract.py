@@ -20,6 +20,7 @@ from image_references import (
     BAYER,
     CASES,
     HEIGHT,
+    RGB,
     WIDTH,
     WRONG,
     difference,
@@ -36,6 +37,10 @@ from sensor_msgs.msg import Image
 from depth_recog.errors import EncodingError
 from depth_recog.nodes.io import seam
 from depth_recog.nodes.io.inputs import CameraMatcher
+
+FIXTURES = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 # Reading images
 
@@ -57,50 +62,41 @@ def message_of(
     return message
 
 
+def padded_message(encoding: str, rgb: RGB, padding: int, surplus: int = 0) -> tuple[Image, RGB]:
+    """Return an image whose rows have padding, not always of whole pixels; and the expected RGB."""
+    data, row, expected = CASES[encoding][0](rgb)
+    height, width = rgb.shape[:2]
+    step = row + (2 * padding if encoding == "mono16" else padding)
+    rows = padded(data, height, row, step) + bytes(surplus)
+    return message_of(encoding, height, width, step, rows), expected
+
+
 @pytest.mark.parametrize("encoding", CASES)
 @pytest.mark.parametrize("padding", [0, 1, 4, 6])
 def test_every_encoding(to_rgb: seam.ImageToRgb, encoding: str, padding: int) -> None:
-    """Rows with padding, which need not be a whole number of pixels."""
-    encode, tolerance = CASES[encoding]
-    data, row, expected = encode(picture(3))
-    step = row + (2 * padding if encoding == "mono16" else padding)
-    got = to_rgb(message_of(encoding, HEIGHT, WIDTH, step, padded(data, HEIGHT, row, step)))
+    message, expected = padded_message(encoding, picture(3), padding)
+    got = to_rgb(message)
     assert got.dtype == np.uint8
     assert got.shape == (HEIGHT, WIDTH, 3)
     assert got.flags.c_contiguous
-    assert difference(got, expected) <= tolerance
+    assert difference(got, expected) <= CASES[encoding][1]
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@FIXTURES
 @given(
     encoding=st.sampled_from(sorted(CASES)),
-    half=st.integers(1, 9),
-    odd=st.booleans(),
-    height=st.integers(1, 9),
+    size=st.tuples(st.integers(1, 18), st.integers(1, 9)),
     padding=st.integers(0, 5),
     surplus=st.integers(0, 7),
-    seed=st.integers(0, 99),
 )
 def test_any_size(
-    to_rgb: seam.ImageToRgb,
-    encoding: str,
-    half: int,
-    odd: bool,
-    height: int,
-    padding: int,
-    surplus: int,
-    seed: int,
+    to_rgb: seam.ImageToRgb, encoding: str, size: tuple[int, int], padding: int, surplus: int
 ) -> None:
     """Odd widths if the encoding allows them, single rows and columns, surplus bytes."""
-    width = 2 * half - int(odd and "yu" not in encoding and "uy" not in encoding)
-    encode, tolerance = CASES[encoding]
-    data, row, expected = encode(picture(seed, width, height))
-    step = row + (2 * padding if encoding == "mono16" else padding)
-    rows = padded(data, height, row, step) + bytes(surplus)
-    got = to_rgb(message_of(encoding, height, width, step, rows))
-    assert difference(got, expected) <= tolerance
+    width, height = size
+    width += width % 2 if "yu" in encoding or "uy" in encoding else 0
+    message, expected = padded_message(encoding, picture(0, width, height), padding, surplus)
+    assert difference(to_rgb(message), expected) <= CASES[encoding][1]
 
 
 @pytest.mark.parametrize("pattern", BAYER)
@@ -121,16 +117,15 @@ def test_byte_order_of_16_bits(to_rgb: seam.ImageToRgb, big_endian: bool) -> Non
 
 
 @pytest.mark.parametrize("encoding", [e for e in CASES if e != "mono16"])
-def test_byte_order_means_nothing_to_bytes(to_rgb: seam.ImageToRgb, encoding: str) -> None:
+def test_byte_order_of_8_bits_is_ignored(to_rgb: seam.ImageToRgb, encoding: str) -> None:
     """Some drivers set the flag for 8-bit images."""
-    encode, tolerance = CASES[encoding]
-    data, row, expected = encode(picture(4))
-    got = to_rgb(message_of(encoding, HEIGHT, WIDTH, row, data, big_endian=True))
-    assert difference(got, expected) <= tolerance
+    message, expected = padded_message(encoding, picture(4), padding=0)
+    message.is_bigendian = 1
+    assert difference(to_rgb(message), expected) <= CASES[encoding][1]
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_cannot_be_read_is_refused_with_the_reason(to_rgb: seam.ImageToRgb, case: str) -> None:
+def test_a_bad_image_is_refused_with_the_reason(to_rgb: seam.ImageToRgb, case: str) -> None:
     (encoding, height, width, step, size), words = WRONG[case]
     with pytest.raises(EncodingError) as caught:
         to_rgb(message_of(encoding, height, width, step, bytes(size)))
@@ -191,32 +186,24 @@ def join(request: pytest.FixtureRequest) -> Any:
     return Ours() if request.param == "ours" else Filters()
 
 
-ORDERS = {
-    "info first": "i0 a0 i1 a1 i2 a2 i3 a3",
-    "image first": "a0 i0 a1 i1 a2 i2 a3 i3",
-    "mixed": "a0 i0 i1 a1 i2 a2 a3 i3",
-    "infos ahead": "i0 i1 i2 a0 a1 i3 a2 a3",
+ALL = (0, 1, 2, 3)
+SEQUENCES = {
+    "info first": ("i0 a0 i1 a1 i2 a2 i3 a3", ALL),
+    "image first": ("a0 i0 a1 i1 a2 i2 a3 i3", ALL),
+    "mixed": ("a0 i0 i1 a1 i2 a2 a3 i3", ALL),
+    "infos ahead": ("i0 i1 i2 a0 a1 i3 a2 a3", ALL),
+    "an info is missing": ("a0 i0 a1 a2 i2 a3 i3", (0, 2, 3)),
+    "an image is missing": ("i0 a0 i1 i2 a2 i3 a3", (0, 2, 3)),
 }
+"""Images (a) and infos (i) with their stamps, in order of arrival; the stamps of the pairs."""
 
 
-@pytest.mark.parametrize("order", ORDERS)
-def test_every_image_gets_its_own(join: Any, order: str) -> None:
-    for word in ORDERS[order].split():
-        stamp = int(word[1:])
-        (join.info if word[0] == "i" else join.image)(stamp, word)
-    assert join.pairs == [(f"a{n}", f"i{n}") for n in range(4)]
-
-
-def test_a_missing_info_costs_its_own_image_alone(join: Any) -> None:
-    for word in ["a0", "i0", "a1", "a2", "i2", "a3", "i3"]:
+@pytest.mark.parametrize("case", SEQUENCES)
+def test_equal_stamps_make_a_pair(join: Any, case: str) -> None:
+    words, paired = SEQUENCES[case]
+    for word in words.split():
         (join.info if word[0] == "i" else join.image)(int(word[1:]), word)
-    assert join.pairs == [("a0", "i0"), ("a2", "i2"), ("a3", "i3")]
-
-
-def test_a_missing_image_costs_nothing(join: Any) -> None:
-    for word in ["i0", "a0", "i1", "i2", "a2", "i3", "a3"]:
-        (join.info if word[0] == "i" else join.image)(int(word[1:]), word)
-    assert join.pairs == [("a0", "i0"), ("a2", "i2"), ("a3", "i3")]
+    assert join.pairs == [(f"a{n}", f"i{n}") for n in paired]
 
 
 def test_time_may_jump_back(join: Any) -> None:
@@ -235,9 +222,7 @@ def test_a_stamp_that_comes_twice(join: Any) -> None:
     assert join.pairs == [("a1", "i1"), ("a2", "i2")]
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@FIXTURES
 @given(swaps=st.lists(st.booleans(), min_size=1, max_size=30))
 def test_neighbours_in_any_order(join: Any, swaps: list[bool]) -> None:
     fresh = type(join)()
