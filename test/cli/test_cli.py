@@ -13,7 +13,8 @@ import bags
 import cv2
 import numpy as np
 import pytest
-from commands import command, fails, process
+from commands import command, fails, misused, process
+from training_runs import image_folder
 
 from depth_recog.datasets.sources import READERS, open_source
 from depth_recog.errors import SourceError
@@ -47,10 +48,7 @@ def test_version() -> None:
     "arguments", [[], ["fly"], ["run"], ["run", "synthetic"], ["run", "x", "--out", "y", "--fly"]]
 )
 def test_wrong_usage_shows_the_usage(arguments: list[str]) -> None:
-    result = command(*arguments)
-    assert result.returncode == 2
-    assert result.stderr.startswith("usage: depth-recog")
-    assert "Traceback" not in result.stderr
+    misused(*arguments)
 
 
 # run
@@ -79,9 +77,7 @@ def test_run_writes_nothing_else(out: Path) -> None:
 
 
 def test_run_depth_is_256th_of_metres(out: Path) -> None:
-    from depth_recog.datasets.street import SyntheticStreet
-
-    truth = SyntheticStreet(frames=FRAMES, width=320, height=96).truth(3).depth
+    truth = open_source(STREET).truth(3).depth
     depths = pictures(out, "depth")
     for depth in depths:
         assert depth.dtype == np.uint16
@@ -113,23 +109,18 @@ def test_run_poses_are_a_trajectory(out: Path) -> None:
     assert (np.diff(poses[:, 2, 3]) > 0.1).all()
 
 
+PAIR = {"first", "second", "dt", "static", "dynamic", "target", "absolute_difference"}
+PAIR |= {"decision", "why", "regions"}
+REGION = {"number", "class", "pixels", "features", "decision", "score", "why"}
+REGION |= {"velocity", "deviation", "centre", "size"}
+
+
 def test_run_pairs(out: Path) -> None:
     lines = (out / "pairs.jsonl").read_text().splitlines()
     assert 1 <= len(lines) <= FRAMES - 1
     for line in lines:
         pair = json.loads(line)
-        assert set(pair) == {
-            "first",
-            "second",
-            "dt",
-            "static",
-            "dynamic",
-            "target",
-            "absolute_difference",
-            "decision",
-            "why",
-            "regions",
-        }
+        assert set(pair) == PAIR
         assert int(pair["first"]) < int(pair["second"]) < FRAMES
         assert pair["dt"] == pytest.approx(0.1 * (int(pair["second"]) - int(pair["first"])))
         assert pair["decision"] in ("moving", "still", "undecided")
@@ -151,19 +142,7 @@ def test_run_regions(out: Path) -> None:
         pair = json.loads(line)
         assert pair["regions"]
         for region in pair["regions"]:
-            assert set(region) == {
-                "number",
-                "class",
-                "pixels",
-                "features",
-                "decision",
-                "score",
-                "why",
-                "velocity",
-                "deviation",
-                "centre",
-                "size",
-            }
+            assert set(region) == REGION
             assert region["class"] in ("person", "rider", "car", "truck", "bus")
             for key in ("velocity", "deviation", "centre", "size"):
                 assert region[key] is None or np.isfinite(region[key]).all()
@@ -181,9 +160,8 @@ def test_run_with_weights_of_the_gates_own(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     report = json.loads((out / "run.json").read_text())
     assert report["gate_weights"] == report["weights"]
-    assert "pose network" in fails(
-        "run", drive, "--out", tmp_path / "no", "--gate-weights", "pose-street"
-    )
+    line = fails("run", drive, "--out", tmp_path / "no", "--gate-weights", "pose-street")
+    assert "pose network" in line
 
 
 def test_run_report(out: Path) -> None:
@@ -221,9 +199,7 @@ def test_run_in_another_precision(out: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("verb", ["run", "evaluate"])
 def test_an_unknown_precision_is_refused(verb: str, tmp_path: Path) -> None:
     out = ["--out", tmp_path] if verb == "run" else []
-    result = command(verb, STREET, *out, "--precision", "half")
-    assert result.returncode == 2
-    error = result.stderr.splitlines()[-1]
+    error = misused(verb, STREET, *out, "--precision", "half")
     for word in ("--precision", "'half'", "auto", "float32", "bfloat16"):
         assert word in error
 
@@ -249,23 +225,14 @@ def test_run_again_gives_the_same(out: Path, tmp_path: Path) -> None:
     assert (tmp_path / "poses.txt").read_text().splitlines() == beginning
 
 
-def test_run_keeps_what_it_had_when_a_frame_is_damaged(tmp_path: Path) -> None:
-    from camera_files import write_camera_yaml
-
-    from depth_recog.datasets.street import SyntheticStreet
-
-    clip, out = tmp_path / "clip", tmp_path / "out"
-    clip.mkdir()
-    street = SyntheticStreet(frames=3, width=160, height=64)
-    for frame in street:
-        cv2.imwrite(str(clip / f"{frame.name}.png"), frame.image[..., ::-1])
-    write_camera_yaml(clip / "camera.yaml", street.camera)
-    bad = clip / "0000000002.png"
+def test_run_keeps_the_frames_before_a_damaged_one(tmp_path: Path) -> None:
+    clip, out = image_folder(tmp_path / "clip", 3), tmp_path / "out"
+    bad = tmp_path / "clip" / "2.png"
     bad.write_bytes(bad.read_bytes()[:100])
-    assert "0000000002.png" in fails("run", clip, "--out", out)
+    assert "clip/2.png" in fails("run", clip, "--out", out)
     report = json.loads((out / "run.json").read_text())
     assert report["frames"]["out"] == 2
-    assert "0000000002.png" in report["error"]
+    assert "clip/2.png" in report["error"]
     assert len((out / "poses.txt").read_text().splitlines()) == 2
     assert len(list((out / "depth").glob("*.png"))) == 2
 
@@ -278,13 +245,13 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "gpu": (["synthetic", "--out", "OUT", "--device", "cuda:7"], ["'cuda:7'", "--device cpu"]),
     "fruit": (["synthetic", "--out", "OUT", "--device", "banana"], ["'banana'", "auto, cpu, cuda"]),
     "weights": (["synthetic", "--out", "OUT", "--weights", "moon"], ["moon", "depth-street"]),
+    "no weights": (
+        ["synthetic", "--out", "OUT", "--weights", __file__],
+        ["_cli.py", "safetensors"],
+    ),
     "kind of weights": (
         ["synthetic", "--out", "OUT", "--mask-weights", "depth-street"],
         ["depth network", "masks network is needed"],
-    ),
-    "no weights": (
-        ["synthetic", "--out", "OUT", "--weights", __file__],
-        ["test_cli.py", "safeten"],
     ),
     "out is a file": (["synthetic", "--out", __file__], ["test_cli.py", "cannot be written"]),
     "out below a file": (["synthetic", "--out", f"{__file__}/a"], ["test_cli.py/a", "cannot be"]),
@@ -304,7 +271,7 @@ NOT_UTF8 = os.fsdecode(b"\xff")
 
 
 @pytest.mark.parametrize("kind", [*READERS, ""])
-def test_a_path_that_is_no_text_is_named(kind: str, tmp_path: Path) -> None:
+def test_a_path_that_is_not_utf8_is_named(kind: str, tmp_path: Path) -> None:
     """OpenCV would crash on such a path, and SQLite raise."""
     folder = tmp_path / NOT_UTF8
     folder.mkdir()
@@ -317,8 +284,7 @@ def test_a_path_that_is_no_text_is_named(kind: str, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_what_lies_where_the_path_is_no_text(tmp_path: Path) -> None:
-    """Paths below a folder that is not UTF-8, passed to `open_source`."""
+def test_paths_below_a_folder_that_is_not_utf8(tmp_path: Path) -> None:
     folder = tmp_path / NOT_UTF8
     folder.mkdir()
     (folder / "drive.mp4").write_bytes(b"film")
@@ -334,13 +300,11 @@ def test_what_lies_where_the_path_is_no_text(tmp_path: Path) -> None:
         assert len(list(open_source(str(moved)))) == 2
 
 
-def test_a_path_that_is_no_text_as_a_process(tmp_path: Path) -> None:
-    """A failure as a process: exit status 1, and one line."""
+def test_a_failure_as_a_process(tmp_path: Path) -> None:
     result = process("run", tmp_path / NOT_UTF8, "--out", tmp_path)
     assert (result.returncode, result.stdout) == (1, "")
     (line,) = result.stderr.splitlines()
-    assert line.startswith("depth-recog run: ")
-    assert "is not valid UTF-8" in line
+    assert re.match("depth-recog run: .*is not valid UTF-8", line)
 
 
 @pytest.mark.parametrize("kind", [*READERS, ""])
@@ -357,10 +321,7 @@ def test_a_strange_name_gives_one_line_that_can_be_read(
 
 @pytest.mark.parametrize("limit", ["0", "-3", "two"])
 def test_run_refuses_a_limit_without_frames(limit: str, tmp_path: Path) -> None:
-    result = command("run", STREET, "--out", tmp_path, "--limit", limit)
-    assert result.returncode == 2
-    assert "argument --limit" in result.stderr
-    assert "Traceback" not in result.stderr
+    assert "argument --limit" in misused("run", STREET, "--out", tmp_path, "--limit", limit)
 
 
 # doctor and demo
@@ -376,21 +337,9 @@ def test_doctor_finds_everything() -> None:
         state, subject = line[:8].strip(), line[9:32].strip()
         assert state in ("ok", "note"), line
         states[subject] = state
-    for subject in (
-        "depth_recog",
-        "Python",
-        "numpy",
-        "torch",
-        "device",
-        "weights: depth",
-        "weights: masks",
-        "weights: pose",
-        "rclpy",
-        "RMW",
-        "image conversion",
-        "DDS",
-    ):
-        assert states[subject] == "ok"
+    needed = {"depth_recog", "Python", "numpy", "torch", "device", "rclpy", "RMW", "DDS"}
+    needed |= {"weights: depth", "weights: masks", "weights: pose", "image conversion"}
+    assert {states[subject] for subject in needed} == {"ok"}
     assert "a message from another process arrived" in result.stdout
 
 
@@ -419,10 +368,8 @@ def test_demo(tmp_path: Path) -> None:
     assert picture is not None
     assert picture.shape[1] == 3 * 416
     film = cv2.VideoCapture(str(tmp_path / "demo.mp4"))
-    count = 0
-    while film.read()[0]:
-        count += 1
-    assert count == number["complete sets, equal stamps"]
+    frames = list(iter(lambda: film.read()[0], False))
+    assert len(frames) == number["complete sets, equal stamps"]
     assert str(tmp_path / "demo.png") in result.stdout
 
 

@@ -12,11 +12,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from commands import process
+from commands import command, fails, misused, process
 from constructed import at, write_recording
 from gate_maps import judged, right, scene
 
-from depth_recog.cli.main import main
 from depth_recog.datasets.boxes import Box
 from depth_recog.evaluation.depth_errors import Protocol
 from depth_recog.evaluation.depth_tally import DepthTally
@@ -95,7 +94,7 @@ def test_json_has(done: tuple[str, Any, str], path: str) -> None:
     assert isinstance(value, (int, float))
 
 
-def test_json_says_what_was_judged(done: tuple[str, Any, str], room: Path) -> None:
+def test_json_describes_the_evaluation(done: tuple[str, Any, str], room: Path) -> None:
     figures = done[1]
     assert figures["frames"]["asked"] == figures["frames"]["answered"] == 4
     assert (figures["frames"]["first"], figures["frames"]["last"]) == (0, 3)
@@ -117,7 +116,7 @@ def test_the_table_shows_the_same_figures(done: tuple[str, Any, str]) -> None:
         assert name in shown
 
 
-def test_the_page_needs_nothing_but_itself(done: tuple[str, Any, str]) -> None:
+def test_the_page_refers_to_no_other_file(done: tuple[str, Any, str]) -> None:
     page = Page(done[2])
     assert page.references
     for reference in page.references:
@@ -148,7 +147,7 @@ def test_a_zero_is_shown_as_one(tmp_path: Path) -> None:
     """With the truth as predictions every error is 0, and is shown as 0, not as missing."""
     room = write_recording(tmp_path / "room", frames=3)
     out = tmp_path / "out"
-    assert main(["run", str(room), "--out", str(out), "--device", "cpu"]) == 0
+    assert command("run", room, "--out", out, "--device", "cpu").returncode == 0
     for i in range(3):
         millimetres = cv2.imread(f"{room}/frame-{i:06d}.depth.png", cv2.IMREAD_UNCHANGED)
         # Both formats store whole metres exactly.
@@ -156,7 +155,7 @@ def test_a_zero_is_shown_as_one(tmp_path: Path) -> None:
         cv2.imwrite(f"{room}/frame-{i:06d}.depth.png", (metres * 1000).astype(np.uint16))
         cv2.imwrite(f"{out}/depth/frame-{i:06d}.png", (metres * 256).astype(np.uint16))
     report = tmp_path / "f.json", tmp_path / "f.html"
-    assert main(["evaluate", str(out), "--json", str(report[0]), "--html", str(report[1])]) == 0
+    evaluate(out, "--json", report[0], "--html", report[1])
     depth = json.loads(report[0].read_text())["depth"]
     for kind in ("unscaled", "median_scaled"):
         assert [depth[kind][m] for m in ("abs_rel", "rmse", "a1")] == [0, 0, 1]
@@ -164,7 +163,12 @@ def test_a_zero_is_shown_as_one(tmp_path: Path) -> None:
     assert "0.000" in Page(report[1].read_text()).text
 
 
-def strip(room: Path, *patterns: str) -> Path:
+def evaluate(*arguments: str | Path) -> None:
+    result = command("evaluate", *arguments)
+    assert result.returncode == 0, result.stderr
+
+
+def without(room: Path, *patterns: str) -> Path:
     """The recording without some of its files."""
     for pattern in patterns:
         for file in room.glob(pattern):
@@ -173,13 +177,13 @@ def strip(room: Path, *patterns: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("without", "kept"),
+    ("pattern", "kept"),
     [("*.pose.txt", {"depth", "flicker"}), ("*.depth.png", {"pose"})],
 )
-def test_with_depth_or_poses_alone(tmp_path: Path, without: str, kept: set[str]) -> None:
-    room = strip(write_recording(tmp_path / "room", frames=4), without)
+def test_with_depth_or_poses_alone(tmp_path: Path, pattern: str, kept: set[str]) -> None:
+    room = without(write_recording(tmp_path / "room", frames=4), pattern)
     files = tmp_path / "f.json", tmp_path / "f.html"
-    assert main(["evaluate", str(room), "--json", str(files[0]), "--html", str(files[1])]) == 0
+    evaluate(room, "--json", files[0], "--html", files[1])
     figures = json.loads(files[0].read_text())
     assert kept <= figures.keys()
     assert ("depth" in figures) == ("depth" in kept)
@@ -213,88 +217,76 @@ def test_the_gates_figures_are_shown() -> None:
     assert "w: unknown whether it was trained on these frames" in page.text
 
 
-# What is refused.
+# Refusals
 
 
-def fails(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
-    """Expect exit status 1 and one line, or 2 and the usage; return the last line."""
-    try:
-        status = main(["evaluate", *map(str, arguments)])
-    except SystemExit as error:
-        status = int(error.code or 0)
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "Traceback" not in captured.err
-    lines = captured.err.splitlines()
-    assert status in (1, 2)
-    assert len(lines) == 1 or status == 2
-    return lines[-1]
+def test_a_source_without_truth(tmp_path: Path) -> None:
+    room = without(write_recording(tmp_path / "room", 2), "*.pose.txt", "*.depth.png")
+    assert "no truth to compare with (neither depth nor poses nor boxes)" in fails("evaluate", room)
 
 
-def test_a_source_without_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    room = strip(write_recording(tmp_path / "room", 2), "*.pose.txt", "*.depth.png")
-    assert "no truth to compare with (neither depth nor poses nor boxes)" in fails(capsys, room)
-
-
-def test_truth_of_which_nothing_can_be_judged(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_truth_that_cannot_be_compared(tmp_path: Path) -> None:
     """One pose gives no motion; a cap may leave no depth."""
     room = write_recording(tmp_path / "room", 2)
     assert "nothing could be compared" in fails(
-        capsys, strip(room, "*.depth.png"), "--frames", "0:1"
+        "evaluate", without(room, "*.depth.png"), "--frames", "0:1"
     )
-    near = strip(write_recording(tmp_path / "near", 2), "*.pose.txt")
-    assert "nothing could be compared" in fails(capsys, near, "--cap", "0.5")
+    near = without(write_recording(tmp_path / "near", 2), "*.pose.txt")
+    assert "nothing could be compared" in fails("evaluate", near, "--cap", "0.5")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("option", "value", "words"),
     [
-        (["--frames", "4:5"], "frames 4:5 do not exist, it has 4"),
-        (["--frames", "4:"], "frames 4: do not exist, it has 4"),
-        (["--frames", "0:5"], "frames 0:5 do not exist, it has 4: give frames within 0:4"),
-        (["--frames", "3:3"], "A below B"),
-        (["--frames", "x"], "A below B"),
-        (["--frames", "0:2", "--split", "test"], "not allowed with"),
-        (["--split", "test"], "none of its files is in split test"),
-        (["--split", "holdout"], "invalid choice"),
-        (["--cap", "nan"], "a number above 0"),
-        (["--cap", "-3"], "a number above 0"),
-        (["--cap", "0"], "a number above 0"),
-        (["--cap", "inf"], "a number above 0"),
-        (["--cap", "far"], "a number above 0"),
-        (["--camera-height", "-1.65"], "a number above 0"),
-        (["--camera-height", "nan"], "a number above 0"),
-        (["--crop", "eigen"], "invalid choice"),
-        (["--json", "/nowhere/at/all.json"], "/nowhere/at/all.json"),
-        (["--html", "/nowhere/at/all.html"], "/nowhere/at/all.html"),
-        (["--json", "/tmp"], "/tmp"),
-        (["--weights", "mine"], "mine: no such weights file"),
-        (["--fit", "/nowhere"], "/nowhere does not exist"),
-        (["--fit", "synthetic@7:3"], "A below B"),
-        (["--fit", "synthetic:street?frames=3@2:9"], "frames 2:9 do not exist, it has 3"),
+        ("--frames", "3:3", "A below B"),
+        ("--frames", "x", "A below B"),
+        ("--frames", "0:2 --split test", "not allowed with"),
+        ("--split", "holdout", "invalid choice"),
+        ("--cap", "nan", "a number above 0"),
+        ("--cap", "-3", "a number above 0"),
+        ("--cap", "0", "a number above 0"),
+        ("--cap", "inf", "a number above 0"),
+        ("--cap", "far", "a number above 0"),
+        ("--camera-height", "-1.65", "a number above 0"),
+        ("--camera-height", "nan", "a number above 0"),
+        ("--crop", "eigen", "invalid choice"),
+        ("--fit", "synthetic@7:3", "A below B"),
     ],
 )
-def test_bad_options(
-    room: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
-) -> None:
-    assert words in fails(capsys, room, *arguments)
+def test_wrong_usage(room: Path, option: str, value: str, words: str) -> None:
+    assert words in misused("evaluate", room, option, *value.split())
 
 
-def test_a_fit_without_depth(
-    room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    other = strip(write_recording(tmp_path / "room", 2), "*.depth.png")
-    assert "no true depth in these frames" in fails(capsys, room, "--fit", other)
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--frames", "4:5", "frames 4:5 do not exist, it has 4"),
+        ("--frames", "4:", "frames 4: do not exist, it has 4"),
+        ("--frames", "0:5", "frames 0:5 do not exist, it has 4: give frames within 0:4"),
+        ("--split", "test", "none of its files is in split test"),
+        ("--json", "/nowhere/at/all.json", "/nowhere/at/all.json"),
+        ("--html", "/nowhere/at/all.html", "/nowhere/at/all.html"),
+        ("--json", "/tmp", "/tmp"),
+        ("--weights", "mine", "mine: no such weights file"),
+        ("--fit", "/nowhere", "/nowhere does not exist"),
+        ("--fit", "synthetic:street?frames=3@2:9", "frames 2:9 do not exist, it has 3"),
+    ],
+)
+def test_bad_values(room: Path, option: str, value: str, words: str) -> None:
+    assert words in fails("evaluate", room, option, value)
+
+
+def test_a_fit_without_depth(room: Path, tmp_path: Path) -> None:
+    other = without(write_recording(tmp_path / "room", 2), "*.depth.png")
+    assert "no true depth in these frames" in fails("evaluate", room, "--fit", other)
 
 
 @pytest.mark.parametrize("source", ["/nowhere", "", "v4l2:/dev/video97", "x" * 300, "a\0b"])
-def test_bad_sources(source: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert fails(capsys, source)
+def test_bad_sources(source: str) -> None:
+    assert fails("evaluate", source)
 
 
-def test_a_live_source(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_live_source(monkeypatch: pytest.MonkeyPatch) -> None:
     """A live camera has no length."""
     from depth_recog.datasets import sources
 
@@ -305,23 +297,22 @@ def test_a_live_source(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
             raise AssertionError("no frame must be read")
 
     monkeypatch.setitem(sources.READERS, "v4l2", lambda path: Camera())
-    assert "a live source cannot be evaluated: record it" in fails(capsys, "v4l2:/dev/video0")
+    assert "a live source cannot be evaluated: record it" in fails("evaluate", "v4l2:/dev/video0")
 
 
-def test_a_damaged_image_names_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_image_names_itself(tmp_path: Path) -> None:
     room = write_recording(tmp_path / "room", 3)
     file = room / "frame-000002.depth.png"
     file.write_bytes(file.read_bytes()[:200])
-    assert str(file) in fails(capsys, room)
+    assert str(file) in fails("evaluate", room)
 
 
-def test_the_row_mean_is_fitted_where_it_is_told(room: Path, tmp_path: Path) -> None:
+def test_the_row_mean_is_fitted_on_the_given_frames(room: Path, tmp_path: Path) -> None:
     out = tmp_path / "f.json"
     for part, about in (
         ([], "mean of each row, fitted on the judged frames themselves"),
         (["--fit", f"{room}@0:2"], f"mean of each row, fitted on frames 0 to 1 of {room}"),
         (["--fit", str(room)], f"mean of each row, fitted on {room}"),
     ):
-        arguments = [str(room), "--frames", "2:4", "--json", str(out), *part]
-        assert main(["evaluate", *arguments]) == 0
+        evaluate(room, "--frames", "2:4", "--json", out, *part)
         assert json.loads(out.read_text())["baselines"]["row_mean"]["about"] == about

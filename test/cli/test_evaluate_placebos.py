@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from commands import command, fails
+from commands import command, fails, misused
 
 STREET = "synthetic:parked?seed=31&frames={}&width=288&height=96"
 
@@ -56,23 +56,18 @@ def test_the_parameters_file(done: tuple[str, Any, Path]) -> None:
 @pytest.mark.ros
 def test_the_depth_node_takes_the_file(done: tuple[str, Any, Path]) -> None:
     pytest.importorskip("rclpy")
-    import ros_peer
-    import ros_processes as rp
     from rcl_interfaces.srv import GetParameters
+    from robot import NODE, fleet
 
     wanted = yaml.safe_load(done[2].read_text())["/**"]["ros__parameters"]
     arguments = ("--params-file", str(done[2]))
-    process = rp.start_node("depth_node", "placebos", {"autostart": False}, arguments, forked=True)
-    peer = ros_peer.Peer("placebos", process)
-    try:
-        assert peer.state("depth_node") == "unconfigured"
+    with fleet() as start:
+        process, peer = start("placebos", {"autostart": False}, arguments)
+        assert peer.state(NODE) == "unconfigured"
         request = GetParameters.Request(names=list(wanted))
-        answer = peer.call("depth_node/get_parameters", GetParameters, request)
+        answer = peer.call(f"{NODE}/get_parameters", GetParameters, request)
         assert [value.double_value for value in answer.values] == list(wanted.values())
-        assert process.interrupt() == 0, process.story()
-    finally:
-        peer.close()
-        process.kill()
+        process.end()
 
 
 def test_the_seed_decides(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,6 +100,4 @@ def test_what_it_refuses(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [["--quantile", "1"], ["--quantile", "x"], ["--seed", "-1"]])
 def test_wrong_usage(arguments: list[str]) -> None:
-    result = command("evaluate", "synthetic", "--placebos", *arguments)
-    assert result.returncode == 2
-    assert arguments[0] in result.stderr
+    assert arguments[0] in misused("evaluate", "synthetic", "--placebos", *arguments)

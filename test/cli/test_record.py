@@ -3,70 +3,66 @@
 
 from __future__ import annotations
 
-import os
 import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import bags
 import numpy as np
 import pytest
 import ros_processes as rp
-from commands import fails, process
+from commands import command, fails, misused, process
+from kitti_files import real
 from street_files import assert_same_truth
 
-from depth_recog.cli.main import main
 from depth_recog.datasets.bags.recording import Rosbag
+from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import open_source
 
-DATA = Path(os.environ.get("DEPTH_RECOG_DATA", Path(__file__).parents[3] / "shared" / "data"))
-DRIVE = DATA / "kitti_raw" / "2011_09_26" / "2011_09_26_drive_0005_sync"
+DRIVE = "kitti_raw/2011_09_26/2011_09_26_drive_0005_sync"
 STREET = "synthetic:street?frames={}&width=160&height=64"
+FORMS = pytest.mark.parametrize("form", ["--raw", "--compressed"])
+STORAGES = pytest.mark.parametrize("storage", bags.STORAGES)
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "depth_recog.cli.main", "record", *arguments]
+def record(*arguments: str | Path) -> str:
+    """Call `depth-recog record`; return its output."""
+    result = command("record", *arguments)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
-@pytest.mark.parametrize("storage", bags.STORAGES)
-@pytest.mark.parametrize("form", ["--raw", "--compressed"])
-def test_a_street_comes_back(
-    tmp_path: Path, storage: str, form: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def same(source: Recording, bag: Recording, largest_error: float) -> None:
+    """Assert that a bag has the frames, cameras and ground truth of its source."""
+    for index, (frame, found) in enumerate(zip(source, bag, strict=False)):
+        assert (found.stamp_ns, found.camera) == (frame.stamp_ns, frame.camera)
+        assert np.abs(found.image.astype(int) - frame.image).mean() <= largest_error
+        assert_same_truth(source.truth(index), bag.truth(index))
+
+
+@STORAGES
+@FORMS
+def test_a_street_comes_back(tmp_path: Path, storage: str, form: str) -> None:
     """A bag holds images, camera and truth; not flow."""
-    source = STREET.format(4)
-    arguments = ["record", source, "--out", f"{tmp_path}/bag", "--storage", storage, form]
-    assert main([*arguments, "--namespace", "/robot/front"]) == 0
-    assert (
-        "bag: 4 frames, ground truth: boxes, depth, labels, moving, pose" in capsys.readouterr().out
-    )
-    street, bag = open_source(source), open_source(f"{tmp_path}/bag")
-    for index, (frame, found) in enumerate(zip(street, bag, strict=True)):
-        assert found.stamp_ns == frame.stamp_ns
-        assert found.camera == frame.camera
-        error = np.abs(found.image.astype(int) - frame.image)
-        assert error.mean() <= (0 if form == "--raw" else 5)
-        assert_same_truth(street.truth(index), bag.truth(index))  # type: ignore[attr-defined]
+    source, bag = STREET.format(4), tmp_path / "bag"
+    arguments = ["--storage", storage, form, "--namespace", "/robot/front"]
+    said = record(source, "--out", bag, *arguments)
+    assert "bag: 4 frames, ground truth: boxes, depth, labels, moving, pose" in said
+    assert len(Rosbag(bag)) == 4
+    same(open_source(source), Rosbag(bag), 0 if form == "--raw" else 5)
 
 
 @pytest.mark.data
-@pytest.mark.skipif(not DRIVE.is_dir(), reason=f"no {DRIVE}")
-@pytest.mark.parametrize("storage", bags.STORAGES)
-@pytest.mark.parametrize("form", ["--raw", "--compressed"])
+@STORAGES
+@FORMS
 def test_a_drive_comes_back(tmp_path: Path, storage: str, form: str) -> None:
     """KITTI raw, 12 frames: images, stamps, K, depth and poses of bag and folder are equal."""
-    arguments = ["record", str(DRIVE), "--out", f"{tmp_path}/bag", "--storage", storage]
-    assert main([*arguments, form, "--limit", "12"]) == 0
-    drive, bag = open_source(str(DRIVE)), Rosbag(tmp_path / "bag")
+    source = str(real(DRIVE))
+    record(source, "--out", tmp_path / "bag", "--storage", storage, form, "--limit", "12")
+    drive, bag = open_source(source), Rosbag(tmp_path / "bag")
     assert len(bag) == 12
+    assert [frame.name for frame in bag] == [drive[i].name for i in range(12)]
     assert bag.rate_hz == pytest.approx(drive.rate_hz, rel=0.05)
-    for index, (frame, found) in enumerate(zip(drive, bag, strict=False)):
-        assert (found.name, found.stamp_ns) == (frame.name, frame.stamp_ns)
-        assert found.camera == frame.camera
-        error = np.abs(found.image.astype(int) - frame.image)
-        assert error.mean() <= (0 if form == "--raw" else 2)
-        assert_same_truth(drive.truth(index), bag.truth(index))  # type: ignore[attr-defined]
+    same(drive, bag, 0 if form == "--raw" else 2)
 
 
 def written(folder: Path) -> bool:
@@ -76,7 +72,7 @@ def written(folder: Path) -> bool:
 
 
 @pytest.mark.parametrize("kind", rp.SIGNALS)
-@pytest.mark.parametrize("storage", bags.STORAGES)
+@STORAGES
 def test_an_interrupt_leaves_a_whole_bag(kind: str, storage: str, tmp_path: Path) -> None:
     out = tmp_path / "bag"
     source = STREET.format(100000)
@@ -100,17 +96,15 @@ def test_an_interrupt_leaves_a_whole_bag(kind: str, storage: str, tmp_path: Path
     assert (out / "metadata.yaml").is_file()
 
 
-@pytest.mark.parametrize("storage", bags.STORAGES)
+@STORAGES
 def test_a_full_disk_is_one_clear_line(storage: str, tmp_path: Path) -> None:
     """A limit on the file size stands in for a full disk: both are write errors."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
 
-    arguments = command(STREET.format(400), "--out", str(tmp_path / "bag"), "--storage", storage)
-    done = subprocess.run(
-        arguments, capture_output=True, text=True, timeout=100, preexec_fn=limit, check=False
-    )
+    arguments = [STREET.format(400), "--out", tmp_path / "bag", "--storage", storage]
+    done = process("record", *arguments, before=limit)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert f"{tmp_path}/bag: cannot be written" in done.stderr
@@ -128,39 +122,31 @@ def test_a_damaged_source_is_reported_once(tmp_path: Path) -> None:
     assert "5 frames" in done.stdout
 
 
-def test_what_was_read_before_a_damaged_frame_is_kept(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_frames_before_a_damaged_one_are_kept(tmp_path: Path) -> None:
     messages = bags.calibrated(5)
     messages[7][2].encoding = "banana8"
     bags.write(tmp_path / "in", messages)
-    assert main(["record", f"{tmp_path}/in", "--out", f"{tmp_path}/out"]) == 1
-    printed = capsys.readouterr()
-    assert "image 3 of /cam/image_raw cannot be read" in printed.err
-    assert "out: 3 frames, ground truth: none" in printed.out
+    result = command("record", tmp_path / "in", "--out", tmp_path / "out")
+    assert result.returncode == 1
+    assert "image 3 of /cam/image_raw cannot be read" in result.stderr
+    assert "out: 3 frames, ground truth: none" in result.stdout
     assert len(Rosbag(tmp_path / "out")) == 3
 
 
-def test_what_cannot_be_done_is_said_before_it_is_begun(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_arguments_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "file").touch()
-    source = STREET.format(2)
-    for out, expected in (("there", "exists already"), ("file/bag", "cannot be written")):
-        assert main(["record", source, "--out", f"{tmp_path}/{out}"]) == 1
-        assert expected in capsys.readouterr().err
-    assert main(["record", f"{tmp_path}/nothing", "--out", f"{tmp_path}/bag"]) == 1
-    assert "does not exist" in capsys.readouterr().err
-    assert main(["record", source, "--out", f"{tmp_path}/bag", "--quality", "9"]) == 1
-    assert "add --compressed" in capsys.readouterr().err
+    source, out = STREET.format(2), tmp_path / "bag"
+    assert "exists already" in fails("record", source, "--out", tmp_path / "there")
+    assert "cannot be written" in fails("record", source, "--out", tmp_path / "file/bag")
+    assert "does not exist" in fails("record", tmp_path / "nothing", "--out", out)
+    assert "add --compressed" in fails("record", source, "--out", out, "--quality", "9")
     for wrong in (["--namespace", "a b"], ["--quality", "0"], ["--raw", "--compressed"]):
-        with pytest.raises(SystemExit):
-            main(["record", source, "--out", f"{tmp_path}/bag", *wrong])
+        misused("record", source, "--out", out, *wrong)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "there"]
 
 
-def test_without_rosbags_it_is_said_how_to_get_it(tmp_path: Path) -> None:
+def test_without_rosbags_the_error_names_the_package(tmp_path: Path) -> None:
     bags.write(tmp_path / "bag", bags.calibrated(1))
     for arguments in (("record", "synthetic"), ("run", tmp_path / "bag")):
         line = fails(*arguments, "--out", tmp_path / "out", without="rosbags")

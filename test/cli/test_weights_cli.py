@@ -9,20 +9,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import command
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from depth_recog.cli.main import main
 from depth_recog.networks.weights import DEFAULT, SHIPPED, file_sha256, read_card
 
 POSE = SHIPPED / f"{DEFAULT['pose']}.safetensors"
 BESIDE = (".safetensors", ".md", ".train.sha256.gz")
 
 
-def said(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> tuple[str, str]:
-    assert main(["weights", *arguments]) == status
-    output = capsys.readouterr()
-    return output.out, output.err
+def weights(*arguments: str, status: int = 0) -> tuple[str, str]:
+    """Call `depth-recog weights`; return its output and errors."""
+    result = command("weights", *arguments)
+    assert result.returncode == status, result.stderr
+    return result.stdout, result.stderr
 
 
 @pytest.fixture
@@ -36,8 +37,8 @@ def copy(tmp_path: Path) -> Path:
     return path
 
 
-def test_list(capsys: pytest.CaptureFixture[str]) -> None:
-    text, _ = said(capsys, "list")
+def test_list() -> None:
+    text, _ = weights("list")
     lines = {line.split()[0]: line for line in text.splitlines()}
     assert set(DEFAULT.values()) <= set(lines)
     for network, name in DEFAULT.items():
@@ -47,8 +48,8 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
             assert word in lines[name]
 
 
-def test_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = json.loads(said(capsys, "list", "--json")[0])
+def test_list_as_json() -> None:
+    rows = json.loads(weights("list", "--json")[0])
     by_name = {row["name"]: row for row in rows}
     row = by_name[DEFAULT["depth"]]
     assert row["network"] == "depth"
@@ -56,25 +57,25 @@ def test_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch("[0-9a-f]{64}", row["sha256"])
 
 
-def test_show(capsys: pytest.CaptureFixture[str]) -> None:
-    text, _ = said(capsys, "show", "pose-street")
+def test_show() -> None:
+    text, _ = weights("show", "pose-street")
     assert text == POSE.with_suffix(".md").read_text()
-    content = json.loads(said(capsys, "show", "pose-street", "--json")[0])
+    content = json.loads(weights("show", "pose-street", "--json")[0])
     assert content["sha256"] == file_sha256(POSE)
     assert set(content) == set(read_card(POSE.with_suffix(".md")))
 
 
-def test_verify_what_is_shipped(capsys: pytest.CaptureFixture[str]) -> None:
-    text, errors = said(capsys, "verify")
+def test_verify_what_is_shipped() -> None:
+    text, errors = weights("verify")
     assert errors == ""
     for name in DEFAULT.values():
         assert re.search(rf"^ok +{name}: sha256 .* trained on \d+ listed files$", text, re.M)
-    found = json.loads(said(capsys, "verify", "--json")[0])
+    found = json.loads(weights("verify", "--json")[0])
     assert all(one["problem"] is None for one in found.values())
 
 
-def test_verify_a_copy(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert said(capsys, "verify", str(copy))[0].startswith("ok     mine: sha256 ")
+def test_verify_a_copy(copy: Path) -> None:
+    assert weights("verify", str(copy))[0].startswith("ok     mine: sha256 ")
 
 
 def one_byte(copy: Path) -> None:
@@ -134,34 +135,30 @@ WRONG = {
 
 
 @pytest.mark.parametrize("damage", WRONG, ids=lambda f: f.__name__)
-def test_verify_names_what_is_wrong(
-    damage: object, copy: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_verify_names_what_is_wrong(damage: object, copy: Path) -> None:
     damage(copy)
-    text, errors = said(capsys, "verify", "pose-street", str(copy), status=1)
+    text, errors = weights("verify", "pose-street", str(copy), status=1)
     assert text.startswith("ok     pose-street")
     (line,) = errors.splitlines()
     assert line.startswith("WRONG  ")
     for word in WRONG[damage]:
         assert word in line
-    text, errors = said(capsys, "verify", str(copy), "--json", status=1)
+    text, errors = weights("verify", str(copy), "--json", status=1)
     assert errors == ""
     assert WRONG[damage][1] in json.loads(text)[str(copy)]["problem"]
 
 
-def test_a_start_that_does_not_say_what_it_saw_is_no_damage(
-    copy: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_card_may_say_that_its_training_files_are_not_known(copy: Path) -> None:
     no_list(copy)
     card = copy.with_suffix(".md")
-    said_so = "train_files: 'not known: the start does not list its own'"
-    card.write_text(re.sub(r"^train_files: .*$", said_so, card.read_text(), flags=re.M))
-    assert "not known" in said(capsys, "verify", str(copy))[0]
+    unknown = "train_files: 'not known: the start does not list its own'"
+    card.write_text(re.sub(r"^train_files: .*$", unknown, card.read_text(), flags=re.M))
+    assert "not known" in weights("verify", str(copy))[0]
 
 
 @pytest.mark.parametrize("action", ["show", "verify"])
-def test_a_name_that_is_not_there(action: str, capsys: pytest.CaptureFixture[str]) -> None:
-    _, errors = said(capsys, action, "moon", status=1)
+def test_a_name_that_is_not_there(action: str) -> None:
+    _, errors = weights(action, "moon", status=1)
     (line,) = errors.splitlines()
     assert "moon: no such weights file" in line
     assert "depth-street" in line

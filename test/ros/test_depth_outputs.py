@@ -277,11 +277,7 @@ def test_tf_without_tf2_ros_is_a_configure_that_fails() -> None:
     if importlib.util.find_spec("tf2_ros"):
         pytest.skip("tf2_ros is here")
     values = PARAMETERS | SCALED | {"publish_tf": True}
-    process = rp.start_node(NODE, "no_tf", values, forked=True)
-    try:
-        process.assert_failed("publish_tf needs tf2_ros", "workspace")
-    finally:
-        process.kill()
+    rp.assert_all_fail(NODE, [(values, (), ("publish_tf needs tf2_ros", "workspace"))])
 
 
 # Compressed images as input
@@ -319,7 +315,7 @@ def test_compressed_images(start: Any) -> None:
     robot.process.end()
 
 
-def test_a_remapped_image_is_followed_as_image_transport_does(start: Any) -> None:
+def test_remapped_images_with_image_transport(start: Any) -> None:
     """The compressed topic is the remapped `image` plus the transport's name."""
     arguments = ("-r", "image:=front/image_raw", "-r", f"{DEPTH}:=/shared/depth")
     robot = start("renamed", {"image_transport": "compressed"}, arguments)

@@ -239,16 +239,16 @@ def test_qos_overrides_are_taken(start: Any) -> None:
     assert only(at, "/mine/mask/labels").reliability == ReliabilityPolicy.RELIABLE
 
 
-@pytest.mark.parametrize("executable", ["depth_node", "camera_node"])
-@pytest.mark.parametrize(("policy", "value"), [("reliability", "relible"), ("depth", "many")])
-def test_a_qos_override_that_cannot_be_used(executable: str, policy: str, value: str) -> None:
-    side = "subscription" if executable == "depth_node" else "publisher"
-    arguments = ("-p", f"qos_overrides./wrong/image.{side}.{policy}:={value}")
-    process = rp.start_node(executable, "wrong", {}, arguments, forked=True)
-    try:
-        process.assert_failed("QoS of /wrong/image", value)
-    finally:
-        process.kill()
+@pytest.mark.parametrize(
+    ("executable", "side"), [("depth_node", "subscription"), ("camera_node", "publisher")]
+)
+def test_qos_overrides_that_cannot_be_used(executable: str, side: str) -> None:
+    overrides = (("reliability", "relible"), ("depth", "many"))
+    starts = [
+        ({f"qos_overrides./bad/image.{side}.{policy}": value}, (), ("QoS of /bad/image", value))
+        for policy, value in overrides
+    ]
+    rp.assert_all_fail(executable, starts)
 
 
 @pytest.mark.parametrize("reliability", ["reliable", "best_effort"])

@@ -89,8 +89,7 @@ def make(context: Context) -> Iterator[Any]:
 def test_defaults(make: Any) -> None:
     owner = make()
     for spec in SPECS:
-        assert owner.params[spec.name] == spec.default
-        assert owner.node.get_parameter(spec.name).value == spec.default
+        assert owner.params[spec.name] == owner.node.get_parameter(spec.name).value == spec.default
 
 
 def test_overrides(make: Any) -> None:
@@ -153,8 +152,7 @@ def test_another_parameter_changes_only_while_inactive(make: Any) -> None:
     taken, reason = owner.set(gate="off")
     assert not taken
     assert "gate takes effect at configure: deactivate" in reason
-    assert owner.params["gate"] == "image"
-    assert owner.node.get_parameter("gate").value == "image"
+    assert owner.params["gate"] == owner.node.get_parameter("gate").value == "image"
     owner.active = False
     assert owner.set(gate="off") == (True, "")
     assert owner.params["gate"] == "off"
@@ -187,8 +185,7 @@ def test_a_bad_change_is_refused_with_the_reason(
     assert not taken
     assert words in reason
     default = next(s.default for s in SPECS if s.name == name)
-    assert owner.params[name] == default
-    assert owner.node.get_parameter(name).value == default
+    assert owner.params[name] == owner.node.get_parameter(name).value == default
     assert owner.told == []
 
 
@@ -196,8 +193,7 @@ def test_all_or_nothing(make: Any) -> None:
     owner = make()
     taken, _ = owner.set(farthest=50.0, encoding="banana")
     assert not taken
-    assert owner.params["farthest"] == 80.0
-    assert owner.node.get_parameter("farthest").value == 80.0
+    assert owner.params["farthest"] == owner.node.get_parameter("farthest").value == 80.0
     # Each change alone would be refused.
     assert owner.set(nearest=100.0, farthest=200.0) == (True, "")
     assert (owner.params["nearest"], owner.params["farthest"]) == (100.0, 200.0)

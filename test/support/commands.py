@@ -8,6 +8,7 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from depth_recog.cli.main import main
@@ -26,7 +27,10 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def process(
-    *arguments: str | Path, limit: float = 90, without: str = ""
+    *arguments: str | Path,
+    limit: float = 90,
+    without: str = "",
+    before: Callable[[], None] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run the command as a process that writes into pipes.
 
@@ -34,6 +38,7 @@ def process(
         arguments: of the command line.
         limit: seconds until it is killed.
         without: a package that shall seem not to be installed.
+        before: called in the process before the command.
     """
     entrance = ["-m", "depth_recog.cli.main"]
     if without:
@@ -45,8 +50,19 @@ def process(
         text=True,
         timeout=limit,
         check=False,
+        preexec_fn=before,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
+
+
+def misused(*arguments: str | Path) -> str:
+    """Expect the usage and exit status 2; return the last line, which names the mistake."""
+    result = command(*arguments)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("usage: depth-recog")
+    assert "Traceback" not in result.stderr
+    return result.stderr.splitlines()[-1]
 
 
 def fails(*arguments: str | Path, without: str = "") -> str:

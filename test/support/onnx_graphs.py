@@ -81,7 +81,8 @@ def places(path: Path, side: int, across: bool = True) -> Path:
     ids = np.broadcast_to(row if across else row[:, None], (1, side, side)).astype(np.int64)
     given = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, side, side])
     answer = helper.make_tensor_value_info("answer", TensorProto.INT64, [1, side, side])
-    constants = [numpy_helper.from_array(ids.copy(), "ids"), _zero()]
+    constants = [numpy_helper.from_array(ids.copy(), "ids")]
+    constants.append(numpy_helper.from_array(np.array(0, np.int64), "zero"))
     nodes = [
         helper.make_node("ReduceMax", ["image"], ["most"], axes=[1], keepdims=0),
         helper.make_node("Cast", ["most"], ["whole"], to=TensorProto.INT64),
@@ -90,10 +91,6 @@ def places(path: Path, side: int, across: bool = True) -> Path:
     ]
     write(path, nodes, [given], [answer], constants)
     return describe(path, classes=[f"place {i}" for i in range(side)], output="labels")
-
-
-def _zero() -> Any:
-    return numpy_helper.from_array(np.array(0, np.int64), "zero")
 
 
 def two_inputs(path: Path) -> Path:

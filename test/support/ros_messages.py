@@ -59,12 +59,9 @@ def info_message(
     message.header.frame_id = frame
     message.header.stamp = stamp_of(stamp)
     message.d = [0.0] * 5
-    last = 1.0 if f else 0.0
-    message.k = [f, 0.0, width / 2, 0.0, f, height / 2, 0.0, 0.0, last]
-    message.r = np.eye(3).reshape(-1).tolist() if f else [0.0] * 9
-    message.p = [f, 0.0, width / 2, 0.0, 0.0, f, height / 2, 0.0, 0.0, 0.0, last, 0.0]
-    if not f:
-        message.k, message.p = [0.0] * 9, [0.0] * 12
+    message.k = [f, 0.0, width / 2, 0.0, f, height / 2, 0.0, 0.0, 1.0]
+    message.r = np.eye(3).reshape(-1).tolist()
+    message.p = [f, 0.0, width / 2, 0.0, 0.0, f, height / 2, 0.0, 0.0, 0.0, 1.0, 0.0]
     return message
 
 
