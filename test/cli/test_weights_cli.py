@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from depth_recog.networks.weights import DEFAULT, SHIPPED, file_sha256, read_card
 
 POSE = SHIPPED / f"{DEFAULT['pose']}.safetensors"
-BESIDE = (".safetensors", ".md", ".train.sha256.gz")
+LIST = ".train.sha256.gz"
 
 
 def weights(*arguments: str, status: int = 0) -> tuple[str, str]:
@@ -29,7 +29,7 @@ def weights(*arguments: str, status: int = 0) -> tuple[str, str]:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A copy of the smallest weights, with card and list of training files."""
-    for suffix in BESIDE:
+    for suffix in (".safetensors", ".md", LIST):
         shutil.copy(POSE.with_suffix(suffix), tmp_path / f"mine{suffix}")
     path = tmp_path / "mine.safetensors"
     card = path.with_suffix(".md")
@@ -84,18 +84,6 @@ def one_byte(copy: Path) -> None:
     copy.write_bytes(data)
 
 
-def no_card(copy: Path) -> None:
-    copy.with_suffix(".md").unlink()
-
-
-def no_list(copy: Path) -> None:
-    copy.with_suffix(".train.sha256.gz").unlink()
-
-
-def broken_list(copy: Path) -> None:
-    copy.with_suffix(".train.sha256.gz").write_bytes(gzip.compress(b"no list\n"))
-
-
 def no_licence(copy: Path) -> None:
     card = copy.with_suffix(".md")
     card.write_text(re.sub(r"^licence:.*\n", "", card.read_text(), flags=re.M))
@@ -124,32 +112,37 @@ def not_a_number(copy: Path) -> None:
 
 
 WRONG = {
-    one_byte: ("mine.safetensors", "damaged"),
-    no_card: ("mine.md", "no such card"),
-    no_list: ("mine.train.sha256", "no such list"),
-    broken_list: ("mine.train.sha256.gz, line 1", "sha256sum"),
-    no_licence: ("mine.md", "licence"),
-    lost_tensor: ("head.0.weight", "missing"),
-    not_a_number: ("head.0.weight", "not finite"),
+    "a changed byte": (one_byte, "mine.safetensors", "damaged"),
+    "no card": (lambda copy: copy.with_suffix(".md").unlink(), "mine.md", "no such card"),
+    "no list": (lambda copy: copy.with_suffix(LIST).unlink(), "mine.train.sha256", "no such list"),
+    "a broken list": (
+        lambda copy: copy.with_suffix(LIST).write_bytes(gzip.compress(b"no list\n")),
+        "mine.train.sha256.gz, line 1",
+        "sha256sum",
+    ),
+    "no licence": (no_licence, "mine.md", "licence"),
+    "a lost tensor": (lost_tensor, "head.0.weight", "missing"),
+    "not a number": (not_a_number, "head.0.weight", "not finite"),
 }
 
 
-@pytest.mark.parametrize("damage", WRONG, ids=lambda f: f.__name__)
-def test_verify_names_what_is_wrong(damage: object, copy: Path) -> None:
+@pytest.mark.parametrize("case", WRONG)
+def test_verify_names_what_is_wrong(case: str, copy: Path) -> None:
+    damage, where, what = WRONG[case]
     damage(copy)
     text, errors = weights("verify", "pose-street", str(copy), status=1)
     assert text.startswith("ok     pose-street")
     (line,) = errors.splitlines()
     assert line.startswith("WRONG  ")
-    for word in WRONG[damage]:
-        assert word in line
+    assert where in line
+    assert what in line
     text, errors = weights("verify", str(copy), "--json", status=1)
     assert errors == ""
-    assert WRONG[damage][1] in json.loads(text)[str(copy)]["problem"]
+    assert what in json.loads(text)[str(copy)]["problem"]
 
 
 def test_a_card_may_say_that_its_training_files_are_not_known(copy: Path) -> None:
-    no_list(copy)
+    copy.with_suffix(LIST).unlink()
     card = copy.with_suffix(".md")
     unknown = "train_files: 'not known: the start does not list its own'"
     card.write_text(re.sub(r"^train_files: .*$", unknown, card.read_text(), flags=re.M))

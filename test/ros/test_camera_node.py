@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from depth_recog.method.geometry.camera import Camera
 
 pytestmark = pytest.mark.ros
 
+NODE = "camera_node"
 CAMERA = Camera(64, 48, 60.0, 61.0, 31.5, 23.5, (-0.1, 0.02, 0.001, 0.0, 0.0))
 STREET = "synthetic:street?frames=6&width=96&height=32&rate=20"
 TOPICS: dict[str, type] = {"image": Image, "camera_info": CameraInfo}
@@ -44,26 +46,24 @@ def clip(tmp_path: Path) -> Path:
 @pytest.fixture
 def camera() -> Iterator[Any]:
     """Start camera nodes, each with a peer that subscribes to its topics."""
-    running: list[Any] = []
+    with ExitStack() as ends:
 
-    def start(
-        namespace: str,
-        parameters: dict[str, Any],
-        ros_args: tuple[str, ...] = (),
-        listen: bool = True,
-    ) -> tuple[rp.Process, ros_peer.Peer]:
-        peer = ros_peer.Peer(namespace)
-        running.append(peer)
-        if listen:
-            peer.listen(TOPICS)
-        process = rp.start_node("camera_node", namespace, parameters, ros_args, forked=True)
-        peer.process = process
-        running.append(process)
-        return process, peer
+        def start(
+            namespace: str,
+            parameters: dict[str, Any],
+            ros_args: tuple[str, ...] = (),
+            listen: bool = True,
+        ) -> tuple[rp.Process, ros_peer.Peer]:
+            peer = ros_peer.Peer(namespace)
+            ends.callback(peer.close)
+            if listen:
+                peer.listen(TOPICS)
+            process = rp.start_node(NODE, namespace, parameters, ros_args, forked=True)
+            ends.callback(process.kill)
+            peer.process = process
+            return process, peer
 
-    yield start
-    for thing in reversed(running):
-        thing.kill() if isinstance(thing, rp.Process) else thing.close()
+        yield start
 
 
 def play(source: str | Path, **changes: Any) -> dict[str, Any]:
@@ -224,22 +224,21 @@ def test_a_damaged_frame_ends_the_play_with_the_reason(camera: Any, clip: Path) 
 def test_life_cycle(camera: Any) -> None:
     values = play(STREET, autostart=False, loop=True, wait_for_subscribers=0)
     process, peer = camera("managed", values, listen=False)
-    node = "camera_node"
-    assert peer.set_parameters(node, source="/nowhere") == (True, "")
-    assert not peer.change_state(node, "configure")
+    assert peer.set_parameters(NODE, source="/nowhere") == (True, "")
+    assert not peer.change_state(NODE, "configure")
     process.wait_for_line("/nowhere does not exist")
-    assert peer.set_parameters(node, source=STREET) == (True, "")
-    peer.change_states(node, "configure")
+    assert peer.set_parameters(NODE, source=STREET) == (True, "")
+    peer.change_states(NODE, "configure")
     peer.listen(TOPICS)
     for _ in range(2):
-        peer.change_states(node, "activate")
-        assert peer.state(node) == "active"
+        peer.change_states(NODE, "activate")
+        assert peer.state(NODE) == "active"
         peer.heard["image"].clear()
         peer.wait(lambda: len(peer.heard["image"]) >= 3, "images")
-        assert "deactivate" in peer.refusal(node, source="synthetic")
-        peer.change_states(node, "deactivate")
-    peer.change_states(node, "cleanup")
-    assert peer.state(node) == "unconfigured"
+        assert "deactivate" in peer.refusal(NODE, source="synthetic")
+        peer.change_states(NODE, "deactivate")
+    peer.change_states(NODE, "cleanup")
+    assert peer.state(NODE) == "unconfigured"
     process.end()
 
 
@@ -264,4 +263,4 @@ def bad_sources(folder: Path) -> dict[str, tuple[dict[str, Any], tuple[str, ...]
 
 def test_bad_starts_end_with_one_and_the_reason(tmp_path: Path) -> None:
     starts = ((parameters, (), words) for parameters, words in bad_sources(tmp_path).values())
-    rp.assert_all_fail("camera_node", starts)
+    rp.assert_all_fail(NODE, starts)

@@ -455,7 +455,6 @@ def test_namespace_remapping_and_reliability(other: Any) -> None:
     assert publisher.node_namespace == "/fleet/seven"
     assert publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE
     # A best-effort publisher does not match a reliable subscription: the node must warn.
-    peer.withdraw()
     peer.advertise("camera/image_raw", "camera/info", reliable=False)
     line = process.wait_for_line("(?i)incompatible QoS")
     assert "WARN" in line
@@ -464,12 +463,10 @@ def test_namespace_remapping_and_reliability(other: Any) -> None:
 
 
 def test_best_effort_publisher(robot: Robot) -> None:
-    robot.withdraw()
     robot.advertise(reliable=False)
     try:
         robot.send_until_heard(street(0), [DEPTH])
     finally:
-        robot.withdraw()
         robot.advertise()
         robot.send_until_heard(street(0), [DEPTH])
 

@@ -24,7 +24,6 @@ import ros_processes as rp
 from compressed_depth_reader import decoded
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
-from rclpy.qos import QoSProfile
 from robot import DEPTH, HEIGHT, INFO, NODE, PARAMETERS, WIDTH, Robot, fleet, street
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
@@ -71,11 +70,6 @@ class Outputs(Robot):
         self.infos.publish(ros_messages.info_message((WIDTH, HEIGHT), stamp))
         self.images.publish(message)
         return stamp
-
-    def advertise_compressed(self, topic: str) -> None:
-        self.withdraw()
-        self.images = self.node.create_publisher(CompressedImage, topic, QoSProfile(depth=50))
-        self.infos = self.node.create_publisher(CameraInfo, "camera_info", QoSProfile(depth=50))
 
     def compressed_until_heard(self, topic: str) -> None:
         self.heard[topic].clear()
@@ -286,8 +280,7 @@ def test_tf_without_tf2_ros_is_a_configure_that_fails() -> None:
 def test_compressed_images(start: Any) -> None:
     robot = start("packed", {"image_transport": "compressed"})
     robot.listen({DEPTH: Image})
-    robot.advertise()
-    robot.advertise_compressed("image/compressed")
+    robot.advertise("image/compressed", kind=CompressedImage)
     robot.compressed_until_heard(DEPTH)
     png = ros_messages.array_of(
         robot.of(DEPTH, robot.compressed(street(0), "rgb8; png compressed bgr8"))
@@ -307,7 +300,6 @@ def test_compressed_images(start: Any) -> None:
     robot.of(DEPTH, robot.compressed(street(0), "png"))
     # PNG is lossless: the raw image gives the same depth.
     robot.restart(image_transport="raw")
-    robot.withdraw()
     robot.advertise()
     robot.send_until_heard(street(0), [DEPTH])
     raw = ros_messages.array_of(robot.of(DEPTH, robot.send(street(0))))
@@ -320,8 +312,7 @@ def test_remapped_images_with_image_transport(start: Any) -> None:
     arguments = ("-r", "image:=front/image_raw", "-r", f"{DEPTH}:=/shared/depth")
     robot = start("renamed", {"image_transport": "compressed"}, arguments)
     robot.listen({"/shared/depth/compressedDepth": CompressedImage})
-    robot.advertise()
-    robot.advertise_compressed("front/image_raw/compressed")
+    robot.advertise("front/image_raw/compressed", kind=CompressedImage)
     robot.compressed_until_heard("/shared/depth/compressedDepth")
     assert not robot.node.get_subscriptions_info_by_topic("/renamed/front/image_raw")
     robot.process.end()

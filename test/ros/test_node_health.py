@@ -21,12 +21,8 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Float64MultiArray
 
 pytestmark = pytest.mark.ros
-OK, WARN, ERROR, STALE = (
-    DiagnosticStatus.OK,
-    DiagnosticStatus.WARN,
-    DiagnosticStatus.ERROR,
-    DiagnosticStatus.STALE,
-)
+OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
+ERROR, STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 
 
 @pytest.fixture
@@ -185,7 +181,6 @@ def test_a_camera_whose_qos_does_not_fit(start: Any) -> None:
     peer.wait(lambda: int(peer.diagnostics["QoS mismatches"]) > before, "the second one's event")
     assert process.stderr.count("/shy/image: a publisher has an incompatible QoS") == 1
     peer.node.destroy_publisher(extra)
-    peer.withdraw()
     peer.advertise()
     peer.send_until_heard(street(0), [DEPTH])
     peer.status("input", OK)

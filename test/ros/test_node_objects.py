@@ -27,7 +27,7 @@ from depth_recog.networks.weights import DEFAULT, SHIPPED, file_sha256
 pytestmark = pytest.mark.ros
 
 OBJECTS, OVERLAY = "objects", "debug/objects"
-GREEN, YELLOW, RED = "still", "undecided", "moving"
+STILL, UNDECIDED, MOVING = "still", "undecided", "moving"
 STREET = SyntheticStreet("exposure", seed=1, frames=20)
 LEAD, PARKED = "lead-0", "parked-1-right-0"
 SHIPPED_DEPTH = SHIPPED / f"{DEFAULT['depth']}.safetensors"
@@ -101,9 +101,9 @@ def decision(box: Marker) -> str:
     """Return the decision that the colour of a box shows."""
     assert box.color.b < 0.3
     if box.color.r > 0.9:
-        return YELLOW if box.color.g > 0.6 else RED
+        return UNDECIDED if box.color.g > 0.6 else MOVING
     assert box.color.g > 0.6
-    return GREEN
+    return STILL
 
 
 def on(array: MarkerArray, boxes: tuple[Box, ...], track: str) -> Marker | None:
@@ -134,7 +134,7 @@ def test_a_drive_among_parked_cars(robot: Driver) -> None:
         assert len({ros_messages.stamp_ns(m) for m in array.markers}) == 1
         boxes, texts, arrows = (added(array, ns) for ns in ("box", "text", "velocity"))
         assert boxes.keys() == texts.keys()
-        assert arrows.keys() <= {n for n, box in boxes.items() if decision(box) == RED}
+        assert arrows.keys() <= {n for n, box in boxes.items() if decision(box) == MOVING}
         for box in boxes.values():
             said = json.loads(box.text)
             assert said["decision"] == decision(box)
@@ -164,8 +164,8 @@ def test_a_drive_among_parked_cars(robot: Driver) -> None:
     # Both cars keep their ids.
     assert len({number for number, *_ in lead[-10:]}) == 1
     assert len({number for number, *_ in parked[-10:]}) == 1
-    assert {color for _, color, _ in lead} == {RED}
-    assert {color for _, color, _ in parked} == {GREEN}
+    assert {motion for _, motion, _ in lead} == {MOVING}
+    assert {motion for _, motion, _ in parked} == {STILL}
     true = next(box.speed for box in frame(10)[1] if box.track == LEAD)
     assert np.median([speed for *_, speed in lead]) == pytest.approx(true, rel=0.4)
     robot.settled()
@@ -195,9 +195,9 @@ def test_other_gates_publish_no_objects(robot: Driver, gate: str) -> None:
 def test_the_threshold_changes_while_images_stream(robot: Driver) -> None:
     with robot.parameters(gate_threshold=1000.0):
         strict = robot.drive(6)
-    assert {decision(b) for array in strict for b in added(array, "box").values()} == {YELLOW}
+    assert {decision(b) for array in strict for b in added(array, "box").values()} == {UNDECIDED}
     last = [robot.objects(index) for index in range(6, 14)][-1]
-    assert {RED, GREEN} <= {decision(box) for box in added(last, "box").values()}
+    assert {MOVING, STILL} <= {decision(box) for box in added(last, "box").values()}
 
 
 def lead_at(robot: Driver) -> tuple[str, float, float]:
@@ -213,18 +213,18 @@ def test_the_gates_own_weights(robot: Driver, tmp_path: Path) -> None:
     """With gate weights of its own, the gate does not depend on the depth network."""
     nearer = other_weights(tmp_path / "nearer.safetensors")
     sha, shipped = file_sha256(nearer), file_sha256(SHIPPED_DEPTH)
-    color, place, road = lead_at(robot)
-    assert color == RED
+    motion, place, road = lead_at(robot)
+    assert motion == MOVING
     # The next time a frame may have another partner.
     place = pytest.approx(place, rel=0.03)
     assert robot.set_parameters(NODE, gate_weights=DEFAULT["depth"]) == (True, "")
     robot.row("gate weights sha256", shipped)
-    assert lead_at(robot) == (RED, place, road)
+    assert lead_at(robot) == (MOVING, place, road)
     assert robot.set_parameters(NODE, weights=str(nearer)) == (True, "")
     robot.row("weights sha256", sha)
     assert robot.diagnostics["gate weights sha256"] == shipped
-    color, same, changed = lead_at(robot)
-    assert (color, same) == (RED, place)
+    motion, same, changed = lead_at(robot)
+    assert (motion, same) == (MOVING, place)
     assert changed < 0.9 * road
     # Then exchange the roles.
     assert robot.set_parameters(NODE, weights="", gate_weights=str(nearer)) == (True, "")
@@ -235,7 +235,7 @@ def test_the_gates_own_weights(robot: Driver, tmp_path: Path) -> None:
     assert same == road
     assert robot.set_parameters(NODE, gate_weights="") == (True, "")
     robot.wait(lambda: "gate weights" not in robot.diagnostics, "a report without gate weights")
-    assert lead_at(robot) == (RED, place, road)
+    assert lead_at(robot) == (MOVING, place, road)
 
 
 REFUSED = {
@@ -261,7 +261,7 @@ def test_weights_that_the_gate_cannot_take(robot: Driver, tmp_path: Path, case: 
 def test_without_subscribers_of_objects_no_pair_is_made(robot: Driver) -> None:
     robot.stop_listening()
     robot.listen({DEPTH: Image})
-    rows = f"gate {RED}", "gate alone"
+    rows = f"gate {MOVING}", "gate alone"
     topic = "/objects/objects"
     robot.wait(lambda: not robot.node.count_subscribers(topic), "the end of the subscription")
     before = robot.settled() and [int(robot.diagnostics[row]) for row in rows]

@@ -37,13 +37,14 @@ def pose_of(message: Any) -> Float:
     return result
 
 
-def driven(child: str, turn: Float, move: Float) -> Any:
-    """Return the odometry of a camera that turns and moves, in optical axes, within 0.1 s."""
-    odometry = Odometry("odom", child)
-    odometry.message(alone(0), header(0), 1.0)
-    T_second_from_first = np.linalg.inv(rigid(turn, move))
-    step = paired(0, TENTH, estimate(T_second_from_first, np.eye(6) * 1e-4))
-    return odometry.message(step, header(TENTH), 1.0)
+def driven(odometry: Odometry, *motions: tuple[object, object]) -> Any:
+    """Return the last message of a camera that turns and moves, in optical axes, in 0.1 s each."""
+    message = odometry.message(alone(0), header(0), 1.0)
+    for i, (turn, move) in enumerate(motions):
+        first, second = i * TENTH, (i + 1) * TENTH
+        pose = estimate(np.linalg.inv(rigid(turn, move)), np.eye(6) * 1e-4)
+        message = odometry.message(paired(first, second, pose), header(second), 1.0)
+    return message
 
 
 def test_the_first_image_is_the_origin() -> None:
@@ -67,7 +68,7 @@ def test_the_first_image_is_the_origin() -> None:
 def test_axes_are_forward_left_and_up(
     turn: Float, move: Float, position: Float, yaw_pitch: Float
 ) -> None:
-    message = driven("camera_link", turn, move)
+    message = driven(Odometry("odom", "camera_link"), (turn, move))
     pose = pose_of(message)
     np.testing.assert_allclose(pose[:3, 3], position, atol=1e-9)
     yaw, pitch = yaw_pitch
@@ -88,20 +89,15 @@ def test_axes_are_forward_left_and_up(
 
 def test_the_velocity_is_in_the_axes_of_the_child() -> None:
     """After a quarter turn to the left the camera drives on straight ahead."""
-    odometry = Odometry("odom", "camera_link")
-    odometry.message(alone(0), header(0), 1.0)
-    quarter = np.linalg.inv(rigid((0, -np.pi / 2, 0), (0, 0, 0)))
-    odometry.message(paired(0, TENTH, estimate(quarter, np.eye(6))), header(TENTH), 1.0)
-    ahead = np.linalg.inv(rigid((0, 0, 0), (0, 0, 2)))
-    step = paired(TENTH, 2 * TENTH, estimate(ahead, np.eye(6)))
-    message = odometry.message(step, header(2 * TENTH), 1.0)
+    quarter, ahead = ((0, -np.pi / 2, 0), (0, 0, 0)), ((0, 0, 0), (0, 0, 2))
+    message = driven(Odometry("odom", "camera_link"), quarter, ahead)
     np.testing.assert_allclose(pose_of(message)[:3, 3], (0, 2, 0), atol=1e-9)
     assert message.twist.twist.linear.x == pytest.approx(20)
     assert message.twist.twist.linear.y == pytest.approx(0, abs=1e-9)
 
 
 def test_the_optical_frame_as_child_keeps_its_axes() -> None:
-    message = driven("cam_optical", (0, 0, 0), (0, 0, 1))
+    message = driven(Odometry("odom", "cam_optical"), ((0, 0, 0), (0, 0, 1)))
     pose = pose_of(message)
     np.testing.assert_allclose(pose[:3, 3], (1, 0, 0), atol=1e-9)
     np.testing.assert_allclose(pose[:3, :3], OPTICAL, atol=1e-9)
@@ -144,7 +140,7 @@ def test_covariances_are_of_ros_order_and_axes(child: str) -> None:
 
 
 def test_the_transform_is_the_pose() -> None:
-    message = driven("camera_link", (0, -0.3, 0), (0.1, 0.2, 1))
+    message = driven(Odometry("odom", "camera_link"), ((0, -0.3, 0), (0.1, 0.2, 1)))
     got = transform(message)
     assert got.header == message.header
     assert got.child_frame_id == "camera_link"
@@ -155,10 +151,9 @@ def test_the_transform_is_the_pose() -> None:
 
 def test_another_scale_starts_another_path() -> None:
     odometry = Odometry("odom", "camera_link")
-    ahead = np.linalg.inv(rigid((0, 0, 0), (0, 0, 2)))
-    odometry.message(alone(0), header(0), 1.0)
-    gone = odometry.message(paired(0, TENTH, estimate(ahead, np.eye(6))), header(TENTH), 1.0)
+    ahead = (0, 0, 0), (0, 0, 2)
+    gone = driven(odometry, ahead)
     assert pose_of(gone)[0, 3] == pytest.approx(2)
-    step = paired(TENTH, 2 * TENTH, estimate(ahead, np.eye(6)))
+    step = paired(TENTH, 2 * TENTH, estimate(np.linalg.inv(rigid(*ahead)), np.eye(6)))
     again = odometry.message(step, header(2 * TENTH), 2.0)
     np.testing.assert_allclose(pose_of(again), np.eye(4), atol=1e-9)

@@ -65,12 +65,8 @@ def yuv(order: str) -> Callable[[RGB], tuple[bytes, int, RGB]]:
         expected = np.zeros_like(noise)
         for v in range(height):
             for u in range(0, width, 2):
-                y0, y1, cb = (
-                    max(16, int(noise[v, u, 0])),
-                    max(16, int(noise[v, u, 1])),
-                    int(noise[v, u, 2]),
-                )
-                cr = int(noise[v, u + 1, 0])
+                y0, y1, cb = noise[v, u].tolist()
+                y0, y1, cr = max(16, y0), max(16, y1), int(noise[v, u + 1, 0])
                 luma = iter((y0, y1))
                 data += bytes(
                     {"u": cb, "v": cr}.get(c) or 0 if c != "y" else next(luma) for c in order

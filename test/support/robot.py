@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -107,27 +107,23 @@ def fleet(kind: type[Robot] = Robot, small: bool = True) -> Iterator[Any]:
         kind: class of the peers.
         small: nodes with `PARAMETERS`, from the node server; else as a user starts them.
     """
-    running: list[Any] = []
+    with ExitStack() as ends:
 
-    def start(
-        namespace: str,
-        parameters: dict[str, Any] | None = None,
-        ros_args: tuple[str, ...] = (),
-        **options: Any,
-    ) -> tuple[rp.Process, Robot]:
-        values = (PARAMETERS if small else {}) | (parameters or {})
-        options = {"forked": small} | options
-        process = rp.start_node("depth_node", namespace, values, ros_args, **options)
-        running.append(process)
-        peer = kind(namespace, process)
-        running.append(peer)
-        return process, peer
+        def start(
+            namespace: str,
+            parameters: dict[str, Any] | None = None,
+            ros_args: tuple[str, ...] = (),
+            **options: Any,
+        ) -> tuple[rp.Process, Robot]:
+            values = (PARAMETERS if small else {}) | (parameters or {})
+            options = {"forked": small} | options
+            process = rp.start_node(NODE, namespace, values, ros_args, **options)
+            ends.callback(process.kill)
+            peer = kind(namespace, process)
+            ends.callback(peer.close)
+            return process, peer
 
-    try:
         yield start
-    finally:
-        for thing in reversed(running):
-            thing.kill() if isinstance(thing, rp.Process) else thing.close()
 
 
 def other_weights(path: Path, kind: str = "depth", **metadata: str) -> Path:

@@ -99,17 +99,24 @@ class Peer:
     # Topics
 
     def advertise(
-        self, image: str = "image", info: str = "camera_info", reliable: bool = True
+        self,
+        image: str = "image",
+        info: str = "camera_info",
+        reliable: bool = True,
+        kind: type = Image,
     ) -> None:
-        """Create the publishers of images and camera_info."""
+        """Create the publishers of images and camera_info, in place of earlier ones."""
+        self.withdraw()
         policy = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
         qos = QoSProfile(depth=50, reliability=policy)
-        self.images = self.node.create_publisher(Image, image, qos)
+        self.images = self.node.create_publisher(kind, image, qos)
         self.infos = self.node.create_publisher(CameraInfo, info, qos)
 
     def withdraw(self) -> None:
-        self.node.destroy_publisher(self.images)
-        self.node.destroy_publisher(self.infos)
+        for publisher in (self.images, self.infos):
+            if publisher is not None:
+                self.node.destroy_publisher(publisher)
+        self.images = self.infos = None
 
     def listen(self, topics: dict[str, type], reliable: bool = True) -> None:
         """Subscribe to topics; `heard` collects their messages."""
