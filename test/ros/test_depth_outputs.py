@@ -35,10 +35,7 @@ TF = Path(__file__).parent / "foreign" / "tf2"
 
 
 class Outputs(Robot):
-    """A robot that waits for topics by stamp, and sends compressed images."""
-
-    def of(self, topic: str, stamp: int) -> Any:
-        return self.wait(lambda: self.of_stamp(topic, stamp), f"{topic} of {stamp}")
+    """A robot that sends compressed images, and can restart its node."""
 
     def first(self, ready: Any) -> int:
         """Send one image repeatedly until the node has processed it; return its stamp.

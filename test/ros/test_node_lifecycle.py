@@ -7,7 +7,6 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,12 @@ pytest.importorskip("rclpy")
 
 import ros_peer
 import ros_processes as rp
-from robot import DEPTH, HEIGHT, NODE, WIDTH, fleet, other_weights, street
+from robot import DEPTH, HEIGHT, NODE, WIDTH, other_weights, street
 from sensor_msgs.msg import Image
 
 from depth_recog.networks.weights import DEFAULT, SHIPPED
 
 pytestmark = pytest.mark.ros
-
-
-@pytest.fixture
-def start() -> Iterator[Any]:
-    with fleet() as starter:
-        yield starter
 
 
 def resident_mb(process: rp.Process) -> float:

@@ -149,10 +149,9 @@ def test_a_drive_among_parked_cars(robot: Driver) -> None:
         assert {n for ns, n in shown if ns == "box"} == boxes.keys()
         for track, found in seen.items():
             if index >= 4 and (box := on(array, frame(index)[1], track)) is not None:
-                v = arrows[box.id].points if box.id in arrows else None
                 speed = 0.0
-                if v is not None:
-                    start, end = v
+                if box.id in arrows:
+                    start, end = arrows[box.id].points
                     way = (end.x - start.x, end.y - start.y, end.z - start.z)
                     speed = float(np.linalg.norm(way))
                     assert f": {speed:.1f} ± " in texts[box.id].text
@@ -279,8 +278,7 @@ def test_the_overlay_outlines_moving_objects(robot: Driver) -> None:
     robot.drain()
     robot.drive(8)
     stamp = robot.send_frame(8)
-    message = robot.wait(lambda: robot.of_stamp(OVERLAY, stamp), OVERLAY)
-    picture, (image, boxes) = ros_messages.array_of(message), frame(8)
+    picture, (image, boxes) = ros_messages.array_of(robot.of(OVERLAY, stamp)), frame(8)
     assert picture.shape == image.shape
     (lead,) = [box.outline(STREET.camera) for box in boxes if box.track == LEAD]
     left, top, right, bottom = (round(v) for v in lead)

@@ -66,9 +66,7 @@ def test_every_point_lies_on_its_pixel_with_its_colour(
             red, green, blue = (int(c) for c in colours[v, u])
             assert colour == red << 16 | green << 8 | blue
             if not math.isfinite(depth[v, u]):
-                assert math.isnan(x)
-                assert math.isnan(y)
-                assert math.isnan(z)
+                assert all(map(math.isnan, (x, y, z)))
                 dense = False
                 continue
             assert z == depth[v, u]

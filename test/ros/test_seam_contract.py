@@ -194,6 +194,7 @@ SEQUENCES = {
     "infos ahead": ("i0 i1 i2 a0 a1 i3 a2 a3", ALL),
     "an info is missing": ("a0 i0 a1 a2 i2 a3 i3", (0, 2, 3)),
     "an image is missing": ("i0 a0 i1 i2 a2 i3 a3", (0, 2, 3)),
+    "time jumps back": ("i50 a50 i51 a51 i1 a1 i2 a2", (50, 51, 1, 2)),
 }
 """Images (a) and infos (i) with their stamps, in order of arrival; the stamps of the pairs."""
 
@@ -204,14 +205,6 @@ def test_equal_stamps_make_a_pair(join: Any, case: str) -> None:
     for word in words.split():
         (join.info if word[0] == "i" else join.image)(int(word[1:]), word)
     assert join.pairs == [(f"a{n}", f"i{n}") for n in paired]
-
-
-def test_time_may_jump_back(join: Any) -> None:
-    """A bag is played again."""
-    for stamp in (50, 51, 52, 1, 2, 3):
-        join.info(stamp, f"i{stamp}")
-        join.image(stamp, f"a{stamp}")
-    assert join.pairs == [(f"a{n}", f"i{n}") for n in (50, 51, 52, 1, 2, 3)]
 
 
 def test_a_stamp_that_comes_twice(join: Any) -> None:

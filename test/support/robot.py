@@ -57,14 +57,15 @@ class Robot(ros_peer.Peer):
     def image(self, index: int = 0, **arguments: Any) -> int:
         return self.send(street(index), **arguments)
 
+    def of(self, topic: str, stamp: int) -> Any:
+        """Wait for the message with this stamp."""
+        return self.wait(lambda: self.of_stamp(topic, stamp), f"{topic} of {stamp}")
+
     def depth_of(self, stamp: int) -> Any:
-        return self.wait(lambda: self.of_stamp(DEPTH, stamp), f"depth of {stamp}")
+        return self.of(DEPTH, stamp)
 
     def all_of(self, stamp: int, topics: tuple[str, ...] = (DEPTH, INFO, *MASKS)) -> dict[str, Any]:
-        return {
-            topic: self.wait(lambda t=topic: self.of_stamp(t, stamp), f"{topic} of {stamp}")
-            for topic in topics
-        }
+        return {topic: self.of(topic, stamp) for topic in topics}
 
     def status(self, part: str, level: bytes, words: str = "", limit: float = rp.LIMIT_S) -> Any:
         """Wait for a status with this level and these words."""
