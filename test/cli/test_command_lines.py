@@ -32,7 +32,7 @@ def test_numbers_are_within_their_range(text: str) -> None:
     assert real(0, 1000)("29.97") == 29.97
 
 
-def test_parameters_come_through_whatever_is_in_them() -> None:
+def test_parameters_with_special_characters_reach_the_node() -> None:
     values = {"source": 'it\'s "here": a, [b]', "loop": True, "rate": 5.0, "weights": ""}
     command = node_command("camera_node", "space", values)
     given = dict(a.split(":=", 1) for a in command[command.index("-p") :] if ":=" in a)
@@ -49,7 +49,7 @@ def test_a_source_with_quotes_reaches_the_camera_node() -> None:
 
 
 @pytest.mark.parametrize("node", ["depth_node", "camera_node"])
-def test_without_ros_a_node_says_how_to_get_it(node: str) -> None:
+def test_without_rclpy_a_node_names_the_package(node: str) -> None:
     code = (
         "import sys; sys.modules['rclpy'] = None; "
         f"from depth_recog.nodes.process import {node}; sys.exit({node}())"
@@ -68,7 +68,7 @@ ENTRANCES = {
 
 
 @pytest.mark.parametrize("entrance", ENTRANCES)
-def test_what_libraries_read_is_there_before_they_are(entrance: str) -> None:
+def test_environment_variables_are_set_before_libraries_load(entrance: str) -> None:
     """Values that the user has set stay."""
     code = f"""
 import os, sys
@@ -91,7 +91,7 @@ print(*(os.environ[name] for name in {list(environment.DEFAULTS)}))
 
 
 @pytest.mark.parametrize("missing", ["pydantic", "lightning_fabric", "tensorboard"])
-def test_without_its_extra_training_says_how_to_get_it(missing: str, capsys, monkeypatch) -> None:
+def test_without_its_packages_training_names_the_extra(missing: str, capsys, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     for name in [m for m in sys.modules if m == "depth_recog.cli.train"]:
         monkeypatch.delitem(sys.modules, name)

@@ -83,7 +83,7 @@ def test_the_seed_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tables[0] == tables[1] != tables[2]
 
 
-def test_what_it_refuses(tmp_path: Path) -> None:
+def test_refusals(tmp_path: Path) -> None:
     def refused(source: str, *arguments: str | Path) -> str:
         return fails("evaluate", source, "--placebos", *arguments)
 

@@ -65,7 +65,7 @@ def test_show() -> None:
     assert set(content) == set(read_card(POSE.with_suffix(".md")))
 
 
-def test_verify_what_is_shipped() -> None:
+def test_verify_the_shipped_weights() -> None:
     text, errors = weights("verify")
     assert errors == ""
     for name in DEFAULT.values():

@@ -261,6 +261,6 @@ def bad_sources(folder: Path) -> dict[str, tuple[dict[str, Any], tuple[str, ...]
     }
 
 
-def test_bad_starts_end_with_one_and_the_reason(tmp_path: Path) -> None:
+def test_bad_parameters_end_the_node_with_status_1_and_the_reason(tmp_path: Path) -> None:
     starts = ((parameters, (), words) for parameters, words in bad_sources(tmp_path).values())
     rp.assert_all_fail(NODE, starts)

@@ -58,13 +58,13 @@ def test_no_depth_is_nan() -> None:
     assert got[0, 2:] == pytest.approx([1.0, 80.0, 0.1], rel=1e-3)
 
 
-def test_what_is_nearer_than_16_bits_reach_saturates() -> None:
+def test_depth_too_near_for_16_bits_saturates() -> None:
     depth = np.float32([[0.0, 0.001, 0.08, 40.0]])
     got = decoded(compressed_depth(depth, "32FC1", 0.0, 80.0, Header()))
     assert got[0] == pytest.approx([0.08, 0.08, 0.08, 40.0], rel=0.01)
 
 
-def test_16uc1_goes_as_it_is() -> None:
+def test_16uc1_is_not_quantised() -> None:
     header = Header(frame_id="cam")
     header.stamp.sec = 3
     depth = np.float32([[0.1, 1.2351, 70.0, np.nan, np.inf]])

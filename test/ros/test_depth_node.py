@@ -380,7 +380,7 @@ def test_a_recording_in_a_loop_with_its_own_clock(start: Any) -> None:
     process.end()
 
 
-def test_a_jump_back_in_time_starts_anew(robot: Robot) -> None:
+def test_a_jump_back_in_time_ends_the_tracks(robot: Robot) -> None:
     """A replayed recording: no pose connects its end with its beginning."""
     start = robot.new_stamp()
     pairs = robot.heard["pose/static"]
@@ -458,7 +458,7 @@ def test_best_effort_publisher(robot: Robot) -> None:
 
 
 @pytest.mark.parametrize("reliability", ["reliable", "best_effort"])
-def test_programs_that_know_nothing_of_us(robot: Robot, reliability: str) -> None:
+def test_plain_rclpy_programs_work_with_the_node(robot: Robot, reliability: str) -> None:
     """A driver and a planner in plain rclpy, connected only through the node."""
     robot.withdraw()
     listener = rp.foreign("listener.py", "robot")
@@ -530,7 +530,7 @@ BAD_STARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
-def test_bad_starts_end_with_one_and_the_reason() -> None:
+def test_bad_parameters_end_the_node_with_status_1_and_the_reason() -> None:
     starts = (({}, arguments, words) for arguments, words in BAD_STARTS.values())
     rp.assert_all_fail("depth_node", starts)
 

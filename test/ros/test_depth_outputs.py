@@ -259,7 +259,7 @@ BAD_STARTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 }
 
 
-def test_bad_starts_end_with_one_and_the_reason() -> None:
+def test_bad_parameters_end_the_node_with_status_1_and_the_reason() -> None:
     starts = ((parameters, (), words) for parameters, words in BAD_STARTS.values())
     rp.assert_all_fail("depth_node", starts)
 

@@ -77,7 +77,7 @@ def test_depth(
     assert (status.level, words in status.message) == (level, True), status
 
 
-def test_depth_for_nobody() -> None:
+def test_depth_status_without_subscribers() -> None:
     assert health.depth_status(True, False, [], recent()).message == "no output has a subscriber"
 
 
@@ -101,7 +101,7 @@ def test_gate() -> None:
     assert found == "object: 1.0 moving, 4.2 still regions per frame"
 
 
-def test_what_is_long_ago_is_forgotten() -> None:
+def test_old_counts_are_forgotten() -> None:
     found = Recent()
     for rejected in (0, 3, 3, 3, 3, 3):
         found.add({"rejected": rejected})

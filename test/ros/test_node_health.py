@@ -24,7 +24,7 @@ OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
 ERROR, STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 
 
-def test_the_layout_is_what_an_aggregator_sorts_by(start: Any) -> None:
+def test_the_names_and_levels_of_the_statuses(start: Any) -> None:
     _, peer = start("fleet/one", {"autostart": False})
     peer.wait(lambda: peer.statuses, "diagnostics")
     assert set(peer.statuses) == {"input", "depth", "gate", "weights"}
@@ -37,7 +37,7 @@ def test_the_layout_is_what_an_aggregator_sorts_by(start: Any) -> None:
     assert float(peer.diagnostics["resident memory (MB)"]) > 10
 
 
-def test_a_camera_comes_goes_and_returns(start: Any) -> None:
+def test_a_camera_starts_stops_and_starts_again(start: Any) -> None:
     _, peer = start("watch", {"image_timeout": 1.5})
     peer.status("input", OK, "no output has a subscriber")
     peer.listen({DEPTH: Image})
@@ -55,7 +55,7 @@ def test_a_camera_comes_goes_and_returns(start: Any) -> None:
     peer.status("input", OK)
 
 
-def test_images_that_cannot_be_used(start: Any) -> None:
+def test_rejected_images_are_an_error_or_a_warning(start: Any) -> None:
     _, peer = start("reject")
     peer.begin()
     peer.status("input", OK)
@@ -127,7 +127,7 @@ sys.exit(depth_node())
 """
 
 
-def test_an_inference_thread_that_has_ended() -> None:
+def test_an_inference_thread_that_ended_is_an_error() -> None:
     """An inference thread that ends unexpectedly is reported as an error."""
     process = rp.Process(
         [sys.executable, "-c", BROKEN, "--ros-args", "-r", "__ns:=/dead", "-p", "threads:=1"]

@@ -70,7 +70,7 @@ class Rviz:
                 self.shown[marker.ns, marker.id] = marker
 
 
-def test_a_mover() -> None:
+def test_a_moving_object() -> None:
     array = Objects().message(result(region()), HEADER, "m/s", 0.75)
     box, text, arrow = of(array, BOX), of(array, TEXT), of(array, VELOCITY)
     for marker in (box, text, arrow):
@@ -96,7 +96,7 @@ def test_a_mover() -> None:
 
 
 @pytest.mark.parametrize("motion", [Motion.STILL, Motion.UNDECIDED])
-def test_what_does_not_move_has_no_arrow(motion: Motion) -> None:
+def test_an_object_that_does_not_move_has_no_arrow(motion: Motion) -> None:
     array = Objects().message(result(region(motion=motion)), HEADER, "units/s", 0.5)
     assert {m.ns for m in array.markers} == {BOX, TEXT}
     said = "car 5" if motion is Motion.STILL else "car 5: 5.0 ± 0.9 units/s"
@@ -106,7 +106,7 @@ def test_what_does_not_move_has_no_arrow(motion: Motion) -> None:
     assert 0 < color.a < 1
 
 
-def test_what_was_not_measured_has_no_speed() -> None:
+def test_an_unmeasured_object_has_no_speed() -> None:
     unknown = region(score=float("nan"), velocity=NOTHING, velocity_std=NOTHING)
     array = Objects().message(result(unknown), HEADER, "m/s", 0.5)
     assert of(array, TEXT).text == "car 5"
@@ -124,13 +124,13 @@ def test_what_was_not_measured_has_no_speed() -> None:
         {"centre": np.array((0.0, 0.0, 0.0))},
     ],
 )
-def test_a_region_without_a_place_is_left_out(bad: dict[str, Any]) -> None:
+def test_a_region_without_a_position_has_no_marker(bad: dict[str, Any]) -> None:
     array = Objects().message(result(region(7, **bad), region(8)), HEADER, "m/s", 0.5)
     assert {m.id for m in array.markers} == {8}
 
 
 @given(st.floats(0.01, 30), st.floats(0.01, 30), st.floats(0, 500))
-def test_boxes_keep_a_sane_shape(width: float, height: float, length: float) -> None:
+def test_the_length_of_a_box_is_limited(width: float, height: float, length: float) -> None:
     """The depth at the edge of a mask may be that of a distant background."""
     size = np.array((width, height, length))
     scale = of(Objects().message(result(region(size=size)), HEADER, "m/s", 0.5), BOX).scale
@@ -145,7 +145,7 @@ FRAMES = st.lists(st.one_of(st.none(), NUMBERS), max_size=12)
 
 
 @given(FRAMES)
-def test_rviz_shows_what_there_is_and_nothing_else(frames: list[list[int] | None]) -> None:
+def test_rviz_shows_exactly_the_regions_of_the_frame(frames: list[list[int] | None]) -> None:
     objects, rviz = Objects(), Rviz()
     for numbers in frames:
         # Odd ids move.

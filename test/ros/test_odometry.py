@@ -105,7 +105,7 @@ def test_the_optical_frame_as_child_keeps_its_axes() -> None:
 
 
 @pytest.mark.parametrize("child", ["camera_link", "cam_optical"])
-def test_covariances_are_of_ros_order_and_axes(child: str) -> None:
+def test_covariances_have_the_order_and_axes_of_ros(child: str) -> None:
     """Order (x, y, z, rotations about x, y, z); pose in odometry axes, twist in child axes.
 
     By draws: each perturbed place goes through the same message.

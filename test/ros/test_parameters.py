@@ -38,7 +38,7 @@ def check(names: frozenset[str], values: Mapping[str, Any]) -> None:
 
 
 class Owner:
-    """A node with parameters, active or not, and what its parameters told it."""
+    """A node with parameters, and the changes that they reported to it."""
 
     def __init__(self, context: Context, overrides: dict[str, Any]) -> None:
         self.active = False

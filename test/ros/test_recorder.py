@@ -28,7 +28,7 @@ def recorder() -> Iterator[Recorder]:
     rclpy.shutdown()
 
 
-def test_no_image_is_asked_for_before_all_outputs_are_listened_to(recorder: Recorder) -> None:
+def test_images_are_requested_once_all_outputs_have_subscribers(recorder: Recorder) -> None:
     says = recorder.create_publisher(DiagnosticArray, "/diagnostics", 10)
 
     def told(outputs: str) -> None:

@@ -110,7 +110,9 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_ends_the_launch_with_one_and_the_reason(launch: Launch, mistake: str) -> None:
+def test_a_mistake_ends_the_launch_with_status_1_and_the_reason(
+    launch: Launch, mistake: str
+) -> None:
     words, reason = MISTAKES[mistake]
     process = launch(*words)
     assert process.wait() == 1, process.story()

@@ -81,7 +81,7 @@ def run_command(out: Path, forked: bool) -> rp.Process:
 
 
 @pytest.mark.parametrize("kind", rp.SIGNALS)
-def test_what_run_has_written_is_whole(kind: str, tmp_path: Path) -> None:
+def test_an_interrupted_run_leaves_complete_files(kind: str, tmp_path: Path) -> None:
     process = run_command(tmp_path, forked=True)
     try:
         depth = tmp_path / "depth"

@@ -32,7 +32,7 @@ def scene(parked: int = 2, moving: int = 2) -> list[Box]:
 
 
 def painted(boxes: Iterable[Box], say: Say, frame: int) -> NDArray[np.uint8]:
-    """A map on which each box's outline holds what is said of it."""
+    """A map of decisions, constant within the outline of each box."""
     image = np.zeros((96, 320), np.uint8)
     for box, (rows, columns) in visible_regions(tuple(boxes), CAMERA):
         image[rows, columns] = say(box, frame)

@@ -200,7 +200,7 @@ def _node_server() -> NodeServer:
 
 
 def foreign(script: str, *arguments: str) -> Process:
-    """A plain rclpy program that knows nothing of depth_recog."""
+    """Start a plain rclpy program, which does not import depth_recog."""
     command = [sys.executable, str(FOREIGN / script), *arguments]
     return Process(command, FASTRTPS_DEFAULT_PROFILES_FILE="")
 
