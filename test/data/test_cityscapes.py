@@ -47,10 +47,8 @@ def write_root(root: Path, first: int = 18) -> Path:
         number, truth = first + i, STREET.truth(i)
         write_png(place("leftImg8bit_sequence", number, "leftImg8bit.png"), frame.image)
         place("timestamp_sequence", number, "timestamp.txt").write_text(f"{STAMPS[i]}\n")
-        vehicle = {"gpsHeading": 281.0, "outsideTemperature": 21, "speed": SPEED}
-        place("vehicle_sequence", number, "vehicle.json").write_text(
-            json.dumps(vehicle | {"yawRate": YAW_RATE})
-        )
+        vehicle = {"gpsHeading": 281.0, "speed": SPEED, "yawRate": YAW_RATE}
+        place("vehicle_sequence", number, "vehicle.json").write_text(json.dumps(vehicle))
         disparity = BASELINE * STREET.camera.fx * SCALE / truth.depth
         codes = np.where(np.isinf(truth.depth), 0, np.rint(disparity * 256 + 1))
         codes[0, :2] = (0, 1)  # unknown, and infinitely far

@@ -192,9 +192,8 @@ def test_the_only_calibrated_camera_is_found(tmp_path: Path) -> None:
         ("/depth/camera_info", 3, bags.info(3)),
         ("/debug/image", 3, bags.image(3, DRIVE[0].image)),
     ]
-    np.testing.assert_array_equal(
-        Rosbag(bags.write(tmp_path / "bag", messages))[2].image, DRIVE[2].image
-    )
+    bag = Rosbag(bags.write(tmp_path / "bag", messages))
+    np.testing.assert_array_equal(bag[2].image, DRIVE[2].image)
 
 
 @pytest.mark.parametrize(

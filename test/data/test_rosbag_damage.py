@@ -287,9 +287,8 @@ def test_no_complete_image(tmp_path: Path) -> None:
 
 def test_an_image_damaged_inside_is_named(tmp_path: Path) -> None:
     messages = jpegs()
-    messages[5][2].data = np.concatenate(
-        [messages[5][2].data[:2], np.zeros(200, np.uint8), messages[5][2].data[-2:]]
-    )
+    data = messages[5][2].data
+    messages[5][2].data = np.concatenate([data[:2], np.zeros(200, np.uint8), data[-2:]])
     bag = Rosbag(bags.write(tmp_path / "bag", messages))
     with pytest.raises(SourceError, match=r"image 2 of /cam/image/compressed cannot be read"):
         bag[2]

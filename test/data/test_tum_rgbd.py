@@ -76,9 +76,8 @@ def folder(written: Path, tmp_path: Path) -> Path:
 def test_frames(written: Path) -> None:
     """Stamps to the nanosecond; camera.yaml overrides the folder's name."""
     sequence = open_source(str(written))
-    assert_recording(
-        sequence, "tum_rgbd", written.name, 30.0, [stamp_us(i) * 1000 for i in range(4)]
-    )
+    stamps = [stamp_us(i) * 1000 for i in range(4)]
+    assert_recording(sequence, "tum_rgbd", "rgbd_dataset_freiburg3_street", 30.0, stamps)
     frame = sequence[1]
     assert frame.name == seconds(stamp_us(1))
     assert frame.camera == STREET.camera

@@ -132,8 +132,8 @@ def test_objects_of_unknown_motion_are_in_no_group() -> None:
 
 
 def test_moving_objects_take_precedence_where_boxes_overlap() -> None:
-    box = thing("m", 3.0)
-    for boxes in ((box, at(box, track="p", speed=0.0)), (at(box, track="p", speed=0.0), box)):
+    moving, parked = thing("m", 3.0), thing("p", 0.0)
+    for boxes in ((moving, parked), (parked, moving)):
         assert list(wall_with(*boxes)) == ["moving", "background"]
 
 

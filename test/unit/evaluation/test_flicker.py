@@ -88,6 +88,8 @@ def test_a_wall_that_comes_near_does_not_flicker() -> None:
     sequence = Given(wall(3))
     expected = pytest.approx({"pairs": 2, "median": 0, "mean": 0}, abs=1e-6)
     assert flicker(sequence, says_depth(sequence)) == expected
+    single = Given(wall(1))
+    assert flicker(single, says_depth(single)) == {"pairs": 0}
 
 
 def test_a_jump_is_measured() -> None:
@@ -151,8 +153,3 @@ def test_only_successive_frames_with_a_known_scale_are_compared() -> None:
     # 0 1 2 3 4 5: frame 1 is not answered, frame 3 has no truth.
     expected = pytest.approx({"pairs": 1, "median": 0, "mean": 0}, abs=1e-6)
     assert flicker(sequence, says) == expected
-
-
-def test_no_pair() -> None:
-    sequence = Given(wall(1))
-    assert flicker(sequence, says_depth(sequence)) == {"pairs": 0}

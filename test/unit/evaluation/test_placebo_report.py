@@ -68,28 +68,28 @@ def scores(count: int = 60, frames: int = 12) -> NDArray[np.float64]:
     return rng.normal(-6, 5, (count, 1)) + rng.normal(0, 2, (count, frames))
 
 
-def test_the_figures() -> None:
-    given_scores = scores()
-    report = placebo_report(found(given_scores), Settings(), 0.95, "here")
+@pytest.fixture
+def report():
+    return placebo_report(found(scores()), Settings(), 0.95, "here")
+
+
+def test_the_figures(report) -> None:
     assert (report.samples, report.placebos, report.pairs) == (720, 60, 300)
-    assert report.moving.value == np.mean(given_scores > 3.0)
-    assert report.scores["0.9"] == np.quantile(given_scores, 0.9)
+    assert report.moving.value == np.mean(scores() > 3.0)
+    assert report.scores["0.9"] == np.quantile(scores(), 0.9)
     assert report.undecided == 0
     assert report.literal == Settings().thresholds
     assert report.literal_quantile_moving.value <= 0.05
 
 
-def test_the_parameters_file() -> None:
-    report = placebo_report(found(scores()), Settings(), 0.95, "here")
+def test_the_parameters_file(report) -> None:
     values = yaml.safe_load(report.parameters("a drive\nwith: a line break"))
-    assert values["/**"]["ros__parameters"] == {
-        "gate_rotation": report.literal_quantile.rotation,
-        "gate_translation": report.literal_quantile.translation,
-    }
+    rotation, translation = report.literal_quantile.rotation, report.literal_quantile.translation
+    expected = {"gate_rotation": rotation, "gate_translation": translation}
+    assert values["/**"]["ros__parameters"] == expected
 
 
-def test_the_table() -> None:
-    report = placebo_report(found(scores()), Settings(), 0.95, "here")
+def test_the_table(report) -> None:
     table = report.table()
     for words in ("720 samples of 60 placebos", "300 pairs", "gate_threshold", "0.95 "):
         assert words in table

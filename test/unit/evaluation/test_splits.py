@@ -108,12 +108,9 @@ def test_a_compact_list_has_the_same_files(tmp_path: Path) -> None:
     assert file_lists.digest(listed) == file_lists.digest(dict(reversed(listed.items())))
 
 
-def test_an_unknown_split() -> None:
+def test_an_unknown_split_and_a_file_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"holdout.*train, validation, test"):
         splits.split("holdout")
-
-
-def test_a_file_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="cannot be read"):
         splits.sha256_of(tmp_path / "gone.png")
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`depth-recog export`: the graph is the network, at every size, and comes back in as one."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -15,7 +13,7 @@ pytest.importorskip("onnxscript", reason="pip install '.[onnx]'")
 
 import onnx
 import onnxruntime as ort
-from commands import fails
+from commands import fails, process
 
 from depth_recog.cli.main import main
 from depth_recog.errors import WeightsError
@@ -107,13 +105,10 @@ def test_exported_masks_can_be_loaded(masks: Path, tmp_path: Path) -> None:
         assert (ours == theirs).mean() > 0.999
 
 
-def test_what_is_printed(tmp_path: Path, capsys) -> None:
+def test_what_is_printed(tmp_path: Path) -> None:
     """Output of torch's exporter is suppressed."""
     out = tmp_path / "m.onnx"
-    command = [sys.executable, "-m", "depth_recog.cli.main", "export", "masks-street"]
-    result = subprocess.run(
-        [*command, "--size", "96x64", "--out", out], capture_output=True, text=True, check=False
-    )
+    result = process("export", "masks-street", "--size", "96x64", "--out", out, limit=240)
     assert result.returncode == 0
     assert result.stderr == ""
     parity, made, licence = result.stdout.splitlines()

@@ -28,15 +28,12 @@ def image() -> Tensor:
     return image_tensor(SyntheticStreet(seed=0)[0].image)
 
 
-@pytest.mark.parametrize("name", ["float32", "bfloat16"])
-def test_a_named_precision_is_used(name: str) -> None:
-    assert choose_precision(name, CPU) == name
-
-
-@pytest.mark.parametrize("name", ["half", "", "Float32"])
-def test_an_unknown_precision_is_refused(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"{name!r}.*auto, float32, bfloat16"):
-        choose_precision(name, CPU)
+def test_a_named_precision_is_used_or_refused() -> None:
+    for name in ("float32", "bfloat16"):
+        assert choose_precision(name, CPU) == name
+    for name in ("half", "", "Float32"):
+        with pytest.raises(ConfigurationError, match=f"{name!r}.*auto, float32, bfloat16"):
+            choose_precision(name, CPU)
 
 
 @pytest.mark.skipif(not CPUINFO.is_file(), reason="the kernel's list of the CPU's flags is needed")
@@ -71,15 +68,11 @@ def test_masks_in_bfloat16(image: Tensor) -> None:
     assert (rough.softmax(1) - scores.softmax(1)).abs().max().item() < 0.2
 
 
-def test_float32_is_the_network_itself() -> None:
+def test_float32_and_other_networks_change_nothing() -> None:
     network, _ = load_network("", "masks")
     assert in_precision(network, "float32", CPU) is network
-
-
-def test_other_networks_are_not_changed() -> None:
-    pose, foreign = PoseNetwork(), torch.nn.Conv2d(3, 1, 1)
-    assert in_precision(pose, "bfloat16", CPU) is pose
-    assert in_precision(foreign, "bfloat16", CPU) is foreign
+    for other in (PoseNetwork(), torch.nn.Conv2d(3, 1, 1)):
+        assert in_precision(other, "bfloat16", CPU) is other
 
 
 def test_an_assembly_computes_in_its_precision(image: Tensor, tmp_path: Path) -> None:

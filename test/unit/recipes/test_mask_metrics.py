@@ -76,12 +76,8 @@ def test_points_lie_within_boxes() -> None:
     assert set(points.u[people]) == {49, 50, 51}
 
 
-def test_an_object_cut_by_the_border_is_left_out() -> None:
-    points = Points.of(scene(truncated=True), CAMERA)
-    assert not (points.group == 0).any()
-
-
-def test_without_lidar_or_boxes_there_are_no_points() -> None:
+def test_without_lidar_or_boxes_or_at_the_border_there_are_no_points() -> None:
+    assert not (Points.of(scene(truncated=True), CAMERA).group == 0).any()
     assert Points.of(Truth(depth=scene().depth), CAMERA) is None
     assert Points.of(Truth(boxes=scene().boxes), CAMERA) is None
 
