@@ -126,6 +126,9 @@ class CameraNode(ManagedNode):
             self.get_logger().fatal(describe(error))
             self.failed = True
         if not self._halt.is_set():
+            # Messages that a reliable subscriber has not received yet are lost with the process.
+            for publisher in (self._infos, self._images, self._compressed):
+                publisher.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGE_S))
             self.get_logger().info(f"played {self.published} frames")
             request_stop()
 
@@ -160,9 +163,6 @@ class CameraNode(ManagedNode):
             if self._halt.is_set():
                 return
             self._publish(frame)
-        # Messages that a reliable subscriber has not received yet are lost when the process ends.
-        for publisher in (self._infos, self._images, self._compressed):
-            publisher.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGE_S))
 
     def _frames(self) -> Iterator[Frame]:
         assert self._sequence is not None
