@@ -31,12 +31,13 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
-    except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into the latter
-        partial.unlink(missing_ok=True)
-        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+    except OSError as error:
         raise OutputError(
-            f"{path}: cannot be written ({reason}): is the disk full? What was there is kept"
+            f"{path}: cannot be written ({error.strerror}): is the disk full? "
+            "What was there is kept"
         ) from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def text_of(path: str | Path) -> str:

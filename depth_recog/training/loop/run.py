@@ -14,6 +14,7 @@ NAME.*          the weights, their card NAME.md, and NAME.train.sha256: the trai
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import platform
 import shlex
@@ -191,7 +192,11 @@ def save_checkpoint(state: dict[str, Any], path: Path) -> None:
     Raises:
         OutputError: it cannot be written; an older one is kept.
     """
-    write_whole(path, lambda partial: torch.save(state, partial))
+    # torch's own writer turns a full disk into a RuntimeError, which is also what torch raises,
+    # at any moment, when a process that reads frames was killed.
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_whole(path, lambda partial: partial.write_bytes(buffer.getbuffer()))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
