@@ -12,6 +12,7 @@ run.json           options, weights and counts, written at the end
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -112,6 +113,10 @@ def pair_record(pair: Pair) -> dict[str, Any]:
     def rows(matrix: NDArray[np.float64], known: bool) -> list[list[float]] | None:
         return matrix.tolist() if known else None
 
+    # JSON has no infinity: an element without a threshold is null.
+    thresholds = [
+        [v if math.isfinite(v) else None for v in row] for row in pair.thresholds.tolist()
+    ]
     result = pair.gate_result
     return {
         "first": pair.first.name,
@@ -121,6 +126,7 @@ def pair_record(pair: Pair) -> dict[str, Any]:
         "dynamic": rows(pair.dynamic.T_second_from_first, pair.dynamic.ok),
         "target": rows(pair.target.T_second_from_first, pair.target.ok),
         "absolute_difference": rows(pair.absolute_difference, pair.static.ok and pair.dynamic.ok),
+        "thresholds": thresholds,
         "decision": pair.decision.motion.name.lower(),
         "why": pair.decision.why,
         "regions": result and [record(region) for region in result.regions],

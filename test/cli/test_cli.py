@@ -110,7 +110,7 @@ def test_run_poses_are_a_trajectory(out: Path) -> None:
 
 
 PAIR = {"first", "second", "dt", "static", "dynamic", "target", "absolute_difference"}
-PAIR |= {"decision", "why", "regions"}
+PAIR |= {"thresholds", "decision", "why", "regions"}
 REGION = {"number", "class", "pixels", "features", "decision", "score", "why"}
 REGION |= {"velocity", "deviation", "centre", "size"}
 
