@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Learning on a stream: frames in, steps when there is time, and judged weights out.
+
+No ROS, no threads, no files but the start's: the caller decides when to observe, to step and to
+judge, and stores what was accepted.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from depth_recog.adaptation.anchors import AnchorFrames, learnt_anchors
+from depth_recog.adaptation.frame import LiveFrame, Observed
+from depth_recog.adaptation.judge import Judge
+from depth_recog.adaptation.judgement import Judgement
+from depth_recog.adaptation.learner import Learner
+from depth_recog.adaptation.memory import ReplayMemory
+from depth_recog.adaptation.settings import AdaptationSettings
+from depth_recog.adaptation.stream import BlockBuilder
+from depth_recog.errors import WeightsError
+from depth_recog.method.masking import PresetRules
+from depth_recog.method.pose.pnp import PnpEstimator
+from depth_recog.method.recognizer import Recognizer
+from depth_recog.method.settings import Settings
+from depth_recog.networks.models import load_model
+from depth_recog.networks.own.depth import DepthNetwork
+from depth_recog.networks.weights import load_network
+from depth_recog.training.initial import InitialNetwork, initial_network
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """An optimiser step.
+
+    Attributes:
+        step: number of steps since the candidate began.
+        losses: "total" and its parts.
+        seconds: duration.
+    """
+
+    step: int
+    losses: dict[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class NothingToLearn:
+    """Why no step was taken."""
+
+    reason: str
+
+
+class Adapter:
+    """Adapts depth weights to a stream.
+
+    The start's weights stay as they are: they annotate the frames, and the gate sees their depth.
+
+    Args:
+        start: depth weights, a shipped name or a path.
+        settings: None for the defaults.
+        device: of the computation.
+
+    Raises:
+        WeightsError: weights cannot be used.
+    """
+
+    def __init__(
+        self,
+        start: str = "depth-street",
+        settings: AdaptationSettings | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.settings = settings or AdaptationSettings()
+        self._device = torch.device(device)
+        self.start: InitialNetwork = initial_network(start, "depth")
+        if not isinstance(self.start.network, DepthNetwork) or self.start.header is None:
+            raise WeightsError(
+                f"{start}: weights of depth_recog are needed, which `depth-recog train` writes"
+            )
+        self._frozen = self.start.network.requires_grad_(False).to(self._device)
+        scores, masks = load_model(self.settings.masks, "masks", self._device)
+        rules = PresetRules(masks.classes, self.settings.dynamic_classes)
+        gate = Settings(rules, "object", longest_gap_s=self.settings.longest_gap)
+        recognizer = Recognizer(self._frozen, scores, PnpEstimator(), gate, self._device)
+        self._stream = BlockBuilder(recognizer, self.settings.block, self.settings.longest_gap)
+        self._learnt = ReplayMemory(self.settings.memory)
+        self._held_back = ReplayMemory(self.settings.memory / 2)
+        self._anchors: AnchorFrames | None = None
+        self.active: nn.Module = copy.deepcopy(self._frozen)
+        self._parent: nn.Module | None = None
+        self._learner = Learner(self.active, self.settings, self._device)
+        self._candidate: nn.Module | None = None
+        self._judge = Judge()
+        self.counts: Counter[str] = Counter()
+        self.steps = 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the start's training images; see `network_size` for live frames."""
+        return self.start.size
+
+    @property
+    def candidate(self) -> nn.Module:
+        """What was judged last, else what learns now; to be saved where it was accepted."""
+        return self._candidate or self._learner.network
+
+    @property
+    def memory_bytes(self) -> int:
+        """Size of all frames that are kept."""
+        anchors = self._anchors.nbytes if self._anchors else 0
+        return self._learnt.nbytes + self._held_back.nbytes + anchors
+
+    def observe(self, frame: LiveFrame) -> Observed:
+        """Take the next frame of the stream; most cost an optical flow alone."""
+        outcome, restarted, block = self._stream.observe(frame)
+        self.counts[outcome] += 1
+        if restarted:
+            self.counts[f"new stream: {restarted}"] += 1
+        use = ""
+        if block is not None:
+            blocks = self._learnt.blocks + self._held_back.blocks
+            if any(b.frames.size != block.frames.size for b in blocks):
+                self._learnt.clear()
+                self._held_back.clear()
+            held_back = block.number % self.settings.hold_back == 2 % self.settings.hold_back
+            use = "judge" if held_back else "learn"
+            (self._held_back if use == "judge" else self._learnt).add(block)
+            self.counts[f"blocks to {use}"] += 1
+        return Observed(outcome, restarted, use)
+
+    def step(self) -> StepResult | NothingToLearn:
+        """Take one optimiser step on the replay memory and the anchors."""
+        if not self._learnt.blocks:
+            return NothingToLearn("no frames with parallax yet")
+        began = time.perf_counter()
+        live = [block.recording for block in self._learnt.blocks]
+        size = live[0].frames.size
+        if self._anchors is None or self._anchors.size != size:
+            self._anchors = learnt_anchors(size, self.settings.seed)
+        losses = self._learner.step(live, self._anchors)
+        self.steps += 1
+        return StepResult(self._learner.steps, losses, time.perf_counter() - began)
+
+    def judge(self) -> Judgement:
+        """Compare the candidate with the active weights; `candidate` is then what was judged."""
+        self._candidate = copy.deepcopy(self._learner.network)
+        return self._judge.compare(self.active, self._candidate, self._held_back.blocks)
+
+    def adopt(self) -> None:
+        """Make the candidate active; further learning begins from it."""
+        self._parent, self.active = self.active, copy.deepcopy(self.candidate)
+        self._restart()
+
+    def discard(self) -> None:
+        """Drop the candidate, and what the optimiser learnt; begin from the active weights."""
+        self._restart()
+
+    def recheck(self) -> Judgement:
+        """Compare the active weights with their parent; not accepted: a rollback is due."""
+        if self._parent is None:
+            return Judgement(True, "the active weights have no parent")
+        return self._judge.compare(self._parent, self.active, self._held_back.blocks)
+
+    def restart_from(self, weights: Path) -> None:
+        """Make other weights of the same network active, after a rollback or a restart.
+
+        Raises:
+            WeightsError: they cannot be used, or are of another architecture or unit.
+        """
+        network, header = load_network(str(weights), "depth", self._device)
+        own = self.start.header
+        assert own is not None
+        if (header.architecture, header.unit) != (own.architecture, own.unit):
+            raise WeightsError(f"{weights}: of another network or unit than {own.path.stem}")
+        self._parent, self.active = None, network
+        self._restart()
+
+    def _restart(self) -> None:
+        self._candidate = None
+        self._learner.restart(self.active)

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Synthetic streets with exact depth, rendered when they are needed.
+
+They hold what the live stream says nothing about, and cost neither a licence nor a byte.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from depth_recog.datasets.sequence import Recording
+from depth_recog.datasets.sources import open_source
+from depth_recog.training.config import AugmentationConfig
+from depth_recog.training.data.augmentation import Augmentation, coloured, draw_colours
+
+LEARNT = ("street", "parked", "crossing", "oncoming", "lead_car")
+JUDGED = ("street", "oncoming", "lead_car")
+"""Scenes to learn from, and scenes for the judge; their seeds differ."""
+
+_LEARNT_SEED, _JUDGED_SEED = 40_000, 50_000
+_FRAMES = 300
+
+
+@dataclass(frozen=True)
+class AnchorBatch:
+    """Frames with exact depth.
+
+    Attributes:
+        images: (B, 3, H, W) float, 0..1.
+        focal: (B,) float, vertical focal length, pixels.
+        depth: (B, 1, H, W) float, metres, +inf sky.
+    """
+
+    images: Tensor
+    focal: Tensor
+    depth: Tensor
+
+
+@dataclass(frozen=True)
+class AnchorFrames:
+    """Synthetic frames of one size.
+
+    Attributes:
+        images: (N, H, W, 3) uint8 RGB.
+        depths: (N, H, W) float32 metres, +inf sky.
+        intrinsics: (3, 3) float64, pixels.
+    """
+
+    images: NDArray[np.uint8]
+    depths: NDArray[np.float32]
+    intrinsics: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.images.shape[2], self.images.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Size in memory, bytes."""
+        return self.images.nbytes + self.depths.nbytes
+
+    @classmethod
+    def render(
+        cls, scenes: tuple[str, ...], seed: int, each: int, size: tuple[int, int]
+    ) -> AnchorFrames:
+        """Render frames.
+
+        Args:
+            scenes: names of synthetic scenes.
+            seed: of the first scene; the others have the following ones.
+            each: number of frames of a scene.
+            size: (width, height) in pixels.
+        """
+        images, depths, intrinsics = [], [], np.eye(3)
+        for number, scene in enumerate(scenes):
+            options = f"seed={seed + number}&frames={_FRAMES}&width={size[0]}&height={size[1]}"
+            recording = cast(Recording, open_source(f"synthetic:{scene}?{options}"))
+            for k in range(each):
+                index = (2 * k + 1) * _FRAMES // (2 * each)
+                frame, depth = recording[index], recording.truth(index).depth
+                assert depth is not None, "a synthetic street has exact depth"
+                images.append(frame.image)
+                depths.append(depth)
+                intrinsics = frame.camera.matrix
+        return cls(np.stack(images), np.stack(depths), intrinsics)
+
+    def batch(self, index: list[int]) -> AnchorBatch:
+        """The frames of some indices, unchanged."""
+        images = torch.from_numpy(self.images[index]).permute(0, 3, 1, 2).float() / 255
+        focal = torch.full((len(index),), float(self.intrinsics[1, 1]))
+        return AnchorBatch(images, focal, torch.from_numpy(self.depths[index])[:, None])
+
+    def drawn(
+        self, rng: np.random.Generator, count: int, augment: AugmentationConfig
+    ) -> AnchorBatch:
+        """Frames drawn at random, with random zoom, flip and colours."""
+        parts: list[Any] = []
+        for index in rng.integers(len(self), size=count):
+            augmentation = Augmentation.draw(rng, self.size, augment.zoom)
+            image = augmentation.apply(self.images[index], cv2.INTER_LINEAR)
+            depth = augmentation.apply(self.depths[index], cv2.INTER_NEAREST)
+            parts.append((image, depth, augmentation.intrinsics(self.intrinsics)[1, 1]))
+        images = torch.from_numpy(np.stack([p[0] for p in parts])).permute(0, 3, 1, 2).float() / 255
+        return AnchorBatch(
+            coloured(images, draw_colours(rng, count, augment.colour)),
+            torch.tensor([p[2] for p in parts]).float(),
+            torch.from_numpy(np.stack([p[1] for p in parts]))[:, None],
+        )
+
+
+def learnt_anchors(size: tuple[int, int], seed: int, each: int = 8) -> AnchorFrames:
+    """Frames to learn from."""
+    return AnchorFrames.render(LEARNT, _LEARNT_SEED + 10 * seed, each, size)
+
+
+def judged_anchors(size: tuple[int, int], each: int = 4) -> AnchorFrames:
+    """Frames for the judge: always the same."""
+    return AnchorFrames.render(JUDGED, _JUDGED_SEED, each, size)

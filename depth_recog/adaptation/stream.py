@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From live frames to blocks: frames with parallax, annotated by the frozen start.
+
+Most frames of a camera at 30 Hz, or at rest, teach nothing: each is compared with the last frame
+that was kept by optical flow alone, which is cheap. Only frames that moved enough since then pass
+through the networks. Depth, labels, the camera's motion and the gate's decisions all come from the
+weights of the start, whatever is being learnt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.adaptation.frame import (
+    DUPLICATE,
+    KEPT,
+    LITTLE_PARALLAX,
+    NO_FEATURES,
+    STANDSTILL,
+    LiveFrame,
+)
+from depth_recog.adaptation.memory import Block, descriptor_of
+from depth_recog.method.gate.by_image import Motion
+from depth_recog.method.geometry.se3 import Matrix, inverse_matrix, relative
+from depth_recog.method.pair import Step
+from depth_recog.method.recognizer import Recognizer
+from depth_recog.method.tracking.features import find_features
+from depth_recog.method.tracking.tracks import Points, optical_flow
+from depth_recog.training.data.batches import TrainingRecording
+from depth_recog.training.data.prepared import PreparedFrames
+from depth_recog.training.data.triplets import LEAST, choose_triplets
+
+_FEWEST = 12
+"""Least number of features that must be found again."""
+_AT_REST = 0.5 / 640
+"""Median motion, as a share of the width, below which the camera stands still."""
+_LEAST_BLOCK = 5
+_POSES = 64
+_SCALES = (0.5, 2.0)
+"""Ratios of odometry to visual motion that are believed."""
+_LEAST_LENGTH = 0.3
+"""Metres of odometry in a block from which its scale is used."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    frame: LiveFrame
+    step: Step
+    pose: Matrix
+    """(4, 4) first frame of the stream from this one, in the unit of the start's depth."""
+
+
+class BlockBuilder:
+    """Collects frames into blocks.
+
+    Args:
+        recognizer: with the start's networks, and the gate by object.
+        length: frames of a block.
+        longest_gap: longest time between neighbours, seconds.
+    """
+
+    def __init__(self, recognizer: Recognizer, length: int, longest_gap: float) -> None:
+        self._recognizer, self._length, self._gap = recognizer, length, longest_gap
+        self._number = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._kept: list[_Kept] = []
+        self._poses: dict[int, Matrix] = {}
+        self._grey: NDArray[np.uint8] | None = None
+        self._features: Points = np.zeros((0, 2), np.float32)
+        self._camera: tuple[object, ...] = ()
+        self._seen_stamp = 0
+
+    def observe(self, frame: LiveFrame) -> tuple[str, str, Block | None]:
+        """Take the next frame of the stream.
+
+        Returns:
+            Its outcome; why the stream began anew, or ""; and a block, where one was completed.
+        """
+        camera = (frame.camera, frame.image.shape, frame.intrinsics.tobytes())
+        restarted, block = "", None
+        if self._grey is not None:
+            if camera != self._camera:
+                restarted = "another camera, size or calibration"
+            elif frame.stamp < self._seen_stamp:
+                restarted = "time went back"
+            elif frame.stamp - self._seen_stamp > self._gap * 1e9:
+                restarted = "a gap in time"
+            if restarted:
+                block = self._restart()
+        grey = np.asarray(cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY), np.uint8)
+        outcome = self._worth(frame, grey)
+        if outcome is None:
+            restarted, block, outcome = "cut", self._restart(), KEPT
+        self._camera, self._seen_stamp = camera, frame.stamp
+        if outcome == KEPT:
+            block = self._keep(frame, grey) or block
+        return outcome, restarted, block
+
+    def _restart(self) -> Block | None:
+        block = self._finish()
+        self._recognizer.reset()
+        self._begin()
+        return block
+
+    def _worth(self, frame: LiveFrame, grey: NDArray[np.uint8]) -> str | None:
+        """The frame's outcome; None where it does not continue the stream."""
+        if self._grey is None:
+            return KEPT if len(find_features(grey)) >= _FEWEST else NO_FEATURES
+        if frame.stamp == self._seen_stamp or np.array_equal(grey, self._grey):
+            return DUPLICATE
+        found = optical_flow(self._grey, grey, self._features)
+        if len(found) < _FEWEST:
+            return None if len(find_features(grey)) >= _FEWEST else NO_FEATURES
+        moved = found.median_motion / grey.shape[1]
+        if moved < _AT_REST:
+            return STANDSTILL
+        return KEPT if moved >= LEAST else LITTLE_PARALLAX
+
+    def _keep(self, frame: LiveFrame, grey: NDArray[np.uint8]) -> Block | None:
+        step = self._recognizer.step(str(frame.stamp), frame.stamp, frame.image, frame.model)
+        pose = self._pose_of(step)
+        block = None
+        if pose is None:
+            block = self._finish()
+            self._poses.clear()
+            pose = np.eye(4)
+        self._poses[frame.stamp] = pose
+        if len(self._poses) > _POSES:
+            del self._poses[next(iter(self._poses))]
+        self._kept.append(_Kept(frame, step, pose))
+        self._grey = grey
+        self._features = find_features(grey, step.frame.dynamic)
+        if len(self._kept) >= self._length:
+            block = self._finish()
+        return block
+
+    def _pose_of(self, step: Step) -> Matrix | None:
+        """Pose of a frame in the stream; None where its motion is not known."""
+        if step.pair is None or not step.pair.static.ok:
+            return None
+        earlier = self._poses.get(step.pair.first.stamp_ns)
+        if earlier is None:
+            return None
+        return earlier @ inverse_matrix(step.pair.static.T_second_from_first)
+
+    def _finish(self) -> Block | None:
+        """A block of the frames so far; None if no frame has neighbours on both sides."""
+        kept, self._kept = self._kept, []
+        if len(kept) < _LEAST_BLOCK:
+            return None
+        rules = self._recognizer.settings.rules
+        frames = _frames(kept)
+        triplets, _ = choose_triplets(frames, rules, self._gap)
+        if not triplets:
+            return None
+        still = [k.step.frame.dynamic & (k.step.moving == Motion.STILL) for k in kept]
+        exclusions = np.ones((len(triplets), 2), np.bool_)
+        recording = TrainingRecording(frames, triplets, exclusions, np.stack(still))
+        where = kept[len(kept) // 2].frame.pose
+        place = None if where is None else where[:3, 3]
+        self._number += 1
+        return Block(recording, descriptor_of(frames, place), self._number)
+
+
+def _frames(kept: list[_Kept]) -> PreparedFrames:
+    """The frames of a block as training reads them, with poses in metres if odometry has them."""
+    steps = [k.step for k in kept]
+    poses = np.stack([k.pose for k in kept])
+    poses[:, :3, 3] *= _odometry_scale(kept)
+    depths = np.stack([s.frame.depth for s in steps])
+    return PreparedFrames(
+        kept[0].frame.camera,
+        [s.frame.name for s in steps],
+        [],
+        np.stack([k.frame.image for k in kept]),
+        np.stack([s.frame.rules.train_ids(s.frame.labels) for s in steps]),
+        np.stack([k.frame.intrinsics for k in kept]).astype(np.float64),
+        np.array([k.frame.stamp for k in kept], np.int64),
+        poses,
+        anchors=(1 / depths).astype(np.float16),
+    )
+
+
+def _odometry_scale(kept: list[_Kept]) -> float:
+    """Length of the way by odometry over that by vision; 1 where odometry is missing or absurd."""
+    poses = [k.frame.pose for k in kept]
+    recorded = [p for p in poses if p is not None and np.isfinite(p).all()]
+    if len(recorded) < len(kept):
+        return 1.0
+    steps = range(len(kept) - 1)
+    seen = [float(np.linalg.norm(relative(kept[i].pose, kept[i + 1].pose)[:3, 3])) for i in steps]
+    true = [float(np.linalg.norm(relative(recorded[i], recorded[i + 1])[:3, 3])) for i in steps]
+    if sum(true) < _LEAST_LENGTH or sum(seen) <= 0:
+        return 1.0
+    ratio = sum(true) / sum(seen)
+    return ratio if _SCALES[0] < ratio < _SCALES[1] else 1.0
