@@ -36,6 +36,11 @@ def identity(info: Any) -> tuple[object, ...]:
     return info.width, info.height, info.distortion_model, *matrices, *window
 
 
+def uncalibrated(info: Any, image_is_rectified: bool = False) -> bool:
+    """Whether the driver has no calibration: K[0] == 0, by the message's definition."""
+    return info.k[0] == 0 and not (image_is_rectified and info.p[0] != 0)
+
+
 def from_message(info: Any, image_is_rectified: bool = False) -> CameraCalibration:
     """Reads a CameraInfo and applies its region of interest and binning.
 
@@ -80,6 +85,11 @@ def _window(camera: Camera, info: Any) -> Camera:
             raise CalibrationError(f"binning {bx}x{by} leaves nothing of the image")
         camera = camera.resized(camera.width // bx, camera.height // by)
     return camera
+
+
+def uncalibrated_fields(camera: Camera) -> dict[str, Any]:
+    """Fields of the CameraInfo of a camera without calibration: its size only, K is zero."""
+    return {"width": camera.width, "height": camera.height}
 
 
 def fields(camera: Camera) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 
-from depth_recog.errors import describe
+from depth_recog.errors import CalibrationError, describe
 from depth_recog.interfaces import camera_info
+from depth_recog.method.geometry.camera import Camera, focal_length
 from depth_recog.method.pair import Step
 from depth_recog.nodes.diagnostics import ledger
 from depth_recog.nodes.diagnostics.reporter import Reporter, Running
@@ -85,6 +86,7 @@ class DepthNode(ManagedNode):
         qos = QoSProfile(depth=5, reliability=reliability)
         transport = p["image_transport"]
         self._inputs = Inputs(self._qos, qos, transport, self._ledger.count, self._hand_over)
+        self._inputs.assuming = lambda: self._params["fallback_fov"] > 0
         self._thread = threading.Thread(target=self._infer, name="inference", daemon=True)
         self._thread.start()
         self.active = True
@@ -170,10 +172,11 @@ class DepthNode(ManagedNode):
         assert assembly is not None
         pipeline.use(assembly)
         start = time.perf_counter()
-        self._set_camera(pipeline, job.info)
+        image = messages.to_rgb(job.image)
+        self._set_camera(pipeline, job.info, (image.shape[1], image.shape[0]))
         header = job.image.header
         stamp = messages.stamp_ns(header)
-        prepared = pipeline.prepare(str(stamp), stamp, messages.to_rgb(job.image))
+        prepared = pipeline.prepare(str(stamp), stamp, image)
         resized = time.perf_counter()
         processed = pipeline.recognize(prepared, self._outputs.need_pair(wanted))
         step = processed.step
@@ -189,14 +192,33 @@ class DepthNode(ManagedNode):
         latency = time.monotonic() - job.arrived
         self._ledger.finished(latency, parts, decision, masked, _regions(step))
 
-    def _set_camera(self, pipeline: Pipeline, info: CameraInfo) -> None:
+    def _set_camera(
+        self, pipeline: Pipeline, info: CameraInfo | None, size: tuple[int, int]
+    ) -> None:
         """Give the pipeline the calibration, if it has changed since the last image."""
-        rectified = self._params["input_rectified"]
+        rectified, fov = self._params["input_rectified"], self._params["fallback_fov"]
+        if info is None or (fov and camera_info.uncalibrated(info, rectified)):
+            self._assume(pipeline, fov, size)
+            return
+        self._ledger.assumed = ""
         key = (*camera_info.identity(info), rectified)
         if key != self._camera_key:
             calibration = camera_info.from_message(info, rectified)
             pipeline.set_camera(calibration.camera, calibration.rectified, calibration.rotation)
             self._camera_key = key
+
+    def _assume(self, pipeline: Pipeline, fov: float, size: tuple[int, int]) -> None:
+        """Give the pipeline a guessed calibration, and say so."""
+        if not fov:
+            raise CalibrationError("no camera_info: publish one, or set fallback_fov")
+        if self._camera_key != (fov, size):
+            pipeline.set_camera(Camera.guess(*size, focal_length(size[0], fov)))
+            self._camera_key = fov, size
+            self._ledger.assumed = (
+                f"no calibration: a horizontal field of view of {fov:g} degrees is assumed "
+                "(fallback_fov), metres are a guess"
+            )
+            self.get_logger().warning(self._ledger.assumed)
 
 
 def _regions(step: Step) -> Counter[str] | None:

@@ -24,6 +24,11 @@ DISTORTION_MODELS = {
 }
 
 
+def focal_length(width: int, fov: float) -> float:
+    """Focal length in pixels of an image `width` pixels wide, from the field of view in degrees."""
+    return width / 2 / math.tan(math.radians(fov) / 2)
+
+
 @dataclass(frozen=True)
 class Camera:
     """Intrinsics of an image of `width` x `height` pixels.
@@ -34,6 +39,7 @@ class Camera:
     Attributes:
         distortion: coefficients in the order of sensor_msgs/CameraInfo.d; empty when rectified.
         distortion_model: a key of `DISTORTION_MODELS`.
+        assumed: whether this is a guess without a calibration: depth in metres is then a guess too.
 
     Raises:
         CalibrationError: a size or focal length that is not positive and finite, or a distortion
@@ -48,6 +54,7 @@ class Camera:
     cy: float
     distortion: tuple[float, ...] = ()
     distortion_model: str = "plumb_bob"
+    assumed: bool = False
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
@@ -81,6 +88,18 @@ class Camera:
         """Make a camera from a 3x3 intrinsic matrix, or a 3x4 one without its last column."""
         k = np.asarray(matrix, dtype=np.float64)
         return cls(width, height, float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2]))
+
+    @classmethod
+    def guess(cls, width: int, height: int, focal: float) -> Camera:
+        """Make the camera of an image without calibration: square pixels, centred, no distortion.
+
+        Args:
+            width: of the image, pixels.
+            height: of the image, pixels.
+            focal: focal length, pixels.
+        """
+        centre = (width - 1) / 2, (height - 1) / 2
+        return cls(width, height, focal, focal, *centre, assumed=True)
 
     @property
     def matrix(self) -> NDArray[np.float64]:

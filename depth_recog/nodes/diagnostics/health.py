@@ -100,14 +100,17 @@ def input_status(state: InputState, recent: Recent) -> HealthStatus:
     return HealthStatus(OK, f"{recent.rate('received'):.1f} images per second")
 
 
-def depth_status(alive: bool, wanted: bool, mismatches: list[str], recent: Recent) -> HealthStatus:
-    """Whether depth is published.
+def depth_status(
+    alive: bool, wanted: bool, mismatches: list[str], recent: Recent, assumed: str = ""
+) -> HealthStatus:
+    """Whether depth is published, and its metres can be believed.
 
     Args:
         alive: whether the inference thread is running.
         wanted: whether an output has a subscriber.
         mismatches: texts about subscribers whose QoS is incompatible.
         recent: counts of the last seconds.
+        assumed: what is assumed because there is no calibration; empty with one.
     """
     grown = recent.grown
     if not alive:
@@ -121,6 +124,8 @@ def depth_status(alive: bool, wanted: bool, mismatches: list[str], recent: Recen
         return HealthStatus(WARN, text)
     if not wanted:
         return HealthStatus(OK, "no output has a subscriber")
+    if assumed:
+        return HealthStatus(WARN, assumed)
     return HealthStatus(OK, f"{recent.rate('published'):.1f} depth images per second")
 
 

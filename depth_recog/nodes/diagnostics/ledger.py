@@ -43,6 +43,8 @@ class Ledger:
         self._masked: deque[float] = deque(maxlen=_WINDOW)
         self._regions: deque[tuple[float, Counter[str]]] = deque(maxlen=_WINDOW)
         self.last_rejection = ""
+        self.assumed = ""
+        """What is assumed because there is no calibration; empty with one."""
 
     def count(self, outcome: str, number: int = 1, why: str = "") -> None:
         """Add to "received" or to one of `OUTCOMES`."""
@@ -97,6 +99,7 @@ class Ledger:
             if self.last_rejection:
                 inputs["last rejection"] = self.last_rejection
             depth = {key: counts[key] for key in ("published", "dropped", "idle")}
+            depth["calibration"] = self.assumed or "camera_info"
             gate = {f"gate {name}": str(self.decisions[name]) for name in DECISIONS}
             gate |= {f"regions {name}": f"{number:.1f}" for name, number in regions.items()}
             if len(self._finished) > 1:

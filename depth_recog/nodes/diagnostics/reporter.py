@@ -97,7 +97,9 @@ class Reporter:
         wanted, mismatches = bool(running.wanted), self._watch.mismatches("publisher")
         return {
             "input": health.input_status(state, self._recent),
-            "depth": health.depth_status(running.alive, wanted, mismatches, self._recent),
+            "depth": health.depth_status(
+                running.alive, wanted, mismatches, self._recent, self._ledger.assumed
+            ),
             "gate": health.gate_status(values["gate"], self._ledger.regions()),
         }
 

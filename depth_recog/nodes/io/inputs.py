@@ -29,14 +29,19 @@ C = TypeVar("C")  # its CameraInfo
 # After this many images in a row without a CameraInfo of the same stamp, use the newest one.
 _PATIENCE = 3
 _INFOS_KEPT = 32
+# With `fallback_fov`, seconds after the first image until images without CameraInfo are used.
+_FALLBACK_S = 2.0
 
 
 @dataclass(frozen=True)
 class Job:
-    """An image with its CameraInfo, and when the image arrived (seconds of `time.monotonic`)."""
+    """An image with its CameraInfo, and when the image arrived (seconds of `time.monotonic`).
+
+    The CameraInfo is None if none has ever arrived and the node may assume a field of view.
+    """
 
     image: Image | CompressedImage
-    info: CameraInfo
+    info: CameraInfo | None
     arrived: float
 
 
@@ -152,6 +157,9 @@ class Inputs:
         if transport == "compressed":
             self._kind, self.topic = CompressedImage, watch.transport_topic(IMAGE, transport)
         self.info_topic = node.resolve_topic_name(INFO)
+        self.assuming: Callable[[], bool] = lambda: False
+        """Whether images may be used although no CameraInfo has ever arrived."""
+        self._first_alone = 0.0
         self.heard = False
         """Whether an image has arrived since the node subscribed."""
         try:
@@ -206,6 +214,10 @@ class Inputs:
     def _on_image(self, message: Image | CompressedImage) -> None:
         self._since, self.heard = time.monotonic(), True
         self._count("received", 1)
+        if self._used_alone():
+            self._count("unmatched", self._matcher.give_up())
+            self._give(Job(message, None, self._since))
+            return
         was_loose = self._matcher.loose
         arrived = message, self._since
         pairs, lost = self._matcher.image(messages.stamp_ns(message.header), arrived)
@@ -216,6 +228,15 @@ class Inputs:
                 "camera_info"
             )
         self._hand_over(pairs)
+
+    def _used_alone(self) -> bool:
+        """Whether an image that has just arrived is used without a CameraInfo."""
+        if self._matcher.informed or not self.assuming():
+            self._first_alone = 0.0
+            return False
+        # A CameraInfo that is sent rarely, or once, may arrive after the first images.
+        self._first_alone = self._first_alone or self._since
+        return self._since - self._first_alone >= _FALLBACK_S
 
     def _on_info(self, message: CameraInfo) -> None:
         self._hand_over(self._matcher.info(messages.stamp_ns(message.header), message))

@@ -134,6 +134,14 @@ SPECS = (
     _live(
         "input_rectified", False, "Whether the images are rectified: then P is used and D ignored."
     ),
+    _live(
+        "fallback_fov",
+        0.0,
+        "Horizontal field of view that is assumed if camera_info is missing or uncalibrated, "
+        "degrees; metres are a guess then, and the diagnostics warn; 0: such images are rejected.",
+        0.0,
+        170.0,
+    ),
     Spec(
         "image_reliability",
         "best_effort",
