@@ -7,6 +7,8 @@ dimensions do not match. It leaves the length of t open, which is fitted against
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +62,64 @@ def triangulated_depth(
     return np.where(sine > np.sin(_LEAST_PARALLAX), depth, np.nan)
 
 
+class Unsolved(NamedTuple):
+    """Why correspondences determine no motion, and how many agreed on one."""
+
+    why: str
+    inliers: int = 0
+
+
+def essential_motion(
+    first: NDArray[np.float64], second: NDArray[np.float64], camera: Camera
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | Unsolved:
+    """Find the motion that most correspondences agree on; no depth is needed.
+
+    Args:
+        first: (N, 3) float64 camera coordinates in I1.
+        second: (N, 3) float64 camera coordinates in I2.
+        camera: intrinsics of both images.
+
+    Returns:
+        T_second_from_first, (4, 4) float64 with a translation of length 1, and (N,) bool, the
+        inliers in front of both cameras; or why there is none.
+    """
+    if len(first) < LEAST_POINTS:
+        return Unsolved(f"{len(first)} correspondences, {LEAST_POINTS} needed")
+    cv2.setRNGSeed(0)  # so that the same pair gives the same pose in every process
+    focal = (camera.fx + camera.fy) / 2
+    essential, inliers = cv2.findEssentialMat(
+        first[:, :2].copy(),
+        second[:, :2].copy(),
+        np.eye(3),
+        cv2.USAC_ACCURATE,
+        0.999,
+        TOLERANCE / focal,
+    )
+    if essential is None or essential.shape != (3, 3):
+        return Unsolved("no essential matrix fits")
+    agreeing, rotation, direction, kept, _ = cv2.recoverPose(
+        essential,
+        first[:, :2].copy(),
+        second[:, :2].copy(),
+        np.eye(3),
+        distanceThresh=_FARTHEST,
+        mask=inliers.copy(),
+    )
+    if agreeing < LEAST_INLIERS:
+        why = f"{agreeing} points lie in front of both cameras, {LEAST_INLIERS} needed"
+        return Unsolved(why, agreeing)
+    use = kept[:, 0] > 0
+    scale = camera.fx, camera.fy
+    pixels = first[use, :2] * scale
+    spread = np.linalg.svd(pixels - pixels.mean(0), compute_uv=False)[1] / np.sqrt(len(pixels))
+    if spread < _LEAST_SPREAD:
+        why = f"the correspondences lie within {spread:.1f} px of one line"
+        return Unsolved(why, agreeing)
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = rotation, direction[:, 0]
+    return matrix, np.asarray(use, np.bool_)
+
+
 class EpipolarEstimator:
     """Five-point essential matrix (Nister, 2004) in RANSAC, with a cheirality check.
 
@@ -76,41 +136,13 @@ class EpipolarEstimator:
         def failed(why: str, inliers: int = 0) -> PoseEstimate:
             return PoseEstimate(why=why, points=count, inliers=inliers)
 
-        if count < LEAST_POINTS:
-            return failed(f"{count} correspondences, {LEAST_POINTS} needed")
         first = camera_coordinates(pair.correspondences.first, pair.camera)
         second = camera_coordinates(pair.correspondences.second, pair.camera)
-        cv2.setRNGSeed(0)  # so that the same pair gives the same pose in every process
-        focal = (pair.camera.fx + pair.camera.fy) / 2
-        essential, inliers = cv2.findEssentialMat(
-            first[:, :2].copy(),
-            second[:, :2].copy(),
-            np.eye(3),
-            cv2.USAC_ACCURATE,
-            0.999,
-            TOLERANCE / focal,
-        )
-        if essential is None or essential.shape != (3, 3):
-            return failed("no essential matrix fits")
-        agreeing, rotation, direction, kept, _ = cv2.recoverPose(
-            essential,
-            first[:, :2].copy(),
-            second[:, :2].copy(),
-            np.eye(3),
-            distanceThresh=_FARTHEST,
-            mask=inliers.copy(),
-        )
-        if agreeing < LEAST_INLIERS:
-            why = f"{agreeing} points lie in front of both cameras, {LEAST_INLIERS} needed"
-            return failed(why, agreeing)
-        use = kept[:, 0] > 0
-        pixels = pair.correspondences.first[use]
-        spread = np.linalg.svd(pixels - pixels.mean(0), compute_uv=False)[1] / np.sqrt(len(pixels))
-        if spread < _LEAST_SPREAD:
-            why = f"the correspondences lie within {spread:.1f} px of one line"
-            return failed(why, agreeing)
-        matrix = np.eye(4)
-        matrix[:3, :3], matrix[:3, 3] = rotation, direction[:, 0]
+        found = essential_motion(first, second, pair.camera)
+        if isinstance(found, Unsolved):
+            return failed(*found)
+        matrix, use = found
+        agreeing, pixels = int(use.sum()), pair.correspondences.first[use]
         length = fit_length(
             triangulated_depth(first[use], second[use], matrix),
             at(pair.depth, pixels).astype(np.float64),
