@@ -21,7 +21,7 @@ VERBS = {
     "record": "write a source, with its ground truth, as a ROS 2 bag",
     "train": "train a depth network on your own recordings",
     "export": "write weights as an ONNX graph, and compare it with torch",
-    "weights": "list, show and verify weights",
+    "weights": "list, show and verify weights, and their lineage",
     "demo": "play a recording through the ROS nodes, and make a video",
     "doctor": "check the installation",
 }

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`depth-recog weights`: list weights, show their cards, verify their files."""
+"""`depth-recog weights`: list weights, show their cards and lineage, verify their files."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from torch import nn
 
 from depth_recog.errors import WeightsError
 from depth_recog.evaluation.splits import list_of, trained_on
+from depth_recog.networks.family import is_lineage, read_family
 from depth_recog.networks.hf.directory import CARD
 from depth_recog.networks.models import header_of, load_model
 from depth_recog.networks.weights import SHIPPED, Header, read_card, read_header, resolve
@@ -27,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "verify",
         help="check sha256, tensors, card and list of training files; exit with 1 on errors",
     )
+    lineage = actions.add_parser(
+        "lineage", help="the weights that were learnt into a folder: which descend from which, why"
+    )
     show.add_argument("weights", metavar="WEIGHTS", help="a shipped name or a path")
     verify.add_argument(
         "weights",
@@ -34,7 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WEIGHTS",
         help="shipped names or paths; default: all shipped weights",
     )
-    for action in (listing, show, verify):
+    lineage.add_argument(
+        "folder", metavar="DIR", help="folder of the trainer node, or of depth-recog adapt"
+    )
+    for action in (listing, show, verify, lineage):
         action.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -42,6 +50,8 @@ def main(options: argparse.Namespace) -> int:
     """List, show or verify weights."""
     if options.action == "list":
         return _list(options.json)
+    if options.action == "lineage":
+        return _lineage(Path(options.folder).expanduser(), options.json)
     if options.action == "show":
         return _show(_path(options.weights), options.json)
     return _verify([_path(name) for name in options.weights] or _shipped(), options.json)
@@ -55,7 +65,8 @@ def _path(name: str) -> Path:
     if not name:
         raise WeightsError("empty name; depth-recog weights list shows the shipped weights")
     folder = Path(name).expanduser()
-    return folder if folder.is_dir() else resolve(name, "depth")
+    of_transformers = folder.is_dir() and not is_lineage(folder)
+    return folder if of_transformers else resolve(name, "depth")
 
 
 def _list(as_json: bool) -> int:
@@ -94,6 +105,35 @@ def _card(path: Path) -> dict[str, Any]:
             f"{card}: no such card; restore it, or write one with sha256 and licence"
         )
     return read_card(card)
+
+
+def _lineage(folder: Path, as_json: bool) -> int:
+    family = read_family(folder)
+    rows = [
+        asdict(entry)
+        | {
+            "name": entry.name,
+            "active": entry.sha256 == family.active,
+            "on_disk": (folder / f"{entry.name}.safetensors").is_file(),
+        }
+        for entry in family.entries
+    ]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    names = {entry.sha256: entry.name for entry in family.entries}
+    for row in rows:
+        mark = "*" if row["active"] else " "
+        parent = f"from {names.get(row['parent'], row['parent'][:12])}, " if row["parent"] else ""
+        print(
+            f"{mark} {row['number']:>4}  {row['name']}  {row['time']}  {parent}step {row['step']}"
+        )
+        print(f"        {row['why']}")
+        if row["rolled_back"]:
+            print(f"        rolled back: {row['rolled_back']}")
+        if not row["on_disk"]:
+            print("        its file was deleted to save disk space")
+    return 0
 
 
 def _show(path: Path, as_json: bool) -> int:

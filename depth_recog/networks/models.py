@@ -13,6 +13,7 @@ from torch import Tensor
 from depth_recog.errors import WeightsError
 from depth_recog.method.masking import DYNAMIC, PresetRules
 from depth_recog.networks import weights
+from depth_recog.networks.family import is_lineage
 from depth_recog.networks.hf import directory
 from depth_recog.networks.onnx.description import Description, read_description
 from depth_recog.networks.onnx.masks import OnnxMasks
@@ -97,9 +98,16 @@ def preset_rules(dynamic_classes: list[str], mask_weights: str = "") -> PresetRu
 
 
 def is_directory(name: str, network: str) -> bool:
-    """Whether a name is a directory of transformers, and not a shipped name."""
+    """Whether a name is a directory of transformers, and no shipped name and no lineage."""
     shipped = (weights.SHIPPED / f"{name}.safetensors").is_file()
-    return network == "depth" and bool(name) and not shipped and Path(name).expanduser().is_dir()
+    folder = Path(name).expanduser()
+    return (
+        network == "depth"
+        and bool(name)
+        and not shipped
+        and folder.is_dir()
+        and not is_lineage(folder)
+    )
 
 
 def _is_onnx(name: str) -> bool:

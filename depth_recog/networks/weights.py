@@ -21,6 +21,7 @@ from torch import nn
 
 from depth_recog.errors import WeightsError
 from depth_recog.method.masking import CITYSCAPES
+from depth_recog.networks.family import active_weights, is_lineage
 from depth_recog.networks.own.deeplab import segmentation_network
 from depth_recog.networks.own.depth import DepthNetwork
 from depth_recog.networks.own.pose import PoseNetwork
@@ -61,6 +62,8 @@ class Header:
 def resolve(name: str, network: str) -> Path:
     """Return the file of a shipped name or a path; "" means the shipped default.
 
+    The folder of a lineage stands for its active weights.
+
     Raises:
         WeightsError: there is no such file.
     """
@@ -71,6 +74,8 @@ def resolve(name: str, network: str) -> Path:
     path = Path(name).expanduser()
     if path.is_file():
         return path
+    if is_lineage(path):
+        return active_weights(path)
     names = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.safetensors")))
     raise WeightsError(f"{name}: no such weights file; shipped with the package: {names}")
 
