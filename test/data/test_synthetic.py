@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from street_files import assert_recording, assert_same_truth, unproject
 
 from depth_recog.datasets.street import SCENES, SyntheticStreet, parse_spec
+from depth_recog.datasets.street.street import Mount
 from depth_recog.datasets.street.view import StreetView
 from depth_recog.errors import SourceError
 
@@ -67,10 +68,18 @@ def projected(street: SyntheticStreet, points: Float) -> Float:
 
 
 @pytest.mark.parametrize(
-    ("scene", "index"), [("street", 15), ("crossing", 40), ("occlusion", 32), ("occlusion", 36)]
+    ("scene", "index", "mount"),
+    [
+        ("street", 15, Mount()),
+        ("crossing", 40, Mount()),
+        ("occlusion", 32, Mount(0.4, 12.0, 110.0)),
+        ("occlusion", 36, Mount(2.5, -8.0, 50.0)),
+    ],
 )
-def test_depth_labels_and_flow_equal_a_ray_by_ray_reference(scene: str, index: int) -> None:
-    street = SyntheticStreet(scene, seed=3, frames=120, **SMALL)
+def test_depth_labels_and_flow_equal_a_ray_by_ray_reference(
+    scene: str, index: int, mount: Mount
+) -> None:
+    street = SyntheticStreet(scene, seed=3, frames=120, mount=mount, **SMALL)
     view, truth = street.view(index), street.truth(index)
     following = street.truth(index + 1).world_from_camera
     rng = np.random.default_rng(0)
@@ -120,6 +129,26 @@ def test_the_next_frame_sees_the_same_static_points() -> None:
     assert np.mean(np.abs(ratio - 1) < 0.06) > 0.9
     # Nearer objects may occlude a point; a point that is farther than expected must be rare.
     assert np.mean(ratio > 1.1) < 0.03
+
+
+def test_the_camera_is_mounted_as_asked_for() -> None:
+    street = parse_spec("still?seed=1&mount=0.5&pitch=10&fov=90&width=208&height=128")
+    pose = street.truth(0).world_from_camera
+    assert pose[1, 3] == pytest.approx(-0.5)
+    assert np.degrees(np.arcsin(pose[1, 2])) == pytest.approx(10)  # y is down
+    left, right = ray(street, -0.5, 0), ray(street, 207.5, 0)
+    width = np.degrees(np.arctan(right[0]) - np.arctan(left[0]))
+    assert width == pytest.approx(90)
+    # 10 degrees below the horizon of an optical axis 0.5 m above the road.
+    x, y = round(street.camera.cx), round(street.camera.cy)
+    drop = pose[1, :3] @ ray(street, x, y)
+    assert street.truth(0).depth[y, x] == pytest.approx(0.5 / drop, rel=1e-5)
+
+
+@pytest.mark.parametrize("pitch", [-30, 45])
+def test_a_camera_that_sees_only_sky_or_only_road(pitch: int) -> None:
+    spec = f"empty?seed=1&mount=5&pitch={pitch}&fov=20&width=64&height=32"
+    assert parse_spec(spec)[0].image.shape == (32, 64, 3)
 
 
 def test_road_lies_on_the_plane_below_the_camera() -> None:
@@ -256,6 +285,9 @@ def test_still_camera_and_flat_ground_and_gain() -> None:
         ("street?rate=0", "rate=0.0"),
         ("street?seed=1&seed=2", "twice"),
         ("street?seed", "seed="),
+        ("street?mount=0", "mount=0.0.*0.2 to"),
+        ("street?pitch=90", "pitch=90"),
+        ("street?fov=180", "fov=180"),
     ],
 )
 def test_bad_specs_are_refused_by_name(spec: str, message: str) -> None:

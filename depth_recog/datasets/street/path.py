@@ -116,11 +116,15 @@ class Drive:
         bend: the street's centre line.
         speed: mean speed in metres per second; 0 for a camera at rest.
         phases: phases of the oscillations, radians, (8,).
+        height: of the camera above the ground, metres.
+        pitch: of the camera below the horizon, radians.
     """
 
     bend: Bend
     speed: float
     phases: tuple[float, ...]
+    height: float = CAMERA_HEIGHT
+    pitch: float = 0.0
 
     def along(self, time: float) -> float:
         """Position along the street in metres at `time` seconds."""
@@ -138,17 +142,17 @@ class Drive:
         """Pose of the optical frame at `time` seconds, (4, 4), metres; its height is constant."""
         z = self.along(time)
         yaw = self.bend.heading(z)
-        lateral, pitch, roll = LANE, 0.0, 0.0
+        lateral, pitch, roll = LANE, -self.pitch, 0.0
         if self.speed:
             p = self.phases
             lateral += 0.15 * math.sin(0.31 * time + p[1])
             yaw += math.radians(
                 0.5 * math.sin(0.9 * time + p[2]) + 0.15 * math.sin(5.1 * time + p[3])
             )
-            pitch = math.radians(
+            pitch += math.radians(
                 0.25 * math.sin(2.3 * time + p[4]) + 0.12 * math.sin(8.3 * time + p[5])
             )
             roll = math.radians(
                 0.3 * math.sin(1.7 * time + p[6]) + 0.1 * math.sin(7.1 * time + p[7])
             )
-        return pose(self.bend(z) + lateral, -CAMERA_HEIGHT, z, yaw, pitch, roll)
+        return pose(self.bend(z) + lateral, -self.height, z, yaw, pitch, roll)

@@ -109,8 +109,11 @@ class Painter:
             samples.surface > faces,
         )
         sky, floor, flat, curved = (np.flatnonzero(k) for k in kinds)
-        colours[sky] = _sky(samples.pick(sky), to_world)
-        colours[floor] = self._ground(samples.pick(floor), view, to_world, surfaces.plane[0])
+        # OpenCV refuses to sample at no points at all.
+        if len(sky):
+            colours[sky] = _sky(samples.pick(sky), to_world)
+        if len(floor):
+            colours[floor] = self._ground(samples.pick(floor), view, to_world, surfaces.plane[0])
         mesh = view.mesh
         uv = mesh.uv[surfaces.face]
         table = np.concatenate(
@@ -122,8 +125,12 @@ class Painter:
             ),
             axis=1,
         ).T.astype(np.float32)
-        colours[flat] = self._polygons(samples.pick(flat), table, mesh.texture[surfaces.face])
-        colours[curved] = self._ellipsoids(samples.pick(curved), view, surfaces.round, faces, rays)
+        if len(flat):
+            textures = mesh.texture[surfaces.face]
+            colours[flat] = self._polygons(samples.pick(flat), table, textures)
+        if len(curved):
+            rounds = samples.pick(curved), view, surfaces.round, faces, rays
+            colours[curved] = self._ellipsoids(*rounds)
         _add_haze(colours, samples)
 
         image = np.empty((height * width, 3), dtype=np.float32)

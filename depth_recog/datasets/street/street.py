@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from depth_recog.datasets.reader import RecordingReader
 from depth_recog.datasets.sequence import Frame, Truth
-from depth_recog.datasets.street.path import Bend, Drive, generator
+from depth_recog.datasets.street.path import CAMERA_HEIGHT, Bend, Drive, generator
 from depth_recog.datasets.street.scene import SCENES
 from depth_recog.datasets.street.scene import scene as scene_of
 from depth_recog.datasets.street.shade import Painter
@@ -32,14 +33,39 @@ _LIMITS = {
     "width": (32, 2048),
     "height": (32, 2048),
     "rate": (0.1, 1000.0),
+    "mount": (0.2, 5.0),
+    "pitch": (-30.0, 45.0),
+    "fov": (20.0, 130.0),
 }
+
+
+@dataclass(frozen=True)
+class Mount:
+    """How the camera is mounted, and its lens.
+
+    Attributes:
+        height: above the ground, metres.
+        pitch: below the horizon, degrees.
+        fov: horizontal field of view, degrees; None for KITTI's, 81 degrees.
+    """
+
+    height: float = CAMERA_HEIGHT
+    pitch: float = 0.0
+    fov: float | None = None
+
+    def camera(self, width: int, height: int) -> Camera:
+        """The intrinsics of images of this size."""
+        if self.fov is None:
+            return _REFERENCE.resized(width, height)
+        focal = width / 2 / math.tan(math.radians(self.fov) / 2)
+        return Camera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
 
 
 class SyntheticStreet(RecordingReader):
     """A camera's drive along an endless street, with exact ground truth. A `Recording`.
 
     Frame i depends only on scene, seed, i, image size and rate. The origin of the world frame is on
-    the ground at the start of the street, x right, y down, z forward; the camera is at y = -1.65 m.
+    the ground at the start of the street, x right, y down, z forward.
 
     The truth is sampled at pixel centres:
 
@@ -62,6 +88,7 @@ class SyntheticStreet(RecordingReader):
         width: image width, pixels.
         height: image height, pixels.
         rate_hz: frames per second.
+        mount: height and pitch of the camera, and its field of view.
 
     Raises:
         SourceError: the scene is unknown, or a value is outside of its range.
@@ -77,22 +104,26 @@ class SyntheticStreet(RecordingReader):
         width: int = 416,
         height: int = 128,
         rate_hz: float = 10.0,
+        mount: Mount = Mount(),
     ) -> None:
         """Checks the arguments; renders nothing yet."""
         if scene not in SCENES:
             raise SourceError(f"unknown scene {scene!r}: one of {', '.join(SCENES)} is needed")
         given = {"seed": seed, "frames": frames, "width": width, "height": height, "rate": rate_hz}
+        given |= {"mount": mount.height, "pitch": mount.pitch, "fov": mount.fov or 90.0}
         for key, value in given.items():
             low, high = _LIMITS[key]
             if not low <= value <= high:
                 raise SourceError(f"{key}={value} of the synthetic street: {low} to {high} allowed")
         self.name = f"{scene}-{seed}"
         self.rate_hz = float(rate_hz)
-        self.camera = _REFERENCE.resized(width, height)
+        self.camera = mount.camera(width, height)
         self._scene, self._seed, self._frames = scene_of(scene), seed, frames
         phases = generator(seed, _MOTION).uniform(0.0, 2.0 * math.pi, 10)
         bend = Bend(self._scene.bend, (float(phases[8]), float(phases[9])))
-        self._drive = Drive(bend, self._scene.speed, tuple(float(p) for p in phases[:8]))
+        moves = tuple(float(p) for p in phases[:8])
+        pitch = math.radians(mount.pitch)
+        self._drive = Drive(bend, self._scene.speed, moves, mount.height, pitch)
         self._surroundings = Surroundings(self._scene, seed, self._drive)
         self._painter = Painter(seed, bend, self._scene.texture)
         self._latest: tuple[int, StreetView] | None = None
@@ -142,14 +173,15 @@ class SyntheticStreet(RecordingReader):
         return index / self.rate_hz
 
 
-_KEYS = {"seed": int, "frames": int, "width": int, "height": int, "rate": float}
+_WHOLE = ("seed", "frames", "width", "height")
 
 
 def parse_spec(text: str) -> SyntheticStreet:
-    """Parses "street?seed=3&frames=60&width=640&height=192&rate=30".
+    """Parses "street?seed=3&frames=60&width=640&height=192&rate=30&mount=0.5&pitch=10&fov=90".
 
     Args:
-        text: a scene's name, optionally with seed, frames, width, height and rate.
+        text: a scene's name, optionally with seed, frames, width, height and rate, and with the
+            camera's `mount` (height, metres), `pitch` (below the horizon) and `fov` (degrees).
 
     Raises:
         SourceError: the scene or a key is unknown, or a value is no number or out of range.
@@ -157,16 +189,16 @@ def parse_spec(text: str) -> SyntheticStreet:
     scene, _, query = text.partition("?")
     given: dict[str, float] = {}
     for key, value in parse_qsl(query, keep_blank_values=True):
-        if key not in _KEYS:
+        if key not in _LIMITS:
             raise SourceError(
-                f"unknown key {key!r} in {text!r}: one of {', '.join(_KEYS)} is needed"
+                f"unknown key {key!r} in {text!r}: one of {', '.join(_LIMITS)} is needed"
             )
         if key in given:
             raise SourceError(f"{key} is given twice in {text!r}")
         try:
-            given[key] = _KEYS[key](value)
+            given[key] = int(value) if key in _WHOLE else float(value)
         except ValueError:
-            kind = "a whole number" if _KEYS[key] is int else "a number"
+            kind = "a whole number" if key in _WHOLE else "a number"
             raise SourceError(f"{key}={value} in {text!r}: {kind} is needed") from None
     return SyntheticStreet(
         scene or "street",
@@ -175,4 +207,5 @@ def parse_spec(text: str) -> SyntheticStreet:
         width=int(given.get("width", 416)),
         height=int(given.get("height", 128)),
         rate_hz=given.get("rate", 10.0),
+        mount=Mount(given.get("mount", CAMERA_HEIGHT), given.get("pitch", 0.0), given.get("fov")),
     )
