@@ -20,14 +20,15 @@ Float = NDArray[np.float64]
 THIRDS = ("near", "middle", "far")
 _ROUNDS = 10
 _LEAST_RESIDUAL = 0.01
-_LARGEST_RATIO = 20.0
+_LARGEST = 1.0
+"""Larger relative errors are clipped to this: some points lie on an edge between two depths."""
 
 
 class Agreement(NamedTuple):
     """Comparison of one pair's points with a depth.
 
     Attributes:
-        abs_rel: mean of |s d - z| / z over the points, s the median of z / d.
+        abs_rel: mean of min(|s d - z| / z, 1) over the points, s the median of z / d.
         a1: share of the points with max(s d / z, z / s d) below 1.25.
         thirds: abs_rel of the nearest, the middle and the farthest third of the points.
         scale: median of d / z: the length of the translation in the depth's unit.
@@ -61,16 +62,15 @@ def agreement(
 def compared(found: Float, truth: Float) -> Agreement | None:
     """Compare (N,) depths with (N,) triangulated ones, see `Agreement`.
 
-    A missing depth counts as wrong by a factor of `_LARGEST_RATIO`, so that no method gains by
-    leaving points out.
+    A missing depth counts as the largest error, so that no method gains by leaving points out.
     """
     known = np.isfinite(found) & (found > 0)
     if known.sum() < max(LEAST_POINTS // 2, len(truth) // 4):
         return None
     scale = float(np.median(found[known] / truth[known]))
-    ratio = np.full(len(truth), _LARGEST_RATIO)
-    ratio[known] = np.clip(found[known] / truth[known] / scale, 1 / _LARGEST_RATIO, _LARGEST_RATIO)
-    error = np.minimum(np.abs(ratio - 1), _LARGEST_RATIO - 1)
+    ratio = np.full(len(truth), np.inf)
+    ratio[known] = found[known] / truth[known] / scale
+    error = np.minimum(np.abs(ratio - 1), _LARGEST)
     order = np.argsort(truth)
     near, middle, far = (float(error[part].mean()) for part in np.array_split(order, 3))
     within = np.maximum(ratio, 1 / ratio) < 1.25

@@ -8,13 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from depth_recog.evaluation.flicker import warped_difference
 from depth_recog.evaluation.without_truth.views import View
-from depth_recog.method.geometry.projection import intrinsics_tensor
-from depth_recog.method.loss.pair import ImagePair, pair_error
-from depth_recog.method.loss.photometric import masked_mean, photometric_error
+from depth_recog.method.geometry.projection import intrinsics_tensor, projection_image, touches
+from depth_recog.method.loss.fused import Reference, photometric_errors
+from depth_recog.method.loss.photometric import whole_windows
 from depth_recog.method.observation import image_tensor
 
 Depth = NDArray[np.float32]
@@ -94,22 +93,21 @@ def warp(views: tuple[View, View], depth: Depth, T_second_from_first: Matrix) ->
     Returns:
         None if too few pixels can be compared.
     """
-    first, second = (image_tensor(np.ascontiguousarray(view.image)) for view in views)
-    masked = [torch.from_numpy(~view.static)[None, None] for view in views]
+    # Contiguous: the means over windows are several times faster in this order of memory.
+    first, second = (image_tensor(view.image).contiguous() for view in views)
+    masked_first, masked_second = (torch.from_numpy(~v.static)[None, None] for v in views)
     with torch.no_grad():
-        compared = pair_error(
-            ImagePair(first, second, *masked),
+        image, projection = projection_image(
+            second,
             torch.from_numpy(np.ascontiguousarray(depth))[None, None],
             intrinsics_tensor([views[0].camera], first),
             torch.from_numpy(T_second_from_first)[None].to(first),
         )
-        pixels = int(compared.valid.sum())
+        valid = projection.valid & ~masked_first & ~touches(masked_second, projection.pixels)
+        valid = whole_windows(valid)[0, 0]
+        pixels = int(valid.sum())
         if pixels < _LEAST_SHARE * depth.size:
             return None
-        error = _mean(compared.error, compared.valid)
-        unmoved = _mean(photometric_error(first, second), compared.valid)
+        errors = photometric_errors(Reference.of(first), torch.stack((image, second)))[:, 0]
+        error, unmoved = (float(e[valid].mean()) for e in errors)
     return Warp(error, unmoved, pixels)
-
-
-def _mean(error: Tensor, valid: Tensor) -> float:
-    return float(masked_mean(error, valid)[0])
