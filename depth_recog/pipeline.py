@@ -58,7 +58,7 @@ class ImageMaps:
     view: Viewport | None
 
     def depth(self, nearest: float = NEAREST, farthest: float = FARTHEST) -> NDArray[np.float32]:
-        """(H, W) float32 along the optical axis: NaN below `nearest`, +inf beyond `farthest`.
+        """(H, W) float32 along the optical axis: -inf below `nearest`, +inf beyond `farthest`.
 
         The sky is +inf too, see `limit_depth`. Without a metric network the unit is the network's.
         """

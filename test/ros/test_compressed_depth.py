@@ -67,9 +67,9 @@ def test_depth_too_near_for_16_bits_saturates() -> None:
 def test_16uc1_is_not_quantised() -> None:
     header = Header(frame_id="cam")
     header.stamp.sec = 3
-    depth = np.float32([[0.1, 1.2351, 70.0, np.nan, np.inf]])
+    depth = np.float32([[0.1, 1.2351, 70.0, np.nan, np.inf, -np.inf]])
     message = compressed_depth(depth, "16UC1", 0.1, 80.0, header)
     assert message.format == "16UC1; compressedDepth png"
     assert message.header == header
     # 70 m exceeds 16 bits of millimetres.
-    assert decoded(message).tolist() == [[100, 1235, 0, 0, 0]]
+    assert decoded(message).tolist() == [[100, 1235, 0, 0, 0, 0]]

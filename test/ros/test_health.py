@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from depth_recog.nodes.diagnostics import health
-from depth_recog.nodes.diagnostics.health import ERROR, OK, STALE, WARN, InputState, Recent
+from depth_recog.nodes.diagnostics.health import ERROR, OK, WARN, InputState, Recent
 
 FINE = InputState(
     topic="/cam/image",
@@ -38,13 +38,14 @@ INPUTS = {
     "idle": (replace(FINE, listening=False, heard=False), {}, OK, "no output has a subscriber"),
     "just begun": (replace(FINE, heard=False, silence=0.3), {}, OK, "waiting"),
     "none yet": (replace(FINE, heard=False, silence=1.1), {}, WARN, "no image yet on /cam/image"),
+    "none for long": (replace(FINE, heard=False, silence=2.1), {}, ERROR, "no image yet on /cam"),
     "no camera": (
         replace(FINE, heard=False, silence=9.0, publishers=0),
         {},
-        WARN,
+        ERROR,
         "/cam/image has no publisher",
     ),
-    "silent": (replace(FINE, silence=2.1), {"received": 1}, STALE, "no image for 2.1 s"),
+    "silent": (replace(FINE, silence=2.1), {"received": 1}, ERROR, "no image for 2.1 s"),
     "not yet silent": (replace(FINE, silence=1.9), {"received": 1, "published": 1}, OK, ""),
     "some rejected": (FINE, {"rejected": 1, "published": 3}, WARN, "1 images were rejected"),
     "all rejected": (FINE, {"rejected": 4}, ERROR, "every image is rejected: too dark"),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from std_msgs.msg import Float64MultiArray
 
 pytestmark = pytest.mark.ros
 OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
-ERROR, STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
+ERROR = DiagnosticStatus.ERROR
 
 
 def test_the_names_and_levels_of_the_statuses(start: Any) -> None:
@@ -41,7 +42,7 @@ def test_a_camera_starts_stops_and_starts_again(start: Any) -> None:
     _, peer = start("watch", {"image_timeout": 1.5})
     peer.status("input", OK, "no output has a subscriber")
     peer.listen({DEPTH: Image})
-    peer.status("input", WARN, "/watch/image has no publisher")
+    peer.status("input", ERROR, "/watch/image has no publisher")
     for _ in range(2):
         camera = rp.foreign("camera.py", "watch", "96x64", "4", "reliable")
         try:
@@ -50,7 +51,7 @@ def test_a_camera_starts_stops_and_starts_again(start: Any) -> None:
             peer.wait(lambda: peer.heard[DEPTH], "depth")
         finally:
             camera.kill()  # after SIGKILL DDS reports no end
-        peer.status("input", STALE, "no image for")
+        peer.status("input", ERROR, "no image for")
     assert peer.set_parameters(NODE, image_timeout=3600.0) == (True, "")
     peer.status("input", OK)
 
@@ -116,6 +117,7 @@ def test_a_camera_that_is_too_fast(start: Any) -> None:
 
 BROKEN = """
 import sys
+from pathlib import Path
 import depth_recog.nodes.io.messages as messages
 from depth_recog.nodes.process import depth_node
 
@@ -267,3 +269,24 @@ def test_messages_that_get_lost_are_counted(start: Any) -> None:
     line = process.wait_for_line("WARN.*messages get lost")
     assert "fastdds.xml" in line
     assert process.stderr.count("messages get lost") == 1
+
+
+def test_parameters_without_effect_are_named(start: Any, tmp_path: Path) -> None:
+    own, other = tmp_path / "own.yaml", tmp_path / "other.yaml"
+    own.write_text(
+        "/**:\n  ros__parameters:\n    max_dept: 30.0\n    paint: red\n    image_timeout: 3\n"
+        "    qos_overrides./named/depth/image_rect.publisher.reliabilty: best_effort\n"
+        "    qos_overrides./named/depth/points.publisher.depth: 2\n"
+    )
+    other.write_text("depth_node:\n  ros__parameters:\n    max_depth: 30.0\n")
+    files = ("--params-file", str(own), "--params-file", str(other))
+    process, peer = start("named", {}, files)
+    peer.wait(lambda: peer.statuses and peer.statuses["input"].message != "inactive", "active")
+    unknown = "is unknown and has no effect: "
+    assert f"parameter max_dept {unknown}did you mean max_depth?" in process.stderr
+    assert f"parameter paint {unknown}ros2 param list shows the names" in process.stderr
+    topic = "qos_overrides./named/depth/image_rect.publisher"
+    near = f"{topic}.reliabilty {unknown}did you mean {topic}.reliability?"
+    assert near in process.stderr
+    assert f"{other}: no section is for /named/depth_node" in process.stderr
+    assert process.stderr.count("no effect") == 4, process.story()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 
 from depth_recog.errors import ConfigurationError, WeightsError
+from depth_recog.nodes.runtime import overrides
 from depth_recog.nodes.runtime.parameters import Parameters, Spec
 
 SPECS = (
@@ -97,6 +99,41 @@ def test_overrides(make: Any) -> None:
     assert make(**given).params.values == {"nearest": 0.1, "encoding": "32FC1"} | given
 
 
+def test_an_integer_is_accepted_for_a_number_that_is_not_whole(make: Any) -> None:
+    owner = make(farthest=30)
+    assert (owner.params["farthest"], type(owner.params["farthest"])) == (30.0, float)
+    assert owner.set(nearest=2) == (True, "")
+    assert owner.node.get_parameter("nearest").type_ == Parameter.Type.DOUBLE
+    # The range holds, a whole number stays whole, and a switch is no number.
+    assert not owner.set(nearest=1001)[0]
+    assert not owner.set(nearest=True)[0]
+    assert not owner.set(threads=2.0)[0]
+    with pytest.raises(ConfigurationError, match="farthest"):
+        make(farthest=2_000_000)
+
+
+SECTIONS = {
+    "all nodes": ("/**: {ros__parameters: {a: 1}}", True),
+    "full name": ("/left/depth_node: {ros__parameters: {a: 1}}", True),
+    "nested": ("left: {depth_node: {ros__parameters: {a: 1}}}", True),
+    "one of several": ("/map: {ros__parameters: {}}\n/left/*: {ros__parameters: {}}", True),
+    "any namespace": ("/**/depth_node: {ros__parameters: {a: 1}}", True),
+    "without the namespace": ("depth_node: {ros__parameters: {a: 1}}", False),
+    "misspelt": ("/left/dept_node: {ros__parameters: {a: 1}}", False),
+    "other level": ("/*: {ros__parameters: {a: 1}}", False),
+    "like a pattern": ("/left/depth.node: {ros__parameters: {a: 1}}", False),
+}
+
+
+@pytest.mark.parametrize("case", SECTIONS)
+def test_a_file_without_a_section_for_the_node_is_found(case: str, tmp_path: Path) -> None:
+    text, found = SECTIONS[case]
+    file = tmp_path / "my.yaml"
+    file.write_text(text)
+    sections = overrides.sections_of(str(file))
+    assert any(overrides.matches(section, "/left/depth_node") for section in sections) == found
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -108,7 +145,6 @@ def test_overrides(make: Any) -> None:
         ({"nearest": -0.5}, "nearest"),
         ({"nearest": float("nan")}, "nearest"),
         ({"farthest": float("inf")}, "farthest"),
-        ({"farthest": 80}, "farthest"),
         ({"nearest": 90.0}, "nearest 90.0 must be less"),
         ({"rectified": "yes"}, "rectified"),
         ({"names": "car"}, "names"),

@@ -188,7 +188,7 @@ def limit_depth(
 
     Args:
         depth: (H, W) float32.
-        nearest: smaller depths become NaN.
+        nearest: smaller depths become -inf; those that are not positive NaN.
         farthest: larger depths become +inf.
         sky: (H, W) bool, pixels of the sky: +inf, unless they are nearer than half of `farthest`.
             There the two networks disagree, and an obstacle must not be lost.
@@ -201,5 +201,6 @@ def limit_depth(
     if sky is not None:
         far |= sky & (limited > farthest / 2)
     limited[far] = np.inf
-    limited[~(limited >= nearest)] = np.nan
+    limited[limited < nearest] = -np.inf
+    limited[depth <= 0] = np.nan
     return limited

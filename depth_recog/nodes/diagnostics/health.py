@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from diagnostic_msgs.msg import DiagnosticStatus
 
 OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
-ERROR, STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
+ERROR = DiagnosticStatus.ERROR
 
 # Reports, one per second: earlier events do not cause a warning any more.
 _WINDOW = 5
@@ -37,7 +37,7 @@ class InputState:
         listening: whether the node is subscribed to images.
         heard: whether an image has arrived since the node subscribed.
         silence: seconds since the last image; since the subscription if none has arrived.
-        timeout: seconds without an image after which the status is STALE.
+        timeout: seconds without an image after which the status is ERROR.
         mismatches: texts about publishers whose QoS is incompatible.
         why: reason of the last rejection.
     """
@@ -86,9 +86,11 @@ def input_status(state: InputState, recent: Recent) -> HealthStatus:
         text = f"no image yet on {state.topic}, which has a publisher"
         if not state.publishers:
             text = f"no image yet: {state.topic} has no publisher (remap image to your topic)"
-        return HealthStatus(WARN, text)
+        return HealthStatus(ERROR if state.silence > state.timeout else WARN, text)
     if state.silence > state.timeout:
-        return HealthStatus(STALE, f"no image for {state.silence:.1f} s on {state.topic}")
+        # As diagnostic_updater's FrequencyStatus: STALE is the aggregator's word for a node that
+        # no longer reports.
+        return HealthStatus(ERROR, f"no image for {state.silence:.1f} s on {state.topic}")
     if grown["rejected"] and not grown["published"]:
         return HealthStatus(ERROR, f"every image is rejected: {state.why}")
     if grown["rejected"]:

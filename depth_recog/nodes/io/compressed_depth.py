@@ -40,7 +40,7 @@ def compressed_depth(
     """Compress a depth image.
 
     Args:
-        depth: (H, W) float32 metres, NaN invalid, +inf beyond range.
+        depth: (H, W) float32 metres, NaN invalid, -inf and +inf out of range.
         encoding: of the uncompressed image, 32FC1 or 16UC1.
         nearest: smallest valid depth, metres.
         farthest: largest valid depth, metres.

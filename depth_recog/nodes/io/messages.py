@@ -60,8 +60,8 @@ def depth_image(depth: NDArray[np.float32], encoding: str, header: Header) -> Im
     """A depth image as defined in REP 118.
 
     Args:
-        depth: (H, W) float32 metres, NaN invalid, +inf beyond range.
-        encoding: 32FC1 (unchanged) or 16UC1 (millimetres, 0 invalid or beyond range).
+        depth: (H, W) float32 metres, NaN invalid, -inf and +inf out of range.
+        encoding: 32FC1 (unchanged) or 16UC1 (millimetres, 0 invalid or out of range).
         header: of the input image.
     """
     if encoding == "32FC1":
@@ -70,7 +70,7 @@ def depth_image(depth: NDArray[np.float32], encoding: str, header: Header) -> Im
 
 
 def millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """(H, W) float32 metres to millimetres; 0 for invalid, beyond range or above 65.535 m."""
+    """(H, W) float32 metres to millimetres; 0 for invalid, out of range or above 65.535 m."""
     values = np.where(np.isfinite(depth) & (depth < 65.535), depth * 1000, 0)
     return np.rint(values).astype(np.uint16)
 

@@ -27,10 +27,10 @@ def cloud(
     """An organised point cloud in the optical frame: every n-th pixel of every n-th row.
 
     Point (column, row) is pixel (column * every, row * every). A pixel without depth, or with depth
-    beyond range, is (NaN, NaN, NaN).
+    out of range, is (NaN, NaN, NaN).
 
     Args:
-        depth: (H, W) float32 metres, NaN invalid, +inf beyond range.
+        depth: (H, W) float32 metres, NaN invalid, -inf and +inf out of range.
         colours: (H, W, 3) uint8 RGB of the same pixels.
         camera: their intrinsics, without distortion.
         every: n; 1 for all pixels.

@@ -93,8 +93,8 @@ SPECS = (
     _live(
         "longest_gap", 0.5, "Frames further apart in time are not compared, seconds.", 0.01, 10.0
     ),
-    _live("min_depth", 0.1, "Smaller depths become NaN, metres.", 0.0, 1000.0),
-    _live("max_depth", 80.0, "Larger depths become +inf, metres.", 0.1, 1e6),
+    _live("min_depth", 0.1, "Smaller depths become -inf (REP 117), metres.", 0.0, 1000.0),
+    _live("max_depth", 80.0, "Larger depths become +inf (REP 117), metres.", 0.1, 1e6),
     _live(
         "depth_encoding",
         "32FC1",
@@ -151,7 +151,7 @@ SPECS = (
     _live(
         "image_timeout",
         2.0,
-        "The diagnostics are STALE after this time without an image, seconds.",
+        "The diagnostics report an ERROR after this time without an image, seconds.",
         0.1,
         3600.0,
     ),

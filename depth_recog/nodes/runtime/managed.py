@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from depth_recog.errors import DepthRecogError, describe
+from depth_recog.nodes.runtime import overrides
 from depth_recog.nodes.runtime.parameters import Parameters
 
 
@@ -29,6 +31,8 @@ class ManagedNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
         self.failed = False
         self.active = False
         self._refuse_invalid_transitions()
+        overrides.warn_of_unread_files(self, sys.argv)
+        self._qos_checked = False
 
     def _refuse_invalid_transitions(self) -> None:
         """Answer a transition that the current state does not allow with success = false.
@@ -89,7 +93,11 @@ class ManagedNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Activate, for rclpy."""
-        return self._guarded(self.activate, self.deactivate)
+        result = self._guarded(self.activate, self.deactivate)
+        if result == TransitionCallbackReturn.SUCCESS and not self._qos_checked:
+            overrides.warn_of_unknown(self, qos=True)
+            self._qos_checked = True
+        return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Deactivate, for rclpy."""

@@ -18,6 +18,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from depth_recog.errors import ConfigurationError, DepthRecogError
+from depth_recog.nodes.runtime import overrides
 
 Names = frozenset[str]
 Values = Mapping[str, Any]
@@ -102,7 +103,10 @@ class Parameters:
         self._check = check
         self._changed = changed
         self.values: dict[str, Any] = {}
+        given = overrides.given(node)
         for spec in specs:
+            if spec.name in given:
+                given[spec.name] = self._as_declared(given[spec.name])
             try:
                 value = node.declare_parameter(spec.name, spec.default, spec.descriptor()).value
             except (InvalidParameterTypeException, InvalidParameterValueException) as error:
@@ -110,11 +114,23 @@ class Parameters:
             spec.check(value)
             self.values[spec.name] = _typed(spec, value)
         check(frozenset(self._specs), self.values)
+        overrides.warn_of_unknown(node)
+        node.add_pre_set_parameters_callback(
+            lambda changes: [self._as_declared(change) for change in changes]
+        )
         node.add_on_set_parameters_callback(self._before_set)
         node.add_post_set_parameters_callback(self._after_set)
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
+
+    def _as_declared(self, change: Parameter) -> Parameter:
+        """An integer as a floating-point number where one is declared: people write 80 for 80.0."""
+        spec = self._specs.get(change.name)
+        whole = change.type_ == Parameter.Type.INTEGER
+        if whole and spec is not None and isinstance(spec.default, float):
+            return Parameter(change.name, value=float(change.value))
+        return change
 
     def _before_set(self, changes: list[Parameter]) -> SetParametersResult:
         """Accept or refuse; rclpy sends the reason to the caller. No effect of its own."""

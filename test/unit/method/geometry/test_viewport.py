@@ -201,7 +201,7 @@ def test_depth_out_of_range_is_marked_as_rep_117_says() -> None:
     depth = np.array([[0.0, 0.29, 0.3, 5.0, 80.0, 80.1, nan, inf, -1.0, -inf]], np.float32)
     kept = depth.copy()
     got = limit_depth(depth, np.float32(0.3), 80.0)
-    expected = np.array([[nan, nan, 0.3, 5.0, 80.0, inf, nan, inf, nan, nan]], np.float32)
+    expected = np.array([[nan, -inf, 0.3, 5.0, 80.0, inf, nan, inf, nan, nan]], np.float32)
     np.testing.assert_array_equal(got, expected)
     np.testing.assert_array_equal(depth, kept)
     assert got.dtype == np.float32
@@ -212,7 +212,7 @@ def test_sky_is_infinitely_far_unless_it_is_near() -> None:
     depth = np.array([[60.0, 40.1, 40.0, 5.0, 0.1, np.nan, 60.0]], np.float32)
     sky = np.array([[True, True, True, True, True, True, False]])
     got = limit_depth(depth, 0.3, 80.0, sky)
-    expected = np.array([[np.inf, np.inf, 40.0, 5.0, np.nan, np.nan, 60.0]], np.float32)
+    expected = np.array([[np.inf, np.inf, 40.0, 5.0, -np.inf, np.nan, 60.0]], np.float32)
     np.testing.assert_array_equal(got, expected)
 
 
