@@ -19,6 +19,7 @@ from depth_recog.evaluation.without_truth.road import road_of
 from depth_recog.evaluation.without_truth.views import View, depth_at
 from depth_recog.method.geometry.se3 import relative, rotation_angle
 from depth_recog.method.masking import PresetRules
+from depth_recog.method.pose.refinement import robust_std
 
 Depth = NDArray[np.float32]
 HEIGHT = 1.65
@@ -183,7 +184,8 @@ def test_flicker_is_what_changes_from_frame_to_frame(street: Street) -> None:
     expected = np.mean([abs(np.log(scales[i] / scales[street.second(i)])) for i in street.starts])
     assert figures["flicker"]["value"] == pytest.approx(expected, rel=0.2)
     assert figures["triangulation"]["value"] < 0.06
-    assert figures["road"]["height_spread"] > 0.05
+    spread = robust_std(np.log(scales[list(street.starts)]))
+    assert figures["road"]["height_spread"] == pytest.approx(spread, abs=0.003)
 
 
 def test_frames_in_the_wrong_order_are_seen(street: Street) -> None:
