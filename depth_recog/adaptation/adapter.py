@@ -10,13 +10,13 @@ from __future__ import annotations
 import copy
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from depth_recog.adaptation.anchors import AnchorFrames, learnt_anchors
+from depth_recog.adaptation.anchors import AnchorFrames, judged_anchors, learnt_anchors
 from depth_recog.adaptation.frame import LiveFrame, Observed
 from depth_recog.adaptation.judge import Judge
 from depth_recog.adaptation.judgement import Judgement
@@ -24,6 +24,7 @@ from depth_recog.adaptation.learner import Learner
 from depth_recog.adaptation.memory import ReplayMemory
 from depth_recog.adaptation.settings import AdaptationSettings
 from depth_recog.adaptation.stream import BlockBuilder
+from depth_recog.adaptation.witness import Witness
 from depth_recog.errors import WeightsError
 from depth_recog.method.masking import PresetRules
 from depth_recog.method.pose.pnp import PnpEstimator
@@ -33,6 +34,9 @@ from depth_recog.networks.models import load_model
 from depth_recog.networks.own.depth import DepthNetwork
 from depth_recog.networks.weights import load_network
 from depth_recog.training.initial import InitialNetwork, initial_network
+
+SHARES = (1.0, 0.6, 0.35)
+"""Parts of the way from the active weights to those that learnt at which a candidate is judged."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,8 @@ class Adapter:
         self._parent: nn.Module | None = None
         self._learner = Learner(self.active, self.settings, self._device)
         self._candidate: nn.Module | None = None
-        self._judge = Judge()
+        self._judge = Judge(Witness(rules, self._device), self._frozen)
+        self._fixed: AnchorFrames | None = None
         self.counts: Counter[str] = Counter()
         self.steps = 0
 
@@ -149,9 +154,25 @@ class Adapter:
         return StepResult(self._learner.steps, losses, time.perf_counter() - began)
 
     def judge(self) -> Judgement:
-        """Compare the candidate with the active weights; `candidate` is then what was judged."""
-        self._candidate = copy.deepcopy(self._learner.network)
-        return self._judge.compare(self.active, self._candidate, self._held_back.blocks)
+        """Compare the candidate with the active weights; `candidate` is then what was judged.
+
+        A candidate that went too far is judged again at parts of the way from the active weights.
+        """
+        tried: list[Judgement] = []
+        for share in SHARES:
+            self._candidate = interpolated(self.active, self._learner.network, share)
+            tried.append(replace(self._compared(self.active, self._candidate), share=share))
+            if tried[-1].accepted or tried[-1].gain <= 0:
+                break
+        return tried[-1] if tried[-1].accepted else tried[0]
+
+    def _compared(self, active: nn.Module, candidate: nn.Module, better: bool = True) -> Judgement:
+        blocks = self._held_back.blocks
+        if not blocks:
+            return Judgement(False, "no frames are held back yet: nothing can be compared")
+        if self._fixed is None or self._fixed.size != blocks[0].frames.size:
+            self._fixed = judged_anchors(blocks[0].frames.size)
+        return self._judge.compare(active, candidate, blocks, self._fixed, better)
 
     def adopt(self) -> None:
         """Make the candidate active; further learning begins from it."""
@@ -166,7 +187,7 @@ class Adapter:
         """Compare the active weights with their parent; not accepted: a rollback is due."""
         if self._parent is None:
             return Judgement(True, "the active weights have no parent")
-        return self._judge.compare(self._parent, self.active, self._held_back.blocks)
+        return self._compared(self._parent, self.active, False)
 
     def restart_from(self, weights: Path) -> None:
         """Make other weights of the same network active, after a rollback or a restart.
@@ -185,3 +206,26 @@ class Adapter:
     def _restart(self) -> None:
         self._candidate = None
         self._learner.restart(self.active)
+
+
+def interpolated(active: nn.Module, learnt: nn.Module, share: float) -> nn.Module:
+    """A network between two in weight space, with tensors as precise as a weights file stores them.
+
+    Args:
+        active: at share 0.
+        learnt: at share 1.
+        share: of the way.
+
+    Source: Wortsman et al., "Robust fine-tuning of zero-shot models", 2022.
+    """
+    network = copy.deepcopy(active)
+    other = learnt.state_dict()
+    state = {}
+    for key, value in active.state_dict().items():
+        mixed = value
+        if value.is_floating_point():
+            mixed = torch.lerp(value, other[key], share)
+            mixed = mixed if key.endswith("running_var") else mixed.half().float()
+        state[key] = mixed
+    network.load_state_dict(state)
+    return network

@@ -1,28 +1,160 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decides whether a candidate may replace the active weights."""
+"""Decides whether a candidate may replace the active weights.
+
+Only triangulated points can accept: they are known without any network. Everything else can refuse:
+what the points do not show (the scale, the road, the sky, what moves, other places) must stay.
+The photometric error alone is no judge: on a motorway it fell while the road sank from 1.8 to 5 m.
+"""
 
 from __future__ import annotations
 
+import time
+
+import numpy as np
 from torch import nn
 
-from depth_recog.adaptation.judgement import Judgement
+from depth_recog.adaptation.anchors import AnchorFrames
+from depth_recog.adaptation.judgement import Check, Judgement
 from depth_recog.adaptation.memory import Block
+from depth_recog.adaptation.witness import Sight, Witness
+from depth_recog.evaluation.without_truth.collected import LEAST_PAIRS, Difference, compare
+
+LEAST_GAIN = 0.01
+"""Least improvement of the agreement with triangulated points, as a share."""
+
+SURE = 2.0
+"""Standard errors by which it must be better."""
+
+INCREASES = {"flicker": 0.05, "warp": 0.01, "road_unevenness": 0.05}
+"""Largest increase, as a share of the active weights' value."""
+
+STEADY = 0.03
+"""Largest change of the log of the scale and of the road's height, against the start."""
+
+ANCHORS = 0.02
+"""Largest increase of the error on synthetic streets, against the start, as a share."""
+
+SKY, CONTACT = 0.1, 0.02
+"""Largest increase of the log inverse depth of the sky, and of the log error of moving objects
+against the road's depth where they stand."""
 
 
 class Judge:
-    """Compares two networks on frames that neither learnt from.
+    """Compares networks on frames that none of them learnt from.
 
-    What it cannot see, it refuses.
+    Args:
+        witness: measures networks.
+        start: the weights that everything began with: drift is measured against them.
     """
 
-    def compare(self, active: nn.Module, candidate: nn.Module, blocks: list[Block]) -> Judgement:
+    def __init__(self, witness: Witness, start: nn.Module) -> None:
+        self._witness, self._start = witness, start
+
+    def compare(
+        self,
+        active: nn.Module,
+        candidate: nn.Module,
+        blocks: list[Block],
+        anchors: AnchorFrames,
+        better: bool = True,
+    ) -> Judgement:
         """Judge a candidate against the active weights.
 
         Args:
             active: the weights in use.
             candidate: those that learnt.
             blocks: held back.
+            anchors: synthetic frames that are not learnt from.
+            better: whether the candidate must be better, or only not worse.
         """
+        began = time.perf_counter()
         if not blocks:
             return Judgement(False, "no frames are held back yet: nothing can be compared")
-        return Judgement(False, "this judge has no measures yet")
+        networks = self._start, active, candidate
+        start, before, after = (self._witness.look(n, blocks, anchors) for n in networks)
+        checks = checks_of(start, before, after, better)
+        failed = [_sentence(check) for check in checks if not check.passed]
+        reason = "; ".join(failed) or f"{_sentence(checks[0])}; nothing is worse"
+        return Judgement(not failed, reason, tuple(checks), 1.0, time.perf_counter() - began)
+
+
+def checks_of(start: Sight, active: Sight, candidate: Sight, better: bool = True) -> list[Check]:
+    """All checks of a candidate; the first is that of the triangulated points.
+
+    Args:
+        start: what the start shows.
+        active: what the active weights show.
+        candidate: what the candidate shows, on the same frames.
+        better: whether it must be better, or only not worse.
+    """
+    measured = compare(active.collected, candidate.collected)
+    points = measured["triangulation"]
+    checks = [_improved(points) if better else _increase("triangulation", points, LEAST_GAIN)]
+    checks += [_increase(name, measured[name], most) for name, most in INCREASES.items()]
+    drift = compare(start.collected, candidate.collected)["road_height"]
+    heights = float(np.exp(drift.active)), float(np.exp(drift.candidate))
+    lost = drift.lost > 0 and drift.lost >= drift.pairs
+    passed = not lost and not abs(drift.mean) > STEADY
+    checks.append(Check("road height", *heights, abs(drift.mean), STEADY, drift.pairs, passed))
+    ratios = [
+        np.log(candidate.scales[k] / s) for k, s in start.scales.items() if k in candidate.scales
+    ]
+    scale = float(np.median(ratios)) if ratios else float("nan")
+    checks.append(
+        Check(
+            "scale",
+            1.0,
+            float(np.exp(scale)),
+            abs(scale),
+            STEADY,
+            len(ratios),
+            abs(scale) <= STEADY,
+        )
+    )
+    for name, most in (("sky", SKY), ("contact", CONTACT)):
+        checks.append(_common(name, getattr(active, name), getattr(candidate, name), most))
+    before, after = (float(np.mean(list(s.anchors.values()))) for s in (start, candidate))
+    worse = after / before - 1
+    checks.append(
+        Check("anchors", before, after, worse, ANCHORS, len(start.anchors), worse <= ANCHORS)
+    )
+    if not candidate.finite:
+        checks.append(Check("finite depth", 1.0, 0.0, 1.0, 0.0, 1, False))
+    return checks
+
+
+def _improved(points: Difference) -> Check:
+    """Better by more than noise."""
+    change = points.mean / points.active if points.measurable else float("nan")
+    noise = points.standard_error / points.active if points.measurable else float("nan")
+    most = -max(LEAST_GAIN, SURE * noise)
+    passed = points.measurable and change < most and points.lost < points.pairs
+    values = points.active, points.candidate
+    return Check("triangulation", *values, change, most, points.pairs, bool(passed))
+
+
+def _increase(name: str, found: Difference, most: float) -> Check:
+    """Not worse by more than a share, or than one standard error; what is not seen passes."""
+    if not found.measurable:
+        return Check(name, found.active, found.candidate, 0.0, most, found.pairs, not found.lost)
+    change = found.mean / found.active
+    values = found.active, found.candidate
+    passed = change <= most and found.lost < found.pairs
+    return Check(name, *values, change, most, found.pairs, bool(passed))
+
+
+def _common(
+    name: str, active: dict[object, float], candidate: dict[object, float], most: float
+) -> Check:
+    keys = [key for key in active if key in candidate]
+    if len(keys) < LEAST_PAIRS:
+        return Check(name, float("nan"), float("nan"), 0.0, most, len(keys), True)
+    before, after = (float(np.mean([one[key] for key in keys])) for one in (active, candidate))
+    return Check(name, before, after, after - before, most, len(keys), after - before <= most)
+
+
+def _sentence(check: Check) -> str:
+    if check.name == "triangulation" and check.coverage < LEAST_PAIRS:
+        return f"triangulated points on {check.coverage} pairs only, {LEAST_PAIRS} are needed"
+    values = f"{check.active:.4g} -> {check.candidate:.4g}"
+    return f"{check.name} {values} ({check.difference:+.1%}, at most {check.tolerance:+.1%})"

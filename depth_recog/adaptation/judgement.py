@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,12 @@ class Judgement:
     checks: tuple[Check, ...] = ()
     share: float = 1.0
     seconds: float = 0.0
+
+    @property
+    def gain(self) -> float:
+        """Improvement of the agreement with triangulated points, as a share; 0 if unknown."""
+        found = [-c.difference for c in self.checks if c.name == "triangulation"]
+        return found[0] if found and math.isfinite(found[0]) else 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for cards, diagnostics and JSON."""
