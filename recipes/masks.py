@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from depth_recog.method.geometry.viewport import STRIDE, Viewport
 from depth_recog.networks.own.deeplab import RefinedDeepLab
 from depth_recog.training.data.augmentation import Augmentation, coloured, draw_colours
-from depth_recog.training.data.cache import Annotator, SourceFrames, prepare
+from depth_recog.training.data.cache import Annotator, SourceFrames, first_frame, prepare
 from depth_recog.training.data.prepared import PreparedFrames
 from depth_recog.training.initial import InitialNetwork
 from depth_recog.training.loop.batches import StepDataset, TensorBatch
@@ -247,7 +247,7 @@ def annotated(
     """Frames near their own size, in multiples of `STRIDE`, annotated."""
     prepared = []
     for one in chosen:
-        camera = one.recording[one.frames.start].camera
+        camera = first_frame(one).camera
         width, height = (max(1, round(side / STRIDE)) * STRIDE for side in camera.size)
         size = (width, height)
         prepared.append(prepare(one, size, annotator, run.cache, run.control.stop))

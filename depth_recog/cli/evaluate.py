@@ -22,6 +22,7 @@ from depth_recog.cli.pipeline_options import (
     assembly_of,
     pipeline_options_given,
 )
+from depth_recog.datasets.reader import readable
 from depth_recog.datasets.sequence import Frame, Recording
 from depth_recog.datasets.sources import KINDS
 from depth_recog.errors import ConfigurationError, DepthRecogError, OutputError, SourceError
@@ -212,8 +213,8 @@ def _placebos(options: argparse.Namespace) -> int:
     assembly = assembly_of(options)
 
     def read() -> Iterator[Frame]:
-        for index in tqdm(frames, unit="frame", disable=None, file=sys.stderr):
-            yield recording[index]
+        bar = tqdm(frames, unit="frame", disable=None, file=sys.stderr)
+        yield from (frame for _, frame in readable(recording, bar))
 
     samples = PlaceboRun(assembly, options.seed).over(read())
     settings = assembly.recognizer.settings

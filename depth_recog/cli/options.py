@@ -12,6 +12,7 @@ from itertools import islice
 
 from tqdm import tqdm
 
+from depth_recog.datasets.reader import Refused, numbered
 from depth_recog.datasets.sequence import Frame, Recording, Sequence
 from depth_recog.errors import SourceError
 
@@ -107,11 +108,16 @@ def part_of_source(text: str) -> tuple[str, range | None]:
     return source, frame_range(part)
 
 
-def progress(sequence: Sequence, limit: int | None) -> tqdm[Frame]:
-    """Iterate over the first `limit` frames of a source, all for None, with a progress bar."""
+def progress(
+    sequence: Sequence, limit: int | None, refused: Refused | None = None
+) -> tqdm[tuple[int, Frame]]:
+    """Iterate over the first `limit` frames of a source, all for None, with a progress bar.
+
+    Yields each frame with its index; frames that cannot be read are left out, see `readable`.
+    """
     counts = [] if limit is None else [limit]
     if isinstance(sequence, Recording):
         counts.append(len(sequence))
-    frames = islice(sequence, limit)
+    frames = islice(numbered(sequence, refused), limit)
     total = min(counts, default=None)
     return tqdm(frames, total=total, unit="frame", disable=None, file=sys.stderr)

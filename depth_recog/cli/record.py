@@ -55,7 +55,7 @@ def main(options: argparse.Namespace) -> int:
         with writer:
             bar = progress(sequence, options.limit)
             try:
-                for index, frame in enumerate(bar):
+                for index, frame in bar:
                     if interrupt.asked:
                         break
                     writer.add(frame, recording.truth(index) if recording else Truth())

@@ -20,7 +20,7 @@ from depth_recog.cli.options import integer, progress
 from depth_recog.cli.pipeline_options import add_pipeline_arguments, assembly_of
 from depth_recog.datasets.sequence import Sequence
 from depth_recog.datasets.sources import KINDS, open_source
-from depth_recog.errors import OutputError
+from depth_recog.errors import DepthRecogError, OutputError
 from depth_recog.evaluation.run_writer import RunWriter
 from depth_recog.networks.factory import Assembly
 from depth_recog.networks.weights import SHIPPED, Header
@@ -47,8 +47,12 @@ def main(options: argparse.Namespace) -> int:
         writer = RunWriter(options.out)
         try:
             pipeline = Pipeline(assembly)
-            with progress(sequence, options.limit) as frames:
-                for frame in frames:
+
+            def refused(error: DepthRecogError) -> None:
+                counts["in"] += 1
+
+            with progress(sequence, options.limit, refused) as frames:
+                for _, frame in frames:
                     if interrupt.asked:
                         break
                     counts["in"] += 1

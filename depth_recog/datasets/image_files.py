@@ -14,6 +14,7 @@ from PIL import Image
 
 from depth_recog.errors import CalibrationError, SourceError
 from depth_recog.files import text_of
+from depth_recog.interfaces import encoded_image
 from depth_recog.method.geometry.camera import Camera
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -198,25 +199,13 @@ def _decode(path: Path, flags: int) -> NDArray[np.generic]:
         raise SourceError(f"{path} cannot be read ({error.strerror}): restore it") from error
     if not data:
         raise SourceError(f"{path} is empty: restore or delete it")
-    image = None if is_cut_off(data) else cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    image = encoded_image.decode(data, flags)
     if image is None:
         raise SourceError(
             f"{path} ({len(data)} bytes) is no image, or it is cut off or damaged: restore or "
             "delete it"
         )
     return image
-
-
-def is_cut_off(data: bytes) -> bool:
-    """Whether the end of a JPEG or PNG is missing.
-
-    Some versions of OpenCV fill the missing part with grey and report success.
-    """
-    if data.startswith(b"\xff\xd8"):
-        # Entropy-coded data contain no markers, so an "end of image" must follow the last "start of
-        # scan".
-        return data.rfind(b"\xff\xd9") <= data.rfind(b"\xff\xda")
-    return data.startswith(b"\x89PNG") and data.rfind(b"IEND") < 0
 
 
 def fit_camera(camera: Camera, width: int, height: int, calibration: Path, image: Path) -> Camera:

@@ -1,16 +1,67 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Base classes of the readers: length, bounds and iteration of a recording."""
+"""Base classes of the readers: length, bounds and iteration of a recording.
+
+A frame that cannot be read is left out of every iteration, with a warning; asked for by its index,
+it is an error.
+"""
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
 from depth_recog.datasets.image_files import image_size, read_rgb
-from depth_recog.datasets.sequence import Frame, Truth
+from depth_recog.datasets.sequence import Frame, Recording, Sequence, Truth
+from depth_recog.errors import CalibrationError, DepthRecogError, SourceError
 from depth_recog.method.geometry.camera import Camera
+
+Refused = Callable[[DepthRecogError], object]
+"""Called with the reason for each frame that is left out."""
+
+
+def readable(
+    recording: Recording, indices: Iterable[int], refused: Refused | None = None
+) -> Iterator[tuple[int, Frame]]:
+    """The frames that can be read, with their indices.
+
+    The first frame that cannot be read is logged, and at the end the number of all of them.
+
+    Raises:
+        SourceError: no frame can be read.
+        CalibrationError: the first frame's calibration is missing, damaged or does not fit.
+    """
+    first: DepthRecogError | None = None
+    left_out, found = 0, False
+    log = logging.getLogger(__name__)
+    for index in indices:
+        try:
+            frame = recording[index]
+        except (SourceError, CalibrationError) as error:
+            if isinstance(error, CalibrationError) and not found:
+                raise  # of all frames, most likely
+            left_out += 1
+            if first is None:
+                first = error
+                log.warning("%s; the frame is left out", error)
+            if refused is not None:
+                refused(error)
+            continue
+        found = True
+        yield index, frame
+    if first is not None and not found:
+        raise first
+    if left_out > 1:
+        log.warning("%s: %d frames that cannot be read were left out", recording.name, left_out)
+
+
+def numbered(sequence: Sequence, refused: Refused | None = None) -> Iterator[tuple[int, Frame]]:
+    """All frames of a sequence with their indices; see `readable`."""
+    if isinstance(sequence, RecordingReader):
+        return sequence.numbered(refused)
+    return enumerate(sequence)
 
 
 class RecordingReader(ABC):
@@ -29,7 +80,11 @@ class RecordingReader(ABC):
         return len(self._stamps)
 
     def __iter__(self) -> Iterator[Frame]:
-        return (self[i] for i in range(len(self)))
+        return (frame for _, frame in self.numbered())
+
+    def numbered(self, refused: Refused | None = None) -> Iterator[tuple[int, Frame]]:
+        """The frames that can be read, with their indices; see `readable`."""
+        return readable(self, range(len(self)), refused)
 
     def __getitem__(self, index: int) -> Frame:
         return self._frame(range(len(self))[index])
@@ -75,5 +130,10 @@ class ImageReader(RecordingReader):
 
     @cached_property
     def _size(self) -> tuple[int, int]:
-        """(width, height) of the first image; all images have this size."""
-        return image_size(self._files[0])
+        """(width, height) of the first image that can be read; all images have this size."""
+        for file in self._files[:-1]:
+            try:
+                return image_size(file)
+            except SourceError:
+                continue
+        return image_size(self._files[-1])

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_recog.datasets.reader import readable
 from depth_recog.datasets.sequence import Recording
 from depth_recog.errors import SourceError
 from depth_recog.evaluation.depth_errors import NEAREST
@@ -98,11 +99,10 @@ def fit_row_mean(sequence: Recording, frames: range, about: str, cap: float) -> 
         raise SourceError(f"{about}: frames {frames.start}:{frames.stop} of {len(sequence)}")
     sums: dict[float, float] = {}
     counts: dict[float, int] = {}
-    for index in frames:
-        truth = sequence.truth(index).depth
+    for index, frame in readable(sequence, frames):
+        camera, truth = frame.camera, sequence.truth(index).depth
         if truth is None:
             continue
-        camera = sequence[index].camera
         truth = rectify_nearest(truth, camera, np.nan)
         known = (truth > NEAREST) & (truth < cap)
         logs = np.log(np.where(known, truth, 1)).sum(1)

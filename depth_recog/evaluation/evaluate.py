@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_recog.datasets.reader import readable
 from depth_recog.datasets.sequence import Frame, Recording, Truth
 from depth_recog.evaluation.answer import Answer, Answers
 from depth_recog.evaluation.baselines import Baseline
@@ -209,8 +210,7 @@ def evaluate(
     numbers: dict[str, int] = {}
 
     def read() -> Iterator[Frame]:
-        for index in frames:
-            frame = sequence[index]
+        for index, frame in readable(sequence, frames):
             numbers[frame.name] = index
             yield frame
 

@@ -14,13 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.errors import EncodingError
-from depth_recog.interfaces import image_codec
+from depth_recog.interfaces import encoded_image, image_codec
 
 FORMAT = "rgb8; jpeg compressed bgr8"
 """Format of `to_jpeg`."""
 
-_JPEG, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-_PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 _QUALITY = 95  # image_transport's default
 
 
@@ -37,18 +35,8 @@ def to_rgb(form: str, data: object) -> NDArray[np.uint8]:
     Raises:
         EncodingError: neither JPEG nor PNG, cut off, or damaged.
     """
-    buffer = np.frombuffer(data, np.uint8)  # type: ignore[call-overload]
-    _check(form, buffer)
-    try:
-        # IMREAD_UNCHANGED ignores the EXIF orientation, which the calibration does not include.
-        pixels = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        pixels = None
-    if pixels is None:
-        raise EncodingError(
-            f"compressed image ({form!r}, {buffer.size} bytes) is damaged: check the link to the "
-            "camera"
-        )
+    # frombuffer takes array.array, bytes and ndarray alike.
+    pixels = _decode(form, np.frombuffer(data, np.uint8).tobytes())  # type: ignore[call-overload]
     if pixels.dtype == np.uint16:
         pixels = np.right_shift(pixels, 8).astype(np.uint8)
     encoding, _, compression = form.partition(";")
@@ -62,24 +50,22 @@ def to_rgb(form: str, data: object) -> NDArray[np.uint8]:
         # The compressor took these RGB values for BGR, as in image_transport.
         return np.ascontiguousarray(pixels[..., :3])
     code = cv2.COLOR_BGRA2RGB if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB
-    return np.asarray(cv2.cvtColor(pixels, code), np.uint8)
+    return np.asarray(cv2.cvtColor(np.asarray(pixels, np.uint8), code), np.uint8)
 
 
-def _check(form: str, buffer: NDArray[np.uint8]) -> None:
-    """Raises EncodingError for cut-off data, which some versions of OpenCV fill with grey."""
-    head = buffer[:8].tobytes()
-    end = {_JPEG: _JPEG_END, _PNG: _PNG_END}.get(head[:2] if head[:2] == _JPEG else head)
-    if end is None:
+def _decode(form: str, data: bytes) -> NDArray[np.generic]:
+    """Pixels as stored. Raises EncodingError."""
+    what = f"compressed image ({form!r}, {len(data)} bytes)"
+    if not data.startswith((encoded_image.JPEG, encoded_image.PNG)):
         raise EncodingError(
-            f"compressed image ({form!r}, {buffer.size} bytes) is neither JPEG nor PNG: set the "
-            "publisher's format to one of them"
+            f"{what} is neither JPEG nor PNG: set the publisher's format to one of them"
         )
-    # Some cameras pad the data with zeros.
-    if not buffer.tobytes().rstrip(b"\0").endswith(end):
-        raise EncodingError(
-            f"compressed image ({form!r}, {buffer.size} bytes) is truncated: its end is missing; "
-            "check the link to the camera"
-        )
+    # IMREAD_UNCHANGED ignores the EXIF orientation, which the calibration does not include.
+    pixels = encoded_image.decode(data, cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        how = "truncated: its end is missing" if encoded_image.is_cut_off(data) else "damaged"
+        raise EncodingError(f"{what} is {how}; check the link to the camera")
+    return pixels
 
 
 def to_jpeg(rgb: NDArray[np.uint8]) -> array.array[int]:

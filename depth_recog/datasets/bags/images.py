@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from depth_recog.datasets.bags import messages
 from depth_recog.datasets.bags.bag import Bag
 from depth_recog.datasets.bags.storage import DamagedError, Entry
-from depth_recog.datasets.image_files import is_cut_off
+from depth_recog.interfaces import encoded_image
 
 _TAIL_BYTES = 64
 _NO_CLOCK = 0.1
@@ -81,10 +81,10 @@ def _stamp_of_whole(bag: Bag, entry: Entry, compressed: bool) -> int | None:
             return None
         if compressed:
             start = peek.head[head.begin : head.begin + 8]
-            if is_cut_off(start + peek.tail):
-                # Some cameras pad the data, so the end marker may be earlier.
+            if not encoded_image.has_end_mark(start, peek.tail):
+                # Behind the end mark some cameras send leftovers of their buffer.
                 data = bytes(bag.read(entry)[head.begin : head.begin + head.length])
-                return None if is_cut_off(data) else stamp
+                return None if encoded_image.is_cut_off(data) else stamp
     except DamagedError:
         return None
     return stamp

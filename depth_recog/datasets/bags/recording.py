@@ -95,7 +95,7 @@ class Rosbag(RecordingReader):
         try:
             message = self._decoder(self._bag.read(self._images.entries[index]))
             image = self._decode(message)
-        except (DamagedError, EncodingError) as error:
+        except (DamagedError, EncodingError, OSError) as error:
             raise SourceError(
                 f"{self._bag.path}: image {index} of {self._topic} cannot be read: {error}"
             ) from error

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import time
@@ -16,6 +17,9 @@ from depth_recog.datasets.camera_yaml import EXAMPLE, camera_yamls, read_camera_
 from depth_recog.datasets.image_files import fit_camera
 from depth_recog.datasets.sequence import Frame
 from depth_recog.errors import CalibrationError, SourceError
+
+_MOST_DAMAGED = 30
+"""Images in a row that cannot be decoded after which the device counts as broken."""
 
 
 class V4l2:
@@ -73,12 +77,23 @@ class V4l2:
             capture.release()
 
     def _frames(self, capture: cv2.VideoCapture) -> Iterator[Frame]:
-        index, stamp = 0, 0
+        index, stamp, damaged = 0, 0, 0
         while True:
             grabbed = capture.grab()
             # Stamps must increase also when the system clock is set back.
             stamp = max(time.time_ns(), stamp + 1)
             ok, bgr = capture.retrieve() if grabbed else (False, None)
+            if grabbed and not ok and damaged < _MOST_DAMAGED:
+                # USB cameras send a damaged JPEG now and then.
+                damaged += 1
+                if damaged == 1:
+                    logging.getLogger(__name__).warning(
+                        "%s: an image after %d cannot be decoded; it is left out",
+                        self._device,
+                        index,
+                    )
+                continue
+            damaged = 0
             if not ok:
                 raise SourceError(
                     f"{self._device} gives no images any more (after {index}): check the cable "

@@ -13,7 +13,7 @@ import numpy as np
 
 from depth_recog.datasets.camera_yaml import EXAMPLE, read_camera_yaml
 from depth_recog.datasets.image_files import fit_camera
-from depth_recog.datasets.reader import RecordingReader
+from depth_recog.datasets.reader import RecordingReader, Refused
 from depth_recog.datasets.sequence import Frame
 from depth_recog.errors import CalibrationError, SourceError
 from depth_recog.files import text_of
@@ -83,6 +83,10 @@ class Video(RecordingReader):
         # An estimated length may be off by some frames; a larger difference is damage.
         if index == 0 or index < len(self) - self.rate_hz:
             raise self._cut_off(index)
+
+    def numbered(self, refused: Refused | None = None) -> Iterator[tuple[int, Frame]]:
+        """Frames in order, by the decoder, which itself conceals damaged frames."""
+        return enumerate(self)
 
     def _frame(self, index: int) -> Frame:
         frame = self._read(index)

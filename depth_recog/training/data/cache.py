@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from depth_recog.datasets.sequence import Recording
+from depth_recog.datasets.reader import readable
+from depth_recog.datasets.sequence import Frame, Recording
 from depth_recog.errors import OutputError
 from depth_recog.evaluation.evaluate import rectified
 from depth_recog.evaluation.splits import sha256_of
@@ -50,6 +51,11 @@ class SourceFrames:
     source: str
     recording: Recording
     frames: range
+
+
+def first_frame(chosen: SourceFrames) -> Frame:
+    """The first of the chosen frames that can be read. Raises SourceError or CalibrationError."""
+    return next(frame for _, frame in readable(chosen.recording, chosen.frames))
 
 
 class Annotator(Protocol):
@@ -129,7 +135,7 @@ def prepare(
     Raises:
         KeyboardInterrupt: `stop` returned True.
         OutputError: the cache cannot be written.
-        SourceError, CalibrationError: a frame cannot be read.
+        SourceError, CalibrationError: no frame can be read.
     """
     files = [chosen.recording.file(i) for i in chosen.frames]
     digests = {path: sha256_of(path) for path in dict.fromkeys(f for f in files if f is not None)}
@@ -140,7 +146,7 @@ def prepare(
         partial = cache / f"{folder.name}.{os.getpid()}.partial"
         try:
             partial.mkdir(parents=True)
-            writer = FrameWriter(partial, len(files))
+            writer = FrameWriter(partial)
             names, dense = _write(chosen, size, annotator, writer, stop)
             shown = [[digest, _shown(path, chosen.source)] for path, digest in digests.items()]
             writer.close({"names": names, "files": shown, "dense": dense})
@@ -175,8 +181,8 @@ def _write(
     names: list[str] = []
     view: Viewport | None = None
     has_depth, dense = False, True
-    for index in tqdm(chosen.frames, unit="frame", disable=None, desc=chosen.text):
-        frame = chosen.recording[index]
+    bar = tqdm(chosen.frames, unit="frame", disable=None, desc=chosen.text)
+    for index, frame in readable(chosen.recording, bar):
         if view is None or view.camera != frame.camera:
             view = Viewport.of(frame.camera, size)
         image = view.rectify(frame.image)

@@ -82,29 +82,35 @@ class FrameWriter:
 
     Args:
         folder: an existing folder.
-        count: number of frames that will be written.
     """
 
-    def __init__(self, folder: Path, count: int) -> None:
-        self._folder, self._count = folder, count
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._files: dict[str, BinaryIO] = {}
+        self._headers: dict[str, dict[str, Any]] = {}
 
     def add(self, name: str, values: NDArray[Any]) -> None:
         """Append the values of one frame to array `name`. Raises OSError."""
         values = np.asarray(values, order="C")
         if name not in self._files:
             file = self._files[name] = (self._folder / f"{name}.npy").open("wb")
-            header = {
+            self._headers[name] = {
                 "descr": np.lib.format.dtype_to_descr(values.dtype),
                 "fortran_order": False,
-                "shape": (self._count, *values.shape),
+                "shape": (0, *values.shape),
             }
-            np.lib.format.write_array_header_1_0(file, header)
+            np.lib.format.write_array_header_1_0(file, self._headers[name])
         self._files[name].write(values.tobytes())
 
     def close(self, meta: dict[str, Any]) -> None:
         """Close the arrays, then write `meta`, which marks them as complete. Raises OSError."""
-        for file in self._files.values():
+        for name, file in self._files.items():
+            # numpy leaves room in the header for the first axis to grow.
+            header = self._headers[name]
+            file.seek(0)
+            np.lib.format.write_array_header_1_0(
+                file, {**header, "shape": (len(meta["names"]), *header["shape"][1:])}
+            )
             file.close()
         (self._folder / META).write_text(json.dumps(meta), encoding="utf-8")
 

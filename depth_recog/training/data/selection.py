@@ -17,7 +17,12 @@ from depth_recog.method.masking import PresetRules
 from depth_recog.networks.models import load_model
 from depth_recog.training.config import TrainingConfig
 from depth_recog.training.data.batches import TrainingRecording
-from depth_recog.training.data.cache import PseudoLabelNetworks, SourceFrames, prepare
+from depth_recog.training.data.cache import (
+    PseudoLabelNetworks,
+    SourceFrames,
+    first_frame,
+    prepare,
+)
 from depth_recog.training.data.gating import exclusions_of, still_pixels
 from depth_recog.training.data.prepared import PreparedFrames
 from depth_recog.training.data.triplets import choose_triplets
@@ -189,8 +194,7 @@ def common_size(
         ConfigurationError: the recordings differ in shape.
     """
     sizes = {
-        one.text: config.size
-        or network_size(one.recording[one.frames.start].camera.rectified(), trained_size)
+        one.text: config.size or network_size(first_frame(one).camera.rectified(), trained_size)
         for one in chosen
     }
     if len(set(sizes.values())) > 1:
