@@ -18,6 +18,7 @@ ROS = [
     "rosgraph-msgs",
     "sensor-msgs",
     "std-msgs",
+    "std-srvs",
     "visualization-msgs",
 ]
 
@@ -86,6 +87,7 @@ setup(
         "console_scripts": [
             "depth_node = depth_recog.nodes.process:depth_node",
             "camera_node = depth_recog.nodes.process:camera_node",
+            "trainer_node = depth_recog.nodes.process:trainer_node",
             "depth-recog = depth_recog.cli.main:main",
         ],
     },

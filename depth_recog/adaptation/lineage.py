@@ -6,6 +6,7 @@
     lineage.json             which weights descend from which, and which are active
     lineage.before.json      the same before the last change
     aside/                   damaged and foreign weights that were found here; never used
+    tensorboard/             curves of the trainer node
     lock                     held by the process that learns
 
 Every file is written whole. New weights count from the moment when `lineage.json` names them, so a
@@ -15,9 +16,7 @@ process that is killed before has lost only these; one that is killed later has 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
-import re
+import tempfile
 import threading
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -27,26 +26,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from depth_recog.adaptation.folder import LineageFolder, save_like
 from depth_recog.errors import ConfigurationError, OutputError, TrainingError, WeightsError
 from depth_recog.files import write_whole
 from depth_recog.networks.family import BEFORE, LIST, Entry, Family, is_lineage, read_list
-from depth_recog.networks.weights import (
-    Header,
-    file_sha256,
-    header_of,
-    read_card,
-    read_header,
-    save_network,
-)
-from depth_recog.training.result import card
+from depth_recog.networks.weights import file_sha256, header_of, read_header
 
 KEPT = 8
 """Weights files on the disk: the start, the active ones, their parent, and the newest others."""
 _ENTRIES = 200
-_ASIDE = 8
-_NEW = "candidate"
-_OURS = re.compile(r"depth-[0-9a-f]{16}\.safetensors")
-_TEXT = "Depth from one image, along the optical axis. Learnt on the road from live images."
 
 
 class Lineage:
@@ -65,15 +53,16 @@ class Lineage:
     """
 
     def __init__(self, folder: Path, start: str = "", keep: int = KEPT) -> None:
-        self.folder = folder.expanduser().absolute()
         self._keep = keep
         self._turn = threading.RLock()
-        self.problems: list[str] = []
+        self._files = LineageFolder(folder)
+        self.folder = self._files.path
+        self.problems = self._files.problems
         """What was wrong with the folder when it was opened, and what was done about it."""
-        self._lock = self._claim()
         try:
             self.family = self._open(start)
-            self._clean()
+            self._files.clean(self.family)
+            self._prune()
         except OSError as error:
             self.close()
             raise OutputError(f"{error.filename}: cannot be used ({error.strerror})") from error
@@ -93,7 +82,7 @@ class Lineage:
 
     def path_of(self, entry: Entry) -> Path:
         """The weights file of an entry; older ones are deleted to save disk space."""
-        return self.folder / f"{entry.name}.safetensors"
+        return self._files.weights(entry)
 
     def accept(
         self, network: nn.Module, parent: Entry, why: str, step: int, facts: Mapping[str, Any]
@@ -117,8 +106,8 @@ class Lineage:
                 raise TrainingError(f"{parent.name} was rolled back while these weights learnt")
             _check_finite(network)
             header = read_header(self.path_of(self.start))
-            written = self.folder / _NEW
-            write_whole(written, lambda path: self._save(network, header, path))
+            written = self._files.candidate
+            write_whole(written, lambda path: save_like(network, header, path))
             sha256 = file_sha256(written)
             if self.family.find(sha256) is not None:
                 written.unlink()
@@ -128,16 +117,27 @@ class Lineage:
             entry = Entry(sha256, parent.sha256, number, step, now, why)
             try:
                 written.rename(self.path_of(entry))
-                self._write_card(entry, facts)
+                self._files.write_card(entry, self.start, facts)
                 self._write_list(self.family.with_accepted(entry))
             except OSError as error:
-                self._forget(entry)
+                self._files.forget(entry)
                 raise OutputError(f"{written}: cannot be renamed ({error.strerror})") from error
             except OutputError:
-                self._forget(entry)
+                self._files.forget(entry)
                 raise
             self._prune()
             return entry
+
+    def digest(self, network: nn.Module) -> str:
+        """The sha256 that a network's file would have; "" if there is no room to write it."""
+        header = read_header(self.path_of(self.start))
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "candidate"
+                save_like(network, header, path)
+                return file_sha256(path)
+        except OSError:
+            return ""
 
     def rollback(self, why: str) -> Entry:
         """Make the parent of the active weights active, or its nearest ancestor on the disk.
@@ -154,46 +154,21 @@ class Lineage:
             left = self.active
             if left == self.start:
                 raise ConfigurationError(f"{self.start.name} is the start: nothing to go back to")
-            there = (entry for entry in self.family.ancestors(left) if self._intact(entry))
+            there = (entry for entry in self.family.ancestors(left) if self._files.intact(entry))
             self.family = self.family.rolled_back(left, next(there, self.start), why)
             try:
                 self._write_list(self.family)
             except OutputError:
                 # On a full disk, the weights that nobody wants any more make room.
-                self._forget(left)
+                self._files.forget(left)
                 self._write_list(self.family)
             return self.active
 
     def close(self) -> None:
         """Let other processes use the folder."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._files.close()
 
     # Opening
-
-    def _claim(self) -> int:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            # Also where the file exists already, the folder must take new ones.
-            probe = self.folder / "probe.partial"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise OutputError(
-                f"{self.folder}: cannot be written ({error.strerror}); name another folder for "
-                "the learnt weights"
-            ) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(lock)
-            raise OutputError(
-                f"{self.folder}: another process learns in this folder; name another one, or end "
-                "that process"
-            ) from error
-        return lock
 
     def _open(self, start: str) -> Family:
         if not is_lineage(self.folder):
@@ -206,8 +181,8 @@ class Lineage:
                 family = read_list(self.folder / BEFORE)
             except WeightsError as error:
                 self.problems.append(f"{error}: the lineage begins again")
-                self._set_aside(self.folder / LIST)
-                self._set_aside(self.folder / BEFORE)
+                self._files.set_aside(self.folder / LIST)
+                self._files.set_aside(self.folder / BEFORE)
                 return self._begin(start)
         if start and header_of(start, "depth").sha256 != family.start.sha256:
             raise ConfigurationError(
@@ -220,27 +195,18 @@ class Lineage:
         header = header_of(start, "depth")
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         entry = Entry(header.sha256, "", 0, 0, now, f"the start: {header.path.stem}")
-        self._copy_start(entry, header)
+        self._files.copy_start(entry, header)
         family = Family((entry,), entry.sha256)
         self._write_list(family)
         return family
-
-    def _copy_start(self, entry: Entry, header: Header) -> None:
-        """Copy the start, so that the folder does not depend on a file that may change."""
-        data = header.path.read_bytes()
-        write_whole(self.path_of(entry), lambda path: path.write_bytes(data))
-        own = header.path.with_suffix(".md")
-        if own.is_file():
-            text = own.read_bytes()
-            write_whole(self._card_of(entry), lambda path: path.write_bytes(text))
 
     def _mended(self, family: Family, start: str) -> Family:
         """Go back to the nearest ancestor if the active weights are lost."""
         for entry in family.entries:
             path = self.path_of(entry)
-            if path.exists() and not self._intact(entry):
-                self._set_aside(path)
-        if not self._intact(family.start):
+            if path.exists() and not self._files.intact(entry):
+                self._files.set_aside(path)
+        if not self._files.intact(family.start):
             header = header_of(start, "depth")
             if header.sha256 != family.start.sha256:
                 raise WeightsError(
@@ -248,95 +214,24 @@ class Lineage:
                     "there, or begin a lineage in another folder"
                 )
             self.problems.append(f"{family.start.name}, the start, was lost: copied again")
-            self._copy_start(family.start, header)
+            self._files.copy_start(family.start, header)
         active = family.active_entry
-        if not self._intact(active):
-            there = next(e for e in family.ancestors(active) if self._intact(e))
+        if not self._files.intact(active):
+            there = next(e for e in family.ancestors(active) if self._files.intact(e))
             why = f"{self.path_of(active).name} is lost or damaged"
             self.problems.append(f"{why}: went back to {there.name}")
             family = family.rolled_back(active, there, why)
             self._write_list(family)
         for entry in family.entries:
-            if self._intact(entry):
-                self._mend_card(entry)
+            if self._files.intact(entry):
+                self._files.mend_card(entry, family.start)
         return family
-
-    def _mend_card(self, entry: Entry) -> None:
-        """Write a card again that is lost or damaged: readers refuse weights with a wrong one."""
-        with contextlib.suppress(WeightsError):
-            if str(read_card(self._card_of(entry)).get("sha256", "")) == entry.sha256:
-                return
-        if self._card_of(entry).exists() or entry.number:
-            self.problems.append(f"{self._card_of(entry).name} was lost or damaged: written again")
-            self._write_card(entry, {})
-
-    def _clean(self) -> None:
-        """Remove unfinished files, and set aside weights that the list does not name."""
-        for left in (*self.folder.glob("*.partial"), self.folder / _NEW):
-            left.unlink(missing_ok=True)
-        listed = {self.path_of(entry).name for entry in self.family.entries}
-        for path in sorted(self.folder.glob("depth-*.safetensors")):
-            if _OURS.fullmatch(path.name) and path.name not in listed:
-                self._set_aside(path)
-        self._prune()
-
-    def _intact(self, entry: Entry) -> bool:
-        try:
-            return file_sha256(self.path_of(entry)) == entry.sha256
-        except WeightsError:
-            return False
-
-    def _set_aside(self, path: Path) -> None:
-        """Move a file, and its card, to where nobody uses it; the oldest there are deleted."""
-        aside = self.folder / "aside"
-        aside.mkdir(exist_ok=True)
-        for file in (path, path.with_suffix(".md")):
-            if file.exists():
-                file.replace(aside / file.name)
-                self.problems.append(f"{file.name} is damaged or foreign: moved to {aside}")
-        for file in sorted(aside.iterdir(), key=lambda f: f.stat().st_mtime)[: -2 * _ASIDE]:
-            file.unlink()
 
     # Writing
 
-    def _save(self, network: nn.Module, header: Header, path: Path) -> None:
-        save_network(network, path, "depth", header.architecture, header.size, header.unit)
-
     def _write_list(self, family: Family) -> None:
-        current = self.folder / LIST
-        if current.is_file():
-            text = current.read_bytes()
-            write_whole(self.folder / BEFORE, lambda path: path.write_bytes(text))
-        write_whole(current, lambda path: path.write_text(family.to_json(), encoding="utf-8"))
+        self._files.write_list(family)
         self.family = family
-
-    def _card_of(self, entry: Entry) -> Path:
-        return self.path_of(entry).with_suffix(".md")
-
-    def _write_card(self, entry: Entry, facts: Mapping[str, Any]) -> None:
-        path = self.path_of(entry)
-        start = {}
-        with contextlib.suppress(WeightsError, AttributeError):
-            start = read_card(self._card_of(self.start))
-        content = {
-            "network": "depth",
-            "licence": start.get("licence", "not stated by the start"),
-            "train_files": "not known: learnt from live images",
-            "number": entry.number,
-            "parent": entry.parent,
-            "accepted": entry.time,
-            "why": entry.why,
-            "step": entry.step,
-            **facts,
-        }
-        text = card(path, content, _TEXT, entry.sha256)
-        write_whole(self._card_of(entry), lambda partial: partial.write_text(text, "utf-8"))
-
-    def _forget(self, entry: Entry) -> None:
-        """Delete the files of an entry, if that is possible."""
-        for path in (self.folder / _NEW, self.path_of(entry), self._card_of(entry)):
-            with contextlib.suppress(OSError):
-                path.unlink()
 
     def _prune(self) -> None:
         """Delete the oldest files beyond `keep`, and the oldest entries that have none."""
@@ -345,7 +240,7 @@ class Lineage:
         others = [e for e in family.entries if e not in held and self.path_of(e).exists()]
         surplus = len(others) + len(set(held)) - self._keep
         for entry in others[: max(0, surplus)]:
-            self._forget(entry)
+            self._files.forget(entry)
         if len(family.entries) > _ENTRIES:
             gone = [e for e in family.entries if e not in held and not self.path_of(e).exists()]
             drop = gone[: len(family.entries) - _ENTRIES]
