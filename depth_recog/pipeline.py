@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from depth_recog.datasets.sequence import Frame
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.geometry.viewport import FARTHEST, NEAREST, T, Viewport, limit_depth
+from depth_recog.method.masking import UNLABELLED, masked_image
 from depth_recog.method.pair import Step
+from depth_recog.method.settings import Wanted
 from depth_recog.networks.factory import Assembly
 
 
@@ -29,7 +31,8 @@ class PreparedImage:
 
     Attributes:
         stamp_ns: time of exposure, nanoseconds.
-        rectified: (H, W, 3) uint8 RGB at the input's size.
+        rectified: (H, W, 3) uint8 RGB at the input's size; what the camera has not seen is filled
+            with the mirrored image.
         image: (h, w, 3) uint8 RGB at the network's size.
         view: the cameras of both images.
     """
@@ -46,31 +49,42 @@ class ImageMaps:
     """The results for one frame as images of one size, each computed when it is read.
 
     Attributes:
-        image: (H, W, 3) uint8 RGB, rectified.
+        filled: (H, W, 3) uint8 RGB, rectified, as the networks get it.
         camera: intrinsics of `image` and of all maps.
         step: the results at the network's size.
         view: resizes them; None to leave them at the network's size.
+        seen: (H, W) bool, pixels that the camera has seen; None for all.
     """
 
-    image: NDArray[np.uint8]
+    filled: NDArray[np.uint8]
     camera: Camera
     step: Step
     view: Viewport | None
+    seen: NDArray[np.bool_] | None = None
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB, rectified, black where the camera has seen nothing."""
+        return self.filled if self.seen is None else masked_image(self.filled, ~self.seen)
 
     def depth(self, nearest: float = NEAREST, farthest: float = FARTHEST) -> NDArray[np.float32]:
         """(H, W) float32 along the optical axis: -inf below `nearest`, +inf beyond `farthest`.
 
-        The sky is +inf too, see `limit_depth`. Without a metric network the unit is the network's.
+        The sky is +inf too, see `limit_depth`. NaN where the camera has seen nothing. Without a
+        metric network the unit is the network's.
         """
         frame = self.step.frame
         depth = frame.depth if self.view is None else self.view.enlarge_depth(frame.depth)
         sky = self._resized_mask(frame.rules.sky_pixels(frame.labels))
-        return limit_depth(depth, nearest, farthest, sky)
+        limited = limit_depth(depth, nearest, farthest, sky)
+        if self.seen is not None:
+            limited[~self.seen] = np.nan
+        return limited
 
     @property
     def labels(self) -> NDArray[np.uint8]:
-        """(H, W) uint8 class ids of the segmentation network."""
-        return self.resized(self.step.frame.labels)
+        """(H, W) uint8 class ids of the segmentation network; 255 where nothing was seen."""
+        return self.resized(self.step.frame.labels, np.uint8(UNLABELLED))
 
     @property
     def dynamic(self) -> NDArray[np.bool_]:
@@ -85,11 +99,19 @@ class ImageMaps:
     @property
     def scores(self) -> NDArray[np.float32]:
         """(H, W) float32, see `Step.scores`."""
-        return self.resized(self.step.scores)
+        return self.resized(self.step.scores, np.float32(np.nan))
 
-    def resized(self, values: NDArray[T]) -> NDArray[T]:
-        """A map of ids or scores from the network's size to this one, nearest neighbour."""
-        return values if self.view is None else self.view.enlarge_labels(values)
+    def resized(self, values: NDArray[T], unseen: np.generic | int = 0) -> NDArray[T]:
+        """A map of ids or scores from the network's size to this one, nearest neighbour.
+
+        Args:
+            values: (h, w).
+            unseen: value of pixels that the camera has not seen.
+        """
+        resized = values if self.view is None else self.view.enlarge_labels(values)
+        if self.seen is None:
+            return resized
+        return np.asarray(np.where(self.seen, resized, unseen), values.dtype)
 
     def _resized_mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return self.resized(mask.view(np.uint8)).view(np.bool_)
@@ -111,12 +133,13 @@ class ProcessedFrame:
     def at_input_size(self) -> ImageMaps:
         """The results at the size of the camera's images."""
         view = self.prepared.view
-        return ImageMaps(self.prepared.rectified, view.rectified, self.step, view)
+        return ImageMaps(self.prepared.rectified, view.rectified, self.step, view, view.seen)
 
     @property
     def at_network_size(self) -> ImageMaps:
         """The results at the size at which they were computed."""
-        return ImageMaps(self.prepared.image, self.prepared.view.network, self.step, None)
+        view = self.prepared.view
+        return ImageMaps(self.prepared.image, view.network, self.step, None, view.network_seen)
 
 
 class Pipeline:
@@ -165,13 +188,19 @@ class Pipeline:
             CalibrationError: the image has another size than its calibration, or is too long.
         """
         view = self._viewport()
-        rectified = view.rectify(image)
+        rectified = view.rectify(image, mirrored=True)
         return PreparedImage(name, stamp_ns, rectified, view.shrink(rectified), view)
 
-    def recognize(self, prepared: PreparedImage, pair_wanted: bool = True) -> ProcessedFrame:
-        """Compute depth, masks and, unless `pair_wanted` is False, poses and decisions."""
+    def recognize(self, prepared: PreparedImage, wanted: Wanted = Wanted.PAIR) -> ProcessedFrame:
+        """Compute depth, and masks, poses and decisions as far as they are wanted."""
+        view = prepared.view
         step = self._assembly.recognizer.step(
-            prepared.name, prepared.stamp_ns, prepared.image, prepared.view.network, pair_wanted
+            prepared.name,
+            prepared.stamp_ns,
+            prepared.image,
+            view.network,
+            wanted,
+            view.network_seen,
         )
         return ProcessedFrame(step, prepared)
 

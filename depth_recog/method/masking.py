@@ -46,6 +46,9 @@ GROUND = ("road", "sidewalk", "terrain")
 
 SKY = CITYSCAPES.index("sky")
 
+UNLABELLED = 255
+"""Class id of pixels that the camera has not seen, or whose class is not known."""
+
 CATEGORIES = (
     ("car", "truck", "bus", "train"),
     ("person", "rider", "motorcycle", "bicycle"),

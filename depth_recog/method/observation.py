@@ -31,6 +31,7 @@ class Observation:
         categories: (h, w) uint8 category ids, 0 on static classes.
         rules: the meaning of the class ids.
         frozen_depth: (h, w) float32, depth of the frozen network; None without one.
+        seen: (h, w) bool, pixels that the camera has seen; None for all. The others are unlabelled.
         tracks: features with an identity; None for a frame without a stream.
     """
 
@@ -43,6 +44,7 @@ class Observation:
     categories: NDArray[np.uint8]
     rules: PresetRules = field(default_factory=PresetRules)
     frozen_depth: NDArray[np.float32] | None = None
+    seen: NDArray[np.bool_] | None = None
     tracks: Tracks | None = None
 
     @cached_property
@@ -61,9 +63,10 @@ class Observation:
         return np.asarray(cv2.cvtColor(self.image, cv2.COLOR_RGB2GRAY), np.uint8)
 
     def near(self, margin: int) -> NDArray[np.bool_]:
-        """Return (h, w) bool, `dynamic` grown by `margin` pixels."""
+        """Return (h, w) bool, `dynamic` and what was not seen, grown by `margin` pixels."""
         if margin not in self._near:
-            self._near[margin] = dilated(self.dynamic, margin)
+            avoided = self.dynamic if self.seen is None else self.dynamic | ~self.seen
+            self._near[margin] = dilated(avoided, margin)
         return self._near[margin]
 
     @cached_property

@@ -27,10 +27,11 @@ from depth_recog.method.gate.by_object import GAPS_S, ObjectGate, Past
 from depth_recog.method.geometry import se3
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.geometry.se3 import Matrix
+from depth_recog.method.masking import UNLABELLED
 from depth_recog.method.observation import Observation, image_tensor
 from depth_recog.method.pair import Pair, PairPoses, Step, correspondences_of, pose_for_gate
 from depth_recog.method.pose.estimator import PoseEstimate, PoseEstimator
-from depth_recog.method.settings import Settings
+from depth_recog.method.settings import Settings, Wanted
 from depth_recog.method.tracking import features, tracks
 from depth_recog.method.tracking.partner import PartnerBuffer
 from depth_recog.method.tracking.tracks import Tracks
@@ -120,7 +121,8 @@ class Recognizer:
         stamp_ns: int,
         image: NDArray[np.uint8],
         camera: Camera,
-        pair_wanted: bool = True,
+        wanted: Wanted = Wanted.PAIR,
+        seen: NDArray[np.bool_] | None = None,
     ) -> Step:
         """Process the newest frame of a stream.
 
@@ -129,13 +131,23 @@ class Recognizer:
             stamp_ns: time of exposure, nanoseconds.
             image: (h, w, 3) uint8 RGB at the network's size, rectified.
             camera: intrinsics of `image`.
-            pair_wanted: if False, blocks 104 to 107 are skipped; only depth and masks are needed.
+            wanted: what is computed. A frame of which depth alone is wanted has no labels, and no
+                later frame is compared with it.
+            seen: (h, w) bool, pixels of `image` that the camera has seen; None for all.
 
         Returns:
             What was computed of the frame, and its comparison with an earlier one if possible.
         """
         watch = Stopwatch()
-        return self.advance(self.observe(name, stamp_ns, image, camera, watch), pair_wanted, watch)
+        picture = name, stamp_ns, image, camera
+        if wanted is Wanted.DEPTH:
+            _, depth, frozen = self._depths(image, camera, watch)
+            labels = np.full(image.shape[:2], UNLABELLED, np.uint8)
+            rules = self._settings.rules
+            frame = Observation(*picture, depth, labels, np.zeros_like(labels), rules, frozen, seen)
+            return Step(frame, None, "no masks were requested", seconds=watch.seconds)
+        frame = self.observe(*picture, seen, watch)
+        return self.advance(frame, wanted is Wanted.PAIR, watch)
 
     def observe(
         self,
@@ -143,10 +155,29 @@ class Recognizer:
         stamp_ns: int,
         image: NDArray[np.uint8],
         camera: Camera,
+        seen: NDArray[np.bool_] | None = None,
         watch: Stopwatch | None = None,
     ) -> Observation:
         """Run the networks on one frame (blocks 102, 103). Arguments as of `step`."""
         watch = watch or Stopwatch()
+        tensor, depth, frozen_depth = self._depths(image, camera, watch)
+        with torch.inference_mode():
+            # The patent's softmax is left out: it does not change which class has the maximum.
+            labels = self._scores(tensor).argmax(1)[0].to(torch.uint8).cpu().numpy()
+            watch.lap("segmentation network")
+        if seen is not None:
+            labels[~seen] = UNLABELLED
+        rules = self._settings.rules
+        categories = rules.category_ids(labels)
+        watch.lap("masks")
+        return Observation(
+            name, stamp_ns, image, camera, depth, labels, categories, rules, frozen_depth, seen
+        )
+
+    def _depths(
+        self, image: NDArray[np.uint8], camera: Camera, watch: Stopwatch
+    ) -> tuple[Tensor, NDArray[np.float32], NDArray[np.float32] | None]:
+        """Return the image as a tensor, its depth, and the frozen network's depth if any."""
         with torch.inference_mode():
             tensor = image_tensor(image, self._device)
             focal = torch.tensor([camera.fy], dtype=tensor.dtype, device=self._device)
@@ -154,16 +185,8 @@ class Recognizer:
             frozen_depth = None
             if self._frozen is not None and self._settings.gate == "object":
                 frozen_depth = self._depth_of(self._frozen, tensor, focal)
-            watch.lap("depth network")
-            # The patent's softmax is left out: it does not change which class has the maximum.
-            labels = self._scores(tensor).argmax(1)[0].to(torch.uint8).cpu().numpy()
-            watch.lap("segmentation network")
-        rules = self._settings.rules
-        categories = rules.category_ids(labels)
-        watch.lap("masks")
-        return Observation(
-            name, stamp_ns, image, camera, depth, labels, categories, rules, frozen_depth
-        )
+        watch.lap("depth network")
+        return tensor, depth, frozen_depth
 
     def _depth_of(self, model: DepthModel, image: Tensor, focal: Tensor) -> NDArray[np.float32]:
         scaled = model(image, focal)[0, 0].float() * self._settings.depth_scale

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from depth_recog.errors import ConfigurationError
 from depth_recog.method.gate import by_object
@@ -12,6 +13,17 @@ from depth_recog.method.masking import PresetRules
 
 GATES = ("object", "image", "off", "all")
 """Decide for each object; decide for the whole image; mask nothing; mask every dynamic object."""
+
+
+class Wanted(IntEnum):
+    """What is computed of a frame; each includes those before it."""
+
+    DEPTH = 0
+    """Depth alone: the segmentation network does not run."""
+    MASKS = 1
+    """Depth and masks (blocks 102, 103)."""
+    PAIR = 2
+    """Poses and decisions as well (blocks 104 to 107)."""
 
 
 @dataclass(frozen=True)

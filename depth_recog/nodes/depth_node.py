@@ -22,6 +22,7 @@ from depth_recog.errors import CalibrationError, describe
 from depth_recog.interfaces import camera_info
 from depth_recog.method.geometry.camera import Camera, focal_length
 from depth_recog.method.pair import Step
+from depth_recog.method.settings import Wanted
 from depth_recog.nodes.diagnostics import ledger
 from depth_recog.nodes.diagnostics.reporter import Reporter, Running
 from depth_recog.nodes.io import messages
@@ -178,7 +179,8 @@ class DepthNode(ManagedNode):
         stamp = messages.stamp_ns(header)
         prepared = pipeline.prepare(str(stamp), stamp, image)
         resized = time.perf_counter()
-        processed = pipeline.recognize(prepared, self._outputs.need_pair(wanted))
+        needed = self._outputs.needed(wanted)
+        processed = pipeline.recognize(prepared, needed)
         step = processed.step
         recognized = time.perf_counter()
         self._outputs.publish(wanted, processed, header)
@@ -188,7 +190,7 @@ class DepthNode(ManagedNode):
             "messages": time.perf_counter() - recognized,
         }
         decision = step.pair.decision.motion.name.lower() if step.pair else "alone"
-        masked = float(step.frame.dynamic.mean())
+        masked = float(step.frame.dynamic.mean()) if needed is not Wanted.DEPTH else None
         latency = time.monotonic() - job.arrived
         self._ledger.finished(latency, parts, decision, masked, _regions(step))
 

@@ -25,7 +25,7 @@ from depth_recog.method.observation import Observation
 from depth_recog.method.pair import Pair, Step
 from depth_recog.method.pose.pnp import PnpEstimator
 from depth_recog.method.recognizer import Recognizer
-from depth_recog.method.settings import Settings
+from depth_recog.method.settings import Settings, Wanted
 
 Depth = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -90,6 +90,7 @@ class Networks:
     def __init__(self, frozen: Callable[[Shot], Depth] | None = None) -> None:
         self._shots: dict[bytes, Shot] = {}
         self._frozen_depth = frozen
+        self.scored = 0
 
     def show(self, shot: Shot) -> None:
         self._shots[shot.image.tobytes()] = shot
@@ -106,6 +107,7 @@ class Networks:
 
     def scores(self, image: Tensor) -> Tensor:
         shot = self._seen(image)
+        self.scored += 1
         labels = torch.zeros(image.shape[2:]) if shot is None else torch.from_numpy(shot.labels)
         return torch.nn.functional.one_hot(labels.long(), 19).permute(2, 0, 1)[None].float()
 
@@ -136,10 +138,10 @@ class Stream:
             None if frozen is None else self.networks.frozen,
         )
 
-    def step(self, shot: Shot, pair_wanted: bool = True) -> Step:
+    def step(self, shot: Shot, wanted: Wanted = Wanted.PAIR) -> Step:
         self.networks.show(shot)
         frame = shot.name, shot.stamp_ns, shot.image, shot.camera
-        step = self.recognizer.step(*frame, pair_wanted)
+        step = self.recognizer.step(*frame, wanted)
         check(step, {"off": 0, "all": 2}.get(self.recognizer.settings.gate, 1))
         return step
 

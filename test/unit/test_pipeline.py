@@ -2,18 +2,22 @@
 """The stages around `Recognizer.step`: which image goes in, and at which size results come out."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from depth_recog.datasets.sequence import Frame
 from depth_recog.errors import CalibrationError
+from depth_recog.evaluation.run_writer import RunWriter
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import PresetRules
 from depth_recog.method.observation import Observation
 from depth_recog.method.pair import Step
+from depth_recog.method.settings import Wanted
 from depth_recog.networks.factory import Assembly
 from depth_recog.pipeline import Pipeline
 
@@ -25,23 +29,30 @@ class Columns:
     """A recognizer whose labels are sky, car and road from left to right, with depth in metres."""
 
     def __init__(self) -> None:
-        self.seen: list[tuple[NDArray[np.uint8], Camera, bool]] = []
+        self.seen: list[tuple[NDArray[np.uint8], Camera, Wanted]] = []
         self.resets = 0
 
     def reset(self) -> None:
         self.resets += 1
 
     def step(
-        self, name: str, stamp_ns: int, image: NDArray[np.uint8], camera: Camera, pair: bool
+        self,
+        name: str,
+        stamp_ns: int,
+        image: NDArray[np.uint8],
+        camera: Camera,
+        wanted: Wanted,
+        seen: NDArray[np.bool_] | None,
     ) -> Step:
-        self.seen.append((image, camera, pair))
+        self.seen.append((image, camera, wanted))
         rules = PresetRules()
         labels = np.full(image.shape[:2], ROAD, np.uint8)
         labels[:, : camera.width // 4] = SKY
         labels[:, camera.width // 4 : camera.width // 2] = CAR
         depth = np.select([labels == SKY, labels == CAR], [50.0, 90.0], 0.01).astype(np.float32)
         groups = rules.category_ids(labels)
-        return Step(Observation(name, stamp_ns, image, camera, depth, labels, groups, rules), None)
+        frame = name, stamp_ns, image, camera, depth, labels, groups, rules
+        return Step(Observation(*frame, seen=seen), None)
 
 
 class Networks:
@@ -67,10 +78,10 @@ def test_results_have_the_inputs_size_and_are_limited_there() -> None:
     recognizer = Columns()
     given = frame()
     processed = pipeline_of(recognizer).process(given)
-    (image, camera, pair_wanted), small = recognizer.seen[0], processed.at_network_size
+    (image, camera, wanted), small = recognizer.seen[0], processed.at_network_size
     assert image.shape == (32, 64, 3)
     assert camera == CAMERA.resized(64, 32)
-    assert pair_wanted
+    assert wanted is Wanted.PAIR
     assert small.image is image
     assert small.camera == camera
     full = processed.at_input_size
@@ -119,11 +130,48 @@ def test_a_calibration_with_its_own_rectification_and_no_pair() -> None:
     target = replace(CAMERA, fx=80.0, fy=80.0)
     pipeline.set_camera(CAMERA, target, np.eye(3))
     prepared = pipeline.prepare("0", 7, frame().image)
-    processed = pipeline.recognize(prepared, pair_wanted=False)
+    processed = pipeline.recognize(prepared, Wanted.MASKS)
     assert processed.at_input_size.camera == target
-    assert not recognizer.seen[0][2]
+    assert recognizer.seen[0][2] is Wanted.MASKS
 
 
 def test_an_image_of_another_size_than_its_calibration_is_refused() -> None:
     with pytest.raises(CalibrationError, match=r"100x64.*calibration is for 128x64"):
         pipeline_of(Columns()).process(replace(frame(), image=np.zeros((64, 100, 3), np.uint8)))
+
+
+PINCUSHION = replace(CAMERA, distortion=(0.6, 0.0, 0.0, 0.0))
+
+
+def test_files_of_run_have_no_result_where_the_camera_has_seen_nothing(tmp_path: Path) -> None:
+    processed = pipeline_of(Columns()).process(frame(PINCUSHION))
+    unseen = ~processed.at_input_size.seen
+    writer = RunWriter(tmp_path)
+    writer.write(processed)
+    writer.close()
+    for folder, value in (("depth", 0), ("mask", 255), ("moving", 0)):
+        pixels = cv2.imread(str(tmp_path / folder / "0.png"), cv2.IMREAD_UNCHANGED)
+        assert (pixels[unseen] == value).all(), folder
+        assert (pixels[~unseen] != value).any(), folder
+
+
+@pytest.mark.parametrize("size", ["input", "network"])
+def test_where_the_camera_has_seen_nothing_there_is_no_result(size: str) -> None:
+    """NaN in depth and scores, unlabelled and not dynamic in masks, black in the image."""
+    recognizer = Columns()
+    given = replace(frame(PINCUSHION), image=np.full((64, 128, 3), 200, np.uint8))
+    processed = pipeline_of(recognizer).process(given)
+    maps = processed.at_input_size if size == "input" else processed.at_network_size
+    assert maps.seen is not None
+    unseen = ~maps.seen
+    assert 0.05 < unseen.mean() < 0.5
+    assert np.isnan(maps.depth(0.001, 200.0)[unseen]).all()
+    assert np.isfinite(maps.depth(0.001, 200.0)[maps.seen]).all()
+    assert (maps.labels[unseen] == 255).all()
+    assert not maps.dynamic[unseen].any()
+    assert not maps.moving[unseen].any()
+    assert np.isnan(maps.scores[unseen]).all()
+    assert not maps.image[unseen].any()
+    assert (maps.image[maps.seen] == 200).all()
+    # The networks see the mirror image of the scene there, not black.
+    assert (recognizer.seen[0][0] == 200).all()

@@ -154,7 +154,8 @@ class PlaceboRun:
             self._masks.clear()
         else:
             self._sample(step.pair)
-        self._placebos.draw(grey, step.frame, self._scores.background)
+        background, seen = self._scores.background, step.frame.seen
+        self._placebos.draw(grey, step.frame, background if seen is None else background & seen)
 
     def _sample(self, pair: Pair) -> None:
         stamp_ns, shape = pair.second.stamp_ns, pair.second.depth.shape

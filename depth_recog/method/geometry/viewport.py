@@ -13,6 +13,12 @@ from numpy.typing import NDArray
 
 from depth_recog.errors import CalibrationError
 from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.geometry.rectification import (
+    Maps,
+    one_to_one,
+    rectification_maps,
+    seen_pixels,
+)
 
 T = TypeVar("T", np.float32, np.uint8, np.int32)
 
@@ -68,12 +74,16 @@ class Viewport:
         camera: of the input images; may be distorted.
         rectified: of the same images without distortion; the depth output has these intrinsics.
         network: of the network's input.
+        seen: (H, W) bool, pixels of the rectified image that the camera has seen; None for all.
+        network_seen: (h, w) bool, the same for the network's input: pixels seen as a whole.
     """
 
     camera: Camera
     rectified: Camera
     network: Camera
-    _maps: tuple[NDArray[np.int16], NDArray[np.uint16]] | None
+    _maps: Maps | None
+    seen: NDArray[np.bool_] | None = None
+    network_seen: NDArray[np.bool_] | None = None
 
     @classmethod
     def of(
@@ -92,14 +102,24 @@ class Viewport:
             rotation: (3, 3) rectification rotation (CameraInfo's R); identity if None.
         """
         target = rectified or camera.rectified()
-        turned = rotation is not None and not np.allclose(rotation, np.eye(3))
-        maps = None
+        rotation = np.eye(3) if rotation is None else rotation
+        maps, seen, network_seen = None, None, None
+        turned = not np.allclose(rotation, np.eye(3))
         if camera.distorted or turned or target != camera.rectified():
-            maps = _rectification(camera, target, rotation)
-        return cls(camera, target, target.resized(*size), maps)
+            maps = rectification_maps(camera, target, rotation)
+            seen = seen_pixels(camera, target, rotation)
+        if seen is not None:
+            shrunk = _resized(np.where(seen, np.uint8(255), np.uint8(0)), size)
+            network_seen = np.asarray(shrunk == 255, np.bool_)
+        return cls(camera, target, target.resized(*size), maps, seen, network_seen)
 
-    def rectify(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def rectify(self, image: NDArray[np.uint8], mirrored: bool = False) -> NDArray[np.uint8]:
         """Remove the distortion; an undistorted image is returned as it is.
+
+        Args:
+            image: (H, W, 3) uint8.
+            mirrored: whether pixels beyond the image's border show its mirror image, as the
+                networks work best (docs/decisions/0023-unseen-pixels.md); else they are black.
 
         Raises:
             CalibrationError: image and calibration differ in size.
@@ -113,16 +133,14 @@ class Viewport:
             )
         if self._maps is None:
             return image
-        return np.asarray(cv2.remap(image, *self._maps, cv2.INTER_LINEAR), np.uint8)
+        border = cv2.BORDER_REFLECT_101 if mirrored else cv2.BORDER_CONSTANT
+        turned = cv2.remap(image, *self._maps, cv2.INTER_LINEAR, borderMode=border)
+        return np.asarray(turned, np.uint8)
 
     def shrink(self, rectified: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize a rectified image for the network: (h, w, 3) uint8, averaged to avoid aliasing."""
         size = self.network.size
-        if size == self.rectified.size:
-            return rectified
-        smaller = size[0] < self.rectified.width
-        method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(rectified, size, interpolation=method), np.uint8)
+        return rectified if size == self.rectified.size else _resized(rectified, size)
 
     def enlarge_depth(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
         """Resize (h, w) float32 from network size to the rectified image's size, bilinearly."""
@@ -140,15 +158,9 @@ class Viewport:
         return np.asarray(enlarged, labels.dtype)
 
 
-def _rectification(
-    camera: Camera, target: Camera, rotation: NDArray[np.float64] | None, kind: int = cv2.CV_16SC2
-) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
-    coefficients = np.asarray(camera.distortion, dtype=np.float64)
-    turn = np.eye(3) if rotation is None else rotation
-    lens = cv2.fisheye if camera.distortion_model == "equidistant" else cv2
-    return lens.initUndistortRectifyMap(  # type: ignore[no-any-return]
-        camera.matrix, coefficients, turn, target.matrix, target.size, kind
-    )
+def _resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    method = cv2.INTER_AREA if size[0] < image.shape[1] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, size, interpolation=method), np.uint8)
 
 
 def rectify_nearest(values: NDArray[T], camera: Camera, fill: float) -> NDArray[T]:
@@ -159,23 +171,26 @@ def rectify_nearest(values: NDArray[T], camera: Camera, fill: float) -> NDArray[
     Args:
         values: (H, W) float32 or uint8.
         camera: of the image.
-        fill: value of pixels outside the image.
+        fill: value of pixels that the camera has not seen.
 
     Returns:
         (H, W); the input itself if the camera has no distortion.
     """
     if not camera.distorted:
         return values
-    maps = _exact_maps(camera)
+    maps, usable = _exact_maps(camera)
     border = cv2.BORDER_CONSTANT
     turned = cv2.remap(values, *maps, cv2.INTER_NEAREST, borderMode=border, borderValue=fill)
+    turned[~usable] = fill
     return np.asarray(turned, values.dtype)
 
 
 @lru_cache(maxsize=2)
-def _exact_maps(camera: Camera) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
+def _exact_maps(camera: Camera) -> tuple[Maps, NDArray[np.bool_]]:
     # Not the fixed-point maps of `Viewport`: rounded to 1/32 pixel they may select another pixel.
-    return _rectification(camera, camera.rectified(), None, cv2.CV_32FC1)
+    target, rotation = camera.rectified(), np.eye(3)
+    maps = rectification_maps(camera, target, rotation, cv2.CV_32FC1)
+    return maps, one_to_one(camera, target, rotation)
 
 
 def limit_depth(

@@ -58,7 +58,7 @@ class Ledger:
         latency: float,
         parts: dict[str, float],
         decision: str,
-        masked: float,
+        masked: float | None,
         regions: Counter[str] | None = None,
     ) -> None:
         """Count a published frame.
@@ -67,7 +67,7 @@ class Ledger:
             latency: seconds since the image arrived.
             parts: seconds by processing stage.
             decision: one of `DECISIONS`.
-            masked: share of dynamic pixels, 0 to 1.
+            masked: share of dynamic pixels, 0 to 1; None without masks.
             regions: number of regions by decision; None without the gate by object.
         """
         with self._lock:
@@ -75,7 +75,8 @@ class Ledger:
             self._latencies.append(latency)
             self._finished.append(time.monotonic())
             self.decisions[decision] += 1
-            self._masked.append(masked)
+            if masked is not None:
+                self._masked.append(masked)
             if regions is not None:
                 self._regions.append((time.monotonic(), regions))
             for part, seconds in parts.items():
@@ -109,6 +110,7 @@ class Ledger:
                 p50, p99 = np.percentile(self._latencies, (50, 99))
                 depth["latency p50 (ms)"] = f"{p50 * 1e3:.1f}"
                 depth["latency p99 (ms)"] = f"{p99 * 1e3:.1f}"
+            if self._masked:
                 gate["dynamic share of the image"] = f"{np.mean(self._masked):.3f}"
             for part, values in self._parts.items():
                 depth[f"{part} (ms)"] = f"{np.median(values) * 1e3:.2f}"

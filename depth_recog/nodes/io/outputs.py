@@ -22,6 +22,7 @@ from depth_recog.method.geometry.se3 import Matrix
 from depth_recog.method.masking import dynamic_image, static_image
 from depth_recog.method.pair import Pair, Step
 from depth_recog.method.pose.estimator import PoseEstimate
+from depth_recog.method.settings import Wanted
 from depth_recog.nodes.io import messages, odometry
 from depth_recog.nodes.io.compressed_depth import compressed_depth
 from depth_recog.nodes.io.objects import Objects
@@ -31,6 +32,7 @@ from depth_recog.pictures import depth_colors, outline, outlined_regions
 from depth_recog.pipeline import ImageMaps, ProcessedFrame
 
 DEPTH = "depth/image_rect"
+RECTIFIED = "image_rect"
 DEPTH_INFO = "depth/camera_info"
 COMPRESSED = f"{DEPTH}/compressedDepth"
 POINTS = "depth/points"
@@ -59,6 +61,7 @@ TOPICS: dict[str, type] = {
     DEPTH_INFO: CameraInfo,
     COMPRESSED: CompressedImage,
     POINTS: PointCloud2,
+    RECTIFIED: Image,
     ODOM: OdometryMessage,
     **dict.fromkeys((LABELS, DYNAMIC, MOVING), Image),
     OBJECTS: MarkerArray,
@@ -66,6 +69,7 @@ TOPICS: dict[str, type] = {
     **dict.fromkeys(MATRICES, Float64MultiArray),
     **dict.fromkeys((COLOR, OVERLAY, STATIC_IMAGE, DYNAMIC_IMAGE, PROJECTION), Image),
 }
+_NEED_DEPTH = {DEPTH, DEPTH_INFO, COMPRESSED, POINTS, RECTIFIED, COLOR}
 _NEED_PAIR = {ODOM, MOVING, OBJECTS, TARGET, STATIC, *MATRICES, OVERLAY, PROJECTION}
 
 
@@ -125,9 +129,11 @@ class Outputs:
         return wanted if self._odometry is None else wanted | {ODOM}
 
     @staticmethod
-    def need_pair(wanted: set[str]) -> bool:
-        """Whether any of these topics needs poses or decisions (blocks 104 to 107)."""
-        return bool(wanted & _NEED_PAIR)
+    def needed(wanted: set[str]) -> Wanted:
+        """What must be computed for these topics."""
+        if wanted & _NEED_PAIR:
+            return Wanted.PAIR
+        return Wanted.DEPTH if wanted <= _NEED_DEPTH else Wanted.MASKS
 
     def publish(self, wanted: set[str], processed: ProcessedFrame, header: Header) -> None:
         """Publish what was computed from one image, with that image's stamp and frame."""
@@ -154,6 +160,7 @@ class Outputs:
                 depth(), encoding, p("min_depth"), p("max_depth"), header
             ),
             POINTS: lambda: cloud(depth(), maps.image, maps.camera, p("points_step"), header),
+            RECTIFIED: lambda: rgb(maps.image),
             ODOM: lambda: self._odometry_message(step, header),
             LABELS: lambda: mono(maps.labels),
             DYNAMIC: lambda: mono(maps.dynamic.astype(np.uint8) * 255),
@@ -161,8 +168,8 @@ class Outputs:
             OBJECTS: lambda: self._objects_message(step, header),
             COLOR: lambda: rgb(depth_colors(self._depth(at_network))),
             OVERLAY: lambda: rgb(_overlay(maps)),
-            STATIC_IMAGE: lambda: rgb(static_image(frame.image, frame.dynamic)),
-            DYNAMIC_IMAGE: lambda: rgb(dynamic_image(frame.image, frame.dynamic)),
+            STATIC_IMAGE: lambda: rgb(static_image(at_network.image, frame.dynamic)),
+            DYNAMIC_IMAGE: lambda: rgb(dynamic_image(at_network.image, frame.dynamic)),
         }
         if pair := step.pair:
             builders |= {

@@ -29,7 +29,7 @@ from depth_recog.errors import OutputError
 from depth_recog.evaluation.evaluate import rectified
 from depth_recog.evaluation.splits import sha256_of
 from depth_recog.method.geometry.viewport import Viewport
-from depth_recog.method.masking import PresetRules
+from depth_recog.method.masking import UNLABELLED, PresetRules
 from depth_recog.method.observation import image_tensor
 from depth_recog.method.recognizer import ScoreModel
 from depth_recog.training.data.prepared import META, FrameWriter, PreparedFrames, open_prepared
@@ -189,13 +189,15 @@ def _write(
         truth = rectified(chosen.recording.truth(index), frame)
         has_depth = has_depth or (not names and truth.depth is not None)
         pose = truth.world_from_camera
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "images": np.asarray(view.shrink(image), np.uint8),
             **annotator.annotate(image, view, truth.labels),
             "intrinsics": np.asarray(view.network.matrix, np.float64),
             "stamps": np.asarray(frame.stamp_ns, np.int64),
             "poses": np.asarray(np.full((4, 4), np.nan) if pose is None else pose, np.float64),
         }
+        if view.network_seen is not None:
+            arrays["labels"][~view.network_seen] = UNLABELLED
         if has_depth:
             arrays["depths"] = _depth_at(truth.depth, size)
             dense = dense and not bool(np.isnan(arrays["depths"]).any())

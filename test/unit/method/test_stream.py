@@ -13,7 +13,7 @@ from gate_streams import IMAGE_GATE, STEP, Shot, Stream, play, retimed, shots
 from depth_recog.method.gate.by_image import Motion, Thresholds
 from depth_recog.method.masking import PresetRules
 from depth_recog.method.pair import Step
-from depth_recog.method.settings import Settings
+from depth_recog.method.settings import Settings, Wanted
 
 Shots = tuple[Shot, ...]
 
@@ -117,9 +117,41 @@ def test_a_flat_ground_without_texture() -> None:
 def test_no_pair_when_none_is_wanted(empty: Shots) -> None:
     stream = Stream(**IMAGE_GATE)
     stream.step(empty[0])
-    alone = stream.step(empty[1], pair_wanted=False)
+    alone = stream.step(empty[1], Wanted.MASKS)
     assert alone.why_alone == "no pair was requested"
     assert stream.step(empty[2]).pair.first.name == alone.frame.name
+
+
+def test_depth_alone_needs_no_segmentation_and_is_nobodys_partner(empty: Shots) -> None:
+    """Without labels there are features on movers: no later frame is compared with such a frame."""
+    stream = Stream(**IMAGE_GATE)
+    stream.step(empty[0])
+    scored = stream.networks.scored
+    alone = stream.step(empty[1], Wanted.DEPTH)
+    assert stream.networks.scored == scored
+    assert alone.pair is None
+    assert alone.seconds.keys() == {"depth network"}
+    np.testing.assert_array_equal(alone.frame.depth, empty[1].depth)
+    assert (alone.frame.labels == 255).all()
+    assert stream.step(empty[2]).pair.first.name == empty[0].name
+
+
+def test_nothing_is_tracked_where_the_camera_has_seen_nothing(parked: Shots) -> None:
+    """Mirrored or black borders have strong corners, which would count as a camera at rest."""
+    seen = np.ones(parked[0].image.shape[:2], np.bool_)
+    seen[:, :100], seen[:30] = False, False
+    stream = Stream(**IMAGE_GATE)
+    for shot in parked[:3]:
+        stream.networks.show(shot)
+        picture = shot.name, shot.stamp_ns, shot.image, shot.camera
+        step = stream.recognizer.step(*picture, seen=seen)
+        assert (step.frame.labels[~seen] == 255).all()
+        assert not step.frame.dynamic[~seen].any()
+        assert not step.moving[~seen].any()
+        columns, rows = np.rint(step.frame.tracks.pixels).astype(int).T
+        assert seen[rows, columns].all()
+        assert len(rows) > 100
+    assert step.pair.static.ok
 
 
 @pytest.mark.parametrize(
