@@ -93,7 +93,7 @@ def test_results_have_the_inputs_size_and_are_limited_there() -> None:
         assert depth.shape == maps.labels.shape == maps.moving.shape == (width // 2, width)
         assert np.isposinf(depth[:, : quarter - 2]).all()  # sky, beyond half of the range
         assert np.isposinf(depth[:, quarter + 2 : 2 * quarter - 2]).all()  # beyond the range
-        assert np.isnan(depth[:, 2 * quarter + 2 :]).all()  # nearer than the range
+        assert np.isneginf(depth[:, 2 * quarter + 2 :]).all()  # nearer than the range
         assert np.isfinite(maps.depth(0.001, 200.0)).all()
         np.testing.assert_array_equal(maps.dynamic, maps.labels == CAR)
         np.testing.assert_array_equal(maps.moving, maps.dynamic.astype(np.uint8))  # undecided
