@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 from commands import command, fails, misused, process
 from training_runs import image_folder
 
+from depth_recog.datasets.sequence import Frame
 from depth_recog.datasets.sources import READERS, open_source
 from depth_recog.errors import SourceError
 
@@ -225,16 +228,40 @@ def test_run_again_gives_the_same(out: Path, tmp_path: Path) -> None:
     assert (tmp_path / "poses.txt").read_text().splitlines() == beginning
 
 
-def test_run_keeps_the_frames_before_a_damaged_one(tmp_path: Path) -> None:
+def test_run_leaves_a_damaged_frame_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clip, out = image_folder(tmp_path / "clip", 3), tmp_path / "out"
-    bad = tmp_path / "clip" / "2.png"
+    bad = tmp_path / "clip" / "1.png"
     bad.write_bytes(bad.read_bytes()[:100])
-    assert "clip/2.png" in fails("run", clip, "--out", out)
+    result = command("run", clip, "--out", out)
+    assert result.returncode == 0
+    assert "clip/1.png" in caplog.text
     report = json.loads((out / "run.json").read_text())
-    assert report["frames"]["out"] == 2
-    assert "clip/2.png" in report["error"]
+    assert report["frames"] == {"in": 3, "out": 2, "dropped": 0, "rejected": 1}
+    assert report["error"] is None
     assert len((out / "poses.txt").read_text().splitlines()) == 2
-    assert len(list((out / "depth").glob("*.png"))) == 2
+    assert [path.name for path in sorted((out / "depth").iterdir())] == ["0.png", "2.png"]
+
+
+class Unplugged:
+    """A camera that stops after two frames."""
+
+    kind, name, rate_hz, live = "v4l2", "video0", 10.0, True
+
+    def __iter__(self) -> Iterator[Frame]:
+        yield from islice(open_source(STREET), 2)
+        raise SourceError("video0 gives no images any more")
+
+
+def test_run_keeps_the_frames_before_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("depth_recog.cli.run.open_source", lambda _: Unplugged())
+    assert "no images any more" in fails("run", "/dev/video0", "--out", tmp_path)
+    report = json.loads((tmp_path / "run.json").read_text())
+    assert report["frames"]["out"] == 2
+    assert "no images any more" in report["error"]
+    assert len((tmp_path / "poses.txt").read_text().splitlines()) == 2
+    assert len(list((tmp_path / "depth").glob("*.png"))) == 2
 
 
 BAD: dict[str, tuple[list[str], list[str]]] = {

@@ -20,6 +20,7 @@ from depth_recog.datasets.sources import open_source
 
 DRIVE = "kitti_raw/2011_09_26/2011_09_26_drive_0005_sync"
 STREET = "synthetic:street?frames={}&width=160&height=64"
+TRUTH = np.zeros((24, 32), np.uint8)
 FORMS = pytest.mark.parametrize("form", ["--raw", "--compressed"])
 STORAGES = pytest.mark.parametrize("storage", bags.STORAGES)
 
@@ -122,14 +123,28 @@ def test_a_damaged_source_is_reported_once(tmp_path: Path) -> None:
     assert "5 frames" in done.stdout
 
 
-def test_the_frames_before_a_damaged_one_are_kept(tmp_path: Path) -> None:
+def test_a_damaged_frame_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     messages = bags.calibrated(5)
     messages[7][2].encoding = "banana8"
     bags.write(tmp_path / "in", messages)
     result = command("record", tmp_path / "in", "--out", tmp_path / "out")
+    assert result.returncode == 0
+    assert "image 3 of /cam/image_raw cannot be read" in caplog.text
+    assert "out: 4 frames, ground truth: none" in result.stdout
+    assert len(Rosbag(tmp_path / "out")) == 4
+
+
+def test_the_frames_before_damaged_truth_are_kept(tmp_path: Path) -> None:
+    messages = bags.calibrated(5)
+    for topic, time, message in messages[1::2]:
+        truth = bags.image(0, TRUTH, "mono8", header=message.header)
+        messages.append((topic.replace("image_raw", "ground_truth/moving"), time, truth))
+    messages[-2][2].encoding = "banana8"
+    bags.write(tmp_path / "in", messages)
+    result = command("record", tmp_path / "in", "--out", tmp_path / "out")
     assert result.returncode == 1
-    assert "image 3 of /cam/image_raw cannot be read" in result.stderr
-    assert "out: 3 frames, ground truth: none" in result.stdout
+    assert "for image 3 cannot be read" in result.stderr
+    assert "out: 3 frames, ground truth: moving" in result.stdout
     assert len(Rosbag(tmp_path / "out")) == 3
 
 

@@ -105,7 +105,7 @@ def image(stamp_ns: int, pixels: np.ndarray, encoding: str = "rgb8", **changes: 
         "step": pixels.strides[0],
         "data": np.ascontiguousarray(pixels).reshape(-1).view(np.uint8),
     }
-    return make(IMAGE, header=header(stamp_ns), **{**fields, **changes})
+    return make(IMAGE, **{"header": header(stamp_ns), **fields, **changes})
 
 
 def compressed(stamp_ns: int, data: bytes, text: str = "jpeg") -> Any:
