@@ -161,11 +161,14 @@ def files() -> str:
         command("run", STREET, "--out", str(out))
         figures = Path(folder) / "figures.json"
         command("evaluate", str(out), "--crop", "none", "--json", str(figures))
+        without = Path(folder) / "without_truth.json"
+        command("evaluate", STREET, "--without-truth", "--json", str(without))
         names = {str(p.relative_to(out).with_name(stem(p))) for p in out.rglob("*") if p.is_file()}
         lines = (out / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
         pairs = [json.loads(line) for line in lines]
         run = json.loads((out / "run.json").read_text(encoding="utf-8"))
         evaluated = json.loads(figures.read_text(encoding="utf-8"))
+        evaluated |= json.loads(without.read_text(encoding="utf-8"))
     found = {
         "run": names,
         "run.json": set(run),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`depth-recog evaluate`: depth, poses and gate against the truth, beside baselines."""
+"""`depth-recog evaluate`: depth, poses and gate against the truth, or depth without any."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from depth_recog.cli import without_truth
 from depth_recog.cli.interrupt import all_or_nothing
 from depth_recog.cli.options import frame_range, integer, part_of_source, positive, real, within
 from depth_recog.cli.pipeline_options import (
@@ -40,9 +41,11 @@ from depth_recog.evaluation.subject import (
     about_recording,
     check_figures,
     check_truth,
+    has_truth,
     open_recording,
 )
 from depth_recog.evaluation.table import table
+from depth_recog.evaluation.without_truth.table import table as table_without_truth
 from depth_recog.files import write_whole
 from depth_recog.networks.models import header_of
 
@@ -51,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.epilog = KINDS
     parser.add_argument(
-        "source", metavar="SOURCE", help="a recording with truth, or a folder that run wrote"
+        "source", metavar="SOURCE", help="a recording, or a folder that run wrote on one with truth"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a report as HTML")
@@ -75,6 +78,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1.65,
         metavar="M",
         help="for the ground plane; default: 1.65 m",
+    )
+    parser.add_argument(
+        "--without-truth",
+        action="store_true",
+        help="judge the depth by triangulated points, flicker, road and warped images; the default "
+        "for recordings without truth",
     )
     group = parser.add_argument_group("false positives of the gate, without truth")
     group.add_argument(
@@ -114,7 +123,17 @@ def _truth(options: argparse.Namespace) -> int:
         _check_writable(path)
     if options.html:
         check_installed()
-    subject = _subject(options)
+    recording = None if is_recorded_run(Path(options.source)) else open_recording(options.source)
+    if recording is None and options.without_truth:
+        raise ConfigurationError(
+            f"{options.source}: a run's depth is cut off at 80 m: give --without-truth the "
+            "recording that it was run on, and the run's weights"
+        )
+    if recording is not None:
+        frames = _frames(options, recording)
+        if options.without_truth or not has_truth(recording, frames):
+            return _without_truth(options, recording, frames)
+    subject = _subject(options, recording)
     examined = subject.examined()
     baselines = _baselines(options, subject)
     with tqdm(total=len(subject.frames), unit="frame", disable=None, file=sys.stderr) as bar:
@@ -141,12 +160,18 @@ def _truth(options: argparse.Namespace) -> int:
     return 0
 
 
-def _subject(options: argparse.Namespace) -> Subject:
+def _without_truth(options: argparse.Namespace, recording: Recording, frames: range) -> int:
+    figures = without_truth.figures_of(options, recording, frames)
+    if options.json:
+        _write(options.json, json.dumps(_json(figures), indent=2, allow_nan=False) + "\n")
+    print(table_without_truth(figures))
+    return 0
+
+
+def _subject(options: argparse.Namespace, recording: Recording | None) -> Subject:
     path = Path(options.source)
-    if not is_recorded_run(path):
-        recording = open_recording(options.source)
+    if recording is not None:
         frames = _frames(options, recording)
-        check_truth(recording, frames, options.source)
         assembly = assembly_of(options)
         headers = [assembly.depth, assembly.masks, *([assembly.gate] if assembly.gate else [])]
         if options.pose == "network":

@@ -63,17 +63,25 @@ def open_recording(text: str) -> Recording:
     return sequence
 
 
+def has_truth(recording: Recording, frames: range) -> bool:
+    """Return whether any of the frames has truth of depth, poses or boxes."""
+    return any(
+        any(x is not None for x in (truth.depth, truth.world_from_camera, truth.boxes))
+        for truth in map(recording.truth, frames)
+    )
+
+
 def check_truth(recording: Recording, frames: range, source: str) -> None:
     """Fail before the networks run.
 
     Raises:
         SourceError: the recording has no truth for any of the frames.
     """
-    for index in frames:
-        truth = recording.truth(index)
-        if any(x is not None for x in (truth.depth, truth.world_from_camera, truth.boxes)):
-            return
-    raise SourceError(f"{source}: no truth to compare with (neither depth nor poses nor boxes)")
+    if not has_truth(recording, frames):
+        raise SourceError(
+            f"{source}: no truth to compare with (neither depth nor poses nor boxes); give the "
+            "recording itself in place of the run to judge its depth without truth"
+        )
 
 
 def about_recording(recording: Recording, source: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ _AXES = {"by_range": "range in metres", "by_class": "class", "by_motion": "motio
 
 def table(figures: dict[str, Any]) -> str:
     """Format `Evaluation.figures`."""
-    parts = [_frames(figures)]
+    parts = [frames_line(figures)]
     if "depth" in figures:
         parts += [_methods(figures), verdict_sentence(figures)]
         parts += [_groups(figures["depth"], axis) for axis in _AXES if axis in figures["depth"]]
@@ -36,7 +36,8 @@ def verdict_sentence(figures: dict[str, Any]) -> str:
     return f"{compared}; less than a third below it, the network is hardly better than no network."
 
 
-def _columns(rows: list[list[str]]) -> str:
+def columns(rows: list[list[str]]) -> str:
+    """Align rows of equal length: the first column left, the others right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
@@ -46,11 +47,13 @@ def _columns(rows: list[list[str]]) -> str:
     return "\n".join(lines)
 
 
-def _number(value: float | None, digits: int = 3) -> str:
+def number(value: float | None, digits: int = 3) -> str:
+    """Format a value; a dash for None."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _frames(figures: dict[str, Any]) -> str:
+def frames_line(figures: dict[str, Any]) -> str:
+    """Say how many frames were judged, and which of them the weights were trained on."""
     frames = figures["frames"]
     text = f"{frames['answered']} of {frames['asked']} frames answered"
     splits = frames.get("splits")
@@ -71,24 +74,24 @@ def _methods(figures: dict[str, Any]) -> str:
     for name, result in methods.items():
         if not result.get("images"):
             continue
-        scale = [_number(result["scale"]["median"]), _number(result["scale"]["spread"])]
+        scale = [number(result["scale"]["median"]), number(result["scale"]["spread"])]
         for first, kind, last in ((name, "unscaled", scale), ("", "median_scaled", ["", ""])):
-            metrics = (_number(result[kind][m], 2 if m == "silog" else 3) for m in METRICS)
+            metrics = (number(result[kind][m], 2 if m == "silog" else 3) for m in METRICS)
             rows.append([first, kind.replace("_", "-"), *metrics, *last])
     depth = figures["depth"]
     note = f"{depth['images']} images, {depth['pixels']} pixels, {depth['coverage']:.1%} answered"
-    return _columns(rows) + f"\n({note})"
+    return columns(rows) + f"\n({note})"
 
 
 def _groups(depth: dict[str, Any], axis: str) -> str:
     rows = [[_AXES[axis], "pixels", "abs_rel", "a1", "scaled abs_rel", "scaled a1"]]
     for name, group in depth[axis].items():
         kinds = group["unscaled"], group["median_scaled"]
-        shares = (_number(kind[metric]) for kind in kinds for metric in ("abs_rel", "a1"))
+        shares = (number(kind[metric]) for kind in kinds for metric in ("abs_rel", "a1"))
         rows.append([name, str(group["pixels"]), *shares])
     if axis == "by_class":
         rows[0][0] = f"class (labels: {depth['labels']})"
-    return _columns(rows)
+    return columns(rows)
 
 
 def _flicker(flicker: dict[str, Any]) -> str:
@@ -110,16 +113,16 @@ def _pose(pose: dict[str, Any]) -> str:
     }
     for name, label in labels.items():
         if name in pose:
-            rows.append([label, *map(_number, pose[name].values())])
+            rows.append([label, *map(number, pose[name].values())])
     apart = pose.get("frames_apart")
-    text = _columns(rows) + f"\n({pose['pairs']} pairs, {pose['unanswered']} unanswered"
+    text = columns(rows) + f"\n({pose['pairs']} pairs, {pose['unanswered']} unanswered"
     text += f", {apart:.1f} frames apart)" if apart else ")"
     if "scale" in pose:
         scale = pose["scale"]
         text += (
             f"\nestimated / true length: median {scale['median']:.3f}, "
             f"spread {scale['spread']:.3f}, "
-            f"drift {_number(scale['drift_percent_per_100m'], 1)} % per 100 m"
+            f"drift {number(scale['drift_percent_per_100m'], 1)} % per 100 m"
         )
     trajectory = pose.get("trajectory", {})
     for kind in ("unscaled", "median_scaled"):
@@ -146,6 +149,6 @@ def _gate(gate: dict[str, Any]) -> str:
         if name in gate:
             g = gate[name]
             interval = f"{g['low']:.2f} to {g['high']:.2f}"
-            rows.append([name.replace("_", " "), _number(g["value"], 2), interval])
+            rows.append([name.replace("_", " "), number(g["value"], 2), interval])
     counts = f"({gate['moving_tracks']} moving tracks, {gate['parked_tracks']} parked)"
-    return f"{_columns(rows)}\n{counts}"
+    return f"{columns(rows)}\n{counts}"

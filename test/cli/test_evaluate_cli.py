@@ -220,9 +220,14 @@ def test_the_gates_figures_are_shown() -> None:
 # Refusals
 
 
-def test_a_source_without_truth(tmp_path: Path) -> None:
+def test_a_run_on_a_source_without_truth(tmp_path: Path) -> None:
     room = without(write_recording(tmp_path / "room", 2), "*.pose.txt", "*.depth.png")
-    assert "no truth to compare with (neither depth nor poses nor boxes)" in fails("evaluate", room)
+    out = tmp_path / "out"
+    assert command("run", room, "--out", out, "--device", "cpu").returncode == 0
+    message = fails("evaluate", out)
+    assert "no truth to compare with (neither depth nor poses nor boxes)" in message
+    assert "give the recording itself" in message
+    assert "give --without-truth the recording" in fails("evaluate", out, "--without-truth")
 
 
 def test_truth_that_cannot_be_compared(tmp_path: Path) -> None:
