@@ -11,6 +11,7 @@ from depth_recog.evaluation.without_truth.collected import Collected
 from depth_recog.evaluation.without_truth.measures import Depth, measure
 from depth_recog.evaluation.without_truth.stream import pairs_of, step_for
 from depth_recog.evaluation.without_truth.views import View
+from depth_recog.method.settings import Wanted
 from depth_recog.networks.factory import Assembly
 from depth_recog.pipeline import Pipeline
 
@@ -48,9 +49,9 @@ def _frames(
     pipeline = Pipeline(assembly)
     for index in frames:
         frame = recording[index]
-        processed = pipeline.recognize(pipeline.prepare_frame(frame), pair_wanted=False)
+        processed = pipeline.recognize(pipeline.prepare_frame(frame), Wanted.MASKS)
         seen, maps = processed.step.frame, processed.at_input_size
-        view = View.of(frame.name, frame.stamp_ns, maps.image, maps.camera, seen.labels, seen.rules)
+        view = View.of(frame.name, frame.stamp_ns, maps.image, maps.camera, maps.labels, seen.rules)
         # The network's own depth: nothing is cut off, and no sky is set to infinity.
         yield view.with_pose(recording.truth(index).world_from_camera), seen.depth
         progress()

@@ -17,6 +17,7 @@ WIDEST = 1248
 """Wider images are resized: the optical flow gets no more precise, only slower."""
 
 _MARGIN = 1 / 100
+_UNSEEN = 255
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class View:
         stamp_ns: time of exposure, nanoseconds.
         image: (H, W, 3) uint8 RGB, rectified.
         camera: intrinsics of `image`.
-        static: (H, W) bool, pixels away from everything that could move.
+        static: (H, W) bool, pixels away from everything that could move or was not seen.
         road: (H, W) bool, pixels of the road.
         world_from_camera: (4, 4) float64 metres, as recorded; None if it was not.
     """
@@ -58,7 +59,8 @@ class View:
             stamp_ns: time of exposure, nanoseconds.
             image: (H, W, 3) uint8 RGB, rectified.
             camera: intrinsics of `image`.
-            labels: (h, w) uint8 class ids, of any size with the same field of view.
+            labels: (h, w) uint8 class ids, of any size with the same field of view; 255 where the
+                camera saw nothing.
             rules: the meaning of the class ids.
         """
         if camera.width > WIDEST:
@@ -66,7 +68,8 @@ class View:
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
             camera = camera.resized(*size)
         labels = _resized(labels, camera.size)
-        near = dilated(rules.dynamic_pixels(labels), max(1, round(_MARGIN * camera.width)))
+        unusable = rules.dynamic_pixels(labels) | (labels == _UNSEEN)
+        near = dilated(unusable, max(1, round(_MARGIN * camera.width)))
         return cls(name, stamp_ns, image, camera, ~near, rules.pixels_of(labels, ROAD))
 
     def with_pose(self, world_from_camera: NDArray[np.float64] | None) -> View:

@@ -112,6 +112,15 @@ def test_no_point_lies_on_an_object(street: Street) -> None:
         assert evidence.first.static[v, u].all()
 
 
+def test_no_point_lies_where_the_camera_saw_nothing(street: Street) -> None:
+    view = street.views[0]
+    labels = np.zeros(view.image.shape[:2], np.uint8)
+    labels[:, :100] = 255
+    left = View.of("a", 0, view.image, view.camera, labels, PresetRules())
+    assert not left.static[:, :100].any()
+    assert left.static[:, 120:].all()
+
+
 def test_a_camera_at_rest_and_a_blank_image_give_no_points(street: Street) -> None:
     view = street.views[0]
     still = evidence_of([view, replace(view, name="again")])
