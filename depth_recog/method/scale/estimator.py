@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scale of a stream, from the sources that the user chose."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.errors import ConfigurationError
+from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.scale.filter import MeasurementFilter, SteadyFactor
+from depth_recog.method.scale.height import CameraMount, GroundPlane, find_ground, height_of
+from depth_recog.method.scale.measurement import Refusal, Scale, ScaleState
+from depth_recog.method.scale.motion import MotionComparison, OdometryBuffer
+
+SCALE_MODES = ("none", "constant", "camera_height", "odometry", "auto")
+"""No metres; a factor; from the camera's height; from odometry; from both, which must agree."""
+
+DISAGREEMENT = 0.08
+"""Largest difference of the two sources, in log."""
+
+
+@dataclass(frozen=True)
+class ScaleSettings:
+    """Where metres come from.
+
+    Attributes:
+        mode: one of `SCALE_MODES`.
+        factor: metres per unit of the network, for the mode `constant`.
+        mount: how the camera is mounted, for `camera_height` and `auto`.
+
+    Raises:
+        ConfigurationError: the mode is unknown, or lacks what it needs.
+    """
+
+    mode: str = "none"
+    factor: float = 1.0
+    mount: CameraMount | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in SCALE_MODES:
+            raise ConfigurationError(
+                f"scale mode {self.mode!r} is unknown: {', '.join(SCALE_MODES)}"
+            )
+        if self.mode == "camera_height" and self.mount is None:
+            raise ConfigurationError(
+                "scale mode camera_height needs the height of the camera above the ground, metres"
+            )
+        if not (self.factor > 0 and math.isfinite(self.factor)):
+            raise ConfigurationError(f"scale factor {self.factor}: a positive number is needed")
+
+    @property
+    def by_height(self) -> bool:
+        """Whether the height of the camera is used."""
+        return self.mode in ("camera_height", "auto") and self.mount is not None
+
+    @property
+    def by_odometry(self) -> bool:
+        """Whether odometry is used."""
+        return self.mode in ("odometry", "auto")
+
+
+class ScaleEstimator:
+    """Follows the scale of one depth network on one camera's stream.
+
+    Args:
+        settings: the sources.
+        odometry: filled by the caller; needed for the modes `odometry` and `auto`.
+    """
+
+    def __init__(self, settings: ScaleSettings, odometry: OdometryBuffer | None = None) -> None:
+        self._settings = settings
+        self._odometry = odometry if settings.by_odometry else None
+        self.reset()
+
+    def reset(self) -> None:
+        """Start anew: another camera, or other weights."""
+        self._by_height = MeasurementFilter("camera's height")
+        self._by_motion = MeasurementFilter("odometry")
+        self._motion_scale = Scale(state=ScaleState.ACQUIRING, why="no odometry yet")
+        self._comparison = MotionComparison(self._odometry) if self._odometry is not None else None
+        self._steady = SteadyFactor()
+        self.scale = self._first()
+        self.ground: GroundPlane | None = None
+
+    def _first(self) -> Scale:
+        settings = self._settings
+        if settings.mode == "none":
+            return Scale()
+        if settings.mode == "constant":
+            return Scale(settings.factor, 0.0, ScaleState.CONSTANT, "the factor was given")
+        return Scale(state=ScaleState.ACQUIRING, why="no frame yet")
+
+    def observe(
+        self,
+        stamp_ns: int,
+        depth: NDArray[np.float32],
+        ground: NDArray[np.bool_],
+        camera: Camera,
+    ) -> Scale:
+        """Update the scale with a frame, and return it.
+
+        Args:
+            stamp_ns: time of the frame, nanoseconds.
+            depth: (H, W) float32, in the network's unit.
+            ground: (H, W) bool, pixels of the surface on which the robot stands.
+            camera: intrinsics of both.
+        """
+        settings = self._settings
+        if settings.mode in ("none", "constant"):
+            return self.scale
+        found = []
+        if settings.by_height and settings.mount is not None:
+            plane = find_ground(depth, ground, camera, settings.mount)
+            self.ground = plane if isinstance(plane, GroundPlane) else None
+            measured = plane if isinstance(plane, Refusal) else height_of(plane, settings.mount)
+            found.append(self._by_height.add(stamp_ns, measured))
+        if self._comparison is not None:
+            found.append(self._motion_scale)
+        self.scale = self._steady.follow(stamp_ns, _together(found))
+        return self.scale
+
+    def moved(self, stamp_ns: int, position: NDArray[np.float64] | None) -> None:
+        """Compare the camera's path with the odometry.
+
+        Args:
+            stamp_ns: time of the newest frame, nanoseconds.
+            position: (3,) of the camera in the network's unit, in any fixed frame; None where the
+                path was interrupted.
+        """
+        if self._comparison is None:
+            return
+        if position is None:
+            self._comparison.reset()
+            return
+        self._motion_scale = self._by_motion.add(stamp_ns, self._comparison.add(stamp_ns, position))
+
+
+def _together(found: list[Scale]) -> Scale:
+    """One scale from that of one or two sources."""
+    if not found:
+        return Scale(state=ScaleState.ACQUIRING, why="no source of metres")
+    trusted = [one for one in found if one.state is ScaleState.LOCKED]
+    if not trusted:
+        old = [one for one in found if one.state is ScaleState.STALE]
+        return (old or found)[0]
+    if len(trusted) == 1:
+        return trusted[0]
+    logs = np.log([one.factor for one in trusted])
+    difference = float(logs[1] - logs[0])
+    if abs(difference) > DISAGREEMENT:
+        first, second = (one.factor for one in trusted)
+        why = (
+            f"camera height and odometry disagree: factors {first:.3f} and {second:.3f}; check "
+            "the height, or the wheels' radius"
+        )
+        return Scale(math.sqrt(first * second), abs(difference), ScaleState.STALE, why)
+    weights = np.array([one.std**-2 for one in trusted])
+    factor = math.exp(float(logs @ weights / weights.sum()))
+    why = f"camera height and odometry agree within {abs(difference):.1%}"
+    return replace(trusted[0], factor=factor, std=float(weights.sum()) ** -0.5, why=why)

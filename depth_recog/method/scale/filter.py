@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From measurements of single frames to a steady scale with a state."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.method.scale.measurement import Refusal, Scale, ScaleMeasurement, ScaleState
+
+WINDOW_S = 10.0
+"""Measurements older than this no longer count."""
+LEAST_COUNT = 12
+LEAST_SPAN_S = 1.0
+"""Number of measurements, and the time that they span, before the scale is trusted."""
+LEAST_SHARE = 0.5
+"""Share of the window's frames that must show a scale: where most refuse, the rest is chance."""
+LARGEST_SPREAD = 0.1
+"""Largest robust standard deviation of the window's measurements, in log."""
+LARGEST_RANGE = 0.4
+"""Largest difference between their 15 % and 85 % quantiles, in log: a few agree by chance."""
+PATIENCE_S = 3.0
+"""Time without any measurement after which the scale is stale."""
+SYSTEMATIC_STD = 0.03
+"""Standard deviation of log scale that more frames do not lower."""
+CORRELATED = 4
+"""Number of consecutive measurements that count as one: their errors persist."""
+STALE_GROWTH = 0.005
+"""Growth of the standard deviation while the scale is stale, per second."""
+
+AGREEMENT = 0.1
+"""Largest difference between the factor in use and the one that is measured, in log."""
+RATE = 0.01
+"""Largest change of the factor in use, in log per second: depth must not jump."""
+
+_MAD_TO_STD = 1.4826
+
+
+class _Entry(NamedTuple):
+    seconds: float
+    log_scale: float
+    """NaN where the frame showed none."""
+
+
+class MeasurementFilter:
+    """Decides whether the measurements of one source agree, and takes their median.
+
+    Args:
+        source: what measures, for the reasons in `Scale.why`.
+    """
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._entries: deque[_Entry] = deque()
+        self._last: Scale | None = None
+        self._confirmed_s = 0.0
+
+    def add(self, stamp_ns: int, result: ScaleMeasurement | Refusal) -> Scale:
+        """Add the measurement of the newest frame.
+
+        Args:
+            stamp_ns: its time, nanoseconds. Time that goes back empties the window.
+            result: of a measuring function.
+        """
+        now = stamp_ns / 1e9
+        if self._entries and now < self._entries[-1].seconds:
+            self._entries.clear()
+            self._confirmed_s = now
+        measured = result.log_scale if isinstance(result, ScaleMeasurement) else math.nan
+        self._entries.append(_Entry(now, measured))
+        while self._entries[0].seconds < now - WINDOW_S:
+            self._entries.popleft()
+        refused = "" if isinstance(result, ScaleMeasurement) else result.why
+        times, logs = (np.array(column) for column in zip(*self._entries, strict=True))
+        known = np.isfinite(logs)
+        problem = self._problem(times[known], logs[known], now, refused)
+        if problem and self._last is None:
+            return Scale(state=ScaleState.ACQUIRING, why=problem)
+        if problem and self._last is not None:
+            grown = self._last.std + STALE_GROWTH * (now - self._confirmed_s)
+            return replace(self._last, std=grown, state=ScaleState.STALE, why=problem)
+        logs = logs[known]
+        spread = _spread(logs)
+        std = math.hypot(SYSTEMATIC_STD, spread / math.sqrt(max(1.0, len(logs) / CORRELATED)))
+        why = f"{len(logs)} measurements of the {self._source} agree within {spread:.1%}"
+        self._last = Scale(math.exp(float(np.median(logs))), std, ScaleState.LOCKED, why)
+        self._confirmed_s = now
+        return self._last
+
+    def _problem(
+        self, times: NDArray[np.float64], logs: NDArray[np.float64], now: float, refused: str
+    ) -> str:
+        """Why the measurements of the window are not to be trusted; "" where they are."""
+        if not len(times) or now - times[-1] > PATIENCE_S:
+            return refused
+        if len(times) < LEAST_COUNT or now - times[0] < LEAST_SPAN_S:
+            return f"only {len(times)} measurements of the {self._source} so far"
+        if len(times) < LEAST_SHARE * len(self._entries):
+            return refused or f"few frames show the {self._source}"
+        low, high = np.quantile(logs, (0.15, 0.85))
+        if _spread(logs) > LARGEST_SPREAD or high - low > LARGEST_RANGE:
+            return f"the measurements of the {self._source} scatter by {_spread(logs):.0%}"
+        return ""
+
+
+def _spread(logs: NDArray[np.float64]) -> float:
+    """Robust standard deviation."""
+    return _MAD_TO_STD * float(np.median(np.abs(logs - np.median(logs))))
+
+
+class SteadyFactor:
+    """The factor in use: the first trusted one, which then follows later ones at `RATE`."""
+
+    def __init__(self) -> None:
+        self._log: float | None = None
+        self._seconds = 0.0
+
+    def follow(self, stamp_ns: int, target: Scale) -> Scale:
+        """The scale to use at a time, given the one that is measured."""
+        now = stamp_ns / 1e9
+        if self._log is None and target.state is not ScaleState.LOCKED:
+            return target if target.state is ScaleState.ACQUIRING else _not_yet(target)
+        if self._log is None:
+            self._log = math.log(target.factor)
+        passed, self._seconds = max(0.0, now - self._seconds), now
+        difference = 0.0
+        if target.state is ScaleState.LOCKED:
+            difference = math.log(target.factor) - self._log
+            step = RATE * passed
+            self._log += min(max(difference, -step), step)
+        used = replace(target, factor=math.exp(self._log))
+        if abs(difference) > AGREEMENT:
+            why = f"the measured factor is {math.exp(difference):.2f} times the one in use"
+            return replace(used, std=abs(difference), state=ScaleState.STALE, why=why)
+        if target.state is ScaleState.ACQUIRING:
+            return replace(used, std=AGREEMENT, state=ScaleState.STALE)
+        return used
+
+
+def _not_yet(target: Scale) -> Scale:
+    return Scale(state=ScaleState.ACQUIRING, why=target.why)

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scale from odometry, from both sources, and when they contradict each other."""
+
+import math
+
+import numpy as np
+import pytest
+
+from depth_recog.errors import ConfigurationError
+from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.scale.estimator import ScaleEstimator, ScaleSettings
+from depth_recog.method.scale.height import CameraMount
+from depth_recog.method.scale.measurement import Refusal, Scale, ScaleMeasurement, ScaleState
+from depth_recog.method.scale.motion import MotionComparison, OdometryBuffer
+
+CAMERA = Camera(160, 96, 100.0, 100.0, 79.5, 47.5)
+STEP_NS = 10**8
+UNIT = 0.8
+"""Metres per unit of the network in these tests."""
+
+
+def road(unit: float = UNIT) -> np.ndarray:
+    """Depth of a level road 1.65 m below the camera, in the network's unit."""
+    rows = (np.arange(96) - CAMERA.cy) / CAMERA.fy
+    with np.errstate(divide="ignore"):
+        column = np.where(rows > 0.02, 1.65 / rows / unit, np.inf)
+    return np.repeat(column[:, None], 160, 1).astype(np.float32)
+
+
+def driven(
+    settings: ScaleSettings,
+    odometry: OdometryBuffer,
+    frames: int = 80,
+    speed: float = 5.0,
+    seen: bool = True,
+    slip: float = 1.0,
+) -> ScaleEstimator:
+    """Drive straight on at 10 Hz; `slip` is the wheels' distance over the true one."""
+    estimator = ScaleEstimator(settings, odometry)
+    depth = road()
+    for i in range(frames):
+        stamp, position = i * STEP_NS, np.array([0.0, 0.0, speed * i / 10])
+        odometry.add(stamp, slip * position)
+        estimator.observe(stamp, depth, np.isfinite(depth) & seen, CAMERA)
+        estimator.moved(stamp, position / UNIT)
+    return estimator
+
+
+MOUNT = CameraMount(1.65)
+
+
+@pytest.mark.parametrize(
+    ("settings", "seen"),
+    [
+        (ScaleSettings("odometry"), True),
+        (ScaleSettings("camera_height", mount=MOUNT), True),
+        (ScaleSettings("auto", mount=MOUNT), True),
+        (ScaleSettings("auto", mount=MOUNT), False),  # the road is hidden: odometry alone
+        (ScaleSettings("auto"), True),
+    ],
+)
+def test_each_mode_finds_the_unit(settings: ScaleSettings, seen: bool) -> None:
+    scale = driven(settings, OdometryBuffer(), seen=seen).scale
+    assert scale.state is ScaleState.LOCKED, scale.why
+    assert scale.factor == pytest.approx(UNIT, rel=0.01)
+
+
+def test_without_odometry_the_height_is_enough() -> None:
+    estimator = ScaleEstimator(ScaleSettings("auto", mount=MOUNT), OdometryBuffer())
+    for i in range(40):
+        estimator.observe(i * STEP_NS, road(), np.isfinite(road()), CAMERA)
+        estimator.moved(i * STEP_NS, np.zeros(3))
+    assert estimator.scale.state is ScaleState.LOCKED
+
+
+def test_sources_that_disagree_are_reported_and_not_trusted() -> None:
+    scale = driven(ScaleSettings("auto", mount=MOUNT), OdometryBuffer(), slip=1.2).scale
+    assert scale.state is not ScaleState.LOCKED
+    assert "disagree" in scale.why
+
+
+@pytest.mark.parametrize("speed", [0.0, 0.1])
+def test_standing_still_shows_no_scale(speed: float) -> None:
+    scale = driven(ScaleSettings("odometry"), OdometryBuffer(), frames=110, speed=speed).scale
+    if speed:  # 0.1 m/s: 0.3 m take three seconds
+        assert scale.state is ScaleState.LOCKED
+    else:
+        assert scale.state is ScaleState.ACQUIRING
+        assert "moves too little" in scale.why
+
+
+def test_none_and_constant_do_not_look_at_the_images() -> None:
+    for settings, state in (
+        (ScaleSettings(), ScaleState.NONE),
+        (ScaleSettings("constant", 2.0), ScaleState.CONSTANT),
+    ):
+        estimator = ScaleEstimator(settings)
+        scale = estimator.observe(0, np.zeros((0, 0), np.float32), np.zeros((0, 0), bool), CAMERA)
+        assert (scale.state, scale.factor) == (state, settings.factor)
+    assert not Scale().metric
+
+
+@pytest.mark.parametrize(
+    ("mode", "factor", "mount", "why"),
+    [
+        ("height", 1.0, None, "none, constant, camera_height, odometry, auto"),
+        ("camera_height", 1.0, None, "needs the height"),
+        ("constant", 0.0, None, "positive"),
+        ("constant", math.nan, None, "positive"),
+    ],
+)
+def test_settings_that_cannot_work(
+    mode: str, factor: float, mount: CameraMount | None, why: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=why):
+        ScaleSettings(mode, factor, mount)
+
+
+def test_positions_are_interpolated_but_not_across_a_gap_or_beyond_the_end() -> None:
+    buffer = OdometryBuffer()
+    for seconds, x in ((0, 0.0), (0.2, 1.0), (5, 9.0), (5.2, 10.0)):
+        buffer.add(round(seconds * 1e9), np.array([x, 0, 0]))
+    assert buffer.at(10**8) == pytest.approx([0.5, 0, 0])
+    assert buffer.at(5 * 10**9) == pytest.approx([9, 0, 0])
+    for outside in (-1, 10**9, 6 * 10**9):
+        assert buffer.at(outside) is None
+
+
+def test_speeds_are_integrated_and_a_gap_adds_no_distance() -> None:
+    buffer = OdometryBuffer()
+    for i in [*range(11), *range(60, 71)]:
+        buffer.add_speed(i * STEP_NS, -2.0)  # backwards counts as well
+    assert buffer.at(10 * STEP_NS) == pytest.approx([2, 0, 0])
+    assert buffer.at(70 * STEP_NS) == pytest.approx([4, 0, 0])
+
+
+def test_uncertain_positions_are_compared_over_a_longer_way() -> None:
+    rng = np.random.default_rng(1)
+    gps = OdometryBuffer(position_std=1.0)
+    comparison = MotionComparison(gps)
+    logs = []
+    for i in range(300):
+        position = np.array([0.0, 0.0, 1.2 * i])
+        gps.add(i * STEP_NS, position + rng.normal(0, 0.7, 3))
+        result = comparison.add(i * STEP_NS, position / UNIT)
+        if isinstance(result, ScaleMeasurement):
+            logs.append(result.log_scale)
+        else:
+            assert i < 12
+    assert math.exp(float(np.median(logs))) == pytest.approx(UNIT, rel=0.03)
+    assert np.std(logs) < 0.15
+
+
+def test_wheels_that_spin_while_the_images_stand_still_are_refused() -> None:
+    buffer = OdometryBuffer()
+    comparison = MotionComparison(buffer)
+    for i in range(20):
+        buffer.add(i * STEP_NS, np.array([0.1 * i, 0, 0]))
+        result = comparison.add(i * STEP_NS, np.zeros(3))
+        assert isinstance(result, Refusal)
+    assert "not both show" in result.why
