@@ -143,6 +143,7 @@ def _checked(
     lateral = np.sort(points[:, 0])
     if lateral[19 * len(z) // 20] - lateral[len(z) // 20] < LEAST_WIDTH * distance:
         return Refusal("the ground is visible over too narrow a strip")
+    points, z = points[inliers], z[inliers]
     quarters = np.digitize(z, np.quantile(z, (0.25, 0.5, 0.75)))
     heights = [median((points @ normal)[quarters == k]) / distance for k in range(4)]
     if min(heights) <= 0 or max(abs(math.log(h)) for h in heights) > LARGEST_BEND:
