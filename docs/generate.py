@@ -80,9 +80,10 @@ def topics() -> str:
 
 
 def parameters() -> str:
-    """Parameters of both nodes."""
+    """Parameters of the nodes."""
     from depth_recog.nodes import camera_node
     from depth_recog.nodes.runtime.depth_parameters import SPECS
+    from depth_recog.nodes.trainer import parameters as trainer
 
     meaning = meanings()["parameters"]
     page = f"# Parameters\n\n{NOTE}{meaning['introduction']}\n"
@@ -90,6 +91,8 @@ def parameters() -> str:
         ("depth_node, may change while active", [s for s in SPECS if s.live]),
         ("depth_node, read by configure", [s for s in SPECS if not s.live]),
         ("camera_node, read by configure", camera_node.SPECS),
+        ("trainer_node, may change while active", [s for s in trainer.SPECS if s.live]),
+        ("trainer_node, read by configure", [s for s in trainer.SPECS if not s.live]),
     ):
         page += f"## {title}\n\n" + rows("parameter", "default", "allowed", "meaning")
         page += rows("---", "---", "---", "---")

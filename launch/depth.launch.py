@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Start the depth node and, unless source:=none, a camera node that plays the source.
+"""Start the depth node; a camera node, unless source:=none; and a trainer node, if trainer:=true.
 
 ros2 launch depth_recog depth.launch.py source:=/path/to/drive
 ros2 launch depth_recog depth.launch.py source:=none image:=/camera/image_raw \
-    camera_info:=/camera/camera_info
+    camera_info:=/camera/camera_info trainer:=true
 """
 
 from typing import Any
@@ -35,7 +35,14 @@ ARGUMENTS = (
     Argument(
         "respawn", "false", "whether a node that has ended is started again after 2 s", YES_OR_NO
     ),
+    Argument(
+        "trainer",
+        "false",
+        "whether a trainer node learns from the images, and hands better weights to the depth node",
+        YES_OR_NO,
+    ),
     *launching.COMMON,
+    *launching.TRAINER,
 )
 
 
@@ -52,6 +59,11 @@ def nodes(values: launching.Values) -> list[Any]:
     transport = values["image_transport"]
     chosen = {} if transport == "raw" else {"image_transport": transport}
     actions = [launching.depth_node(values, sim_time, chosen, **shared)]
+    if yes(values["trainer"]):
+        remappings = [*shared["remappings"], ("odom", values["odom"])]
+        actions.append(
+            launching.trainer_node(values, sim_time, chosen, **shared | {"remappings": remappings})
+        )
     if plays:
         parameters = {
             "source": values["source"],

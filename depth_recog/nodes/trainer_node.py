@@ -104,6 +104,8 @@ class TrainerNode(ManagedNode):
         self._maker = FrameMaker(self._adapter.size, p["input_rectified"])
         self._view = DepthNodeView(self._full_name(p["depth_node"]))
         self._hand_over = HandOver(self, self._view, self._refused)
+        hand_over = self._hand_over
+        self._learning.waits_for = lambda: hand_over.pending
         self._diagnostics = self._qos.subscription(
             DiagnosticArray, "/diagnostics", self._on_diagnostics, QoSProfile(depth=20)
         )

@@ -39,14 +39,17 @@ def test_a_meaning_without_a_name_is_an_error(generate):
         generate.matched({"a"}, {"a, c.*": "both"}, "here")
 
 
-def test_every_default_of_the_parameters_file_is_the_declared_one():
+@pytest.mark.parametrize("name", ["depth", "trainer"])
+def test_every_default_of_the_parameters_file_is_the_declared_one(name):
     yaml = pytest.importorskip("yaml")
     pytest.importorskip("rclpy", reason="the declarations need rclpy")
     from depth_recog.nodes.runtime.depth_parameters import SPECS
+    from depth_recog.nodes.trainer import parameters as trainer
 
-    file = yaml.safe_load((ROOT / "config" / "depth.yaml").read_text(encoding="utf-8"))
+    specs = {"depth": SPECS, "trainer": trainer.SPECS}[name]
+    file = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8"))
     written = file["/**"]["ros__parameters"]
-    assert written == {spec.name: spec.default for spec in SPECS}
+    assert written == {spec.name: spec.default for spec in specs}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

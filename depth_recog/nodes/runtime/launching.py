@@ -62,6 +62,21 @@ COMMON = (
     ),
 )
 
+TRAINER = (
+    Argument(
+        "trainer_params_file",
+        "",
+        "parameter file of the trainer node; empty: config/trainer.yaml, the defaults",
+    ),
+    Argument(
+        "folder",
+        "",
+        "folder of the learnt weights; empty: as in trainer_params_file, by default "
+        "~/.ros/depth_recog",
+    ),
+    Argument("odom", "odom", "topic of the robot's odometry, for the trainer node"),
+)
+
 
 def describe(
     file: str, arguments: tuple[Argument, ...], nodes: Callable[[Values], list[Any]]
@@ -130,6 +145,21 @@ def depth_node(
     given |= {"use_sim_time": sim_time} | (parameters or {})
     file = _file(values, "params_file", "depth.yaml")
     return _node("depth_node", values, [file, _as_strings(given)], **options)
+
+
+def trainer_node(values: Values, sim_time: bool, chosen: dict[str, Any], **options: Any) -> Node:
+    """The trainer node.
+
+    Args:
+        values: of the launch arguments, those of `COMMON` and `TRAINER` among them.
+        sim_time: value of the parameter `use_sim_time`.
+        chosen: further parameters, which override those in the file.
+        options: further arguments of launch_ros.actions.Node.
+    """
+    given = {name: values[name] for name in ("device", "weights", "folder") if values[name]}
+    given |= {"use_sim_time": sim_time} | chosen
+    file = _file(values, "trainer_params_file", "trainer.yaml")
+    return _node("trainer_node", values, [file, _as_strings(given)], **options)
 
 
 def camera_node(values: Values, parameters: dict[str, Any], **options: Any) -> Node:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -27,10 +28,12 @@ class FrameQueue:
         self._lock = threading.Lock()
         self._frames: deque[LiveFrame] = deque()
         self._taken = 0
+        self._asked = time.monotonic()
         self.skipped = 0
 
     def wants(self) -> bool:
         """Whether the next frame is to be put; else it counts as skipped."""
+        self._asked = time.monotonic()
         with self._lock:
             if not self._frames and self._taken >= BURST:
                 self._taken = 0
@@ -54,6 +57,11 @@ class FrameQueue:
         with self._lock:
             self._frames.clear()
             self._taken = BURST
+
+    @property
+    def silence(self) -> float:
+        """Seconds since `wants` was called last: since the last image."""
+        return time.monotonic() - self._asked
 
     def __len__(self) -> int:
         return len(self._frames)

@@ -92,10 +92,16 @@ class HandOver:
         self._since = -1e9
         self.confirmed = ""
         """Hash of the weights that the depth node was last seen with, after they were wanted."""
-        self.state = "no depth node yet"
+        self.state = "does not report"
         """One line for the diagnostics."""
+        self._settled = False
         self.foreign = False
         """Whether somebody else has given the depth node weights that are not of the lineage."""
+
+    @property
+    def pending(self) -> str:
+        """Why the active weights are not in use yet; "" if they are, or no depth node is there."""
+        return "" if self._settled or not self._view.there else f"{self._view.name} {self.state}"
 
     def close(self) -> None:
         """Forget the depth node."""
@@ -103,8 +109,9 @@ class HandOver:
 
     def tick(self, wanted: WantedWeights) -> None:
         """Do the next step; called a few times per second."""
+        self._settled = False
         if not self._view.there:
-            self.state, self.foreign = f"{self._view.name} does not report", False
+            self.state, self.foreign = "does not report", False
             return
         rows = self._view.rows
         current = rows.get("weights sha256", "")
@@ -115,17 +122,16 @@ class HandOver:
             if self.confirmed != current:
                 self._node.get_logger().info(f"{self._view.name} uses {wanted.weights.stem}")
             self.state, self.confirmed, self._asked = "uses the active weights", current, ""
-            self.foreign, self._future = False, None
+            self.foreign, self._future, self._settled = False, None, True
             return
         if not current:
-            self.state = f"{self._view.name} is not configured"
+            self.state = "is not configured"
             return
         self.foreign = current not in wanted.known
         if self.foreign:
             self.state = (
-                f"{self._view.name} uses {rows.get('weights', '')} ({current[:12]}), which is not "
-                f"of this lineage: set its weights to {wanted.weights.parent}, or the trainer's "
-                "weights to those"
+                f"uses {rows.get('weights', '')} ({current[:12]}), which is not of this lineage: "
+                f"set its weights to {wanted.weights.parent}, or begin a folder with those"
             )
             return
         self._ask_or_wait(wanted)
@@ -146,7 +152,7 @@ class HandOver:
         if not self._future.done():
             if waited > _ANSWER_S:
                 self._client.remove_pending_request(self._future)
-                self.state, self._asked, self._future = "it does not answer", "", None
+                self.state, self._asked, self._future = "does not answer", "", None
             return
         result, self._future = self._future.result().result, None
         if result.successful:
@@ -158,7 +164,7 @@ class HandOver:
         if time.monotonic() - self._since < _AGAIN_S and not self._asked:
             return
         if not self._client.service_is_ready():
-            self.state = f"{self._view.name} has no parameter services yet"
+            self.state = "has no parameter services yet"
             return
         values = {"weights": str(wanted.weights)}
         if wanted.gate:
@@ -166,9 +172,9 @@ class HandOver:
         changes = [Parameter(k, value=v).to_parameter_msg() for k, v in values.items()]
         self._future = self._client.call_async(SetParametersAtomically.Request(parameters=changes))
         self._asked, self._since = wanted.sha256, time.monotonic()
-        self.state = f"asked to use {wanted.weights.stem}"
+        self.state = f"was asked to use {wanted.weights.stem}"
 
     def _refuse(self, wanted: WantedWeights, reason: str) -> None:
-        self.state, self._asked, self._since = f"refused: {reason}", "", time.monotonic()
+        self.state, self._asked, self._since = f"has refused: {reason}", "", time.monotonic()
         self._node.get_logger().error(f"{self._view.name} refused {wanted.weights}: {reason}")
         self._refused(wanted.sha256, f"refused by the depth node: {reason}")

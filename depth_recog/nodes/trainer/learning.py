@@ -12,44 +12,27 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from depth_recog.adaptation.adapter import Adapter, StepResult
 from depth_recog.adaptation.frame import KEPT
 from depth_recog.adaptation.judgement import Judgement
 from depth_recog.adaptation.lineage import Lineage
-from depth_recog.errors import DepthRecogError, OutputError, TrainingError, describe
+from depth_recog.errors import DepthRecogError, OutputError, describe
 from depth_recog.networks.family import Entry
 from depth_recog.nodes.runtime import memory
 from depth_recog.nodes.trainer.budget import Budget, Guard
 from depth_recog.nodes.trainer.frame_queue import FrameQueue
+from depth_recog.nodes.trainer.judging import Judging, Say
 
-_NEWS_S = 10.0
-"""Without a frame that is worth keeping for so long, there is nothing new to learn."""
+_STALE = 20
+"""After so many frames in a row that are not worth keeping, there is nothing new to learn."""
+_SILENT_S = 2.0
 _IDLE_S = 0.2
 _FAILURES = 5
-_RECHECKS = 5
-"""Blocks for the judge after a swap on which the active weights are compared with their parent."""
+_UNJUDGED = 4
+"""Without frames for the judge, learning waits after this many times `judge_every` steps."""
 _HEAD_START_S = 5.0
-
-Say = Callable[[str, str], None]
-"""Takes the log level, "info", "warning" or "error", and a text."""
-
-
-@dataclass
-class Verdicts:
-    """What the judge has said.
-
-    Attributes:
-        counts: "accepted", "refused", "unsaved", "rolled back".
-        last: newest judgement.
-        candidate: hash of the file that the newest candidate would be.
-    """
-
-    counts: Counter[str] = field(default_factory=Counter)
-    last: Judgement | None = None
-    candidate: str = ""
 
 
 class Learning:
@@ -80,12 +63,10 @@ class Learning:
         self._halt = False
         self._save_asked = False
         self._restart_asked = False
-        self._since_judged = 0
-        self._since_news = time.monotonic()
+        self._stale = 0
+        self._learns = False
+        self._idle = False
         self._spent = {"observing": 0.0, "learning": 0.0}
-        self._rechecks = 0
-        self._recheck_due = False
-        self._steps_at_parent = 0
         self._failures = 0
         self._thread: threading.Thread | None = None
         self.paused = False
@@ -96,9 +77,9 @@ class Learning:
         self.seconds_per_step = 0.0
         self.counts: Counter[str] = Counter()
         self.memory_bytes = 0
-        self.save_problem = ""
-        """Why accepted weights could not be saved; "" after they could."""
-        self.verdicts = Verdicts()
+        self.judging = Judging(adapter, lineage, say)
+        self.waits_for: Callable[[], str] = lambda: ""
+        """Why nothing may be judged now, such as an unconfirmed hand-over; "" if it may."""
         self.on_step: Callable[[int, dict[str, float]], None] = lambda step, losses: None
         self.on_judgement: Callable[[int, Judgement], None] = lambda step, judgement: None
 
@@ -131,7 +112,7 @@ class Learning:
 
     def _turn_to_observe(self) -> bool:
         fair = self._spent["observing"] <= self._spent["learning"] + _HEAD_START_S
-        return fair and not self.paused and self.guard.may_work()
+        return (fair or not self._learns) and not self.paused and self.guard.may_work()
 
     def pause(self) -> None:
         """Stop learning; what was learnt since the last judgement stays in memory."""
@@ -143,17 +124,19 @@ class Learning:
         """Go on after `pause`, or after repeated failures."""
         with self._news:
             self.paused, self._failures = False, 0
-            self._since_news = time.monotonic()
+            self._stale = 0
             self._news.notify_all()
 
     def save(self) -> str:
         """Ask for a judgement now; returns what will happen."""
         with self._news:
-            if not self._since_judged:
+            if not self.judging.unjudged:
                 return ""
             self._save_asked = True
             self._news.notify_all()
-        return f"after {self._since_judged} steps the candidate is judged now, and saved if better"
+        return (
+            f"after {self.judging.unjudged} steps the candidate is judged now, and saved if better"
+        )
 
     def rollback(self, why: str) -> Entry:
         """Go back to the parent of the active weights, and learn from there.
@@ -167,7 +150,7 @@ class Learning:
             self._say("error", f"{error}; a restart would begin with the other weights")
             entry = self.lineage.active
         with self._news:
-            self.verdicts.counts["rolled back"] += 1
+            self.judging.counts["rolled back"] += 1
             self._restart_asked = True
             self._news.notify_all()
         self._say("warning", f"rolled back to {entry.name}: {why}")
@@ -186,12 +169,13 @@ class Learning:
                     self._wait(_IDLE_S)
                     continue
                 work()
-                self._failures = 0
             except Exception as error:
                 self._failed(error)
             self._observe_state()
             share = self.guard.share(self._values("budget"))
-            self._wait(self.budget.worked(time.perf_counter() - began, share))
+            rest = self.budget.worked(time.perf_counter() - began, share)
+            self._wait(max(rest, _IDLE_S) if self._idle else rest)
+            self._idle = False
         self.frames.clear()
 
     def _wait(self, seconds: float) -> None:
@@ -217,18 +201,28 @@ class Learning:
         elif self.frames:
             self.state = "observes"
             return self._observe
-        elif time.monotonic() - self._since_news > _NEWS_S:
-            self.state = f"pauses: nothing new, {self.last_outcome or 'no images'}"
-        elif self._rechecks and self._recheck_due:
+        elif self._stale >= _STALE or self.frames.silence > _SILENT_S:
+            why = "no images" if self.frames.silence > _SILENT_S else self.last_outcome
+            self.state = f"pauses: nothing new, {why}"
+        elif self.judging.recheck_due:
             self.state = "compares the active weights with their parent"
             return self._recheck
-        elif self._save_asked or self._since_judged >= self._values("judge_every"):
+        elif self._judgement_due:
             self.state = "judges"
             return self._judge
+        elif self.judging.unjudged >= _UNJUDGED * self._values("judge_every"):
+            self.state = f"waits: {self.waits_for() or 'the judge needs frames'}"
         else:
             self.state = "learns"
+            self._learns = True
             return self._step
+        self._learns = False
         return None
+
+    @property
+    def _judgement_due(self) -> bool:
+        due = self._save_asked or self.judging.unjudged >= self._values("judge_every")
+        return bool(due and self.counts["blocks to judge"] and not self.waits_for())
 
     def _observe(self) -> None:
         began = time.perf_counter()
@@ -237,19 +231,18 @@ class Learning:
             return
         observed = self._adapter.observe(frame)
         self.last_outcome = observed.outcome
-        if observed.outcome == KEPT:
-            self._since_news = time.monotonic()
-        if observed.block == "judge" and self._rechecks:
-            self._recheck_due = True
+        self._stale = 0 if observed.outcome == KEPT else self._stale + 1
+        if observed.block == "judge":
+            self.judging.new_block()
         self._spent["observing"] += time.perf_counter() - began
 
     def _step(self) -> None:
         result = self._adapter.step()
         if not isinstance(result, StepResult):
-            self.state = f"waits: {result.reason}"
-            self._wait(_IDLE_S)
+            self.state, self._learns, self._idle = f"waits: {result.reason}", False, True
             return
-        self._since_judged += 1
+        self._failures = 0
+        self.judging.unjudged += 1
         self.steps += 1
         self.losses, self.seconds_per_step = result.losses, result.seconds
         self._spent["learning"] += result.seconds
@@ -257,57 +250,19 @@ class Learning:
 
     def _judge(self) -> None:
         began = time.perf_counter()
-        parent = self.lineage.active
         self._save_asked = False
-        judgement = self._adapter.judge()
-        self.verdicts.last = judgement
-        self.verdicts.candidate = self.lineage.digest(self._adapter.candidate)
-        self._since_judged = 0
+        judgement = self.judging.judge()
         self._spent["learning"] += time.perf_counter() - began
         self.on_judgement(self.steps, judgement)
-        if not judgement.accepted:
-            self.verdicts.counts["refused"] += 1
-            self._say("info", f"candidate refused: {judgement.reason}")
-            if any(not check.passed for check in judgement.checks):
-                self._adapter.discard()
-            return
-        try:
-            entry = self.lineage.accept(
-                self._adapter.candidate,
-                parent,
-                judgement.reason,
-                parent.step + self._adapter.steps - self._steps_at_parent,
-                judgement.as_dict(),
-            )
-        except OutputError as error:
-            # The candidate goes on learning, and is judged and saved later.
-            self.verdicts.counts["unsaved"] += 1
-            self.save_problem = f"accepted weights are not saved: {error}"
-            self._say("error", self.save_problem)
-            return
-        except TrainingError as error:
-            self._adapter.discard()
-            self._say("warning", f"the accepted weights are not used: {error}")
-            return
-        self.save_problem = ""
-        self._adapter.adopt()
-        self._steps_at_parent = self._adapter.steps
-        self.verdicts.counts["accepted"] += 1
-        self._rechecks, self._recheck_due = _RECHECKS, False
-        self._say("info", f"accepted {entry.name}: {judgement.reason}")
 
     def _recheck(self) -> None:
-        self._recheck_due = False
-        self._rechecks -= 1
-        judgement = self._adapter.recheck()
-        if any(not check.passed for check in judgement.checks):
-            self.rollback(f"worse than its parent on newer frames: {judgement.reason}")
+        why = self.judging.recheck()
+        if why:
+            self.rollback(why)
 
     def _restart(self) -> None:
         self._restart_asked = False
-        self._rechecks, self._since_judged = 0, 0
-        self._adapter.restart_from(self.lineage.path_of(self.lineage.active))
-        self._steps_at_parent = self._adapter.steps
+        self.judging.restart()
 
     def _failed(self, error: Exception) -> None:
         self._failures += 1
@@ -315,8 +270,7 @@ class Learning:
         self._say("error", f"learning failed: {describe(error)}; the candidate is dropped")
         if not isinstance(error, DepthRecogError):
             memory.give_back()
-        self._since_judged = 0
-        self._adapter.discard()
+        self.judging.drop()
 
     def _observe_state(self) -> None:
         """Copy what the diagnostics report; other threads must not read the adapter."""

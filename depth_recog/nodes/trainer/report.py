@@ -85,7 +85,7 @@ def _learning(parts: ReportedParts) -> tuple[HealthStatus, Rows]:
 
 
 def _judge(parts: ReportedParts) -> tuple[HealthStatus, Rows]:
-    verdicts = parts.learning.verdicts
+    verdicts = parts.learning.judging
     kinds = ("accepted", "refused", "unsaved", "rolled back")
     rows = {kind: str(verdicts.counts[kind]) for kind in kinds}
     last = verdicts.last
@@ -119,8 +119,8 @@ def _weights(parts: ReportedParts) -> tuple[HealthStatus, Rows]:
         "confirmed sha256": hand_over.confirmed,
         **{f"problem {i + 1}": text for i, text in enumerate(lineage.problems)},
     }
-    if parts.learning.save_problem:
-        return HealthStatus(ERROR, parts.learning.save_problem), rows
+    if parts.learning.judging.save_problem:
+        return HealthStatus(ERROR, parts.learning.judging.save_problem), rows
     in_use = hand_over.confirmed == active.sha256
     level = OK if in_use and not hand_over.foreign else WARN
-    return HealthStatus(level, f"{active.name}: {hand_over.state}"), rows
+    return HealthStatus(level, f"{active.name}; the depth node {hand_over.state}"), rows

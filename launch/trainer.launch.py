@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Start the trainer node alone, beside a depth node that runs already.
+
+ros2 launch depth_recog trainer.launch.py image:=/camera/image_raw camera_info:=/camera/camera_info
+"""
+
+from typing import Any
+
+from launch import LaunchDescription
+
+from depth_recog.nodes.runtime import launching
+from depth_recog.nodes.runtime.launching import YES_OR_NO, Argument, yes
+
+COMMON = ("namespace", "device", "weights", "log_level")
+ARGUMENTS = (
+    Argument("image", "image", "topic of the images"),
+    Argument("camera_info", "camera_info", "topic of the CameraInfo messages"),
+    Argument("depth_node", "depth_node", "name of the depth node that gets the learnt weights"),
+    Argument("use_sim_time", "false", "whether the node takes its time from /clock", YES_OR_NO),
+    Argument(
+        "respawn", "false", "whether the node is started again after 2 s when it ends", YES_OR_NO
+    ),
+    *(argument for argument in launching.COMMON if argument.name in COMMON),
+    *launching.TRAINER,
+)
+
+
+def nodes(values: launching.Values) -> list[Any]:
+    """The node to start."""
+    remapped = [(name, values[name]) for name in ("image", "camera_info", "odom")]
+    return [
+        launching.trainer_node(
+            values,
+            yes(values["use_sim_time"]),
+            {"depth_node": values["depth_node"]},
+            remappings=remapped,
+            respawn=yes(values["respawn"]),
+            respawn_delay=2.0,
+        )
+    ]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """For ros2 launch."""
+    return launching.describe("trainer.launch.py", ARGUMENTS, nodes)
