@@ -23,6 +23,7 @@ from depth_recog.method.pose.refinement import robust_std
 
 Depth = NDArray[np.float32]
 HEIGHT = 1.65
+RULES = PresetRules()
 
 
 class Street:
@@ -37,7 +38,7 @@ class Street:
             assert truth.labels is not None
             assert truth.world_from_camera is not None
             view = View.of(
-                frame.name, frame.stamp_ns, frame.image, frame.camera, truth.labels, PresetRules()
+                frame.name, frame.stamp_ns, frame.image, frame.camera, truth.labels, RULES
             )
             self.views.append(view.with_pose(truth.world_from_camera))
             self.depths.append(np.minimum(truth.depth, np.float32(200)))
@@ -116,9 +117,25 @@ def test_no_point_lies_where_the_camera_saw_nothing(street: Street) -> None:
     view = street.views[0]
     labels = np.zeros(view.image.shape[:2], np.uint8)
     labels[:, :100] = 255
-    left = View.of("a", 0, view.image, view.camera, labels, PresetRules())
+    left = View.of("a", 0, view.image, view.camera, labels, RULES)
     assert not left.static[:, :100].any()
     assert left.static[:, 120:].all()
+
+
+def test_sizes_follow_the_pixels(street: Street) -> None:
+    """Depth is sampled where the pixel lies; a wide image shrinks with its camera and classes."""
+    camera = street.views[0].camera
+    u = np.arange(320, dtype=np.float32)
+    inverse = np.repeat((0.01 + 0.001 * u)[None], 96, 0)  # linear in the pixels of half the size
+    pixels = np.array(((10.0, 20.0), (301.0, 100.0)), np.float32)
+    found = 1 / depth_at(1 / inverse, pixels, camera.size)
+    np.testing.assert_allclose(found, 0.01 + 0.001 * ((pixels[:, 0] + 0.5) / 2 - 0.5), rtol=1e-3)
+    wide = camera.resized(2496, 750)
+    view = View.of(
+        "a", 0, np.zeros((750, 2496, 3), np.uint8), wide, np.zeros((192, 640), np.uint8), RULES
+    )
+    assert view.camera.size == view.image.shape[1::-1] == view.static.shape[::-1] == (1248, 375)
+    assert view.camera.fx == pytest.approx(wide.fx / 2)
 
 
 def test_a_camera_at_rest_and_a_blank_image_give_no_points(street: Street) -> None:
