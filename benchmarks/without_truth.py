@@ -17,7 +17,7 @@ scaling each pair, and the ratio of their errors to the standard deviations that
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -167,12 +167,12 @@ def mean_rows(depth: Depth) -> Depth:
     return np.repeat(np.exp(np.log(depth).mean(1, keepdims=True)), depth.shape[1], 1)
 
 
-def candidates(scene: Scene, weights: Sequence[str]) -> dict[str, list[Depth]]:
-    """Depth of all frames by every network."""
+def candidates(scene: Scene, weights: Sequence[str]) -> Iterator[tuple[str, list[Depth]]]:
+    """Depth of all frames by every network, one network after the other."""
     shipped = depths_of(trained(""), scene)
-    answer = {"shipped": shipped}
+    yield "shipped", shipped
     for name in weights:
-        answer[Path(name).stem] = depths_of(trained(name), scene)
+        yield Path(name).stem, depths_of(trained(name), scene)
     changes: dict[str, Callable[[Depth], Depth]] = {
         "in another unit (x 3)": lambda d: d * np.float32(3),
         "blurred by 4 px": lambda d: blurred(d, 4),
@@ -187,11 +187,10 @@ def candidates(scene: Scene, weights: Sequence[str]) -> dict[str, list[Depth]]:
         "constant": lambda d: np.full_like(d, 15),
     }
     for name, change in changes.items():
-        answer[name] = [change(depth) for depth in shipped]
+        yield name, [change(depth) for depth in shipped]
     for share in (0.05, 0.1, 0.2):
-        answer[f"noise in its weights, {share:.0%}"] = depths_of(with_noise(share), scene)
-    answer["random encoder"] = depths_of(with_noise(np.inf, encoder_only=True), scene)
-    return answer
+        yield f"noise in its weights, {share:.0%}", depths_of(with_noise(share), scene)
+    yield "random encoder", depths_of(with_noise(np.inf, encoder_only=True), scene)
 
 
 # Judgement
@@ -287,7 +286,7 @@ def main() -> None:
     tables: dict[str, list[dict[str, Any]]] = {}
     for source in options.sources:
         scene = scene_of(*recording(source))
-        rows = [judged(scene, *item) for item in candidates(scene, options.weights).items()]
+        rows = [judged(scene, *item) for item in candidates(scene, options.weights)]
         rows.sort(key=lambda row: row["by truth"])
         truth = [row["by truth"] for row in rows]
         ranking: dict[str, Any] = {"networks": len(rows)}
