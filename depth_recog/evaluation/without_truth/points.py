@@ -32,7 +32,7 @@ WANTED_MOTION = 1 / 25
 LEAST_MOTION = 1 / 500
 """Below this a pair of frames has no parallax."""
 
-_PATCH_STD = 0.012
+PATCH_STD = 0.012
 """Standard deviation of the log depth of every point, however large its parallax: what is matched
 is a patch, not a point. Measured on the synthetic street."""
 
@@ -122,7 +122,7 @@ def triangulate(
 
     The depth of a point moves its projection into I2 along the line j = d pi / d log Z. It is found
     where that line comes nearest to the observed pixel. With s, the points' noise, and the part
-    p of the pose's error along j, the variance of log Z is (s^2 + p^2) / |j|^2 + `_PATCH_STD`^2.
+    p of the pose's error along j, the variance of log Z is (s^2 + p^2) / |j|^2 + `PATCH_STD`^2.
 
     A point is kept if it lies in front of both cameras, close to its epipolar line, away from the
     epipole, and if its rays meet at an angle; its standard deviation is at most `MOST_STD`.
@@ -152,7 +152,7 @@ def triangulate(
     axis = by_depth / np.sqrt(lever)
     pose = np.einsum("kan,an->nk", by_pose, axis)  # (N, 6), pixels along j
     pose_variance = np.einsum("nk,kl,nl->n", pose, motion.covariance, pose)
-    std = np.sqrt((motion.noise**2 + pose_variance) / lever + _PATCH_STD**2)
+    std = np.sqrt((motion.noise**2 + pose_variance) / lever + PATCH_STD**2)
     good &= front & (std < MOST_STD)
     good &= np.hypot(*residual) < _LARGEST_RESIDUAL * motion.noise
     good &= _parallax(first, second, T) > _LEAST_PARALLAX

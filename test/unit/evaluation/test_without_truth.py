@@ -14,12 +14,21 @@ from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.evaluation.without_truth.agreement import compared, row_fit
 from depth_recog.evaluation.without_truth.collected import Collected, compare, standard_error
 from depth_recog.evaluation.without_truth.measures import Measures, measure
-from depth_recog.evaluation.without_truth.points import Evidence, Points, evidence_of
+from depth_recog.evaluation.without_truth.motion import Motion
+from depth_recog.evaluation.without_truth.points import (
+    PATCH_STD,
+    Evidence,
+    Points,
+    evidence_of,
+    triangulate,
+)
 from depth_recog.evaluation.without_truth.road import road_of
 from depth_recog.evaluation.without_truth.views import View, depth_at
-from depth_recog.method.geometry.se3 import relative, rotation_angle
+from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.geometry.se3 import exp_twist, relative, rotation_angle
 from depth_recog.method.masking import PresetRules
-from depth_recog.method.pose.refinement import robust_std
+from depth_recog.method.pose.refinement import linearised, robust_std
+from depth_recog.method.tracking.tracks import Correspondences
 
 Depth = NDArray[np.float32]
 HEIGHT = 1.65
@@ -148,6 +157,39 @@ def test_a_camera_at_rest_and_a_blank_image_give_no_points(street: Street) -> No
     none = measure(dark, street.depths[0], street.depths[0])
     assert none.triangulation is None
     assert not none.has_points
+
+
+def test_which_points_are_kept_and_how_sure_they_are() -> None:
+    """Exact points with noise of 0.3 px, outliers off their epipolar lines, and a far one."""
+    camera = Camera(640, 192, 400.0, 400.0, 319.5, 95.5)
+    rng = np.random.default_rng(0)
+    T = exp_twist(np.array((0.01, -0.02, 0.005, 0.15, 0.02, -0.95)))
+    T[:3, 3] /= np.linalg.norm(T[:3, 3])
+    pixels = rng.uniform((20, 20), (620, 172), (600, 2)).astype(np.float32)
+    depth = rng.uniform(3, 12, 600)
+    depth[0] = 5000
+    points = (
+        np.stack((*camera.rays(*pixels.T.astype(np.float64)), np.ones(600)), 1) * depth[:, None]
+    )
+    there = points @ T[:3, :3].T + T[:3, 3]
+    exact = camera.matrix @ (there / there[:, 2:]).T
+    j = linearised(points.T, exact[:2], T, camera)[2]
+    found = exact[:2].T + rng.normal(0, 0.3, (600, 2))
+    across = np.stack((-j[1], j[0]), 1) / np.linalg.norm(j, axis=0)[:, None]
+    found[1:20] += 3 * across[1:20]
+    given = Correspondences(pixels, found.astype(np.float32), 600)
+    kept = triangulate(given, Motion(T, np.zeros((6, 6)), 0.3), camera)
+    rows = [int(np.flatnonzero((pixels == p).all(1))[0]) for p in kept.pixels]
+    assert len(rows) > 450
+    assert not set(range(20)) & set(rows)
+    error = np.log(kept.depth / depth[rows])
+    # What every point has beside its noise is too much here, where patches are points.
+    own = np.sqrt(kept.std**2 - PATCH_STD**2)
+    np.testing.assert_allclose(own, 0.3 / np.linalg.norm(j[:, rows], axis=0), rtol=0.3)
+    assert 0.85 < np.std(error / own) < 1.15
+    rays = points[rows] / depth[rows][:, None]
+    residual, _, lever, _ = linearised((rays * kept.depth[:, None]).T, found[rows].T, T, camera)
+    assert np.abs((residual * lever).sum(0) / (lever**2).sum(0)).max() < 1e-4
 
 
 # Depth against it
