@@ -15,6 +15,7 @@ from PIL import Image
 from depth_recog.errors import CalibrationError, SourceError
 from depth_recog.files import text_of
 from depth_recog.interfaces import encoded_image
+from depth_recog.interfaces.bit_depth import FULL_RANGE, BitDepth
 from depth_recog.method.geometry.camera import Camera
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -72,8 +73,8 @@ def list_images(folder: Path) -> list[Path]:
     return files
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """Decodes one image file.
+def read_rgb(path: Path, bits: BitDepth = FULL_RANGE) -> NDArray[np.uint8]:
+    """Decodes one image file; `bits` are those of a 16-bit one.
 
     Returns:
         (H, W, 3) uint8, RGB, contiguous; three equal channels for a grey image.
@@ -81,7 +82,10 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     Raises:
         SourceError: the file is missing, cut off, or no image.
     """
-    image = np.asarray(_decode(path, cv2.IMREAD_COLOR), dtype=np.uint8)
+    stored = _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if stored.dtype not in (np.uint8, np.uint16):
+        raise SourceError(f"{path} holds {stored.dtype} numbers: convert it to 8 or 16 bits")
+    image = bits.to_8_bit(stored)
     cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
     return image
 

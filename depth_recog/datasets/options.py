@@ -31,5 +31,13 @@ def split_options(text: str | Path, allowed: tuple[str, ...]) -> tuple[Path, dic
     return Path(path), options
 
 
+def bits_option(text: str | Path, options: dict[str, str]) -> int:
+    """The option `bits`, significant bits of 16-bit images; 0 without. Raises SourceError."""
+    bits = options.get("bits", "0")
+    if bits != "0" and not (bits.isdecimal() and 8 <= int(bits) <= 16):
+        raise SourceError(f"bits={bits} in {text}: write 8 to 16, the camera's bits per pixel")
+    return int(bits)
+
+
 def _written(allowed: tuple[str, ...]) -> str:
     return f"write PATH?{'&'.join(f'{key}=...' for key in allowed)}"

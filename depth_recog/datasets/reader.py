@@ -10,13 +10,23 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Sequence as Items
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
 
 from depth_recog.datasets.image_files import image_size, read_rgb
 from depth_recog.datasets.sequence import Frame, Recording, Sequence, Truth
-from depth_recog.errors import CalibrationError, DepthRecogError, SourceError
+from depth_recog.errors import CalibrationError, DepthRecogError, EncodingError, SourceError
+from depth_recog.interfaces.bit_depth import BitDepth
 from depth_recog.method.geometry.camera import Camera
+
+_LOOKED_AT = 16
+"""Images that are read at most to find the significant bits of 16-bit images."""
+
+Image = TypeVar("Image")
 
 Refused = Callable[[DepthRecogError], object]
 """Called with the reason for each frame that is left out."""
@@ -64,6 +74,34 @@ def numbered(sequence: Sequence, refused: Refused | None = None) -> Iterator[tup
     return enumerate(sequence)
 
 
+def bits_of(
+    given: int,
+    images: Items[Image],
+    read: Callable[[Image, BitDepth], object],
+    where: str,
+) -> BitDepth:
+    """The significant bits of a recording's 16-bit images, the same for all of them.
+
+    Args:
+        given: by the user; 0 to find them from images all over the recording.
+        images: all of them.
+        read: reads one of them with a `BitDepth`.
+        where: the recording, for messages.
+    """
+    if given:
+        return BitDepth(given, where)
+    bits = BitDepth()
+    spread = np.linspace(0, len(images) - 1, _LOOKED_AT).round().astype(int)
+    for number in np.unique(spread).tolist():
+        try:
+            read(images[number], bits)
+        except (SourceError, EncodingError):
+            continue
+        if not bits.seen:
+            break  # of 8 bits
+    return bits.fixed(where)
+
+
 class RecordingReader(ABC):
     """A `Recording`. A subclass sets `_stamps` and implements `_frame`, `_file` and `_truth`.
 
@@ -108,12 +146,16 @@ class RecordingReader(ABC):
 
 
 class ImageReader(RecordingReader):
-    """A recording of one image file a frame; a subclass also sets `_files`."""
+    """A recording of one image file a frame; a subclass also sets `_files`.
+
+    `_given_bits` are the significant bits of 16-bit images, 0 to find them from the images.
+    """
 
     _files: list[Path]
+    _given_bits = 0
 
     def _frame(self, index: int) -> Frame:
-        image = read_rgb(self._files[index])
+        image = read_rgb(self._files[index], self._bits)
         height, width = image.shape[:2]
         camera = self._camera_at(index, width, height)
         return Frame(self._frame_name(index), self._stamps[index], image, camera)
@@ -127,6 +169,10 @@ class ImageReader(RecordingReader):
     @abstractmethod
     def _camera_at(self, index: int, width: int, height: int) -> Camera:
         """The intrinsics of image `index` at its size. Raises CalibrationError."""
+
+    @cached_property
+    def _bits(self) -> BitDepth:
+        return bits_of(self._given_bits, self._files, read_rgb, str(self._files[0].parent))
 
     @cached_property
     def _size(self) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from depth_recog.errors import EncodingError
 from depth_recog.interfaces import encoded_image, image_codec
+from depth_recog.interfaces.bit_depth import FULL_RANGE, BitDepth
 
 FORMAT = "rgb8; jpeg compressed bgr8"
 """Format of `to_jpeg`."""
@@ -22,12 +23,13 @@ FORMAT = "rgb8; jpeg compressed bgr8"
 _QUALITY = 95  # image_transport's default
 
 
-def to_rgb(form: str, data: object) -> NDArray[np.uint8]:
+def to_rgb(form: str, data: object, bits: BitDepth = FULL_RANGE) -> NDArray[np.uint8]:
     """Decodes an image.
 
     Args:
         form: the message's `format`.
         data: the message's bytes.
+        bits: of 16-bit images.
 
     Returns:
         (H, W, 3) uint8, contiguous.
@@ -36,9 +38,8 @@ def to_rgb(form: str, data: object) -> NDArray[np.uint8]:
         EncodingError: neither JPEG nor PNG, cut off, or damaged.
     """
     # frombuffer takes array.array, bytes and ndarray alike.
-    pixels = _decode(form, np.frombuffer(data, np.uint8).tobytes())  # type: ignore[call-overload]
-    if pixels.dtype == np.uint16:
-        pixels = np.right_shift(pixels, 8).astype(np.uint8)
+    file = np.frombuffer(data, np.uint8).tobytes()  # type: ignore[call-overload]
+    pixels = bits.to_8_bit(_decode(form, file))
     encoding, _, compression = form.partition(";")
     if pixels.ndim == 2:
         # A PNG of a Bayer image is the raw mosaic; a JPEG of one is grey.
@@ -50,7 +51,7 @@ def to_rgb(form: str, data: object) -> NDArray[np.uint8]:
         # The compressor took these RGB values for BGR, as in image_transport.
         return np.ascontiguousarray(pixels[..., :3])
     code = cv2.COLOR_BGRA2RGB if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB
-    return np.asarray(cv2.cvtColor(np.asarray(pixels, np.uint8), code), np.uint8)
+    return np.asarray(cv2.cvtColor(pixels, code), np.uint8)
 
 
 def _decode(form: str, data: bytes) -> NDArray[np.generic]:

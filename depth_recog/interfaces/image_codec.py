@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.errors import EncodingError
+from depth_recog.interfaces.bit_depth import FULL_RANGE, BitDepth
 
 
 @dataclass(frozen=True)
@@ -135,13 +136,21 @@ def to_rgb(
     """Converts an image message's pixels to RGB. Arguments and errors as in `raw_view`.
 
     Returns:
-        (H, W, 3) uint8, contiguous; a view of `data` for unpadded rgb8.
+        (H, W, 3) uint8, contiguous; a view of `data` for unpadded rgb8. Of 16 bits the high eight.
     """
-    values = raw_view(encoding, height, width, step, data, big_endian)
-    if values.dtype.itemsize == 2:
-        values = values >> 8  # type: ignore[operator]
-    # No copy if they are uint8 already.
-    pixels = values.astype(np.uint8, copy=False)
+    return _colours(encoding, raw_view(encoding, height, width, step, data, big_endian), FULL_RANGE)
+
+
+def message_to_rgb(message: Any, bits: BitDepth = FULL_RANGE) -> NDArray[np.uint8]:
+    """Converts a sensor_msgs/Image to RGB; 16-bit images with the bits of their stream.
+
+    Returns and raises as `to_rgb`.
+    """
+    return _colours(message.encoding, raw_view(*contents(message)), bits)
+
+
+def _colours(encoding: str, values: NDArray[np.generic], bits: BitDepth) -> NDArray[np.uint8]:
+    pixels = bits.to_8_bit(values)
     code = ENCODINGS[encoding].to_rgb
     return pixels if code is None else np.asarray(cv2.cvtColor(pixels, code), np.uint8)
 

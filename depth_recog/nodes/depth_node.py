@@ -20,6 +20,7 @@ from sensor_msgs.msg import CameraInfo
 
 from depth_recog.errors import CalibrationError, describe
 from depth_recog.interfaces import camera_info
+from depth_recog.interfaces.bit_depth import BitDepth
 from depth_recog.method.geometry.camera import Camera, focal_length
 from depth_recog.method.pair import Step
 from depth_recog.method.settings import Wanted
@@ -49,6 +50,7 @@ class DepthNode(ManagedNode):
             self, SPECS, lambda: self.active, self._check, self._assembler.apply
         )
         self._ledger = ledger.Ledger()
+        self._bits = BitDepth()
         self._slot: LatestSlot[Job] = LatestSlot()
         self._thread: threading.Thread | None = None
         self._qos = QosWatch(self)
@@ -88,6 +90,7 @@ class DepthNode(ManagedNode):
         transport = p["image_transport"]
         self._inputs = Inputs(self._qos, qos, transport, self._ledger.count, self._hand_over)
         self._inputs.assuming = lambda: self._params["fallback_fov"] > 0
+        self._bits = BitDepth(p["image_bits"], "image")
         self._thread = threading.Thread(target=self._infer, name="inference", daemon=True)
         self._thread.start()
         self.active = True
@@ -173,7 +176,7 @@ class DepthNode(ManagedNode):
         assert assembly is not None
         pipeline.use(assembly)
         start = time.perf_counter()
-        image = messages.to_rgb(job.image)
+        image = messages.to_rgb(job.image, self._bit_depth())
         self._set_camera(pipeline, job.info, (image.shape[1], image.shape[0]))
         header = job.image.header
         stamp = messages.stamp_ns(header)
@@ -193,6 +196,12 @@ class DepthNode(ManagedNode):
         masked = float(step.frame.dynamic.mean()) if needed is not Wanted.DEPTH else None
         latency = time.monotonic() - job.arrived
         self._ledger.finished(latency, parts, decision, masked, _regions(step))
+
+    def _bit_depth(self) -> BitDepth:
+        """That of the stream; starts again when the parameter changes."""
+        if self._bits.given != self._params["image_bits"]:
+            self._bits = BitDepth(self._params["image_bits"], "image")
+        return self._bits
 
     def _set_camera(
         self, pipeline: Pipeline, info: CameraInfo | None, size: tuple[int, int]

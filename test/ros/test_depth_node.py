@@ -221,6 +221,7 @@ def test_output_at_the_networks_size(robot: Robot) -> None:
         ("precision", "float32", "precision takes effect at configure"),
         ("precision", "half", "is not one of auto, float32, bfloat16"),
         ("dynamic_classes", ["unicorn"], "'unicorn'"),
+        ("image_bits", 5, "8 to 16, or 0"),
     ],
 )
 def test_bad_live_parameter(robot: Robot, name: str, value: Any, words: str) -> None:
@@ -240,6 +241,18 @@ def test_another_encoding_with_padded_rows(robot: Robot) -> None:
         ros_messages.image_message(rows.tobytes(), "bgra8", stamp, (WIDTH, HEIGHT), step)
     )
     assert np.array_equal(ros_messages.array_of(robot.depth_of(stamp)), plain, equal_nan=True)
+
+
+def test_a_camera_of_twelve_bits(robot: Robot) -> None:
+    """The same depth as of mono8, with the bits given and found; test_bit_depth.py has the rest."""
+    grey = np.ascontiguousarray(street(0)[..., 1])
+    plain = ros_messages.array_of(robot.depth_of(robot.send(grey, "mono8")))
+    twelve = (grey.astype(np.uint16) * 257) >> 4
+    with robot.parameters(image_bits=12):
+        given = ros_messages.array_of(robot.depth_of(robot.send(twelve, "mono16")))
+    found = ros_messages.array_of(robot.depth_of(robot.send(twelve, "mono16")))
+    for depth in (given, found):
+        assert np.array_equal(depth, plain, equal_nan=True)
 
 
 # Bad images are rejected and counted, and the next image is processed

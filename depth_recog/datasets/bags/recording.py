@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,13 @@ from depth_recog.datasets.bags.storage import DamagedError
 from depth_recog.datasets.bags.topics import KEYS, choose_topics
 from depth_recog.datasets.bags.truth import TruthReader
 from depth_recog.datasets.image_files import fit_camera
-from depth_recog.datasets.options import split_options
-from depth_recog.datasets.reader import RecordingReader
+from depth_recog.datasets.options import bits_option, split_options
+from depth_recog.datasets.reader import RecordingReader, bits_of
 from depth_recog.datasets.sequence import Frame, Truth
 from depth_recog.datasets.side_files import median_rate
 from depth_recog.errors import EncodingError, SourceError
 from depth_recog.interfaces import compressed_image, image_codec
+from depth_recog.interfaces.bit_depth import BitDepth
 
 LAYOUT = "a folder that ros2 bag record wrote, or one of its .mcap or .db3 files"
 
@@ -37,7 +39,8 @@ class Rosbag(RecordingReader):
     that rosbag2 wrote, or one .mcap or .db3 file, compressed or not; the options are optional.
     Without `image=` the bag must have one camera: one image topic with a camera_info in its
     namespace. Images are raw or compressed (JPEG, PNG); those of topics named image_rect* are
-    rectified, with P as K.
+    rectified, with P as K. `?bits=12`: significant bits of 16-bit images, if their brightness
+    does not show it.
 
     Without camera_info a ROS camera_info YAML is needed: `?camera=camera.yaml`, or camera.yaml in
     the bag's folder or beside it.
@@ -65,6 +68,7 @@ class Rosbag(RecordingReader):
             CalibrationError: the calibration is missing or invalid.
         """
         path, options = split_options(text, KEYS)
+        self._given_bits = bits_option(text, options)
         path = Path(os.path.abspath(path.expanduser()))
         if not path.exists():
             raise SourceError(f"{path} does not exist: check the spelling; expected {LAYOUT}")
@@ -92,23 +96,32 @@ class Rosbag(RecordingReader):
         self._cameras[0]  # reports an uncalibrated camera before the first frame is read
 
     def _frame(self, index: int) -> Frame:
-        try:
-            message = self._decoder(self._bag.read(self._images.entries[index]))
-            image = self._decode(message)
-        except (DamagedError, EncodingError, OSError) as error:
-            raise SourceError(
-                f"{self._bag.path}: image {index} of {self._topic} cannot be read: {error}"
-            ) from error
+        image = self._image(index, self._bits)
         height, width = image.shape[:2]
         place = Path(f"image {index} of {self._topic}")
         camera = fit_camera(self._cameras[index], width, height, self._cameras.place, place)
         return Frame(f"{index:010d}", self._stamps[index], image, camera)
 
-    def _decode(self, message: Any) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8, RGB, contiguous. Raises EncodingError."""
+    @cached_property
+    def _bits(self) -> BitDepth:
+        where = f"{self._bag.path}, {self._topic}"
+        return bits_of(self._given_bits, range(len(self)), self._image, where)
+
+    def _image(self, index: int, bits: BitDepth) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8, RGB, contiguous. Raises SourceError."""
+        try:
+            message = self._decoder(self._bag.read(self._images.entries[index]))
+            return self._decode(message, bits)
+        except (DamagedError, EncodingError, OSError) as error:
+            raise SourceError(
+                f"{self._bag.path}: image {index} of {self._topic} cannot be read: {error}"
+            ) from error
+
+    def _decode(self, message: Any, bits: BitDepth) -> NDArray[np.uint8]:
+        """Raises EncodingError."""
         if self._compressed:
-            return compressed_image.to_rgb(message.format, message.data)
-        image = image_codec.to_rgb(*image_codec.contents(message))
+            return compressed_image.to_rgb(message.format, message.data, bits)
+        image = image_codec.message_to_rgb(message, bits)
         # A view of the bag's bytes is read-only; images of other readers are writeable.
         return image if image.flags.writeable else image.copy()
 

@@ -11,7 +11,7 @@ from depth_recog.datasets.bags.storage import DamagedError
 from depth_recog.errors import SourceError
 from depth_recog.interfaces.image_codec import DEPTH_ENCODINGS, ENCODINGS
 
-KEYS = ("image", "camera_info", "camera", "depth", "pose")
+KEYS = ("image", "camera_info", "camera", "depth", "pose", "bits")
 TRUTH = "ground_truth"
 TRUTH_TYPES = {
     "depth": messages.IMAGE,

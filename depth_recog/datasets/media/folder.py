@@ -13,6 +13,7 @@ from depth_recog.datasets.image_files import (
     fit_camera,
     list_images,
 )
+from depth_recog.datasets.options import bits_option, split_options
 from depth_recog.datasets.reader import ImageReader
 from depth_recog.datasets.side_files import check_rising, median_rate, read_stamps
 from depth_recog.errors import CalibrationError, SourceError
@@ -35,7 +36,8 @@ class Folder(ImageReader):
 
     Without timestamps.txt, file names of 19 digits are nanoseconds since the epoch; otherwise the
     rate is 10 Hz. The intrinsics are scaled to the images' size if the aspect ratio is the same.
-    No ground truth.
+    `FOLDER?bits=12`: significant bits of 16-bit images, if their brightness does not show it. No
+    ground truth.
     """
 
     kind = "folder"
@@ -47,7 +49,9 @@ class Folder(ImageReader):
             SourceError: no images, images in several sub-folders, or timestamps that do not fit.
             CalibrationError: no YAML, several, or a damaged one.
         """
-        folder = existing_folder(path, LAYOUT)
+        place, options = split_options(path, ("bits",))
+        self._given_bits = bits_option(path, options)
+        folder = existing_folder(place, LAYOUT)
         self.name = folder.name
         self._files = find_images(folder)
         places = list(dict.fromkeys((folder, self._files[0].parent)))

@@ -12,6 +12,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Float64MultiArray, Header, MultiArrayDimension
 
 from depth_recog.interfaces import compressed_image
+from depth_recog.interfaces.bit_depth import FULL_RANGE, BitDepth
 from depth_recog.interfaces.camera_info import fields
 from depth_recog.interfaces.pose import quaternion
 from depth_recog.method.geometry.camera import Camera
@@ -24,11 +25,11 @@ def stamp_ns(header: Header) -> int:
     return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
 
 
-def to_rgb(message: Image | CompressedImage) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB of an image message. Raises EncodingError."""
+def to_rgb(message: Image | CompressedImage, bits: BitDepth = FULL_RANGE) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB of an image message; `bits` of 16-bit ones. Raises EncodingError."""
     if isinstance(message, CompressedImage):
-        return compressed_image.to_rgb(message.format, message.data)
-    return image_to_rgb(message)
+        return compressed_image.to_rgb(message.format, message.data, bits)
+    return image_to_rgb(message, bits)
 
 
 def camera_info(camera: Camera, header: Header) -> CameraInfo:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from depth_recog.errors import ConfigurationError
 from depth_recog.interfaces import image_codec
+from depth_recog.interfaces.bit_depth import FULL_RANGE, BitDepth
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -32,15 +33,17 @@ try:
 except Exception:
     _BRIDGE = None
 
-ImageToRgb = Callable[[Any], NDArray[np.uint8]]
+ImageToRgb = Callable[..., NDArray[np.uint8]]
+"""Arguments as of `image_to_rgb`."""
 
 
-def _with_numpy(message: Any) -> NDArray[np.uint8]:
-    return image_codec.to_rgb(*image_codec.contents(message))
+def _with_numpy(message: Any, bits: BitDepth = FULL_RANGE) -> NDArray[np.uint8]:
+    return image_codec.message_to_rgb(message, bits)
 
 
-# Encodings that cv_bridge converts to rgb8 exactly as image_codec does. It scales mono16
-# differently, does not convert the colours of the raw types, and does not know uyvy and yuyv.
+# Encodings that cv_bridge converts to rgb8 exactly as image_codec does. It takes 16-bit images to
+# have 16 significant bits, does not convert the colours of the raw types, and does not know uyvy
+# and yuyv.
 _CV_BRIDGES = {
     "mono8",
     *("rgb8", "bgr8", "rgba8", "bgra8"),
@@ -49,18 +52,18 @@ _CV_BRIDGES = {
 }
 
 
-def _with_cv_bridge(message: Any) -> NDArray[np.uint8]:
+def _with_cv_bridge(message: Any, bits: BitDepth = FULL_RANGE) -> NDArray[np.uint8]:
     # Check the message first: if it is too short, cv_bridge raises a numpy error.
     values = image_codec.raw_view(*image_codec.contents(message))
     # cv_bridge shears images whose rows are not a whole number of pixels long, and swaps bytes with
     # a function that NumPy 2 has removed.
     pixel = values.nbytes // (message.height * message.width)
     if message.encoding not in _CV_BRIDGES or message.step % pixel or message.is_bigendian:
-        return _with_numpy(message)
+        return _with_numpy(message, bits)
     try:
         return np.ascontiguousarray(_BRIDGE.imgmsg_to_cv2(message, "rgb8"))
     except CvBridgeError:
-        return _with_numpy(message)
+        return _with_numpy(message, bits)
 
 
 CHOICES: dict[str, ImageToRgb] = {"numpy": _with_numpy}
@@ -70,9 +73,9 @@ if _BRIDGE is not None:
 CHOSEN = "cv_bridge" if "cv_bridge" in CHOICES else "numpy"
 
 
-def image_to_rgb(message: Any) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB of a sensor_msgs/Image. Raises EncodingError."""
-    return CHOICES[CHOSEN](message)
+def image_to_rgb(message: Any, bits: BitDepth = FULL_RANGE) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB of a sensor_msgs/Image; `bits` of 16-bit ones. Raises EncodingError."""
+    return CHOICES[CHOSEN](message, bits)
 
 
 def transform_broadcaster(node: Node) -> Any:

@@ -135,6 +135,14 @@ SPECS = (
         "input_rectified", False, "Whether the images are rectified: then P is used and D ignored."
     ),
     _live(
+        "image_bits",
+        0,
+        "Significant bits of 16-bit images (mono16 of a 12-bit camera: 12); 0: found from the "
+        "images, of 8, 10, 12, 14 and 16.",
+        0,
+        16,
+    ),
+    _live(
         "fallback_fov",
         0.0,
         "Horizontal field of view that is assumed if camera_info is missing or uncalibrated, "
@@ -182,6 +190,10 @@ def check(values: Values) -> None:
     if not values["min_depth"] < values["max_depth"]:
         raise ConfigurationError(
             f"min_depth {values['min_depth']} must be less than max_depth {values['max_depth']}"
+        )
+    if 0 < values["image_bits"] < 8:
+        raise ConfigurationError(
+            f"image_bits {values['image_bits']}: 8 to 16, or 0 to find it from the images"
         )
     if values["publish_tf"] and not values["publish_odom"]:
         raise ConfigurationError("publish_tf needs the odometry: set publish_odom to true as well")

@@ -14,6 +14,7 @@ from sensor_msgs.msg import CameraInfo
 
 from depth_recog.adaptation.frame import LiveFrame
 from depth_recog.interfaces import camera_info, pose
+from depth_recog.interfaces.bit_depth import BitDepth
 from depth_recog.method.geometry.viewport import Viewport, network_size
 from depth_recog.nodes.io import messages
 from depth_recog.nodes.io.inputs import Job
@@ -66,6 +67,7 @@ class FrameMaker:
         self._size, self._rectified = size, rectified
         self._key: tuple[Any, ...] | None = None
         self._view: Viewport | None = None
+        self._bits = BitDepth()
         self.odometry = OdometryBuffer()
 
     def frame(self, job: Job) -> LiveFrame:
@@ -76,7 +78,7 @@ class FrameMaker:
             EncodingError: the image cannot be read.
         """
         view = self._view_of(job.info)
-        image = view.shrink(view.rectify(messages.to_rgb(job.image)))
+        image = view.shrink(view.rectify(messages.to_rgb(job.image, self._bits)))
         stamp = messages.stamp_ns(job.image.header)
         return LiveFrame(
             np.ascontiguousarray(image),
