@@ -58,6 +58,9 @@ def nodes(values: launching.Values) -> list[Any]:
     plays = values["source"] != "none"
     transport = values["image_transport"]
     chosen = {} if transport == "raw" else {"image_transport": transport}
+    # Part of a larger launch, it must not end the rest of the robot.
+    if launching.is_top_level("depth.launch.py"):
+        shared["on_exit"] = launching.ended
     actions = [launching.depth_node(values, sim_time, chosen, **shared)]
     if yes(values["trainer"]):
         remappings = [*shared["remappings"], ("odom", values["odom"])]

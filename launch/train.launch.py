@@ -49,7 +49,16 @@ def nodes(values: launching.Values) -> list[Any]:
     command += ["--resume"] if yes(values["resume"]) else []
     # After Ctrl-C, training finishes its step and writes a checkpoint.
     patience = {"sigterm_timeout": "60", "sigkill_timeout": "30"}
-    return [ExecuteProcess(cmd=command, name="train", output="screen", on_exit=trained, **patience)]
+    return [
+        ExecuteProcess(
+            cmd=command,
+            name="train",
+            output="screen",
+            on_exit=trained,
+            prefix=launching.TIED,
+            **patience,
+        )
+    ]
 
 
 def trained(event: Any, context: LaunchContext) -> Any:

@@ -37,6 +37,7 @@ SPECS = (
     Spec("loop", False, "Start again after the last frame."),
     Spec("limit", 0, "Number of frames after which the node ends; 0: all frames.", 0, 2**31 - 1),
     Spec("frame_id", "camera_optical_frame", "Frame of the images (x right, y down, z forward)."),
+    Spec("frame_prefix", "", "Put before frame_id, such as left/: one for each camera."),
     Spec(
         "stamps",
         "now",
@@ -185,7 +186,8 @@ class CameraNode(ManagedNode):
             self._halt.wait(_POLL_S if self._paced_by_clock() else rest / 1e9)
 
     def _publish(self, frame: Frame) -> None:
-        header = Header(frame_id=self._params["frame_id"], stamp=self._stamp(frame))
+        frame_id = self._params["frame_prefix"] + self._params["frame_id"]
+        header = Header(frame_id=frame_id, stamp=self._stamp(frame))
         message = messages.image(frame.image, "rgb8", header)
         compressed = None
         if self._compressed.get_subscription_count() > 0:

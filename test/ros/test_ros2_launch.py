@@ -4,6 +4,7 @@
 import os
 import re
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,7 +28,37 @@ pytestmark = [
 ]
 
 TINY = "synthetic:street?width=160&height=64&rate=10&frames=8"
+MARK = "DEPTH_RECOG_TEST_LAUNCH"
 Launch = Callable[..., rp.Process]
+
+
+def left_behind(mark: str) -> list[str]:
+    """The command lines of the running processes that have inherited this mark."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"{MARK}={mark}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue  # it has just ended
+    return found
+
+
+def nothing_is_left(mark: str) -> None:
+    rp.wait_until(lambda: not left_behind(mark), f"the end of all processes, {left_behind(mark)}")
+
+
+def package(prefix: Path, name: str, executable: str = "") -> None:
+    """Install a package whose executable waits until it is ended."""
+    index = prefix / "share" / "ament_index" / "resource_index" / "packages"
+    index.mkdir(parents=True, exist_ok=True)
+    (index / name).touch()
+    (prefix / "share" / name).mkdir()
+    if executable:
+        file = prefix / "lib" / name / executable
+        file.parent.mkdir(parents=True)
+        file.write_text('#!/bin/sh\necho "given $*"\nexec sleep 1000\n')
+        file.chmod(0o755)
 
 
 @pytest.fixture
@@ -149,6 +180,94 @@ def test_a_profile_of_ones_own_is_kept(launch: Launch, variable: str, tmp_path: 
         assert all(os.path.exists(value or "") for value in found.values())
     process.wait_for_line("depth weights")
     assert process.interrupt(15) == 0, process.story()
+
+
+RVIZ, TF = ("rviz2", "rviz2"), ("tf2_ros", "static_transform_publisher")
+MISSING: dict[str, tuple[list[tuple[str, ...]], tuple[str, ...], str]] = {
+    "rviz2": ([TF], (), "the package rviz2 was not found"),
+    "tf2_ros": ([RVIZ], (), "the package tf2_ros was not found"),
+    "executable": ([("rviz2",), TF], (), "the executable rviz2 of the package rviz2 was not"),
+    "configuration": ([RVIZ, TF], ("rviz_config:=/no.rviz",), "rviz_config:=/no.rviz is not a"),
+    "tf2_ros not needed": ([], ("source:=none",), "the package rviz2 was not found"),
+}
+
+
+@pytest.mark.parametrize("file", ["depth.launch.py", "replay.launch.py"])
+@pytest.mark.parametrize("case", MISSING)
+def test_what_is_missing_is_named_before_anything_starts(
+    launch: Launch, file: str, case: str, tmp_path: Path
+) -> None:
+    packages, words, reason = MISSING[case]
+    for names in packages:
+        package(tmp_path, *names)
+    path = os.pathsep.join((str(tmp_path), os.environ["AMENT_PREFIX_PATH"]))
+    process = launch(file, "rviz:=true", *words, AMENT_PREFIX_PATH=path)
+    assert process.wait() == 1, process.story()
+    assert reason in everything(process), process.story()
+    assert "process started" not in everything(process)
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_behind_when_launch_is_ended(
+    launch: Launch, end: signal.Signals, tmp_path: Path
+) -> None:
+    """Launch does not end its processes then; RViz and the frames' publisher are stand-ins."""
+    for names in (RVIZ, TF):
+        package(tmp_path, *names)
+    path = os.pathsep.join((str(tmp_path), os.environ["AMENT_PREFIX_PATH"]))
+    words = (f"source:={TINY}", "rviz:=true", "frame_id:=lens", "frame_prefix:=left/")
+    changes = {"AMENT_PREFIX_PATH": path, MARK: str(tmp_path)}
+    process = launch("depth.launch.py", *words, **changes)
+    process.wait_for_line("given -d .* -f left/camera_link")
+    process.wait_for_line("given .*--frame-id left/camera_link --child-frame-id left/lens")
+    process.wait_for_line("depth weights")
+    assert len(left_behind(str(tmp_path))) == 5, process.story()
+    os.kill(process.popen.pid, end)
+    nothing_is_left(str(tmp_path))
+
+
+INCLUDING = """
+from pathlib import Path
+from launch import LaunchDescription
+from launch.actions import ExecuteProcess, IncludeLaunchDescription
+def generate_launch_description():
+    included = IncludeLaunchDescription("{file}", launch_arguments={arguments}.items())
+    robot = ExecuteProcess(cmd=["sleep", "1000"], name="robot", output="screen")
+    return LaunchDescription([robot, included])
+"""
+
+
+def launch_file(tmp_path: Path, **arguments: str) -> str:
+    """Write a robot's launch file that includes ours; return its path."""
+    own = Path(__file__).parents[2] / "launch" / "depth.launch.py"
+    file = tmp_path / "robot.launch.py"
+    file.write_text(INCLUDING.format(file=own, arguments=arguments))
+    return str(file)
+
+
+def test_a_node_that_fails_ends_the_launch(launch: Launch, tmp_path: Path) -> None:
+    changes = {MARK: str(tmp_path)}
+    process = launch("depth.launch.py", "weights:=nothing", "source:=synthetic", **changes)
+    assert process.wait() == 1, process.story()
+    assert "no such weights file" in everything(process)
+    nothing_is_left(str(tmp_path))
+
+
+def test_a_node_that_fails_leaves_the_rest_of_the_robot_running(tmp_path: Path) -> None:
+    file = launch_file(tmp_path, weights="nothing", source="none")
+    process = rp.Process([shutil.which("ros2") or "ros2", "launch", file])
+    process.wait_for_line("depth_node-2.*process has died")
+    assert process.interrupt(15) == 0, process.story()
+    assert re.search(r"\[robot-1\].*SIGINT", everything(process)), process.story()
+
+
+def test_a_mistake_in_an_included_launch_leaves_nothing_behind(tmp_path: Path) -> None:
+    file = launch_file(tmp_path, rviz="true")
+    command = [shutil.which("ros2") or "ros2", "launch", file]
+    process = rp.Process(command, **{MARK: str(tmp_path)})
+    assert process.wait() == 1, process.story()
+    assert "the package rviz2 was not found" in everything(process)
+    nothing_is_left(str(tmp_path))
 
 
 def test_respawn_starts_a_node_again(launch: Launch) -> None:

@@ -101,7 +101,8 @@ class Outputs:
         self._objects = Objects()
         self._odometry = None
         if parameters("publish_odom"):
-            frames = parameters("odom_frame"), parameters("odom_child_frame")
+            both = ("odom_frame", "odom_child_frame")
+            frames = [parameters("frame_prefix") + parameters(name) for name in both]
             self._odometry = odometry.Odometry(*frames)
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
         self._publishers: dict[str, Publisher] = {}

@@ -126,6 +126,11 @@ SPECS = (
         "Moving frame of the odometry: at the camera, x forward, y left, z up.",
     ),
     Spec(
+        "frame_prefix",
+        "",
+        "Put before odom_frame and odom_child_frame, such as left/: one for each camera.",
+    ),
+    Spec(
         "image_transport",
         "raw",
         "Subscribe to image (raw) or to image/compressed (compressed).",

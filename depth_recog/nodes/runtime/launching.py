@@ -2,31 +2,43 @@
 """Shared parts of the launch files: arguments, the nodes, RViz, and what happens on failures.
 
 Only launch files import this module: `launch` is part of a ROS workspace, not of the pip wheels.
+
+Nothing is left behind. An error found before the start must not be raised while launch visits the
+actions: it would forget the processes that it has started by then. And launch does not end its
+processes if it is ended itself by anything but SIGINT: see `TIED`.
 """
 
 from __future__ import annotations
 
-import difflib
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ament_index_python import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, TimerAction
 from launch.logging import get_logger
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from depth_recog.errors import ConfigurationError
 from depth_recog.nodes.runtime.children import fastdds_environment
+from depth_recog.nodes.runtime.overrides import unknown
 
 Values = dict[str, str]
 """Values of the launch arguments, by name."""
 
 YES_OR_NO = ("true", "false", "True", "False")
-OPTICAL_FRAME = "camera_optical_frame"
+
+# Linux sends a process this signal when its parent has ended, for whatever reason.
+_DEATH_SIGNAL = "setpriv --pdeathsig INT " if shutil.which("setpriv") else ""
+TIED = [_DEATH_SIGNAL, LaunchConfiguration("launch-prefix", default="")]
+"""Prefix of the processes: they end with launch, also after its SIGTERM, SIGKILL or SIGHUP."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +62,21 @@ COMMON = (
         "device", "", "where the networks run: auto, cpu, cuda, cuda:N; empty: as in params_file"
     ),
     Argument("weights", "", "depth weights: a shipped name or a path; empty: as in params_file"),
-    Argument("rviz", "false", "whether to start RViz too", YES_OR_NO),
+    Argument(
+        "frame_id", "camera_optical_frame", "frame of the images that the camera node publishes"
+    ),
+    Argument(
+        "frame_prefix",
+        "",
+        "put before the frames of images, odometry and RViz, such as left/",
+    ),
+    Argument("rviz", "false", "whether to start RViz too; needs the package rviz2", YES_OR_NO),
     Argument("rviz_config", "", "configuration file of RViz; empty: config/depth.rviz"),
     Argument(
         "fixed_frame",
-        "camera_link",
-        "RViz's fixed frame, z up; camera_link is published if the camera node runs",
+        "",
+        "RViz's fixed frame, z up; empty: camera_link behind frame_prefix, which is published if "
+        "the camera node runs",
     ),
     Argument(
         "log_level", "info", "log level of the nodes", ("debug", "info", "warn", "error", "fatal")
@@ -92,7 +113,11 @@ def describe(
 
     def start(context: LaunchContext) -> list[Any]:
         _warn_of_unknown(file, names, context)
-        return nodes({name: context.launch_configurations[name] for name in names})
+        try:
+            return nodes({name: context.launch_configurations[name] for name in names})
+        except (OSError, ValueError, ConfigurationError) as error:
+            # In an event of its own: by then, launch knows all that it has started.
+            return [TimerAction(period=0.0, actions=[OpaqueFunction(function=_fail, args=[error])])]
 
     declared = [
         DeclareLaunchArgument(
@@ -103,17 +128,25 @@ def describe(
     return LaunchDescription([*declared, OpaqueFunction(function=start)])
 
 
+def _fail(context: LaunchContext, error: Exception) -> None:
+    """End the launch, with status 1."""
+    raise error
+
+
+def is_top_level(file: str) -> bool:
+    """Whether the user has launched this file, not one that includes it."""
+    return file in (Path(word).name for word in sys.argv)
+
+
 def _warn_of_unknown(file: str, names: list[str], context: LaunchContext) -> None:
     """Warn of unknown arguments: `ros2 launch` accepts any name, also a misspelt one."""
     # If another launch file includes this one, the command line has the arguments of both.
-    if file not in (Path(word).name for word in sys.argv):
+    if not is_top_level(file):
         return
     for given in context.argv:
         name = given.split(":=")[0]
         if name not in names:
-            near = difflib.get_close_matches(name, names, 1)
-            advice = f"did you mean {near[0]}?" if near else "--show-args lists what it takes"
-            get_logger(file).warning(f"argument {name} is unknown and has no effect: {advice}")
+            get_logger(file).warning(unknown("argument", name, names, "--show-args"))
 
 
 def yes(value: str) -> bool:
@@ -141,7 +174,8 @@ def depth_node(
         options: further arguments of launch_ros.actions.Node.
     """
     # An argument that was not given must not override the file.
-    given = {name: values[name] for name in ("device", "weights") if values[name]}
+    names = ("device", "weights", "frame_prefix")
+    given: dict[str, Any] = {name: values[name] for name in names if values[name]}
     given |= {"use_sim_time": sim_time} | (parameters or {})
     file = _file(values, "params_file", "depth.yaml")
     return _node("depth_node", values, [file, _as_strings(given)], **options)
@@ -164,21 +198,47 @@ def trainer_node(values: Values, sim_time: bool, chosen: dict[str, Any], **optio
 
 def camera_node(values: Values, parameters: dict[str, Any], **options: Any) -> Node:
     """The camera node; arguments as for `depth_node`."""
-    parameters = {"frame_id": OPTICAL_FRAME} | parameters
+    frames = {name: values[name] for name in ("frame_id", "frame_prefix")}
+    parameters = frames | parameters
     return _node("camera_node", values, [_as_strings(parameters)], **options)
 
 
 def _node(name: str, values: Values, parameters: list[Any], **options: Any) -> Node:
-    return Node(
-        package="depth_recog",
-        executable=name,
+    return _start(
+        "depth_recog",
+        name,
+        "build the workspace again: colcon build",
         name=name,
         namespace=values["namespace"],
         parameters=parameters,
         arguments=["--ros-args", "--log-level", values["log_level"]],
-        additional_env=fastdds_environment(),
         output="screen",
         **options,
+    )
+
+
+def _start(package: str, executable: str, remedy: str, **options: Any) -> Node:
+    """The action that starts an executable, which must be there before anything is started.
+
+    Args:
+        package: that has it.
+        executable: its name.
+        remedy: what to do if it is missing.
+        options: further arguments of launch_ros.actions.Node.
+
+    Raises:
+        ConfigurationError: the package or the executable is missing.
+    """
+    try:
+        found = (Path(get_package_prefix(package)) / "lib" / package / executable).is_file()
+        what = f"the executable {executable} of the package {package}"
+    except (PackageNotFoundError, ValueError):
+        found, what = False, f"the package {package}"
+    if not found:
+        raise ConfigurationError(f"{what} was not found in the sourced workspaces: {remedy}")
+    environment = fastdds_environment()
+    return Node(
+        package=package, executable=executable, prefix=TIED, additional_env=environment, **options
     )
 
 
@@ -189,17 +249,20 @@ def rviz(
     if not yes(values["rviz"]):
         return []
     scene = _file(values, "rviz_config", "depth.rviz")
-    shared = {
+    prefix = values["frame_prefix"]
+    link = f"{prefix}camera_link"
+    shared: dict[str, Any] = {
         "namespace": values["namespace"],
         "parameters": [{"use_sim_time": sim_time}],
-        "additional_env": fastdds_environment(),
     }
+    install = "install ros-$ROS_DISTRO-{}, or leave rviz:=true out"
     nodes = [
-        Node(
-            package="rviz2",
-            executable="rviz2",
+        _start(
+            "rviz2",
+            "rviz2",
+            install.format("rviz2"),
             name="rviz2",
-            arguments=["-d", scene, "-f", values["fixed_frame"]],
+            arguments=["-d", scene, "-f", values["fixed_frame"] or link],
             remappings=remappings,
             **shared,
         )
@@ -207,11 +270,13 @@ def rviz(
     if camera_link:
         # REP 103: from x forward, y left, z up to x right, y down, z forward.
         pose = ["--roll", "-1.5707963267948966", "--yaw", "-1.5707963267948966"]
-        frames = ["--frame-id", "camera_link", "--child-frame-id", OPTICAL_FRAME]
+        optical = prefix + values["frame_id"]
+        frames = ["--frame-id", link, "--child-frame-id", optical]
         nodes.append(
-            Node(
-                package="tf2_ros",
-                executable="static_transform_publisher",
+            _start(
+                "tf2_ros",
+                "static_transform_publisher",
+                install.format("tf2-ros"),
                 name="camera_link_publisher",
                 arguments=pose + frames,
                 **shared,
@@ -224,6 +289,12 @@ def failed(event: Any, context: LaunchContext) -> None:
     """For `on_exit`: end the launch, with status 1, because one of its processes has ended."""
     if not context.is_shutdown:
         raise RuntimeError(f"{event.process_name} ended with status {event.returncode}: see above")
+
+
+def ended(event: Any, context: LaunchContext) -> None:
+    """For `on_exit`: as `failed`, unless the process has ended with status 0."""
+    if event.returncode:
+        failed(event, context)
 
 
 def _file(values: Values, name: str, default: str) -> str:
