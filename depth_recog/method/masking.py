@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from depth_recog.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CITYSCAPES = (
     "road",
@@ -164,6 +165,8 @@ def target_images(
     Returns:
         A `Target`; nothing is masked in images whose objects do not move.
     """
+    import torch  # not above: readers import the class names without it
+
     decisions = torch.as_tensor(moving, device=first.device).expand(len(first)).view(-1, 1, 1, 1)
     masked = dynamic & decisions
     zero = torch.zeros_like(first)

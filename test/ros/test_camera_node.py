@@ -22,6 +22,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_recog.method.geometry.camera import Camera
+from depth_recog.nodes.runtime.children import node_command
 
 pytestmark = pytest.mark.ros
 
@@ -132,6 +133,33 @@ def test_a_bag_is_played_with_its_stamps(camera: Any, tmp_path: Path) -> None:
     assert stamps(peer) == [frame.stamp_ns for frame in bags.Drive(4)]
     info = peer.heard["camera_info"][0]
     assert (info.k[0], list(info.d)) == (bags.CAMERA.fx, list(bags.CAMERA.distortion))
+
+
+def without(package: str, executable: str, **parameters: Any) -> rp.Process:
+    """Start a node as if a package were not installed."""
+    command = node_command(executable, "without", parameters)
+    command[2] = f"import sys; sys.modules[{package!r}] = None; {command[2]}"
+    return rp.Process(command)
+
+
+@pytest.mark.parametrize("kind", ["street", "bag", "folder"])
+def test_it_plays_without_torch(kind: str, clip: Path, tmp_path: Path) -> None:
+    source = {"street": STREET, "folder": str(clip)}.get(kind)
+    if source is None:
+        bags = pytest.importorskip("bags")
+        source = f"{bags.write(tmp_path / 'bag', bags.calibrated(2))}?image=/cam/image_raw"
+    process = without("torch", "camera_node", source=source, limit=2)
+    assert process.wait() == 0, process.story()
+    assert "played 2 frames" in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("package", "remedy"),
+    [("cv2", "pip install opencv-python-headless"), ("sensor_msgs", "-sensor-msgs")],
+)
+def test_a_missing_package_is_named(package: str, remedy: str) -> None:
+    process = without(package, "camera_node")
+    process.assert_failed(f"package {package} is missing:", remedy)
 
 
 def test_limit_ends_a_loop(camera: Any) -> None:

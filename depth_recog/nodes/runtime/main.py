@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from depth_recog.nodes.runtime.managed import ManagedNode
 
+# Packages whose name for pip is another than that for import.
+_PIP = {"cv2": "opencv-python-headless", "PIL": "Pillow", "yaml": "PyYAML"}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # ros2 launch sends SIGTERM 5 s after SIGINT: the process must have ended before that.
 _SHUTDOWN_LIMIT_S = 4.0
@@ -79,6 +81,10 @@ def run(name: str, load: Callable[[], Callable[[], ManagedNode]]) -> int:
         return 1
     try:
         node = load()()
+    except ImportError as error:
+        print(f"{name}: {missing(error)}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 1
     except DepthRecogError as error:
         rclpy.logging.get_logger(name).fatal(str(error))
         rclpy.try_shutdown()
@@ -86,6 +92,17 @@ def run(name: str, load: Callable[[], Callable[[], ManagedNode]]) -> int:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     return _spin(node, executor)
+
+
+def missing(error: ImportError) -> str:
+    """What to install, after an import that failed."""
+    package = (error.name or "").partition(".")[0]
+    if not package or not isinstance(error, ModuleNotFoundError):
+        return f"{error}; depth-recog doctor shows what is installed"
+    if package.endswith(("_msgs", "_srvs", "_interfaces")):
+        debian = f"ros-{os.environ.get('ROS_DISTRO', '$ROS_DISTRO')}-{package.replace('_', '-')}"
+        return f"the ROS package {package} is missing: apt install {debian}"
+    return f"the Python package {package} is missing: pip install {_PIP.get(package, package)}"
 
 
 def _spin(node: ManagedNode, executor: Executor) -> int:
