@@ -156,7 +156,7 @@ def test_a_misspelt_argument_is_named(launch: Launch) -> None:
     assert process.wait() == 1
     text = everything(process)
     assert "argument weigths is unknown and has no effect: did you mean weights?" in text
-    assert "argument paint is unknown and has no effect: --show-args lists" in text
+    assert "argument paint is unknown and has no effect: --show-args shows the names" in text
     assert "argument rate is" not in text
 
 

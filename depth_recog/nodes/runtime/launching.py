@@ -238,7 +238,12 @@ def _start(package: str, executable: str, remedy: str, **options: Any) -> Node:
         raise ConfigurationError(f"{what} was not found in the sourced workspaces: {remedy}")
     environment = fastdds_environment()
     return Node(
-        package=package, executable=executable, prefix=TIED, additional_env=environment, **options
+        package=package,
+        executable=executable,
+        exec_name=executable,  # in the log; else the prefix's name
+        prefix=TIED,
+        additional_env=environment,
+        **options,
     )
 
 
