@@ -57,7 +57,7 @@ def package(prefix: Path, name: str, executable: str = "") -> None:
     if executable:
         file = prefix / "lib" / name / executable
         file.parent.mkdir(parents=True)
-        file.write_text('#!/bin/sh\necho "given $*"\nexec sleep 1000\n')
+        file.write_text(f'#!/bin/sh\necho "$*" > "{prefix}/{name}.txt"\nexec sleep 1000\n')
         file.chmod(0o755)
 
 
@@ -218,10 +218,11 @@ def test_nothing_is_left_behind_when_launch_is_ended(
     words = (f"source:={TINY}", "rviz:=true", "frame_id:=lens", "frame_prefix:=left/")
     changes = {"AMENT_PREFIX_PATH": path, MARK: str(tmp_path)}
     process = launch("depth.launch.py", *words, **changes)
-    process.wait_for_line("given -d .* -f left/camera_link")
-    process.wait_for_line("given .*--frame-id left/camera_link --child-frame-id left/lens")
     process.wait_for_line("depth weights")
     assert len(left_behind(str(tmp_path))) == 5, process.story()
+    assert "-f left/camera_link" in (tmp_path / "rviz2.txt").read_text()
+    frames = "--frame-id left/camera_link --child-frame-id left/lens"
+    assert frames in (tmp_path / "tf2_ros.txt").read_text()
     os.kill(process.popen.pid, end)
     nothing_is_left(str(tmp_path))
 
