@@ -59,7 +59,7 @@ def nodes(values: launching.Values) -> list[Any]:
     transport = values["image_transport"]
     chosen = {} if transport == "raw" else {"image_transport": transport}
     # Part of a larger launch, it must not end the rest of the robot.
-    if launching.is_top_level("depth.launch.py"):
+    if launching.is_top_level("depth.launch.py") and not shared["respawn"]:
         shared["on_exit"] = launching.ended
     actions = [launching.depth_node(values, sim_time, chosen, **shared)]
     if yes(values["trainer"]):

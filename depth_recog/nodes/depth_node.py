@@ -17,6 +17,7 @@ import torch
 from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
 
 from depth_recog.errors import CalibrationError, describe
 from depth_recog.interfaces import camera_info
@@ -89,6 +90,7 @@ class DepthNode(ManagedNode):
         qos = QoSProfile(depth=5, reliability=reliability)
         transport = p["image_transport"]
         self._inputs = Inputs(self._qos, qos, transport, self._ledger.count, self._hand_over)
+        self._announce()
         self._inputs.assuming = lambda: self._params["fallback_fov"] > 0
         self._bits = BitDepth(p["image_bits"], "image")
         self._thread = threading.Thread(target=self._infer, name="inference", daemon=True)
@@ -150,7 +152,14 @@ class DepthNode(ManagedNode):
                 self._inputs.rest()
             alive = self._thread is not None and self._thread.is_alive()
             running = Running(self._inputs, wanted, alive)
+            self._announce()
         self._reporter.report(self._params.values, running)
+
+    def _announce(self) -> None:
+        assembly = self._assembler.current
+        if self._outputs is not None and assembly is not None:
+            now = self.get_clock().now().to_msg()
+            self._outputs.announce(assembly.masks.classes, Header(stamp=now))
 
     # The inference thread
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 import numpy as np
 from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Point, Vector3
+from numpy.typing import NDArray
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -59,7 +60,7 @@ class Objects:
         """
         markers = []
         for region in result.regions if result else ():
-            if _has_geometry(region):
+            if has_geometry(region):
                 markers += _markers(region, header, unit, lifetime_s)
         shown = {(marker.ns, marker.id) for marker in markers}
         gone, self._shown = self._shown - shown, shown
@@ -72,14 +73,21 @@ class Objects:
         return MarkerArray(markers=markers)
 
 
-def _has_geometry(region: Region) -> bool:
+def has_geometry(region: Region) -> bool:
+    """Whether a region has a position and a size."""
     return bool(np.isfinite((region.centre, region.size)).all()) and region.centre[2] > 0
 
 
-def _markers(region: Region, header: Header, unit: str, lifetime_s: float) -> list[Marker]:
+def box_sides(region: Region) -> NDArray[np.float64]:
+    """(3,) width, height and length of a region's box, in the depth's unit."""
     width, height, length = region.size
     span = max(width, height)
-    sides = np.array((width, height, np.clip(length, _FLATTEST * span, _LONGEST * span)))
+    return np.array((width, height, np.clip(length, _FLATTEST * span, _LONGEST * span)))
+
+
+def _markers(region: Region, header: Header, unit: str, lifetime_s: float) -> list[Marker]:
+    sides = box_sides(region)
+    height, span = sides[1], max(sides[:2])
     box = _marker(BOX, Marker.CUBE, region, header, lifetime_s)
     box.pose.position = Point(**_xyz(region.centre))
     box.scale = Vector3(**_xyz(sides))

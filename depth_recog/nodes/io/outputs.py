@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -12,21 +12,23 @@ from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry as OdometryMessage
 from numpy.typing import NDArray
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Float64MultiArray, Header
 from visualization_msgs.msg import MarkerArray
 
 from depth_recog.errors import ConfigurationError
+from depth_recog.method.gate.result import GateResult
 from depth_recog.method.geometry.se3 import Matrix
 from depth_recog.method.masking import dynamic_image, static_image
 from depth_recog.method.pair import Pair, Step
 from depth_recog.method.pose.estimator import PoseEstimate
 from depth_recog.method.settings import Wanted
-from depth_recog.nodes.io import messages, odometry
+from depth_recog.nodes.io import detections, messages, odometry
 from depth_recog.nodes.io.compressed_depth import compressed_depth
 from depth_recog.nodes.io.objects import Objects
 from depth_recog.nodes.io.points import cloud
+from depth_recog.nodes.io.seam import vision_messages
 from depth_recog.nodes.runtime.qos import QosWatch
 from depth_recog.pictures import depth_colors, outline, outlined_regions
 from depth_recog.pipeline import ImageMaps, ProcessedFrame
@@ -39,6 +41,7 @@ POINTS = "depth/points"
 ODOM = "odom"
 LABELS, DYNAMIC, MOVING = "mask/labels", "mask/dynamic", "mask/moving"
 OBJECTS = "objects"
+DETECTIONS, LABEL_INFO = "detections", "mask/label_info"
 TARGET, STATIC = "pose/target", "pose/static"
 COLOR, OVERLAY, PROJECTION = "debug/color", "debug/objects", "debug/projection"
 STATIC_IMAGE, DYNAMIC_IMAGE = "debug/static_image", "debug/dynamic_image"
@@ -56,6 +59,7 @@ MATRICES: dict[str, Callable[[Pair], Matrix]] = {
     "pose/absolute_difference": lambda pair: pair.absolute_difference,
 }
 
+VISION = vision_messages()
 TOPICS: dict[str, type] = {
     DEPTH: Image,
     DEPTH_INFO: CameraInfo,
@@ -65,12 +69,13 @@ TOPICS: dict[str, type] = {
     ODOM: OdometryMessage,
     **dict.fromkeys((LABELS, DYNAMIC, MOVING), Image),
     OBJECTS: MarkerArray,
+    **({DETECTIONS: VISION.Detection3DArray} if VISION else {}),
     **dict.fromkeys((TARGET, STATIC), TransformStamped),
     **dict.fromkeys(MATRICES, Float64MultiArray),
     **dict.fromkeys((COLOR, OVERLAY, STATIC_IMAGE, DYNAMIC_IMAGE, PROJECTION), Image),
 }
 _NEED_DEPTH = {DEPTH, DEPTH_INFO, COMPRESSED, POINTS, RECTIFIED, COLOR}
-_NEED_PAIR = {ODOM, MOVING, OBJECTS, TARGET, STATIC, *MATRICES, OVERLAY, PROJECTION}
+_NEED_PAIR = {ODOM, MOVING, OBJECTS, DETECTIONS, TARGET, STATIC, *MATRICES, OVERLAY, PROJECTION}
 
 
 class Outputs:
@@ -106,6 +111,8 @@ class Outputs:
             self._odometry = odometry.Odometry(*frames)
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
         self._publishers: dict[str, Publisher] = {}
+        self._labels: Publisher | None = None
+        self._classes: Sequence[str] = ()
         names = {COMPRESSED: watch.transport_topic(DEPTH, "compressedDepth")}
         try:
             for topic, kind in TOPICS.items():
@@ -114,6 +121,10 @@ class Outputs:
                         kind, names.get(topic, topic), qos, subscribers_changed
                     )
                     self._publishers[topic] = publisher
+            if VISION:
+                latched = DurabilityPolicy.TRANSIENT_LOCAL
+                once = QoSProfile(depth=1, reliability=qos.reliability, durability=latched)
+                self._labels = watch.publisher(VISION.LabelInfo, LABEL_INFO, once)
         except ConfigurationError:
             self.close()
             raise
@@ -123,6 +134,15 @@ class Outputs:
         for publisher in self._publishers.values():
             self._watch.destroy(publisher)
         self._publishers = {}
+        if self._labels is not None:
+            self._watch.destroy(self._labels)
+            self._labels = None
+
+    def announce(self, classes: Sequence[str], header: Header) -> None:
+        """Publish the classes of `mask/labels` for present and later subscribers, if changed."""
+        if self._labels is not None and classes != self._classes:
+            self._classes = classes
+            self._labels.publish(detections.label_info(VISION, classes, header))
 
     def wanted(self) -> set[str]:
         """Topics with a subscriber, and the odometry if enabled: it needs every image."""
@@ -167,6 +187,7 @@ class Outputs:
             DYNAMIC: lambda: mono(maps.dynamic.astype(np.uint8) * 255),
             MOVING: lambda: mono(maps.moving),
             OBJECTS: lambda: self._objects_message(step, header),
+            DETECTIONS: lambda: detections.detections(VISION, _gate_result(step), header),
             COLOR: lambda: rgb(depth_colors(self._depth(at_network))),
             OVERLAY: lambda: rgb(_overlay(maps)),
             STATIC_IMAGE: lambda: rgb(static_image(at_network.image, frame.dynamic)),
@@ -189,13 +210,17 @@ class Outputs:
         return message
 
     def _objects_message(self, step: Step, header: Header) -> MarkerArray:
-        result = step.pair.gate_result if step.pair else None
+        result = _gate_result(step)
         unit = "m/s" if self._parameter("depth_scale") else "units/s"
         # After a longer gap there is no pair, hence no decision: RViz then removes the markers.
         return self._objects.message(result, header, unit, self._parameter("longest_gap"))
 
     def _depth(self, maps: ImageMaps) -> NDArray[np.float32]:
         return maps.depth(self._parameter("min_depth"), self._parameter("max_depth"))
+
+
+def _gate_result(step: Step) -> GateResult | None:
+    return step.pair.gate_result if step.pair else None
 
 
 def _transform(pose: PoseEstimate, header: Header) -> TransformStamped | None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Use cv_bridge and tf2_ros where they are installed, and numpy code where they are not.
+"""Use packages that a ROS workspace has and the pip wheels lack: cv_bridge, tf2_ros, vision_msgs.
 
-A ROS workspace has both packages; the pip wheels have neither. test/ros/test_seam_contract.py runs
-the same tests with each implementation that is installed. `depth-recog doctor` imports this module
-without ROS.
+Numpy code stands in for cv_bridge; what the others are needed for is not there without them.
+test/ros/test_seam_contract.py runs the same tests with each implementation that is installed.
+`depth-recog doctor` imports this module without ROS.
 """
 
 from __future__ import annotations
@@ -76,6 +76,15 @@ CHOSEN = "cv_bridge" if "cv_bridge" in CHOICES else "numpy"
 def image_to_rgb(message: Any, bits: BitDepth = FULL_RANGE) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB of a sensor_msgs/Image; `bits` of 16-bit ones. Raises EncodingError."""
     return CHOICES[CHOSEN](message, bits)
+
+
+def vision_messages() -> Any:
+    """The module vision_msgs.msg; None if the package is not installed."""
+    try:
+        from vision_msgs import msg
+    except ImportError:
+        return None
+    return msg
 
 
 def transform_broadcaster(node: Node) -> Any:
