@@ -21,11 +21,14 @@ class CameraCalibration:
         camera: camera of the received image, with distortion.
         rectified: camera of the rectified image: P's left 3x3 block, or K if P is empty.
         rotation: (3, 3) float64 rectification matrix R.
+        baseline: (x, y) of P's last column divided by the focal lengths, metres: the second camera
+            of a stereo pair seen from the first, negated (REP 104); zero for one camera.
     """
 
     camera: Camera
     rectified: Camera
     rotation: NDArray[np.float64]
+    baseline: tuple[float, float] = (0.0, 0.0)
 
 
 def identity(info: Any) -> tuple[object, ...]:
@@ -57,7 +60,7 @@ def from_message(info: Any, image_is_rectified: bool = False) -> CameraCalibrati
     rectified = Camera.from_matrix(new, info.width, info.height)
     if image_is_rectified:
         window = _window(rectified, info)
-        return CameraCalibration(window, window, np.eye(3))
+        return CameraCalibration(window, window, np.eye(3), _baseline(p))
     distortion = tuple(float(d) for d in info.d)
     model = info.distortion_model or "plumb_bob"
     # All zeros mean no distortion, except for equidistant, which stays a fisheye.
@@ -71,7 +74,15 @@ def from_message(info: Any, image_is_rectified: bool = False) -> CameraCalibrati
     rotation = r if r.any() else np.eye(3)
     if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3):
         raise CalibrationError("the rectification matrix R is no rotation: calibrate again")
-    return CameraCalibration(_window(raw, info), _window(rectified, info), rotation)
+    return CameraCalibration(_window(raw, info), _window(rectified, info), rotation, _baseline(p))
+
+
+def _baseline(p: NDArray[np.float64]) -> tuple[float, float]:
+    if not np.isfinite(p).all():
+        raise CalibrationError("P has values that are not finite: calibrate again")
+    if not p[0, 0] or not p[1, 1]:
+        return 0.0, 0.0
+    return float(p[0, 3] / p[0, 0]), float(p[1, 3] / p[1, 1])
 
 
 def _window(camera: Camera, info: Any) -> Camera:
@@ -92,9 +103,15 @@ def uncalibrated_fields(camera: Camera) -> dict[str, Any]:
     return {"width": camera.width, "height": camera.height}
 
 
-def fields(camera: Camera) -> dict[str, Any]:
-    """Fields of a CameraInfo for this camera, without region of interest and binning."""
+def fields(camera: Camera, baseline: tuple[float, float] = (0.0, 0.0)) -> dict[str, Any]:
+    """Fields of a CameraInfo for this camera, without region of interest and binning.
+
+    Args:
+        camera: its intrinsics.
+        baseline: see `CameraCalibration`; it goes into P's last column.
+    """
     k = camera.matrix
+    shift = np.array([[camera.fx * baseline[0]], [camera.fy * baseline[1]], [0.0]])
     return {
         "width": camera.width,
         "height": camera.height,
@@ -102,5 +119,5 @@ def fields(camera: Camera) -> dict[str, Any]:
         "d": list(camera.distortion) if camera.distorted else [0.0] * 5,
         "k": k.reshape(-1).tolist(),
         "r": np.eye(3).reshape(-1).tolist(),
-        "p": np.hstack((k, np.zeros((3, 1)))).reshape(-1).tolist(),
+        "p": np.hstack((k, shift)).reshape(-1).tolist(),
     }

@@ -19,6 +19,8 @@ from depth_recog.interfaces.bit_depth import FULL_RANGE, BitDepth
 
 FORMAT = "rgb8; jpeg compressed bgr8"
 """Format of `to_jpeg`."""
+MASK_FORMAT = "mono8; png compressed "
+"""Format of `to_png`, as image_transport writes it."""
 
 _QUALITY = 95  # image_transport's default
 
@@ -75,4 +77,12 @@ def to_jpeg(rgb: NDArray[np.uint8]) -> array.array[int]:
     file = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)[1]
     data = array.array("B")
     data.frombytes(file.tobytes())
+    return data
+
+
+def to_png(mask: NDArray[np.uint8]) -> array.array[int]:
+    """Encodes an (H, W) uint8 mask as PNG, without loss, of format `MASK_FORMAT`."""
+    data = array.array("B")
+    # The fastest level: masks are smooth, a higher one saves little.
+    data.frombytes(cv2.imencode(".png", mask, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())
     return data

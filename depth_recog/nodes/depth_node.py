@@ -28,9 +28,10 @@ from depth_recog.method.settings import Wanted
 from depth_recog.nodes.diagnostics import ledger
 from depth_recog.nodes.diagnostics.reporter import Reporter, Running
 from depth_recog.nodes.io import messages
+from depth_recog.nodes.io.frames import Frames
 from depth_recog.nodes.io.inputs import Inputs, Job
 from depth_recog.nodes.io.outputs import Outputs
-from depth_recog.nodes.io.seam import transform_broadcaster
+from depth_recog.nodes.io.seam import offer_trigger, transform_broadcaster
 from depth_recog.nodes.runtime import depth_parameters
 from depth_recog.nodes.runtime.assembler import Assembler
 from depth_recog.nodes.runtime.depth_parameters import SPECS
@@ -58,9 +59,11 @@ class DepthNode(ManagedNode):
         self._outputs: Outputs | None = None
         self._broadcaster: Any = None
         self._inputs: Inputs | None = None
+        self._frames = Frames(self.get_logger())
         self._camera_key: tuple[Any, ...] | None = None
         self._pipeline: Pipeline | None = None
         self._reporter = Reporter(self._qos, self._ledger, self._assembler)
+        offer_trigger(self, "~/reset_odometry", self._reset_odometry)
         # In wall time, so also while /clock stands still.
         self.create_timer(1.0, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -85,6 +88,7 @@ class DepthNode(ManagedNode):
         assert self._assembler.current is not None
         self._pipeline, self._camera_key = Pipeline(self._assembler.current), None
         broadcaster = self._broadcaster if p["publish_tf"] else None
+        self._frames = Frames(self.get_logger())
         self._outputs = Outputs(self._qos, p.__getitem__, self._on_subscribers_changed, broadcaster)
         reliability = ReliabilityPolicy[p["image_reliability"].upper()]
         qos = QoSProfile(depth=5, reliability=reliability)
@@ -141,6 +145,13 @@ class DepthNode(ManagedNode):
         if self._inputs is not None and self._outputs is not None and self._outputs.wanted():
             self._inputs.open()
 
+    def _reset_odometry(self, request: Any, response: Any) -> Any:
+        """Begin a new path at the origin of odom_frame with the next image."""
+        response.success = self._outputs is not None and self._outputs.reset_odometry()
+        if not response.success:
+            response.message = "no odometry: activate the node with publish_odom true"
+        return response
+
     def _report(self) -> None:
         running = None
         if self.active and self._inputs is not None and self._outputs is not None:
@@ -185,9 +196,13 @@ class DepthNode(ManagedNode):
         assert assembly is not None
         pipeline.use(assembly)
         start = time.perf_counter()
+        header = job.image.header
+        if self._frames.changed(header, job.info.header if job.info else None):
+            # Another camera: nothing that was seen before is compared with it.
+            self._camera_key, self._bits = None, BitDepth(self._params["image_bits"], "image")
+            self._outputs.reset_odometry()
         image = messages.to_rgb(job.image, self._bit_depth())
         self._set_camera(pipeline, job.info, (image.shape[1], image.shape[0]))
-        header = job.image.header
         stamp = messages.stamp_ns(header)
         prepared = pipeline.prepare(str(stamp), stamp, image)
         resized = time.perf_counter()
@@ -216,6 +231,7 @@ class DepthNode(ManagedNode):
         self, pipeline: Pipeline, info: CameraInfo | None, size: tuple[int, int]
     ) -> None:
         """Give the pipeline the calibration, if it has changed since the last image."""
+        assert self._outputs is not None
         rectified, fov = self._params["input_rectified"], self._params["fallback_fov"]
         if info is None or (fov and camera_info.uncalibrated(info, rectified)):
             self._assume(pipeline, fov, size)
@@ -225,14 +241,17 @@ class DepthNode(ManagedNode):
         if key != self._camera_key:
             calibration = camera_info.from_message(info, rectified)
             pipeline.set_camera(calibration.camera, calibration.rectified, calibration.rotation)
+            self._outputs.baseline = calibration.baseline
             self._camera_key = key
 
     def _assume(self, pipeline: Pipeline, fov: float, size: tuple[int, int]) -> None:
         """Give the pipeline a guessed calibration, and say so."""
+        assert self._outputs is not None
         if not fov:
             raise CalibrationError("no camera_info: publish one, or set fallback_fov")
         if self._camera_key != (fov, size):
             pipeline.set_camera(Camera.guess(*size, focal_length(size[0], fov)))
+            self._outputs.baseline = (0.0, 0.0)
             self._camera_key = fov, size
             self._ledger.assumed = (
                 f"no calibration: a horizontal field of view of {fov:g} degrees is assumed "

@@ -117,8 +117,18 @@ class Ledger:
             return {"input": inputs, "depth": depth, "gate": gate}
 
 
-def status(name: str, level: bytes, message: str, rows: dict[str, str]) -> DiagnosticStatus:
-    """A status message; its name has the form `node: part`, by which aggregators sort."""
-    entry = DiagnosticStatus(level=level, name=name, message=message, hardware_id="depth_recog")
+def status(
+    name: str, level: bytes, message: str, rows: dict[str, str], hardware_id: str = "depth_recog"
+) -> DiagnosticStatus:
+    """A status message; its name has the form `node: part`, by which aggregators sort.
+
+    Args:
+        name: of the form `node: part`.
+        level: of DiagnosticStatus.
+        message: one sentence.
+        rows: keys and values.
+        hardware_id: of the camera: the full name of its topic.
+    """
+    entry = DiagnosticStatus(level=level, name=name, message=message, hardware_id=hardware_id)
     entry.values = [KeyValue(key=key, value=value) for key, value in rows.items()]
     return entry

@@ -12,7 +12,7 @@ from rclpy.qos import QoSProfile
 from depth_recog.nodes.diagnostics import health
 from depth_recog.nodes.diagnostics.health import OK, HealthStatus, Recent
 from depth_recog.nodes.diagnostics.ledger import LISTENED, Ledger, status
-from depth_recog.nodes.io.inputs import Inputs
+from depth_recog.nodes.io.inputs import IMAGE, Inputs
 from depth_recog.nodes.runtime import memory
 from depth_recog.nodes.runtime.assembler import Assembler
 from depth_recog.nodes.runtime.parameters import Values
@@ -73,11 +73,12 @@ class Reporter:
             rows["depth"][LISTENED] = ", ".join(sorted(running.wanted))
         health_of["weights"] = health.weights_status(self._assembler.state, self._assembler.why)
         name = self._node.get_fully_qualified_name().lstrip("/")
+        camera = self._node.resolve_topic_name(IMAGE)
         array = DiagnosticArray()
         array.header.stamp = self._node.get_clock().now().to_msg()
         array.status = [
-            status(f"{name}: {part}", health_of[part].level, health_of[part].message, rows[part])
-            for part in rows
+            status(f"{name}: {part}", found.level, found.message, rows[part], camera)
+            for part, found in health_of.items()
         ]
         self._publisher.publish(array)
 

@@ -36,9 +36,11 @@ def to_rgb(message: Image | CompressedImage, bits: BitDepth = FULL_RANGE) -> NDA
     return image_to_rgb(message, bits)
 
 
-def camera_info(camera: Camera, header: Header) -> CameraInfo:
+def camera_info(
+    camera: Camera, header: Header, baseline: tuple[float, float] = (0.0, 0.0)
+) -> CameraInfo:
     """A CameraInfo with the stamp and frame of an image of this camera; no region of interest."""
-    return CameraInfo(header=header, **fields(camera))
+    return CameraInfo(header=header, **fields(camera, baseline))
 
 
 def bytes_of(values: NDArray[np.generic]) -> array.array[int]:

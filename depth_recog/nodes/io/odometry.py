@@ -32,6 +32,10 @@ class Odometry:
         self._trajectory = Trajectory()
         self._scale: float | None = None
 
+    def reset(self) -> None:
+        """Begin a new trajectory, at the origin, with the next frame."""
+        self._scale = None
+
     def message(self, step: Step, header: Header, scale: float) -> OdometryMessage:
         """The odometry at the newest frame.
 

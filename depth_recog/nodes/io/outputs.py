@@ -18,6 +18,8 @@ from std_msgs.msg import Float64MultiArray, Header
 from visualization_msgs.msg import MarkerArray
 
 from depth_recog.errors import ConfigurationError
+from depth_recog.interfaces import compressed_image
+from depth_recog.method.gate.by_image import Motion
 from depth_recog.method.gate.result import GateResult
 from depth_recog.method.geometry.se3 import Matrix
 from depth_recog.method.masking import dynamic_image, static_image
@@ -39,7 +41,9 @@ DEPTH_INFO = "depth/camera_info"
 COMPRESSED = f"{DEPTH}/compressedDepth"
 POINTS = "depth/points"
 ODOM = "odom"
+STATIC_POINTS = "depth/points_static"
 LABELS, DYNAMIC, MOVING = "mask/labels", "mask/dynamic", "mask/moving"
+MASK_PNGS = {f"{mask}/compressed": mask for mask in (LABELS, DYNAMIC, MOVING)}
 OBJECTS = "objects"
 DETECTIONS, LABEL_INFO = "detections", "mask/label_info"
 TARGET, STATIC = "pose/target", "pose/static"
@@ -65,9 +69,11 @@ TOPICS: dict[str, type] = {
     DEPTH_INFO: CameraInfo,
     COMPRESSED: CompressedImage,
     POINTS: PointCloud2,
+    STATIC_POINTS: PointCloud2,
     RECTIFIED: Image,
     ODOM: OdometryMessage,
     **dict.fromkeys((LABELS, DYNAMIC, MOVING), Image),
+    **dict.fromkeys(MASK_PNGS, CompressedImage),
     OBJECTS: MarkerArray,
     **({DETECTIONS: VISION.Detection3DArray} if VISION else {}),
     **dict.fromkeys((TARGET, STATIC), TransformStamped),
@@ -75,7 +81,8 @@ TOPICS: dict[str, type] = {
     **dict.fromkeys((COLOR, OVERLAY, STATIC_IMAGE, DYNAMIC_IMAGE, PROJECTION), Image),
 }
 _NEED_DEPTH = {DEPTH, DEPTH_INFO, COMPRESSED, POINTS, RECTIFIED, COLOR}
-_NEED_PAIR = {ODOM, MOVING, OBJECTS, DETECTIONS, TARGET, STATIC, *MATRICES, OVERLAY, PROJECTION}
+_NEED_PAIR = {ODOM, MOVING, f"{MOVING}/compressed", STATIC_POINTS, OBJECTS, DETECTIONS}
+_NEED_PAIR |= {TARGET, STATIC, *MATRICES, OVERLAY, PROJECTION}
 
 
 class Outputs:
@@ -114,6 +121,9 @@ class Outputs:
         self._labels: Publisher | None = None
         self._classes: Sequence[str] = ()
         names = {COMPRESSED: watch.transport_topic(DEPTH, "compressedDepth")}
+        names |= {t: watch.transport_topic(mask, "compressed") for t, mask in MASK_PNGS.items()}
+        self.baseline = (0.0, 0.0)
+        """Of the camera, for P in the CameraInfo; see `CameraCalibration`."""
         try:
             for topic, kind in TOPICS.items():
                 if topic != ODOM or self._odometry is not None:
@@ -137,6 +147,12 @@ class Outputs:
         if self._labels is not None:
             self._watch.destroy(self._labels)
             self._labels = None
+
+    def reset_odometry(self) -> bool:
+        """Begin a new path with the next frame; returns False if no odometry is published."""
+        if self._odometry is not None:
+            self._odometry.reset()
+        return self._odometry is not None
 
     def announce(self, classes: Sequence[str], header: Header) -> None:
         """Publish the classes of `mask/labels` for present and later subscribers, if changed."""
@@ -173,19 +189,25 @@ class Outputs:
         step, frame, encoding = processed.step, processed.step.frame, p("depth_encoding")
         depth = cache(lambda: self._depth(maps))
         rgb = partial(messages.image, encoding="rgb8", header=header)
-        mono = partial(messages.image, encoding="mono8", header=header)
+        masks: dict[str, Callable[[], NDArray[np.uint8]]] = {
+            LABELS: lambda: maps.labels,
+            DYNAMIC: lambda: maps.dynamic.astype(np.uint8) * 255,
+            MOVING: lambda: maps.moving,
+        }
         builders: dict[str, Callable[[], Any]] = {
             DEPTH: lambda: messages.depth_image(depth(), encoding, header),
-            DEPTH_INFO: lambda: messages.camera_info(maps.camera, header),
+            DEPTH_INFO: lambda: messages.camera_info(maps.camera, header, self.baseline),
             COMPRESSED: lambda: compressed_depth(
                 depth(), encoding, p("min_depth"), p("max_depth"), header
             ),
             POINTS: lambda: cloud(depth(), maps.image, maps.camera, p("points_step"), header),
+            STATIC_POINTS: lambda: cloud(
+                _without_movers(depth(), maps), maps.image, maps.camera, p("points_step"), header
+            ),
             RECTIFIED: lambda: rgb(maps.image),
             ODOM: lambda: self._odometry_message(step, header),
-            LABELS: lambda: mono(maps.labels),
-            DYNAMIC: lambda: mono(maps.dynamic.astype(np.uint8) * 255),
-            MOVING: lambda: mono(maps.moving),
+            **{topic: partial(_mono, mask, header) for topic, mask in masks.items()},
+            **{t: partial(_png, masks[mask], header) for t, mask in MASK_PNGS.items()},
             OBJECTS: lambda: self._objects_message(step, header),
             DETECTIONS: lambda: detections.detections(VISION, _gate_result(step), header),
             COLOR: lambda: rgb(depth_colors(self._depth(at_network))),
@@ -217,6 +239,20 @@ class Outputs:
 
     def _depth(self, maps: ImageMaps) -> NDArray[np.float32]:
         return maps.depth(self._parameter("min_depth"), self._parameter("max_depth"))
+
+
+def _mono(mask: Callable[[], NDArray[np.uint8]], header: Header) -> Image:
+    return messages.image(mask(), "mono8", header)
+
+
+def _png(mask: Callable[[], NDArray[np.uint8]], header: Header) -> CompressedImage:
+    data = compressed_image.to_png(mask())
+    return CompressedImage(header=header, format=compressed_image.MASK_FORMAT, data=data)
+
+
+def _without_movers(depth: NDArray[np.float32], maps: ImageMaps) -> NDArray[np.float32]:
+    """The depth, NaN on regions that move; undecided ones stay, for they may be obstacles."""
+    return np.where(maps.moving == Motion.MOVING, np.float32(np.nan), depth)
 
 
 def _gate_result(step: Step) -> GateResult | None:

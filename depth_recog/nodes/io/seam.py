@@ -87,6 +87,17 @@ def vision_messages() -> Any:
     return msg
 
 
+def offer_trigger(node: Node, name: str, answer: Callable[[Any, Any], Any]) -> None:
+    """Offer a service of type std_srvs/Trigger, unless std_srvs is not installed."""
+    try:
+        from std_srvs.srv import Trigger
+    except ImportError:
+        text = f"no service {name}: std_srvs is not installed; pip install ros-jazzy-std-srvs"
+        node.get_logger().warning(text)
+        return
+    node.create_service(Trigger, name, answer)
+
+
 def transform_broadcaster(node: Node) -> Any:
     """A tf2_ros.TransformBroadcaster.
 

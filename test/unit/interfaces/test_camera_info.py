@@ -52,7 +52,14 @@ def test_p_may_be_missing_or_hold_a_stereo_baseline() -> None:
     calibration = from_message(info(p=[0.0] * 12))
     assert calibration.rectified == calibration.camera.rectified()
     right = [450.0, 0.0, 310.0, -45.0, 0.0, 460.0, 230.0, 0.0, 0.0, 0.0, 1.0, 0.0]
-    assert from_message(info(p=right)).rectified == from_message(info()).rectified
+    second = from_message(info(p=right))
+    assert second.rectified == from_message(info()).rectified
+    # Tx stays that of P, also for an image of half the size.
+    sent = to_message(second.rectified.resized(320, 240), Header(), second.baseline)
+    assert (sent.p[3], sent.p[7], sent.p[11]) == pytest.approx((-45.0 / 2, 0.0, 0.0))
+    assert calibration.baseline == from_message(info()).baseline == (0.0, 0.0)
+    with pytest.raises(CalibrationError, match="P has values that are not finite"):
+        from_message(info(p=[450.0, 0.0, 310.0, float("nan"), *right[4:]]))
 
 
 @pytest.mark.parametrize(("r", "expected"), [(TURNED, TURNED), ([0.0] * 9, np.eye(3))])

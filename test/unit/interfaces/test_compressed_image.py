@@ -120,6 +120,14 @@ def test_other_files_are_refused(data: bytes) -> None:
         to_rgb("tiff", data)
 
 
+def test_a_mask_is_packed_without_loss() -> None:
+    mask = np.arange(60 * 90, dtype=np.uint8).reshape(60, 90) % 19
+    data = compressed_image.to_png(mask)
+    assert data.typecode == "B"
+    assert np.array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), -1), mask)
+    assert compressed_image.MASK_FORMAT.split(";")[0] == "mono8"
+
+
 def test_our_jpeg_is_image_transports() -> None:
     """`format` and colours as image_transport's subscriber expects them."""
     encoding, compression = compressed_image.FORMAT.split("; ")
