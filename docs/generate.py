@@ -67,12 +67,14 @@ def value_text(value: Any) -> str:
 
 def topics() -> str:
     """Topics of both nodes."""
-    from depth_recog.nodes.io.outputs import TOPICS
+    from depth_recog.nodes.io.outputs import DETECTIONS, TOPICS
 
     meaning = meanings()["topics"]
     page = f"# Topics\n\n{NOTE}{meaning['introduction']}\n## depth_node publishes\n\n"
     page += rows("topic", "type", "content") + rows("---", "---", "---")
-    for name, text in matched(set(TOPICS), meaning["published"], "topics.published"):
+    # The notes describe the detections: whether they are there depends on the machine.
+    names = set(TOPICS) - {DETECTIONS}
+    for name, text in matched(names, meaning["published"], "topics.published"):
         kind = TOPICS[name]
         package = kind.__module__.partition(".")[0]
         page += rows(f"`{name}`", f"{package}/{kind.__name__}", text)
