@@ -24,7 +24,8 @@ from typing import Any, cast
 from common import parser_of, report
 
 from depth_recog.networks.own.depth import DepthNetwork
-from depth_recog.networks.weights import read_header, save_network
+from depth_recog.networks.own.files import save_network
+from depth_recog.networks.weights import read_header
 from depth_recog.training.depth.model import DepthModel
 from depth_recog.training.initial import initial_network
 from depth_recog.training.loop.run import load_checkpoint

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from depth_recog.networks.device import choose_device
 from depth_recog.networks.onnx.export import export_onnx
 from depth_recog.networks.onnx.session import open_session
-from depth_recog.networks.weights import header_of, load_network
+from depth_recog.networks.own.files import load_network
+from depth_recog.networks.weights import header_of
 
 SIZES = ((416, 128), (640, 192))
 FOCAL_LENGTH = 240.0
@@ -52,7 +53,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     device = choose_device(options.device)
     header = header_of("", options.network)
-    network, _ = load_network("", options.network, device)
+    network, _ = load_network("", options.network, str(device))
     noise = np.random.default_rng(0)
     images = [noise.integers(0, 256, (height, width, 3), np.uint8) for width, height in SIZES]
     rows: list[Row] = []
@@ -68,7 +69,7 @@ def main() -> None:
 
             def in_torch(given: list[NDArray[np.float32]] = given) -> object:
                 with torch.inference_mode():
-                    return network(*(torch.from_numpy(g).to(device) for g in given)).cpu()
+                    return network(*(torch.from_numpy(g).to(str(device)) for g in given)).cpu()
 
             calls = {"torch": in_torch, "onnxruntime": lambda n=names: session.run(None, n)}
             for runtime, times in timed(calls, options.rounds).items():

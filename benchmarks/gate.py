@@ -45,8 +45,8 @@ from depth_recog.method.observation import Observation
 from depth_recog.method.pose.pnp import PnpEstimator
 from depth_recog.method.recognizer import Recognizer
 from depth_recog.method.settings import GATES, Settings
+from depth_recog.networks.backends.choice import PRECISIONS
 from depth_recog.networks.factory import Assembly, NetworkOptions, assemble
-from depth_recog.networks.precision import PRECISIONS
 from depth_recog.pipeline import ProcessedFrame
 
 VARIANTS = ("network", "boxes", "lidar", "exact", "reversed", "without-movers")
@@ -136,7 +136,7 @@ def changed(seen: Observed, variant: str) -> tuple[Observed, tuple[Box, ...]]:
             raise SourceError(f"frame {frame.name} has no true depth, which `{variant}` needs")
         points = variant == "lidar"
         depth = nearest_point(truth.depth, frame.camera) if points else truth.depth
-        frame = replace(frame, depth=np.minimum(depth, np.float32(FARTHEST)))
+        frame = replace(frame, known_depth=np.minimum(depth, np.float32(FARTHEST)))
     if variant == "without-movers":
         movers = [box for box in boxes if motion_of(box) != PARKED]
         frame = with_labels(frame, labels_without(frame, movers))
@@ -150,7 +150,7 @@ def gate_only(gate: str, assembly: Assembly) -> Recognizer:
     def unused(*_: Any) -> Any:
         raise AssertionError("the networks have run before")
 
-    return Recognizer(unused, unused, PnpEstimator(), Settings(gate=gate), assembly.device)
+    return Recognizer(unused, unused, PnpEstimator(), Settings(gate=gate))
 
 
 def judge(

@@ -25,9 +25,10 @@ from common import parser_of, recording, report
 from numpy.typing import NDArray
 
 from depth_recog.datasets.sequence import Frame
-from depth_recog.method.observation import image_tensor
-from depth_recog.networks.precision import PRECISIONS, choose_precision, in_precision
-from depth_recog.networks.weights import load_network
+from depth_recog.networks.backends.choice import PRECISIONS, choose
+from depth_recog.networks.own.files import load_network
+from depth_recog.networks.own.tensors import image_tensor
+from depth_recog.networks.precision import in_precision
 from recipes.mask_metrics import CLASSES, GROUPS, Agreement, Points, confusion
 from recipes.teacher import Teacher
 from recipes.temperature import CalibrationTally
@@ -74,7 +75,7 @@ class Masks:
     def __init__(self, weights: str, size: tuple[int, int], precision: str) -> None:
         network, header = load_network(weights, "masks")
         cpu = torch.device("cpu")
-        chosen = choose_precision(precision, cpu)
+        chosen = choose("torch", "cpu", precision).precision
         self.network = in_precision(network, chosen, cpu)
         self.size = size
         name = f"{header.path.stem} {size[0]}x{size[1]} {chosen}"

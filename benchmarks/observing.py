@@ -52,7 +52,7 @@ def observe(sequence: Recording, indices: Sequence[int], assembly: Assembly) -> 
 
 def with_labels(frame: Observation, labels: NDArray[np.uint8]) -> Observation:
     """The frame with other class ids."""
-    return replace(frame, labels=labels, categories=frame.rules.category_ids(labels))
+    return replace(frame, known_labels=labels, known_categories=frame.rules.category_ids(labels))
 
 
 def sparse_points(depth: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:

@@ -21,8 +21,8 @@ import torch
 from common import parser_of, recording, report
 
 from depth_recog.method.settings import GATES, Settings
+from depth_recog.networks.backends.choice import PRECISIONS
 from depth_recog.networks.factory import ESTIMATORS, NetworkOptions, assemble
-from depth_recog.networks.precision import PRECISIONS
 from depth_recog.pipeline import Pipeline
 
 WARM_UP = 10

@@ -15,13 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from depth_recog.method.geometry.se3 import (
-    from_vector,
-    inverse_matrix,
-    rotation_angle,
-    rotation_vector,
-)
-from depth_recog.networks.own.pose import UNIT, PoseNetwork
+from depth_recog.method.geometry.se3 import inverse_matrix, rotation_angle, rotation_vector
+from depth_recog.method.geometry.se3_tensors import from_vector
+from depth_recog.networks.own.designs import POSE_UNIT
+from depth_recog.networks.own.pose import PoseNetwork
 from depth_recog.training.data.augmentation import coloured
 from depth_recog.training.data.batches import TripletBatch, TripletDataset
 from depth_recog.training.data.prepared import PreparedFrames
@@ -88,7 +85,9 @@ class PoseTask:
             dtype=torch.float32,
             device=this.device,
         )
-        error = (network(first, second) - target).abs() / torch.tensor(UNIT, device=this.device)
+        error = (network(first, second) - target).abs() / torch.tensor(
+            POSE_UNIT, device=this.device
+        )
         return {"total": error.sum(1).mean()}
 
     @torch.inference_mode()

@@ -30,9 +30,12 @@ from depth_recog.method.masking import PresetRules
 from depth_recog.method.pose.pnp import PnpEstimator
 from depth_recog.method.recognizer import Recognizer
 from depth_recog.method.settings import Settings
-from depth_recog.networks.models import load_model
+from depth_recog.networks.backends.choice import TORCH, Place
+from depth_recog.networks.backends.in_torch import TorchDepth, TorchLabels
+from depth_recog.networks.device import Device
+from depth_recog.networks.models_in_torch import load_model
 from depth_recog.networks.own.depth import DepthNetwork
-from depth_recog.networks.weights import load_network
+from depth_recog.networks.own.files import load_network
 from depth_recog.training.initial import InitialNetwork, initial_network
 
 SHARES = (1.0, 0.6, 0.35)
@@ -92,7 +95,9 @@ class Adapter:
         scores, masks = load_model(self.settings.masks, "masks", self._device)
         rules = PresetRules(masks.classes, self.settings.dynamic_classes)
         gate = Settings(rules, "object", longest_gap_s=self.settings.longest_gap)
-        recognizer = Recognizer(self._frozen, scores, PnpEstimator(), gate, self._device)
+        place = Place(TORCH, Device(self._device.type, self._device.index), "float32")
+        networks = TorchDepth(self._frozen, self.start.size, place), TorchLabels(scores, place)
+        recognizer = Recognizer(*networks, PnpEstimator(), gate)
         self._stream = BlockBuilder(recognizer, self.settings.block, self.settings.longest_gap)
         self._learnt = ReplayMemory(self.settings.memory)
         self._held_back = ReplayMemory(self.settings.memory / 2)

@@ -16,7 +16,8 @@ from torch import nn
 from depth_recog.errors import OutputError, WeightsError
 from depth_recog.files import write_whole
 from depth_recog.networks.family import BEFORE, LIST, Entry, Family
-from depth_recog.networks.weights import Header, file_sha256, read_card, save_network
+from depth_recog.networks.own.files import save_network
+from depth_recog.networks.weights import Header, file_sha256, read_card
 from depth_recog.training.result import card
 
 _ASIDE = 8

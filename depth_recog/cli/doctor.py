@@ -23,7 +23,6 @@ _TOPIC = "depth_recog_doctor"
 _REQUIRED = {
     "numpy": "numpy",
     "cv2": "opencv-python-headless",
-    "torch": "torch",
     "safetensors": "safetensors",
     "yaml": "PyYAML",
     "tqdm": "tqdm",
@@ -32,6 +31,7 @@ _REQUIRED = {
 _OPTIONAL = {
     "rosbags": "no bags as sources, no depth-recog record: pip install rosbags",
     "mcap": "no bags as sources: pip install mcap",
+    "torch": "no GPU, no training, no depth networks of transformers: pip install torch",
     "onnxruntime": "no ONNX models as mask network: pip install 'depth-recog[onnx]'",
     "transformers": "no depth networks of transformers: pip install 'depth-recog[hf]'",
     "cv_bridge": "images are converted with numpy instead",
@@ -55,7 +55,7 @@ def main(options: argparse.Namespace) -> int:
     if options.talk:
         return _talk()
     worst = 0
-    for check in (_python, _libraries, _device, _weights, _ros, _seam, _dds, _optional):
+    for check in (_python, _libraries, _backend, _weights, _ros, _seam, _dds, _optional):
         for state, subject, text in check():
             print(f"{state:<8} {subject:<22} {text}")
             worst |= state == _BAD
@@ -82,22 +82,19 @@ def _libraries() -> Findings:
         yield _OK, distribution, found
 
 
-def _device() -> Findings:
-    try:
-        import torch
+def _backend() -> Findings:
+    """Tell which backend the networks would run on, and what the others lack."""
+    from depth_recog.networks.backends import choice
 
-        from depth_recog.networks.device import choose_device
-        from depth_recog.networks.precision import choose_precision
-    except ImportError as error:
-        yield _BAD, "device", str(error)
+    try:
+        place = choice.choose("auto", "auto", "auto")
+    except DepthRecogError as error:
+        yield _BAD, "backend", str(error)
         return
-    device = choose_device("auto")
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    precision = choose_precision("auto", device)
-    text = f"{device} ({name}), {torch.get_num_threads()} threads, {precision}"
-    if device.type == "cpu" and torch.version.cuda is None:
-        text += "; this torch is a CPU build, a CUDA build would use an NVIDIA GPU"
-    yield _OK, "device", text
+    yield _OK, "backend", f"{place.backend} on {place.device} in {place.precision}"
+    for name in choice.BACKENDS[1:]:
+        if not choice.installed(name):
+            yield _NOTE, f"backend {name}", "not installed"
 
 
 def _weights() -> Findings:

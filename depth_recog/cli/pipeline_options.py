@@ -9,9 +9,9 @@ from depth_recog.cli.options import positive
 from depth_recog.method.gate.by_image import Thresholds
 from depth_recog.method.masking import DYNAMIC
 from depth_recog.method.settings import GATES, Settings
+from depth_recog.networks.backends.choice import BACKENDS, PRECISIONS
 from depth_recog.networks.factory import ESTIMATORS, Assembly, NetworkOptions, assemble
 from depth_recog.networks.models import preset_rules
-from depth_recog.networks.precision import PRECISIONS
 
 _LITERAL = Settings().thresholds
 
@@ -20,6 +20,12 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that every verb with a pipeline has."""
     group = parser.add_argument_group("pipeline")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    group.add_argument(
+        "--backend",
+        default="auto",
+        choices=BACKENDS,
+        help="runtime of the networks; auto: torch on a GPU, else openvino if installed",
+    )
     group.add_argument(
         "--precision",
         default="auto",
@@ -84,6 +90,7 @@ def assembly_of(options: argparse.Namespace) -> Assembly:
         estimator=options.pose,
         device=options.device,
         precision=options.precision,
+        backend=options.backend,
     )
     settings = Settings(
         rules=preset_rules(list(DYNAMIC), options.mask_weights),
@@ -102,6 +109,7 @@ def about_pipeline(options: argparse.Namespace, assembly: Assembly) -> dict[str,
         "weights sha256": assembly.depth.sha256,
         **({"gate weights": assembly.gate.path.stem} if assembly.gate else {}),
         "mask weights": assembly.masks.path.stem,
+        "backend": assembly.backend,
         "precision": assembly.precision,
         "pose": options.pose,
         "gate": _gate(options),

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import torch
 
 from depth_recog import __version__
 from depth_recog.cli.interrupt import Interrupt
@@ -22,6 +21,7 @@ from depth_recog.datasets.sequence import Sequence
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import DepthRecogError, OutputError
 from depth_recog.evaluation.run_writer import RunWriter
+from depth_recog.networks.backends.choice import runtimes
 from depth_recog.networks.factory import Assembly
 from depth_recog.networks.weights import SHIPPED, Header
 from depth_recog.pipeline import Pipeline
@@ -83,11 +83,12 @@ def _report(
     return {
         "depth_recog": __version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "runtimes": runtimes(),
         "opencv": cv2.__version__,
         "source": _place(options.source),
         "kind": sequence.kind,
         "device": str(assembly.device),
+        "backend": assembly.backend,
         "precision": assembly.precision,
         "weights": _weights(assembly.depth),
         "gate_weights": _weights(assembly.gate) if assembly.gate else None,

@@ -16,7 +16,8 @@ from depth_recog.errors import WeightsError
 from depth_recog.evaluation.splits import list_of, trained_on
 from depth_recog.networks.family import is_lineage, read_family
 from depth_recog.networks.hf.directory import CARD
-from depth_recog.networks.models import header_of, load_model
+from depth_recog.networks.models import header_of
+from depth_recog.networks.models_in_torch import load_model
 from depth_recog.networks.weights import SHIPPED, Header, read_card, read_header, resolve
 
 

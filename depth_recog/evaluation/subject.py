@@ -7,14 +7,13 @@ import platform
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from depth_recog import __version__
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import SourceError
 from depth_recog.evaluation import splits
 from depth_recog.evaluation.answer import Answers
+from depth_recog.networks.backends.choice import runtimes
 from depth_recog.networks.weights import Header
 
 
@@ -89,7 +88,7 @@ def about_recording(recording: Recording, source: str) -> dict[str, Any]:
     return {
         "depth_recog": __version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "runtimes": runtimes(),
         "source": source,
         "kind": recording.kind,
     }

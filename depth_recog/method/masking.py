@@ -4,16 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 CITYSCAPES = (
     "road",
@@ -133,44 +129,6 @@ def static_image(image: NDArray[np.uint8], dynamic: NDArray[np.bool_]) -> NDArra
 def dynamic_image(image: NDArray[np.uint8], dynamic: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Return the dynamic image: static objects are masked."""
     return masked_image(image, ~dynamic)
-
-
-class Target(NamedTuple):
-    """The images that block 108 compares.
-
-    Attributes:
-        image: (B, C, H, W) float, the target image: I1, or its static image.
-        projection: (B, C, H, W) float, the target projection image.
-        masked: (B, 1, H, W) bool, pixels that are masked in both.
-    """
-
-    image: Tensor
-    projection: Tensor
-    masked: Tensor
-
-
-def target_images(
-    first: Tensor, projection: Tensor, dynamic: Tensor, moving: bool | Tensor
-) -> Target:
-    """Mask the dynamic pixels of I1 and of its projection image if the objects move.
-
-    Source: block 107, claim 5.
-
-    Args:
-        first: (B, C, H, W) float, I1.
-        projection: (B, C, H, W) float, the projection image of I1.
-        dynamic: (B, 1, H, W) bool, dynamic pixels of I1.
-        moving: one decision for all images, or (B,) bool, one per image.
-
-    Returns:
-        A `Target`; nothing is masked in images whose objects do not move.
-    """
-    import torch  # not above: readers import the class names without it
-
-    decisions = torch.as_tensor(moving, device=first.device).expand(len(first)).view(-1, 1, 1, 1)
-    masked = dynamic & decisions
-    zero = torch.zeros_like(first)
-    return Target(torch.where(masked, zero, first), torch.where(masked, zero, projection), masked)
 
 
 def dilated(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:

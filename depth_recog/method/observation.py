@@ -3,34 +3,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import PresetRules, components_of, dilated
 from depth_recog.method.tracking.tracks import Tracks
+
+T = TypeVar("T", np.float32, np.uint8)
 
 
 @dataclass(frozen=True)
 class Observation:
     """One frame at the network's size, with its depth, class labels and tracked features.
 
+    The networks may still be at work: features need no labels at first, and the camera's motion
+    needs no depth of the newest frame. Reading a property waits for it.
+
     Attributes:
         stamp_ns: time of exposure, nanoseconds.
         image: (h, w, 3) uint8 RGB.
         camera: intrinsics of `image`.
-        depth: (h, w) float32, along the optical axis, in the depth network's unit.
-        labels: (h, w) uint8 class ids.
-        categories: (h, w) uint8 category ids, 0 on static classes.
+        known_depth, known_labels, known_categories, known_frozen_depth: the property of that name,
+            or a function that waits until a network has computed it.
         rules: the meaning of the class ids.
-        frozen_depth: (h, w) float32, depth of the frozen network; None without one.
         seen: (h, w) bool, pixels that the camera has seen; None for all. The others are unlabelled.
         tracks: features with an identity; None for a frame without a stream.
     """
@@ -39,13 +42,41 @@ class Observation:
     stamp_ns: int
     image: NDArray[np.uint8]
     camera: Camera
-    depth: NDArray[np.float32]
-    labels: NDArray[np.uint8]
-    categories: NDArray[np.uint8]
+    known_depth: NDArray[np.float32] | Callable[[], NDArray[np.float32]]
+    known_labels: NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]
+    known_categories: NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]
     rules: PresetRules = field(default_factory=PresetRules)
-    frozen_depth: NDArray[np.float32] | None = None
+    known_frozen_depth: NDArray[np.float32] | Callable[[], NDArray[np.float32]] | None = None
     seen: NDArray[np.bool_] | None = None
     tracks: Tracks | None = None
+
+    @cached_property
+    def depth(self) -> NDArray[np.float32]:
+        """(h, w) float32, along the optical axis, in the depth network's unit."""
+        return _arrived(self.known_depth)
+
+    @cached_property
+    def labels(self) -> NDArray[np.uint8]:
+        """(h, w) uint8 class ids."""
+        return _arrived(self.known_labels)
+
+    @cached_property
+    def categories(self) -> NDArray[np.uint8]:
+        """(h, w) uint8 category ids, 0 on static classes."""
+        return _arrived(self.known_categories)
+
+    @cached_property
+    def frozen_depth(self) -> NDArray[np.float32] | None:
+        """(h, w) float32, depth of the frozen network; None without one."""
+        return None if self.known_frozen_depth is None else _arrived(self.known_frozen_depth)
+
+    def wait_for_labels(self) -> None:
+        """Wait for the segmentation network."""
+        _ = self.labels, self.categories
+
+    def wait_for_depth(self) -> None:
+        """Wait for the depth networks."""
+        _ = self.depth, self.frozen_depth
 
     @cached_property
     def dynamic(self) -> NDArray[np.bool_]:
@@ -94,7 +125,5 @@ class Observation:
         return self.depth if self.frozen_depth is None else self.frozen_depth
 
 
-def image_tensor(image: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
-    """Convert (h, w, 3) uint8 to (1, 3, h, w) float 0..1 in channels-last memory (the fastest)."""
-    tensor = torch.from_numpy(image).to(device)[None].permute(0, 3, 1, 2)
-    return tensor.float().div_(255)
+def _arrived(value: NDArray[T] | Callable[[], NDArray[T]]) -> NDArray[T]:
+    return value() if callable(value) else value

@@ -5,18 +5,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from depth_recog.method.gate import by_image
 from depth_recog.method.gate.by_image import Decision, Motion
 from depth_recog.method.gate.result import GateResult
-from depth_recog.method.geometry import projection
+from depth_recog.method.geometry import warp
 from depth_recog.method.geometry.se3 import Matrix
-from depth_recog.method.masking import Target, target_images
-from depth_recog.method.observation import Observation, image_tensor
+from depth_recog.method.masking import masked_image
+from depth_recog.method.observation import Observation
 from depth_recog.method.pose.estimator import PoseEstimate, PoseEstimator, PosePair
 from depth_recog.method.pose.pnp import PnpEstimator
 from depth_recog.method.tracking import tracks
@@ -130,6 +130,20 @@ class PairPoses:
         )
 
 
+class TargetImages(NamedTuple):
+    """Target image and target projection image (blocks 106, 107).
+
+    Attributes:
+        image: (h, w, 3) uint8: I1, or its static image.
+        projection: (h, w, 3) uint8, the projection image of I1; 0 outside I2.
+        masked: (h, w) bool, pixels that are masked in both.
+    """
+
+    image: NDArray[np.uint8]
+    projection: NDArray[np.uint8]
+    masked: Mask
+
+
 @dataclass(frozen=True)
 class Pair:
     """The comparison of I1 (the earlier frame) and I2.
@@ -199,21 +213,14 @@ class Pair:
         excess = float(np.max(self.absolute_difference / self.thresholds))
         return np.where(self.second.dynamic, np.float32(excess), np.float32(np.nan))
 
-    def projection(self) -> Target | None:
-        """Return target image and target projection image, (1, 3, h, w) float (blocks 106, 107).
-
-        None without a target pose.
-        """
+    def projection(self) -> TargetImages | None:
+        """Return the images that block 108 compares; None without a target pose."""
         if not self.target.ok:
             return None
-        first, second = (image_tensor(frame.image) for frame in (self.first, self.second))
-        depth = torch.from_numpy(self.first.depth)[None, None]
-        k = projection.intrinsics_tensor([self.first.camera], depth)
-        motion = torch.from_numpy(self.target.T_second_from_first)[None].to(depth)
-        image, where = projection.projection_image(second, depth, k, motion)
-        image = torch.where(where.valid, image, torch.zeros_like(image))
-        dynamic = torch.from_numpy(self.first.dynamic)[None, None]
-        return target_images(first, image, dynamic, self.decision.motion is not Motion.STILL)
+        first, T = self.first, self.target.T_second_from_first
+        moved = warp.projection_image(self.second.image, first.depth, first.camera, T)
+        masked = first.dynamic & (self.decision.motion is not Motion.STILL)
+        return TargetImages(masked_image(first.image, masked), masked_image(moved, masked), masked)
 
 
 @dataclass(frozen=True)

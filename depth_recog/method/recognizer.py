@@ -3,10 +3,11 @@
 
 `Recognizer.step` is what a stream calls for each frame:
 
-1. `observe` runs the networks (blocks 102, 103; the frame's depth is the output, block 109).
-2. `advance` follows the previous frame's features into it (`tracking/tracks.py`), picks an earlier
-   frame as its partner (block 101, `tracking/partner.py`), estimates the camera's motion between
-   the two (blocks 104, 105, `pose/`) and decides which objects move (block 107, `gate/`).
+1. `observe` starts the networks (blocks 102, 103; the frame's depth is the output, block 109).
+2. `advance` does meanwhile what needs no result yet. It follows the previous frame's features into
+   the frame (`tracking/features.py`), waits for the labels, picks an earlier frame as its partner
+   (block 101, `tracking/partner.py`), estimates the camera's motion between the two (blocks 104,
+   105, `pose/`), waits for the depth, and decides which objects move (block 107, `gate/`).
 
 `Pair.projection` makes the projection image (block 106) on request.
 """
@@ -17,9 +18,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from depth_recog.method.gate import by_image
 from depth_recog.method.gate.by_image import Decision, Motion
@@ -28,18 +27,23 @@ from depth_recog.method.geometry import se3
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.geometry.se3 import Matrix
 from depth_recog.method.masking import UNLABELLED
-from depth_recog.method.observation import Observation, image_tensor
+from depth_recog.method.observation import Observation
 from depth_recog.method.pair import Pair, PairPoses, Step, correspondences_of, pose_for_gate
 from depth_recog.method.pose.estimator import PoseEstimate, PoseEstimator
 from depth_recog.method.settings import Settings, Wanted
 from depth_recog.method.tracking import features, tracks
+from depth_recog.method.tracking.features import Followed
 from depth_recog.method.tracking.partner import PartnerBuffer
 from depth_recog.method.tracking.tracks import Tracks
 
-DepthModel = Callable[[Tensor, Tensor], Tensor]
-"""(1, 3, H, W) float 0..1 and (1,) focal length in pixels -> (1, 1, H, W) depth."""
-ScoreModel = Callable[[Tensor], Tensor]
-"""(1, 3, H, W) float 0..1 -> (1, k, H, W) class scores."""
+Image = NDArray[np.uint8]
+WaitForDepth = Callable[[], NDArray[np.float32]]
+DepthModel = Callable[[Image, float], WaitForDepth]
+"""Starts on a (h, w, 3) uint8 RGB image with a vertical focal length in pixels, and returns a
+function that waits for its (h, w) float32 depth; it can be called again."""
+LabelModel = Callable[[Image], Callable[[], NDArray[np.uint8]]]
+"""Starts on a (h, w, 3) uint8 RGB image, and returns a function that waits for its (h, w) uint8
+class ids; it can be called again."""
 
 _ALONE = {"off": Motion.STILL, "all": Motion.MOVING}
 
@@ -67,10 +71,9 @@ class Recognizer:
 
     Args:
         depth: the depth network.
-        scores: the segmentation network.
+        labels: the segmentation network.
         estimator: of static, dynamic and target pose.
         settings: what the user chose.
-        device: where the networks live.
         frozen: a depth network for the object gate alone, not trained meanwhile: one that is being
             trained on a moving object learns a wrong depth that explains the motion, and with it
             the gate would call the object still. None: the gate uses `depth`.
@@ -79,14 +82,13 @@ class Recognizer:
     def __init__(
         self,
         depth: DepthModel,
-        scores: ScoreModel,
+        labels: LabelModel,
         estimator: PoseEstimator,
         settings: Settings,
-        device: torch.device,
         frozen: DepthModel | None = None,
     ) -> None:
-        self._depth, self._scores, self._frozen = depth, scores, frozen
-        self._estimator, self._settings, self._device = estimator, settings, device
+        self._depth, self._labels, self._frozen = depth, labels, frozen
+        self._estimator, self._settings = estimator, settings
         self._buffer: PartnerBuffer[Observation] = PartnerBuffer(settings.longest_gap_s)
         self._gate = self._new_gate()
 
@@ -103,8 +105,8 @@ class Recognizer:
 
         It keeps the buffered frames, unless their content depends on the changed settings.
         """
-        networks = self._depth, self._scores, estimator or self._estimator
-        other = Recognizer(*networks, settings, self._device, self._frozen)
+        networks = self._depth, self._labels, estimator or self._estimator
+        other = Recognizer(*networks, settings, self._frozen)
         if self._settings.seen_by == settings.seen_by:
             other._buffer = self._buffer
             other._gate = self._gate.with_threshold(settings.score_threshold)
@@ -141,56 +143,51 @@ class Recognizer:
         watch = Stopwatch()
         picture = name, stamp_ns, image, camera
         if wanted is Wanted.DEPTH:
-            _, depth, frozen = self._depths(image, camera, watch)
+            depth, frozen = self._depths(image, camera)
             labels = np.full(image.shape[:2], UNLABELLED, np.uint8)
             rules = self._settings.rules
             frame = Observation(*picture, depth, labels, np.zeros_like(labels), rules, frozen, seen)
+            frame.wait_for_depth()
+            watch.lap("depth network")
             return Step(frame, None, "no masks were requested", seconds=watch.seconds)
-        frame = self.observe(*picture, seen, watch)
-        return self.advance(frame, wanted is Wanted.PAIR, watch)
+        return self.advance(self.observe(*picture, seen), wanted is Wanted.PAIR, watch)
 
     def observe(
         self,
         name: str,
         stamp_ns: int,
-        image: NDArray[np.uint8],
+        image: Image,
         camera: Camera,
         seen: NDArray[np.bool_] | None = None,
-        watch: Stopwatch | None = None,
     ) -> Observation:
-        """Run the networks on one frame (blocks 102, 103). Arguments as of `step`."""
-        watch = watch or Stopwatch()
-        tensor, depth, frozen_depth = self._depths(image, camera, watch)
-        with torch.inference_mode():
-            # The patent's softmax is left out: it does not change which class has the maximum.
-            labels = self._scores(tensor).argmax(1)[0].to(torch.uint8).cpu().numpy()
-            watch.lap("segmentation network")
-        if seen is not None:
-            labels[~seen] = UNLABELLED
+        """Start the networks on one frame (blocks 102, 103). Arguments as of `step`."""
         rules = self._settings.rules
-        categories = rules.category_ids(labels)
-        watch.lap("masks")
+        # The labels are needed first. The patent's softmax is left out: it does not change which
+        # class has the maximum.
+        wait = self._labels(image)
+        depth, frozen = self._depths(image, camera)
+
+        def labels() -> NDArray[np.uint8]:
+            ids = wait()
+            return ids if seen is None else np.where(seen, ids, np.uint8(UNLABELLED))
+
+        def categories() -> NDArray[np.uint8]:
+            return rules.category_ids(labels())
+
         return Observation(
-            name, stamp_ns, image, camera, depth, labels, categories, rules, frozen_depth, seen
+            name, stamp_ns, image, camera, depth, labels, categories, rules, frozen, seen
         )
 
-    def _depths(
-        self, image: NDArray[np.uint8], camera: Camera, watch: Stopwatch
-    ) -> tuple[Tensor, NDArray[np.float32], NDArray[np.float32] | None]:
-        """Return the image as a tensor, its depth, and the frozen network's depth if any."""
-        with torch.inference_mode():
-            tensor = image_tensor(image, self._device)
-            focal = torch.tensor([camera.fy], dtype=tensor.dtype, device=self._device)
-            depth = self._depth_of(self._depth, tensor, focal)
-            frozen_depth = None
-            if self._frozen is not None and self._settings.gate == "object":
-                frozen_depth = self._depth_of(self._frozen, tensor, focal)
-        watch.lap("depth network")
-        return tensor, depth, frozen_depth
+    def _depths(self, image: Image, camera: Camera) -> tuple[WaitForDepth, WaitForDepth | None]:
+        """Start the depth network, and the frozen one if the gate needs it."""
+        depth = self._scaled(self._depth, image, camera)
+        if self._frozen is None or self._settings.gate != "object":
+            return depth, None
+        return depth, self._scaled(self._frozen, image, camera)
 
-    def _depth_of(self, model: DepthModel, image: Tensor, focal: Tensor) -> NDArray[np.float32]:
-        scaled = model(image, focal)[0, 0].float() * self._settings.depth_scale
-        return np.asarray(scaled.cpu().numpy(), np.float32)
+    def _scaled(self, model: DepthModel, image: Image, camera: Camera) -> WaitForDepth:
+        scale, wait = np.float32(self._settings.depth_scale), model(image, camera.fy)
+        return wait if scale == 1 else lambda: wait() * scale
 
     def advance(
         self, frame: Observation, pair_wanted: bool = True, watch: Stopwatch | None = None
@@ -201,17 +198,19 @@ class Recognizer:
         before = self._buffer.newest
         if before is not None and before.camera != frame.camera:
             why = "the camera's calibration changed"
+        followed = None
         if pair_wanted and not why and before is not None:
-            if before.tracks is None:
-                before = before.with_tracks(self._fresh_tracks(before))
-                self._buffer.renew(before)
-            frame, why = self._followed(before, frame)
-            watch.lap("optical flow")
+            followed, why = self._followed(before, frame)
         if why:
             self.reset()
-        if pair_wanted and frame.tracks is None:
-            frame = frame.with_tracks(self._fresh_tracks(frame))
-            watch.lap("features")
+        if pair_wanted and (why or followed is None):
+            followed = features.follow(tracks.none_yet(), frame.grey, frame.grey)
+        watch.lap("optical flow")
+        frame.wait_for_labels()
+        watch.lap("segmentation network")
+        if followed is not None:
+            frame = frame.with_tracks(self._kept(followed, frame))
+        watch.lap("features")
         partner = self._buffer.partner(frame.stamp_ns)
         if partner is not None and partner.tracks is None:
             partner = self._buffer.newest  # earlier frames came while no pairs were wanted
@@ -226,26 +225,29 @@ class Recognizer:
             # Few correspondences do not measure the motion: a dark image is not a camera at rest.
             if len(static) >= _LEAST_STATIC:
                 self._buffer.learn(static.median_motion / frame.camera.width)
+        frame.wait_for_depth()
+        watch.lap("depth network")
         self._buffer.add(frame)
         motion = _ALONE.get(self._settings.gate, Motion.UNDECIDED)
         return Step(frame, pair, why or "", motion, watch.seconds)
 
     def _fresh_tracks(self, frame: Observation) -> Tracks:
-        return self._follow(tracks.none_yet(), frame, frame)
+        return self._kept(features.follow(tracks.none_yet(), frame.grey, frame.grey), frame)
 
-    def _follow(self, known: Tracks, before: Observation, frame: Observation) -> Tracks:
+    def _kept(self, followed: Followed, frame: Observation) -> Tracks:
         near = frame.near(self._settings.mask_margin)
-        pixels = frame.categories, near, frame.components
-        return features.follow(known, before.grey, frame.grey, *pixels)
+        return features.kept_and_new(followed, frame.categories, near, frame.components)
 
-    def _followed(self, before: Observation, frame: Observation) -> tuple[Observation, str | None]:
-        """Return the frame with its tracks, or the reason why it does not follow: a cut."""
-        known = before.tracks or tracks.none_yet()
-        now = self._follow(known, before, frame)
+    def _followed(self, before: Observation, frame: Observation) -> tuple[Followed, str | None]:
+        """Follow the features; with a reason where the frame does not follow the other: a cut."""
+        known = before.tracks
+        if known is None:
+            known = self._fresh_tracks(before)
+            self._buffer.renew(before.with_tracks(known))
+        now = features.follow(known, before.grey, frame.grey)
         if now.lost > 1 - _LEAST_FOUND:
-            count = len(known.ids)
-            return frame, f"cut: {round((1 - now.lost) * count)} of {count} features found again"
-        return frame.with_tracks(now), None
+            return now, f"cut: {len(now.found)} of {len(known)} features found again"
+        return now, None
 
     def compare(
         self, first: Observation, second: Observation, watch: Stopwatch | None = None
@@ -253,7 +255,8 @@ class Recognizer:
         """Compare two frames of one camera without a stream, the earlier first."""
         known = self._fresh_tracks(first)
         first = first.with_tracks(known)
-        second = second.with_tracks(self._follow(known, first, second))
+        followed = features.follow(known, first.grey, second.grey)
+        second = second.with_tracks(self._kept(followed, second))
         gate = self._new_gate()
         if self._settings.gate == "object":
             gate.update(first, ())
@@ -274,6 +277,8 @@ class Recognizer:
         if settings.gate == "object":
             past = self._past(first, second, poses.static)
             watch.lap("static pose")
+            second.wait_for_depth()
+            watch.lap("depth network")
             result = gate.update(second, past)
             thresholds = result.thresholds(seconds)
             decision = result.decision

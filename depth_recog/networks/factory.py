@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
-import torch
+import numpy as np
 
 from depth_recog.errors import ConfigurationError, WeightsError
 from depth_recog.method.geometry.camera import Camera
@@ -14,12 +15,12 @@ from depth_recog.method.pose.epipolar import EpipolarEstimator
 from depth_recog.method.pose.estimator import PoseEstimator
 from depth_recog.method.pose.network import NetworkEstimator
 from depth_recog.method.pose.pnp import PnpEstimator
-from depth_recog.method.recognizer import DepthModel, Recognizer, ScoreModel
+from depth_recog.method.recognizer import DepthModel, LabelModel, Recognizer
 from depth_recog.method.settings import Settings
-from depth_recog.networks.device import choose_device
-from depth_recog.networks.models import Model, header_of, load_model
-from depth_recog.networks.precision import choose_precision, in_precision
-from depth_recog.networks.sized import SizedDepth
+from depth_recog.networks.backends.choice import Place, choose
+from depth_recog.networks.backends.load import backend_of, load
+from depth_recog.networks.device import Device
+from depth_recog.networks.models import header_of
 from depth_recog.networks.weights import Header
 
 ESTIMATORS = ("pnp", "epipolar", "network")
@@ -39,6 +40,8 @@ class NetworkOptions:
         estimator: one of `ESTIMATORS`.
         device: auto, cpu, cuda or cuda:N.
         precision: one of `PRECISIONS`, for depth and segmentation; a pose network keeps float32.
+        backend: one of `BACKENDS`.
+        threads: of the processor; 0: as many as the backend chooses.
     """
 
     depth: str = ""
@@ -48,6 +51,8 @@ class NetworkOptions:
     estimator: str = "pnp"
     device: str = "auto"
     precision: str = "auto"
+    backend: str = "auto"
+    threads: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,38 +63,42 @@ class Assembly:
         recognizer: ready to run.
         depth_network, depth: network and header of the depth weights.
         mask_network, masks: network and header of the segmentation weights.
-        precision: float32 or bfloat16.
+        place: where the networks run.
         gate_network, gate: of the gate's own depth weights; None without such weights.
     """
 
     recognizer: Recognizer
-    depth_network: Model
+    depth_network: DepthModel
     depth: Header
-    mask_network: Model
+    mask_network: LabelModel
     masks: Header
     estimator: PoseEstimator
-    device: torch.device
-    precision: str
-    gate_network: Model | None = None
+    place: Place
+    gate_network: DepthModel | None = None
     gate: Header | None = None
 
     @property
-    def depth_model(self) -> DepthModel:
-        """The depth network, run at its own size and in `precision`."""
-        return _sized(self.depth_network, self.depth, self.precision, self.device)
+    def device(self) -> Device:
+        """The device that the networks run on."""
+        return self.place.device
 
     @property
-    def mask_model(self) -> Model:
-        """The segmentation network, run in `precision`."""
-        return in_precision(self.mask_network, self.precision, self.device)
+    def precision(self) -> str:
+        """float32 or bfloat16."""
+        return self.place.precision
 
-    def with_mask_model(self, scores: ScoreModel) -> Assembly:
-        """The same networks and settings in a new recognizer, with scores from another model."""
-        networks = self.depth_network, self.gate_network, self.gate
-        gate = _gate_model(*networks, self.precision, self.device)
+    @property
+    def backend(self) -> str:
+        """The runtime of the networks; of each one where they differ."""
+        depth, masks = backend_of(self.depth, self.place), backend_of(self.masks, self.place)
+        return depth if depth == masks else f"{depth} for depth, {masks} for masks"
+
+    def with_mask_network(self, labels: LabelModel) -> Assembly:
+        """The same networks and settings in a new recognizer, with labels from another model."""
         settings, estimator = self.recognizer.settings, self.estimator
-        made = Recognizer(self.depth_model, scores, estimator, settings, self.device, gate)
-        return replace(self, recognizer=made)
+        frozen = None if self.gate_network is self.depth_network else self.gate_network
+        made = Recognizer(self.depth_network, labels, estimator, settings, frozen)
+        return replace(self, recognizer=made, mask_network=labels)
 
     def with_settings(self, settings: Settings) -> Assembly:
         """The same networks with other settings, see `Recognizer.changed`.
@@ -112,9 +121,11 @@ class Assembly:
         width, height = self.depth.size
         camera = Camera(width, height, width, width, width / 2, height / 2)
         view = Viewport.of(camera, self.network_size(camera))
-        blank = torch.full((view.network.height, view.network.width, 3), 127, dtype=torch.uint8)
+        blank = np.full((view.network.height, view.network.width, 3), 127, np.uint8)
         for _ in range(2):
-            self.recognizer.observe("warm-up", 0, blank.numpy(), view.network)
+            seen = self.recognizer.observe("warm-up", 0, blank, view.network)
+            seen.wait_for_labels()
+            seen.wait_for_depth()
 
 
 def assemble(
@@ -131,52 +142,35 @@ def assemble(
             where all are, its recognizer continues with its buffered frames.
 
     Raises:
-        ConfigurationError: the estimator or the precision is unknown.
+        ConfigurationError: estimator, precision or backend is unknown, or does not fit.
         DeviceError: the device, or the provider that an ONNX model asks for, is missing.
         WeightsError: a file is missing, damaged or of another network, or the preset rules are for
             other classes than the segmentation weights.
     """
     options, settings = options or NetworkOptions(), settings or Settings()
-    device = choose_device(options.device)
-    precision = choose_precision(options.precision, device)
-    kept = _networks_of(previous)
-    depth, depth_header = _network(options.depth, "depth", device, kept)
+    place = choose(options.backend, options.device, options.precision, options.threads)
+    kept = _networks_of(previous) if previous is not None and previous.place == place else []
+    depth, depth_header = _network(options.depth, "depth", place, kept)
     gate, gate_header = None, None
     if options.gate:
         kept.append((depth, depth_header))
-        gate, gate_header = _network(options.gate, "depth", device, kept)
+        gate, gate_header = _network(options.gate, "depth", place, kept)
         _check_units(depth_header, gate_header)
-    masks, mask_header = _network(options.masks, "masks", device, kept)
+    masks, mask_header = _network(options.masks, "masks", place, kept)
     _check_classes(mask_header, settings)
-    estimator = _make_estimator(options.estimator, options.pose, device)
-    if previous is not None and (depth, masks, gate, precision) == (
+    estimator = _make_estimator(options.estimator, options.pose, place)
+    if previous is not None and (depth, masks, gate) == (
         previous.depth_network,
         previous.mask_network,
         previous.gate_network,
-        previous.precision,
     ):
         recognizer = previous.recognizer.changed(settings, estimator)
     else:
-        recognizer = Recognizer(
-            _sized(depth, depth_header, precision, device),
-            in_precision(masks, precision, device),
-            estimator,
-            settings,
-            device,
-            _gate_model(depth, gate, gate_header, precision, device),
-        )
-    return Assembly(
-        recognizer,
-        depth,
-        depth_header,
-        masks,
-        mask_header,
-        estimator,
-        device,
-        precision,
-        gate,
-        gate_header,
-    )
+        # Where the gate's network is the depth network it runs once.
+        frozen = None if gate is depth else gate
+        recognizer = Recognizer(depth, masks, estimator, settings, frozen)
+    networks = depth, depth_header, masks, mask_header
+    return Assembly(recognizer, *networks, estimator, place, gate, gate_header)
 
 
 def check_weights(options: NetworkOptions) -> None:
@@ -210,47 +204,34 @@ def _check_classes(masks: Header, settings: Settings) -> None:
         )
 
 
-def _sized(network: Model, header: Header, precision: str, device: torch.device) -> DepthModel:
-    return SizedDepth(in_precision(network, precision, device), header.size)
-
-
-def _gate_model(
-    depth: Model,
-    gate: Model | None,
-    header: Header | None,
-    precision: str,
-    device: torch.device,
-) -> DepthModel | None:
-    """The gate's own depth network; None where it is the depth network, which then runs once."""
-    if gate is None or header is None or gate is depth:
-        return None
-    return _sized(gate, header, precision, device)
-
-
-def _networks_of(assembly: Assembly | None) -> list[tuple[Model, Header]]:
-    if assembly is None:
-        return []
-    found = [(assembly.depth_network, assembly.depth), (assembly.mask_network, assembly.masks)]
+def _networks_of(assembly: Assembly) -> list[tuple[Any, Header]]:
+    found: list[tuple[Any, Header]] = [
+        (assembly.depth_network, assembly.depth),
+        (assembly.mask_network, assembly.masks),
+    ]
     if assembly.gate_network is not None and assembly.gate is not None:
         found.append((assembly.gate_network, assembly.gate))
     return found
 
 
 def _network(
-    name: str, kind: str, device: torch.device, kept: list[tuple[Model, Header]]
-) -> tuple[Model, Header]:
-    header = header_of(name, kind) if kept else None
+    name: str, kind: str, place: Place, kept: list[tuple[Any, Header]]
+) -> tuple[Any, Header]:
+    header = header_of(name, kind)
     for loaded in kept:
         if loaded[1] == header:
             return loaded
-    return load_model(name, kind, device)
+    sizes = next(
+        (one.sizes for one, of in kept if of.network == kind and hasattr(one, "sizes")), ()
+    )
+    return load(header, place, sizes), header
 
 
-def _make_estimator(name: str, weights: str, device: torch.device) -> PoseEstimator:
+def _make_estimator(name: str, weights: str, place: Place) -> PoseEstimator:
     if name == "pnp":
         return PnpEstimator()
     if name == "epipolar":
         return EpipolarEstimator()
     if name == "network":
-        return NetworkEstimator(load_model(weights, "pose", device)[0], device)
+        return NetworkEstimator(_network(weights, "pose", place, [])[0])
     raise ConfigurationError(f"unknown pose estimator {name!r}; known: {', '.join(ESTIMATORS)}")

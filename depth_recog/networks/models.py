@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loads networks by name: own weights, ONNX segmentation models, directories of transformers."""
+"""Networks by name: own weights, ONNX segmentation models, directories of transformers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from depth_recog.errors import WeightsError
 from depth_recog.method.masking import DYNAMIC, PresetRules
@@ -16,16 +12,17 @@ from depth_recog.networks import weights
 from depth_recog.networks.family import is_lineage
 from depth_recog.networks.hf import directory
 from depth_recog.networks.onnx.description import Description, read_description
-from depth_recog.networks.onnx.masks import OnnxMasks
 from depth_recog.networks.onnx.session import need_onnxruntime
 from depth_recog.networks.weights import Header
 
-Model = Callable[..., Tensor]
-"""A `DepthModel`, a `ScoreModel`, or a pose network."""
-
 
 def header_of(name: str, network: str) -> Header:
-    """Read a model's metadata without loading it; arguments as in `load_model`.
+    """Read a model's metadata without loading it; it is not loaded.
+
+    Args:
+        name: shipped name, or path of a weights file; for masks also of an ONNX model, for depth
+            also of a directory of transformers; "" for the default.
+        network: "depth", "masks" or "pose".
 
     Raises:
         WeightsError: the model is missing, damaged, or another kind of network.
@@ -47,32 +44,6 @@ def header_of(name: str, network: str) -> Header:
     )
 
 
-def load_model(name: str, network: str, device: torch.device | str = "cpu") -> tuple[Model, Header]:
-    """Load a model.
-
-    Args:
-        name: shipped name, or path of a weights file; for masks also of an ONNX model, for depth
-            also of a directory of transformers; "" for the default.
-        network: "depth", "masks" or "pose".
-        device: to run on.
-
-    Returns:
-        The model in evaluation mode, and its metadata.
-
-    Raises:
-        WeightsError: the model is missing, damaged or another kind of network, or onnxruntime or
-            transformers is missing.
-        DeviceError: onnxruntime lacks the provider that the ONNX model's YAML names.
-    """
-    if is_directory(name, network):
-        return directory.load_directory(header_of(name, network), torch.device(device))
-    if not _is_onnx(name):
-        return weights.load_network(name, network, device)
-    header = header_of(name, network)
-    _, description = _described(name, network)
-    return OnnxMasks(header.path, description, torch.device(device)), header
-
-
 def preset_rules(dynamic_classes: list[str], mask_weights: str = "") -> PresetRules:
     """Make the preset rules for the classes of a segmentation network.
 
@@ -81,7 +52,7 @@ def preset_rules(dynamic_classes: list[str], mask_weights: str = "") -> PresetRu
 
     Args:
         dynamic_classes: names of the classes that can move; empty names are ignored.
-        mask_weights: as in `load_model`.
+        mask_weights: as `name` in `header_of`.
 
     Raises:
         ConfigurationError: the model has no class of such a name.

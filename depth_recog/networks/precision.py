@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The precision of the networks: float32, or bfloat16 where the device is fast at it.
+"""The precision of networks in torch: float32, or bfloat16 where the device is fast at it.
 
 bfloat16 has float32's range and 8 of its 24 bits of precision. It needs half the memory, and on
 processors with instructions for it less than half the time. A network's output is float32 anyway.
@@ -14,11 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from depth_recog.errors import ConfigurationError
 from depth_recog.networks.own.deeplab import RefinedDeepLab
 from depth_recog.networks.own.depth import DepthNetwork
 
-PRECISIONS = ("auto", "float32", "bfloat16")
 _INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 _AMPERE = (8, 0)
 _MEASURED = (DepthNetwork, RefinedDeepLab)
@@ -40,21 +38,9 @@ class _InBfloat16:
             return self.network(*inputs).float()
 
 
-def choose_precision(name: str, device: torch.device) -> str:
-    """Return float32 or bfloat16; "auto" is bfloat16 where the device has instructions for it.
-
-    Args:
-        name: one of `PRECISIONS`. bfloat16 works on every device, on most of them slowly.
-        device: that the networks run on.
-
-    Raises:
-        ConfigurationError: `name` is unknown.
-    """
-    if name not in PRECISIONS:
-        raise ConfigurationError(f"unknown precision {name!r}; known: {', '.join(PRECISIONS)}")
-    if name == "auto":
-        return "bfloat16" if _is_fast(device) else "float32"
-    return name
+def automatic(device: str) -> str:
+    """Return bfloat16 where torch has instructions for it on this device, else float32."""
+    return "bfloat16" if _is_fast(torch.device(device)) else "float32"
 
 
 def in_precision(

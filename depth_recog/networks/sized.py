@@ -7,28 +7,31 @@ are larger in the image than in its training look nearer to it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from depth_recog.method.geometry.viewport import size_alike
-from depth_recog.method.recognizer import DepthModel
+
+DepthOfTensors = Callable[[Tensor, Tensor], Tensor]
+"""(1, 3, H, W) float 0..1 and (1,) focal length in pixels -> (1, 1, H, W) depth."""
 
 
 @dataclass(frozen=True)
 class SizedDepth:
-    """A `DepthModel` that resizes the image to the network's size, and the depth back.
+    """A `DepthOfTensors` that resizes the image to the network's size, and the depth back.
 
     Attributes:
         model: the network.
         trained: (width, height) in training, pixels.
     """
 
-    model: DepthModel
+    model: DepthOfTensors
     trained: tuple[int, int]
 
     def __call__(self, image: Tensor, focal: Tensor) -> Tensor:
-        """See `DepthModel`; the focal length is scaled with the image."""
+        """See `DepthOfTensors`; the focal length is scaled with the image."""
         height, width = image.shape[2:]
         own = size_alike(width, height, self.trained)
         if own == (width, height):

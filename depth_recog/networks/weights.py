@@ -8,30 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import torch
 import yaml
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import nn
 
 from depth_recog.errors import WeightsError
 from depth_recog.method.masking import CITYSCAPES
 from depth_recog.networks.family import active_weights, is_lineage
-from depth_recog.networks.own.deeplab import segmentation_network
-from depth_recog.networks.own.depth import DepthNetwork
-from depth_recog.networks.own.pose import PoseNetwork
 
 FORMAT = "depth_recog/1"
-NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "depth": DepthNetwork,
-    "masks": segmentation_network,
-    "pose": PoseNetwork,
-}
+NETWORKS = ("depth", "masks", "pose")
 SHIPPED = Path(__file__).parent / "shipped"
 DEFAULT = {"depth": "depth-street", "masks": "masks-street", "pose": "pose-street"}
 
@@ -42,7 +31,7 @@ class Header:
 
     Attributes:
         path: of the file or directory.
-        network: a key of `NETWORKS`.
+        network: one of `NETWORKS`.
         architecture: arguments of that network's class.
         size: (width, height) of the images in training, pixels.
         unit: "metres", or "relative" for a depth up to scale.
@@ -91,7 +80,7 @@ def read_header(path: Path) -> Header:
     if card.is_file():
         check_digest(path, digest, card, str(read_card(card).get("sha256", "")))
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: not a readable safetensors file ({error})") from error
@@ -108,10 +97,14 @@ def read_header(path: Path) -> Header:
         raise WeightsError(
             f"{path}: its metadata is incomplete ({error}); write the file again"
         ) from error
+    if not isinstance(architecture, dict):
+        raise WeightsError(
+            f"{path}: the architecture in its metadata is {architecture!r}; write the file again"
+        )
     if network not in NETWORKS:
         raise WeightsError(f"{path}: unknown network {network!r}; known: {', '.join(NETWORKS)}")
     classes = CITYSCAPES if network == "masks" else ()
-    if network == "masks" and dict(architecture).get("classes", len(classes)) != len(classes):
+    if network == "masks" and architecture.get("classes", len(classes)) != len(classes):
         raise WeightsError(
             f"{path}: has {architecture['classes']} classes instead of the {len(classes)} of "
             "Cityscapes; export it as ONNX, with a YAML file that names its classes"
@@ -158,99 +151,6 @@ def header_of(name: str, network: str) -> Header:
             f"{header.path}: holds a {header.network} network; a {network} network is needed"
         )
     return header
-
-
-def load_network(
-    name: str, network: str, device: torch.device | str = "cpu"
-) -> tuple[nn.Module, Header]:
-    """Load a network.
-
-    Args:
-        name: shipped name, path, or "" for the default.
-        network: a key of `NETWORKS`; the kind that the file must hold.
-        device: to run on.
-
-    Returns:
-        The network in evaluation mode, channels last, and the metadata of its file.
-
-    Raises:
-        WeightsError: the file is missing, damaged, or holds another kind of network.
-    """
-    header = header_of(name, network)
-    try:
-        module = NETWORKS[network](**header.architecture)
-    except (TypeError, KeyError) as error:
-        raise WeightsError(f"{header.path}: unknown architecture ({error})") from error
-    with safe_open(header.path, framework="pt") as file:
-        state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-    own = module.state_dict()
-    for key, value in own.items():
-        if key not in state:
-            if key.endswith("num_batches_tracked"):
-                state[key] = value
-                continue
-            raise WeightsError(f"{header.path}: tensor {key} is missing")
-        if state[key].shape != value.shape:
-            raise WeightsError(
-                f"{header.path}: tensor {key} has shape {tuple(state[key].shape)}, "
-                f"{tuple(value.shape)} is needed"
-            )
-    surplus = sorted(set(state) - set(own))
-    if surplus:
-        raise WeightsError(f"{header.path}: tensor {surplus[0]} belongs to another network")
-    module.load_state_dict(state)
-    module.eval().requires_grad_(False)
-    ready = module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return cast(nn.Module, ready), header
-
-
-def save_network(
-    module: nn.Module,
-    path: Path,
-    network: str,
-    architecture: dict[str, Any],
-    size: tuple[int, int],
-    unit: str,
-) -> str:
-    """Write a weights file: float16 tensors, but for running variances.
-
-    Args:
-        module: the trained network.
-        path: the file to write.
-        network: a key of `NETWORKS`.
-        architecture: arguments of that network's class.
-        size: (width, height) of the images in training, pixels.
-        unit: "metres" or "relative".
-
-    Returns:
-        The file's sha256. The same tensors give the same file.
-    """
-    tensors = {}
-    for key, value in module.state_dict().items():
-        if key.endswith("num_batches_tracked"):
-            continue
-        stored = value.float() if key.endswith("running_var") else value.half()
-        tensors[key] = stored.contiguous()
-    metadata = {
-        "format": FORMAT,
-        "network": network,
-        "architecture": json.dumps(architecture),
-        "size": json.dumps(size),
-        "unit": unit,
-    }
-    path.write_bytes(_ordered(save(tensors, metadata)))
-    return file_sha256(path)
-
-
-def _ordered(data: bytes) -> bytes:
-    """Sort the keys of a safetensors file's header.
-
-    The library writes the metadata in random order, so that the hash would differ each time.
-    """
-    end = 8 + int.from_bytes(data[:8], "little")
-    header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)  # the tensors stay aligned
-    return len(header).to_bytes(8, "little") + header + data[end:]
 
 
 def file_sha256(path: Path) -> str:

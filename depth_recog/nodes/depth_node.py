@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from typing import Any
 
-import torch
 from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
@@ -75,8 +74,6 @@ class DepthNode(ManagedNode):
 
     def configure(self) -> None:
         """Load the networks and warm them up."""
-        if self._params["threads"]:
-            torch.set_num_threads(self._params["threads"])
         if self._params["publish_tf"] and self._broadcaster is None:
             self._broadcaster = transform_broadcaster(self)
         self._assembler.configure(self._params.values)

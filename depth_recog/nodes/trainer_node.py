@@ -83,7 +83,7 @@ class TrainerNode(ManagedNode):
         if p["mask_weights"]:
             changes["masks"] = p["mask_weights"]
         settings = AdaptationSettings(**changes)
-        self._adapter = Adapter(str(lineage.path_of(lineage.start)), settings, device)
+        self._adapter = Adapter(str(lineage.path_of(lineage.start)), settings, str(device))
         if lineage.active != lineage.start:
             self._adapter.restart_from(lineage.path_of(lineage.active))
         self.get_logger().info(f"learns from {lineage.active.name} in {folder}, on {device}")

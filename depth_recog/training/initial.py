@@ -11,12 +11,14 @@ from torch import nn
 
 from depth_recog.errors import WeightsError
 from depth_recog.networks.hf.depth import HfDepth
-from depth_recog.networks.models import is_directory, load_model
+from depth_recog.networks.models import is_directory
+from depth_recog.networks.models_in_torch import load_model
 from depth_recog.networks.own.deeplab import RefinedDeepLab
 from depth_recog.networks.own.depth import DepthNetwork
 from depth_recog.networks.own.encoders import Encoder
+from depth_recog.networks.own.files import load_network
 from depth_recog.networks.own.pose import PoseNetwork
-from depth_recog.networks.weights import Header, load_network, read_header, resolve
+from depth_recog.networks.weights import Header, read_header, resolve
 
 DEFAULT_SIZE = (416, 128)
 """(width, height) of the training where the initial weights name none."""

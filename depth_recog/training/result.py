@@ -16,7 +16,8 @@ from depth_recog.evaluation.splits import DIGITS, trained_on
 from depth_recog.files import write_whole
 from depth_recog.networks.hf.depth import HfDepth
 from depth_recog.networks.hf.directory import CARD, LISTED, directory_sha256
-from depth_recog.networks.weights import file_sha256, save_network
+from depth_recog.networks.own.files import save_network
+from depth_recog.networks.weights import file_sha256
 from depth_recog.training.config import TrainingConfig
 from depth_recog.training.initial import InitialNetwork
 from depth_recog.training.loop.run import TrainingRunFolder

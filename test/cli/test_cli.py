@@ -179,7 +179,7 @@ def test_run_report(out: Path) -> None:
     assert report["gate_weights"] is None
     for key in ("weights", "mask_weights"):
         assert re.fullmatch("[0-9a-f]{64}", report[key]["sha256"])
-    assert {"depth_recog", "python", "torch", "opencv", "device", "pose", "gate"} <= set(report)
+    assert {"depth_recog", "python", "runtimes", "opencv", "device", "backend", "pose", "gate"} <= set(report)
     assert report["precision"] in ("float32", "bfloat16")
 
 
@@ -364,7 +364,7 @@ def test_doctor_finds_everything() -> None:
         state, subject = line[:8].strip(), line[9:32].strip()
         assert state in ("ok", "note"), line
         states[subject] = state
-    needed = {"depth_recog", "Python", "numpy", "torch", "device", "rclpy", "RMW", "DDS"}
+    needed = {"depth_recog", "Python", "numpy", "backend", "rclpy", "RMW", "DDS"}
     needed |= {"weights: depth", "weights: masks", "weights: pose", "image conversion"}
     assert {states[subject] for subject in needed} == {"ok"}
     assert "a message from another process arrived" in result.stdout

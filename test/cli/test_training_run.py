@@ -20,7 +20,8 @@ from training_runs import STREET, blank_weights, quick_config
 from depth_recog.cli.main import main
 from depth_recog.errors import WeightsError
 from depth_recog.evaluation.splits import trained_on
-from depth_recog.networks.weights import file_sha256, load_network, read_card, read_header
+from depth_recog.networks.own.files import load_network
+from depth_recog.networks.weights import file_sha256, read_card, read_header
 from depth_recog.training.config import write_config
 from depth_recog.training.data.gating import gate_for
 from depth_recog.training.initial import initial_network

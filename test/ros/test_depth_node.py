@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 pytest.importorskip("rclpy")
 
@@ -35,9 +34,9 @@ from robot import (
 )
 from sensor_msgs.msg import CameraInfo, Image
 
-from depth_recog.networks.precision import choose_precision
+from depth_recog.networks.backends.choice import choose
 
-AUTO = choose_precision("auto", torch.device("cpu"))
+AUTO = choose("auto", "cpu", "auto").precision
 pytestmark = pytest.mark.ros
 
 

@@ -11,9 +11,7 @@ from functools import cache
 import cv2
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from depth_recog.datasets.boxes import Box
 from depth_recog.datasets.street import SyntheticStreet
@@ -24,7 +22,7 @@ from depth_recog.method.geometry.se3 import relative
 from depth_recog.method.observation import Observation
 from depth_recog.method.pair import Pair, Step
 from depth_recog.method.pose.pnp import PnpEstimator
-from depth_recog.method.recognizer import Recognizer
+from depth_recog.method.recognizer import Image, Recognizer
 from depth_recog.method.settings import Settings, Wanted
 
 Depth = NDArray[np.float32]
@@ -95,28 +93,25 @@ class Networks:
     def show(self, shot: Shot) -> None:
         self._shots[shot.image.tobytes()] = shot
 
-    def depth(self, image: Tensor, focal: Tensor) -> Tensor:
+    def depth(self, image: Image, focal: float) -> Callable[[], Depth]:
         shot = self._seen(image)
         if shot is None:
-            return torch.full((1, 1, *image.shape[2:]), 10.0)
-        assert focal.tolist() == [pytest.approx(shot.camera.fy)]
-        return torch.from_numpy(shot.depth)[None, None]
+            return lambda: np.full(image.shape[:2], 10, np.float32)
+        assert focal == pytest.approx(shot.camera.fy)
+        return lambda: shot.depth
 
-    def frozen(self, image: Tensor, focal: Tensor) -> Tensor:
-        return torch.from_numpy(self._frozen_depth(self._seen(image)))[None, None]
+    def frozen(self, image: Image, focal: float) -> Callable[[], Depth]:
+        return lambda: self._frozen_depth(self._seen(image))
 
-    def scores(self, image: Tensor) -> Tensor:
+    def labels(self, image: Image) -> Callable[[], Image]:
         shot = self._seen(image)
         self.scored += 1
-        labels = torch.zeros(image.shape[2:]) if shot is None else torch.from_numpy(shot.labels)
-        return torch.nn.functional.one_hot(labels.long(), 19).permute(2, 0, 1)[None].float()
+        return lambda: np.zeros(image.shape[:2], np.uint8) if shot is None else shot.labels
 
-    def _seen(self, image: Tensor) -> Shot | None:
-        assert image.shape[:2] == (1, 3)
-        assert image.dtype == torch.float32
-        assert 0 <= image.min() <= image.max() <= 1
-        pixels = (image[0].permute(1, 2, 0) * 255).round().to(torch.uint8)
-        return self._shots.get(pixels.numpy().tobytes())
+    def _seen(self, image: Image) -> Shot | None:
+        assert image.shape[2] == 3
+        assert image.dtype == np.uint8
+        return self._shots.get(image.tobytes())
 
 
 class Stream:
@@ -131,10 +126,9 @@ class Stream:
         self.networks = Networks(frozen)
         self.recognizer = Recognizer(
             self.networks.depth,
-            self.networks.scores,
+            self.networks.labels,
             PnpEstimator() if estimator is None else estimator,
             Settings(**given),
-            torch.device("cpu"),
             None if frozen is None else self.networks.frozen,
         )
 

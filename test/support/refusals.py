@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from depth_recog.errors import WeightsError
-from depth_recog.networks.models import load_model
+from depth_recog.networks.models_in_torch import load_model
 
 
 def assert_refused(path: Path, network: str, *words: str) -> None:

@@ -9,7 +9,7 @@ import torch
 from camera_files import write_camera_yaml
 
 from depth_recog.datasets.sources import open_source
-from depth_recog.networks.weights import save_network
+from depth_recog.networks.own.files import save_network
 from depth_recog.training.config import TrainingConfig, make_config
 from depth_recog.training.data.batches import TripletBatch
 from depth_recog.training.data.cache import PseudoLabelNetworks

@@ -3,20 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from depth_recog.datasets.sequence import Frame
 from depth_recog.evaluation.placebos.placebos import Mask, Placebo, Placebos
 from depth_recog.method.gate.by_image import Motion, absolute_difference
 from depth_recog.method.masking import PresetRules
 from depth_recog.method.pair import Pair, pose_pair
-from depth_recog.method.recognizer import ScoreModel
+from depth_recog.method.recognizer import Image, LabelModel
 from depth_recog.method.tracking.partner import LEAST_MOTION
 from depth_recog.networks.factory import Assembly
 from depth_recog.pipeline import Pipeline, PreparedImage
@@ -29,6 +28,7 @@ WARM_UP_S = 0.3
 _REST = LEAST_MOTION / 2
 # Longer than the longest gap of a pair.
 _KEPT_NS = 11_000_000_000
+_NOWHERE = 255
 
 
 @dataclass(frozen=True)
@@ -83,36 +83,35 @@ class PlaceboSamples:
         return len({sample.placebo for sample in self.regions})
 
 
-class PlaceboScores:
-    """A segmentation network whose scores show placebos as objects; a `ScoreModel`.
+class PlaceboLabels:
+    """A segmentation network that sees placebos as objects; a `LabelModel`.
 
     Attributes:
         shown: the placebos of the latest frame.
         background: (H, W) bool of that frame, True where neither a dynamic class nor the sky is.
     """
 
-    def __init__(self, scores: ScoreModel, placebos: Placebos, rules: PresetRules) -> None:
+    def __init__(self, labels: LabelModel, placebos: Placebos, rules: PresetRules) -> None:
         self.shown: tuple[Placebo, ...] = ()
         self.background: Mask = np.zeros((0, 0), np.bool_)
-        self._scores = scores
+        self._labels = labels
         self._placebos = placebos
         self._rules = rules
 
-    def __call__(self, image: Tensor) -> Tensor:
-        """See `ScoreModel`. Placebos that came close to something else end here."""
-        scores = self._scores(image).clone()
-        labels = scores.argmax(1)[0].to(torch.uint8).cpu().numpy()
+    def __call__(self, image: Image) -> Callable[[], NDArray[np.uint8]]:
+        """See `LabelModel`. Placebos that came close to something else end here."""
+        labels = self._labels(image)()
         rules = self._rules
         self.background = ~(rules.dynamic_pixels(labels) | rules.sky_pixels(labels))
         self._placebos.keep_to(self.background)
         self.shown = self._placebos.alive
-        highest = scores.amax(1) + 1
+        placed = np.full(labels.shape, _NOWHERE, np.uint8)
         for placebo in self.shown:
-            mask = torch.from_numpy(placebo.mask(labels.shape)).to(scores.device)
-            name = placebo.shape.name
+            mask, name = placebo.mask(labels.shape), placebo.shape.name
             kind = rules.classes.index(name if name in rules.dynamic else rules.dynamic[0])
-            scores[0, kind][mask] = highest[0][mask]
-        return scores
+            placed[mask] = np.minimum(placed[mask], kind)
+        seen = np.where(placed < _NOWHERE, placed, labels)
+        return lambda: seen
 
 
 class PlaceboRun:
@@ -126,8 +125,8 @@ class PlaceboRun:
     def __init__(self, assembly: Assembly, seed: int = 0) -> None:
         settings = assembly.recognizer.settings
         self._placebos = Placebos(seed)
-        self._scores = PlaceboScores(assembly.mask_model, self._placebos, settings.rules)
-        self._pipeline = Pipeline(assembly.with_mask_model(self._scores))
+        self._labels = PlaceboLabels(assembly.mask_network, self._placebos, settings.rules)
+        self._pipeline = Pipeline(assembly.with_mask_network(self._labels))
         self._estimator = assembly.estimator
         self._depth_scale = settings.depth_scale
         self._masks: dict[int, Mask] = {}
@@ -154,19 +153,19 @@ class PlaceboRun:
             self._masks.clear()
         else:
             self._sample(step.pair)
-        background, seen = self._scores.background, step.frame.seen
+        background, seen = self._labels.background, step.frame.seen
         self._placebos.draw(grey, step.frame, background if seen is None else background & seen)
 
     def _sample(self, pair: Pair) -> None:
         stamp_ns, shape = pair.second.stamp_ns, pair.second.depth.shape
-        masks = [placebo.mask(shape) for placebo in self._scores.shown]
+        masks = [placebo.mask(shape) for placebo in self._labels.shown]
         self._masks = {t: mask for t, mask in self._masks.items() if stamp_ns - t < _KEPT_NS}
         self._masks[stamp_ns] = np.any(masks, axis=0) if masks else np.zeros(shape, np.bool_)
         static = pair.correspondences.within(~pair.first.dynamic, ~pair.second.dynamic)
         if static.median_motion < _REST * shape[1]:
             self._found.at_rest += 1
             return
-        for placebo, mask in zip(self._scores.shown, masks, strict=True):
+        for placebo, mask in zip(self._labels.shown, masks, strict=True):
             known = pair.scores[mask]
             known = known[np.isfinite(known)]
             if stamp_ns - placebo.born_ns < WARM_UP_S * 1e9 or not len(known):

@@ -14,7 +14,7 @@ from depth_recog.evaluation.without_truth.views import View
 from depth_recog.method.geometry.projection import intrinsics_tensor, projection_image, touches
 from depth_recog.method.loss.fused import Reference, photometric_errors
 from depth_recog.method.loss.photometric import whole_windows
-from depth_recog.method.observation import image_tensor
+from depth_recog.networks.own.tensors import image_tensor
 
 Depth = NDArray[np.float32]
 Matrix = NDArray[np.float64]

@@ -1,68 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rigid motions. `T_b_from_a` maps a point from frame a to frame b: x_b = T_b_from_a x_a.
 
-Training needs gradients, so it uses the torch functions. A stream composes single float64 matrices
-several times per frame, for which calls of torch are too slow, so it uses the numpy functions.
+Single float64 matrices, as a stream composes them; training's tensors are in `se3_tensors.py`.
 """
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 Matrix = NDArray[np.float64]
 
 
-def hat(vector: Tensor) -> Tensor:
-    """Return A (..., 3, 3) with A b = a x b for vectors a (..., 3)."""
-    x, y, z = vector.unbind(-1)
-    zero = torch.zeros_like(x)
-    return torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), -1).reshape(*vector.shape, 3)
-
-
-def exp_rotation(rotation: Tensor) -> Tensor:
-    """Return exp(hat(r)) by Rodrigues' formula, differentiable also at zero.
-
-    Args:
-        rotation: (..., 3) float, rotation vectors r, radians.
-
-    Returns:
-        (..., 3, 3) rotation matrices.
-    """
-    square = (rotation * rotation).sum(-1)[..., None, None]
-    small = square < 1e-8
-    # Taylor series near zero, where the closed form is 0 / 0. `where` differentiates both branches,
-    # so the closed form gets an angle of 1 there.
-    safe = torch.where(small, torch.ones_like(square), square)
-    angle = safe.sqrt()
-    a = torch.where(small, 1 - square / 6, angle.sin() / angle)
-    b = torch.where(small, 0.5 - square / 24, (1 - angle.cos()) / safe)
-    k = hat(rotation)
-    eye = torch.eye(3, dtype=rotation.dtype, device=rotation.device)
-    return eye + a * k + b * (k @ k)
-
-
-def from_rotation_translation(rotation: Tensor, translation: Tensor) -> Tensor:
-    """Return [R t; 0 1] (block 105), (..., 4, 4), of R (..., 3, 3) and t (..., 3)."""
-    top = torch.cat((rotation, translation[..., None]), -1)
-    bottom = torch.zeros_like(top[..., :1, :])
-    bottom[..., 0, 3] = 1
-    return torch.cat((top, bottom), -2)
-
-
-def from_vector(vector: Tensor) -> Tensor:
-    """Return the motion (..., 4, 4) of (..., 6): rotation vector (radians), then translation."""
-    return from_rotation_translation(exp_rotation(vector[..., :3]), vector[..., 3:])
-
-
-def inverse(matrix: Tensor) -> Tensor:
-    """Invert rigid motions (..., 4, 4)."""
-    rotation = matrix[..., :3, :3].transpose(-1, -2)
-    translation = -(rotation @ matrix[..., :3, 3:])[..., 0]
-    return from_rotation_translation(rotation, translation)
+def from_vector(vector: NDArray[np.float64]) -> Matrix:
+    """Return the motion (4, 4) of (6,): rotation vector (radians), then translation."""
+    result = np.eye(4)
+    result[:3, :3] = _turned(vector[:3])[0]
+    result[:3, 3] = vector[3:]
+    return result
 
 
 def inverse_matrix(matrix: Matrix) -> Matrix:
@@ -122,7 +78,7 @@ def rotation_vector(matrix: Matrix) -> NDArray[np.float64]:
 
 
 def cross_matrix(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return A (3, 3) float64 with A b = a x b; the numpy form of `hat`."""
+    """Return A (3, 3) float64 with A b = a x b; `se3_tensors.hat` of one vector."""
     x, y, z = vector
     return np.array(((0.0, -z, y), (z, 0.0, -x), (-y, x, 0.0)))
 

@@ -6,29 +6,27 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from depth_recog.method.geometry import se3
 from depth_recog.method.pose.estimator import PoseEstimate, PosePair
 
-PoseModel = Callable[[Tensor, Tensor], Tensor]
+PoseModel = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.float64]]
+"""(H, W, 3) uint8 RGB twice, the earlier image first -> (6,): rotation vector in radians and
+translation of T_second_from_first."""
 
 
 class NetworkEstimator:
     """A network that computes the motion from both images.
 
     Args:
-        model: takes (1, 3, H, W) float 0..1 twice, returns (1, 6): rotation vector in radians,
-            translation.
-        device: where the model lives.
+        model: the network.
     """
 
     name = "network"
 
-    def __init__(self, model: PoseModel, device: torch.device) -> None:
+    def __init__(self, model: PoseModel) -> None:
         self._model = model
-        self._device = device
 
     def estimate(self, pair: PosePair) -> PoseEstimate:
         """See `PoseEstimator.estimate`."""
@@ -36,13 +34,7 @@ class NetworkEstimator:
         seen = int(images[0].any(2).sum())
         if not seen:
             return PoseEstimate(why="every pixel of the first image is masked")
-        frames = [
-            torch.from_numpy(image).to(self._device).permute(2, 0, 1)[None].float() / 255
-            for image in images
-        ]
-        with torch.inference_mode():
-            vector = self._model(*frames)[0].double().cpu()
-        matrix = se3.from_vector(vector).numpy()
+        matrix = se3.from_vector(np.asarray(self._model(*images), np.float64))
         # It was trained in the unit of the depth network's output.
         matrix[:3, 3] *= pair.scale
         if not np.isfinite(matrix).all():

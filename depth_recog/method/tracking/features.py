@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Find corners (Shi and Tomasi, 1994) and follow them from frame to frame.
 
-`follow` runs the optical flow once forward and once backward per frame. Since features keep their
-ids, this gives the correspondences of the newest frame with every earlier frame of the stream.
+`follow` runs the optical flow once forward and once backward per frame; it needs no masks, so it
+runs while the networks do. `kept_and_new` then applies the masks. Since features keep their ids,
+this gives the correspondences of the newest frame with every earlier frame of the stream.
 
 `find_features` computes corner strength once for the whole image. The background and each connected
 component of the dynamic mask have a quota of features of their own, and only one feature is taken
@@ -12,6 +13,9 @@ of a person.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +23,7 @@ from numpy.typing import NDArray
 from depth_recog.method.masking import components_of
 from depth_recog.method.tracking.tracks import (
     STATIC,
+    Correspondences,
     Grey,
     Points,
     Tracks,
@@ -46,23 +51,65 @@ _STATIC_CELL_SHARE = 1 / 100
 _DYNAMIC_CELL = 3
 
 
-def follow(
-    tracks: Tracks,
-    before: Grey,
-    grey: Grey,
-    categories: NDArray[np.uint8],
-    near: NDArray[np.bool_],
-    components: NDArray[np.int32] | None = None,
-) -> Tracks:
-    """Find the features of the previous frame in this one, and add new ones where some are missing.
+class Corners(NamedTuple):
+    """Corners of an image.
 
-    A feature whose category changes, or a static one that comes near a dynamic pixel, is dropped:
-    it slid along an edge, or the mask changed.
+    Attributes:
+        pixels: (N, 2) float32, (u, v).
+        strength: (N,) float32.
+    """
+
+    pixels: Points
+    strength: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What the image alone tells of a frame's features, before its masks are known.
+
+    Attributes:
+        tracks: features of the previous frame.
+        found: those that the optical flow found in this frame.
+        corners: where new features can be.
+    """
+
+    tracks: Tracks
+    found: Correspondences
+    corners: Corners
+
+    @property
+    def lost(self) -> float:
+        """Share of the previous frame's features that were not found."""
+        known = len(self.tracks.ids)
+        return 1 - len(self.found) / known if known else 0.0
+
+
+def follow(tracks: Tracks, before: Grey, grey: Grey) -> Followed:
+    """Find the features of the previous frame in this one.
 
     Args:
         tracks: of the previous frame; `none_yet()` for the first frame.
         before: (H, W) uint8, the previous frame.
         grey: (H, W) uint8, this frame.
+    """
+    second = as_bright_as(before, grey) if len(tracks) else grey
+    found = optical_flow(before, second, tracks.pixels)
+    return Followed(tracks, found, _corners(grey))
+
+
+def kept_and_new(
+    followed: Followed,
+    categories: NDArray[np.uint8],
+    near: NDArray[np.bool_],
+    components: NDArray[np.int32] | None = None,
+) -> Tracks:
+    """Keep the features that the masks allow, and add new ones where some are missing.
+
+    A feature whose category changes, or a static one that comes near a dynamic pixel, is dropped:
+    it slid along an edge, or the mask changed.
+
+    Args:
+        followed: of this frame.
         categories: (H, W) uint8, category ids of this frame.
         near: (H, W) bool, dynamic pixels and their margin; no static feature is placed there.
         components: (H, W) int32, connected components of the dynamic pixels; computed if None.
@@ -70,21 +117,17 @@ def follow(
     Returns:
         The features of this frame; N = 0 on an image without texture.
     """
-    kept, lost = tracks, 0.0
-    if len(tracks.ids):
-        found = optical_flow(before, as_bright_as(before, grey), tracks.pixels)
-        rows, pixels = found.rows, found.second
-        lost = 1 - len(rows) / len(tracks.ids)
-        was = tracks.categories[rows]
-        same = (at(categories, pixels) == was) & ((was != STATIC) | ~at(near, pixels))
-        kept = Tracks(tracks.ids[rows[same]], pixels[same], was[same], tracks.next_id)
-    new = find_features(grey, categories > STATIC, near, kept.pixels, components)
+    tracks, rows, pixels = followed.tracks, followed.found.rows, followed.found.second
+    was = tracks.categories[rows]
+    same = (at(categories, pixels) == was) & ((was != STATIC) | ~at(near, pixels))
+    kept = Tracks(tracks.ids[rows[same]], pixels[same], was[same], tracks.next_id)
+    new = _chosen(followed.corners, categories > STATIC, near, kept.pixels, components)
     return Tracks(
         np.concatenate((kept.ids, np.arange(kept.next_id, kept.next_id + len(new)))),
         np.concatenate((kept.pixels, new)),
         np.concatenate((kept.categories, at(categories, new))),
         kept.next_id + len(new),
-        lost,
+        followed.lost,
     )
 
 
@@ -110,8 +153,19 @@ def find_features(
     existing = np.zeros((0, 2), np.float32) if existing is None else existing
     dynamic = np.zeros(grey.shape, np.bool_) if dynamic is None else dynamic
     near = dynamic if near is None else near
+    return _chosen(_corners(grey), dynamic, near, existing, components)
+
+
+def _chosen(
+    corners: Corners,
+    dynamic: NDArray[np.bool_],
+    near: NDArray[np.bool_],
+    existing: Points,
+    components: NDArray[np.int32] | None,
+) -> Points:
+    """Select among the corners of an image; arguments as in `find_features`."""
     components = components_of(dynamic) if components is None else components
-    pixels, strength = _corners(grey)
+    pixels, strength = corners
     columns, rows = pixels.astype(np.intp).T
     owner = components[rows, columns]  # (N,) component of each corner, 0 for the background
     existing_owner = at(components, existing)  # (M,)
@@ -130,7 +184,7 @@ def find_features(
     # By component, the background (0) first; within one the strongest first.
     order = usable[np.lexsort((-strength[usable], owner[usable]))]
 
-    static_cell = max(3, round(grey.shape[1] * _STATIC_CELL_SHARE))
+    static_cell = max(3, round(dynamic.shape[1] * _STATIC_CELL_SHARE))
     chosen = []
     for cell, on_background in ((static_cell, True), (_DYNAMIC_CELL, False)):
         candidates = order[(owner[order] == 0) == on_background]
@@ -143,8 +197,8 @@ def find_features(
     return selected
 
 
-def _corners(grey: NDArray[np.uint8]) -> tuple[Points, NDArray[np.float32]]:
-    """Return (N, 2) pixels (u, v) of local maxima of corner strength, row by row, and the strength.
+def _corners(grey: Grey) -> Corners:
+    """Return the local maxima of corner strength, row by row.
 
     A large image is searched at half its size: tracking does not need the exact maximum.
     """
@@ -154,7 +208,7 @@ def _corners(grey: NDArray[np.uint8]) -> tuple[Points, NDArray[np.float32]]:
     maxima = strength == cv2.dilate(strength, np.ones((3, 3), np.uint8))
     rows, columns = np.nonzero(maxima & (strength > _FAINTEST))
     pixels = np.stack((step * columns, step * rows), 1).astype(np.float32)
-    return pixels, np.asarray(strength[rows, columns], np.float32)
+    return Corners(pixels, np.asarray(strength[rows, columns], np.float32))
 
 
 def _first_in_empty_cell(existing: Points, pixels: Points, cell: int) -> NDArray[np.intp]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from depth_recog.errors import WeightsError
-from depth_recog.networks.own.encoders import IMAGENET_MEAN, IMAGENET_STD
+from depth_recog.networks.own.designs import IMAGENET_MEAN, IMAGENET_STD
 
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"

@@ -24,9 +24,11 @@ from torch import Tensor, nn
 from depth_recog.errors import ConfigurationError, OutputError, WeightsError
 from depth_recog.files import write_whole
 from depth_recog.method.geometry.viewport import LEAST, STRIDE
+from depth_recog.networks.device import CPU
 from depth_recog.networks.onnx.description import Description, description_path, description_text
 from depth_recog.networks.onnx.session import open_session
-from depth_recog.networks.weights import Header, load_network, read_card
+from depth_recog.networks.own.files import load_network
+from depth_recog.networks.weights import Header, read_card
 
 OPSET = 18
 """The lowest that dynamo writes; TensorRT supports 9 to 25."""
@@ -132,7 +134,7 @@ def compare(
     Raises:
         WeightsError: onnxruntime is missing, or cannot read or run the graph.
     """
-    session = open_session(graph, torch.device("cpu"))
+    session = open_session(graph, CPU)
     found: dict[tuple[int, int], list[float]] = {}
     for picture in pictures:
         image = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255

@@ -7,16 +7,18 @@ A graph of a fixed input size gets a frame of another aspect ratio as overlappin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import cv2
 import numpy as np
-import torch
+import PIL.Image
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn.functional import interpolate, one_hot
 
 from depth_recog.errors import WeightsError
+from depth_recog.networks.backends import lane
+from depth_recog.networks.device import Device
 from depth_recog.networks.onnx.description import Description, description_path
 from depth_recog.networks.onnx.session import open_session
 from depth_recog.networks.tiling import nearest_tile, tile_starts
@@ -24,6 +26,7 @@ from depth_recog.networks.tiling import nearest_tile, tile_starts
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
+Float = NDArray[np.float32]
 _NUMBERS: dict[str, type] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -47,87 +50,99 @@ class _Input(NamedTuple):
 
 
 class OnnxMasks:
-    """A `ScoreModel` from an ONNX graph; tested on a grey image when it is made.
+    """A segmentation model from an ONNX graph; tested on a grey image when it is made.
 
     Args:
         path: the graph.
         description: of it.
-        device: of the images, and of the graph unless the description names a provider.
+        device: that the graph runs on unless the description names a provider.
 
     Raises:
         WeightsError: onnxruntime is missing, or graph and description do not fit.
         DeviceError: the provider is missing.
     """
 
-    def __init__(self, path: Path, description: Description, device: torch.device) -> None:
+    def __init__(self, path: Path, description: Description, device: Device) -> None:
         self._path, self._description = path, description
         self._session = open_session(path, device, description.provider)
         self._input = _input_of(self._session, path, description)
         whole = np.issubdtype(self._input.numbers, np.integer)
         self._scale = description.scale or (255.0 if whole else 1.0)
         width, height = self._input.size or _PROBE
-        self(torch.full((1, 3, height, width), 0.5, device=device))
+        self.scores(np.full((height, width, 3), 0.5, np.float32))
 
-    def __call__(self, image: Tensor) -> Tensor:
+    def __call__(self, image: NDArray[np.uint8]) -> Callable[[], NDArray[np.uint8]]:
+        """See `LabelModel`."""
+        return lane.start(self._labels_of, image)
+
+    def _labels_of(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        pixels = np.asarray(image, np.float32) / np.float32(255)
+        return np.asarray(self.scores(pixels).argmax(0), np.uint8)
+
+    def scores(self, image: Float) -> Float:
         """Return class scores.
 
         Args:
-            image: (1, 3, H, W) float, 0..1, RGB.
+            image: (H, W, 3) float32, 0..1, RGB.
 
         Returns:
-            (1, k, H, W) float, on the image's device; 1 and 0 where the graph gives labels.
+            (k, H, W) float32; 1 and 0 where the graph gives labels.
 
         Raises:
             WeightsError: the graph does not run at this size, or its output does not fit the
                 description.
         """
-        height, width = image.shape[2:]
+        height, width = image.shape[:2]
         if self._input.size is None:
             return self._answer(image)
         aspect = self._input.size[0] / self._input.size[1]
         if 1 / SLACK <= width / height / aspect <= SLACK:
             return self._answer(image)
         across = width / height > aspect
-        length, side, dimension = (
-            (width, round(height * aspect), 3) if across else (height, round(width / aspect), 2)
+        length, side, axis = (
+            (width, round(height * aspect), 1) if across else (height, round(width / aspect), 0)
         )
         starts = tile_starts(length, side)
         nearest = nearest_tile(length, starts, side)
         parts = []
         for index, start in enumerate(starts):
             own = np.flatnonzero(nearest == index)
-            answer = self._answer(image.narrow(dimension, start, side))
-            parts.append(answer.narrow(dimension, int(own[0]) - start, len(own)))
-        return torch.cat(parts, dimension)
+            answer = self._answer(image.take(range(start, start + side), axis))
+            first = int(own[0]) - start
+            parts.append(answer.take(range(first, first + len(own)), axis + 1))
+        return np.concatenate(parts, axis + 1)
 
-    def _answer(self, image: Tensor) -> Tensor:
+    def _answer(self, image: Float) -> Float:
         """Return the scores of one image or tile."""
-        size = image.shape[2:]
-        answer = torch.from_numpy(self._run(self._fed(image))).to(image.device)
+        size = image.shape[1::-1]
+        answer = self._run(self._fed(image))
         if self._description.output == "scores":
-            scores = self._scores(answer).float()
-            if scores.shape[2:] == size:
+            scores = np.asarray(self._scores(answer), np.float32)
+            if scores.shape[2:0:-1] == size:
                 return scores
-            return interpolate(scores, size=size, mode="bilinear", align_corners=False)
+            last = np.ascontiguousarray(scores.transpose(1, 2, 0))
+            enlarged = cv2.resize(last, size, interpolation=cv2.INTER_LINEAR)
+            return np.ascontiguousarray(enlarged.reshape(*size[::-1], -1).transpose(2, 0, 1))
         labels = self._labels(answer)
-        if labels.shape[1:] != size:
-            near = interpolate(labels[:, None].float(), size=size, mode="nearest-exact")
-            labels = near[:, 0].long()
-        return one_hot(labels, len(self._description.classes)).permute(0, 3, 1, 2).float()
+        if labels.shape[::-1] != size:
+            resized = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
+            labels = np.asarray(resized, np.uint8)
+        classes = np.arange(len(self._description.classes))[:, None, None]
+        return np.asarray(labels == classes, np.float32)
 
-    def _fed(self, image: Tensor) -> NDArray[Any]:
+    def _fed(self, image: Float) -> NDArray[Any]:
         wanted = self._input.size
-        if wanted is not None and (image.shape[3], image.shape[2]) != wanted:
-            image = interpolate(
-                image, size=wanted[::-1], mode="bilinear", align_corners=False, antialias=True
-            )
+        if wanted is not None and image.shape[1::-1] != wanted:
+            # Pillow's bilinear filter averages where it shrinks; OpenCV's would leave pixels out.
+            bands = [
+                PIL.Image.fromarray(band).resize(wanted, PIL.Image.Resampling.BILINEAR)
+                for band in np.ascontiguousarray(image.transpose(2, 0, 1))
+            ]
+            image = np.stack([np.asarray(band) for band in bands], 2)
         description = self._description
-        mean = image.new_tensor(description.mean).view(1, 3, 1, 1)
-        std = image.new_tensor(description.std).view(1, 3, 1, 1)
-        values = (image * self._scale - mean) / std
-        if description.layout == "NHWC":
-            values = values.permute(0, 2, 3, 1)
-        array = values.float().cpu().numpy()
+        mean, std = np.array(description.mean, np.float32), np.array(description.std, np.float32)
+        array = (image * np.float32(self._scale) - mean) / std
+        array = array[None] if description.layout == "NHWC" else array.transpose(2, 0, 1)[None]
         if np.issubdtype(self._input.numbers, np.integer):
             array = np.clip(np.rint(array), 0, 255)
         return np.ascontiguousarray(array, self._input.numbers)
@@ -142,37 +157,37 @@ class OnnxMasks:
                 f"{description_path(self._path).name}, as `size: [513, 513]`"
             ) from error
 
-    def _scores(self, answer: Tensor) -> Tensor:
-        """Return the graph's output as scores, (1, k, h, w)."""
+    def _scores(self, answer: NDArray[Any]) -> NDArray[Any]:
+        """Return the graph's output as scores, (k, h, w)."""
         count = len(self._description.classes)
         layout = self._description.layout
-        if answer.dim() != 4:
+        if answer.ndim != 4:
             raise self._misfit(answer, f"scores of rank 4 ({layout}) are needed", "output: labels")
-        scores = answer if layout == "NCHW" else answer.permute(0, 3, 1, 2)
+        scores = answer if layout == "NCHW" else answer.transpose(0, 3, 1, 2)
         if scores.shape[1] != count or scores.shape[0] != 1:
             raise self._misfit(answer, f"{layout}, {count} classes, is needed", "classes, layout")
-        return scores
+        return np.asarray(scores[0])
 
-    def _labels(self, answer: Tensor) -> Tensor:
-        """Return the graph's output as labels, (1, h, w) int64."""
+    def _labels(self, answer: NDArray[Any]) -> NDArray[np.uint8]:
+        """Return the graph's output as labels, (h, w) uint8."""
         labels = answer
-        if labels.dim() == 4:
+        if labels.ndim == 4:
             channel = 1 if self._description.layout == "NCHW" else 3
             if labels.shape[channel] == 1:
                 labels = labels.squeeze(channel)
-        if labels.dim() != 3 or labels.shape[0] != 1:
+        if labels.ndim != 3 or labels.shape[0] != 1:
             raise self._misfit(answer, "labels of shape 1xHxW are needed", "output: scores, layout")
-        labels = labels.long()
+        whole = labels[0].astype(np.int64)
         count = len(self._description.classes)
-        strange = labels[(labels < 0) | (labels >= count)]
+        strange = whole[(whole < 0) | (whole >= count)]
         if len(strange):
             raise WeightsError(
                 f"{self._path}: gives label {int(strange[0])}, and "
                 f"{description_path(self._path).name} names {count} classes: name them all, by id"
             )
-        return labels
+        return np.asarray(whole, np.uint8)
 
-    def _misfit(self, answer: Tensor, needed: str, keys: str) -> WeightsError:
+    def _misfit(self, answer: NDArray[Any], needed: str, keys: str) -> WeightsError:
         shape = "x".join(map(str, answer.shape))
         return WeightsError(
             f"{self._path}: its first output has shape {shape}, {needed}: correct "

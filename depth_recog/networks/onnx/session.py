@@ -8,9 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from depth_recog.errors import DeviceError, WeightsError
+from depth_recog.networks.device import Device
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -24,7 +23,7 @@ _PROVIDERS = {
 _FATAL_ONLY = 4
 
 
-def need_onnxruntime(model: Path) -> None:
+def need_onnxruntime(model: object) -> None:
     """Raise a WeightsError where onnxruntime is not installed."""
     if find_spec("onnxruntime") is None:
         raise WeightsError(
@@ -34,7 +33,7 @@ def need_onnxruntime(model: Path) -> None:
 
 
 def choose_providers(
-    device: torch.device, asked: str | None, offered: list[str]
+    device: Device, asked: str | None, offered: list[str]
 ) -> list[tuple[str, dict[str, int]]]:
     """Choose execution providers, most preferred first.
 
@@ -70,38 +69,55 @@ def choose_providers(
     return [*((_PROVIDERS[name], index) for name in names if _PROVIDERS[name] in offered), cpu]
 
 
-def open_session(model: Path, device: torch.device, asked: str | None = None) -> InferenceSession:
+def best_provider(device: Device) -> str:
+    """Return "cpu", "cuda", or "tensorrt" where this onnxruntime has it and the device is a GPU."""
+    import onnxruntime
+
+    offered = onnxruntime.get_available_providers()
+    if device.type == "cuda" and _PROVIDERS["tensorrt"] in offered:
+        return "tensorrt"
+    return device.type
+
+
+def open_session(
+    model: Path | bytes, device: Device, asked: str | None = None, threads: int = 0
+) -> InferenceSession:
     """Open an inference session.
 
     Args:
-        model: the graph.
+        model: the graph, or its file.
         device: to run on.
         asked: see `choose_providers`.
+        threads: of the processor; 0: as many as it has cores.
 
     Raises:
         WeightsError: onnxruntime is missing, or cannot read the graph.
         DeviceError: as `choose_providers`, or the provider's libraries cannot be loaded.
     """
-    need_onnxruntime(model)
+    name = "the graph" if isinstance(model, bytes) else str(model)
+    need_onnxruntime(name)
     import onnxruntime
 
     providers = choose_providers(device, asked, onnxruntime.get_available_providers())
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = threads
+    # Threads that wait by spinning take the cores from the rest of the frame.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Errors are raised as exceptions; onnxruntime need not log them too.
     options.log_severity_level = _FATAL_ONLY
+    content = model if isinstance(model, bytes) else str(model)
     try:
-        session = onnxruntime.InferenceSession(str(model), options, providers=providers)
+        session = onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # onnxruntime's have no base of their own
         reason = " ".join(str(error).split())
         raise WeightsError(
-            f"{model}: onnxruntime cannot read it ({reason}): export it again"
+            f"{name}: onnxruntime cannot read it ({reason}): export it again"
         ) from error
     # Without the provider's libraries onnxruntime silently uses the next provider.
     first = providers[0][0]
     if session.get_providers()[0] != first:
         raise DeviceError(
-            f"{model}: onnxruntime's {first} does not start here: install the CUDA, cuDNN or "
+            f"{name}: onnxruntime's {first} does not start here: install the CUDA, cuDNN or "
             "TensorRT that it needs, or set `provider: cpu` in the model's YAML"
         )
     return session

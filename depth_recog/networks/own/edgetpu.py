@@ -11,40 +11,18 @@ dilated end and the image pooling).
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
-CHANNELS = (16, 24, 40, 128)
-"""Of the features at strides 2, 4, 8 and 16."""
-
-
-class _Setting(NamedTuple):
-    fused: bool
-    hidden: int
-    kernel: int
-    outputs: int
-    stride: int = 1
-    dilation: int = 1
-
-
-_SETTINGS = (
-    _Setting(True, 128, 3, 24, stride=2),
-    *[_Setting(True, 96, 3, 24)] * 3,
-    _Setting(True, 192, 3, 40, stride=2),
-    *[_Setting(True, 160, 3, 40)] * 3,
-    _Setting(False, 320, 3, 72, stride=2),
-    *[_Setting(False, 288, 3, 72)] * 3,
-    _Setting(False, 576, 3, 72),
-    *[_Setting(False, 288, 3, 72)] * 3,
-    _Setting(False, 576, 5, 120),
-    *[_Setting(False, 480, 5, 120, dilation=2)] * 3,
-    _Setting(False, 960, 3, 144, dilation=2),
+from depth_recog.networks.own.designs import (
+    EDGETPU,
+    EDGETPU_CHANNELS,
+    EDGETPU_TAPS,
+    EDGETPU_WIDENED,
+    EdgeTpuSetting,
 )
-_TAPS = (3, 7)
-_WIDENED = (0, 4, 8, 12, 16, 20)
-"""First blocks of a stage: without a residual even where the sizes would allow one."""
+
+CHANNELS = EDGETPU_CHANNELS
 _FEATURES = 1280
 _CONTEXT = 128
 
@@ -72,7 +50,7 @@ class _DilatedConv(nn.Conv2d):
 
 
 class _EdgeTpuBlock(nn.Module):
-    def __init__(self, inputs: int, setting: _Setting, residual: bool) -> None:
+    def __init__(self, inputs: int, setting: EdgeTpuSetting, residual: bool) -> None:
         super().__init__()
         hidden, kernel = setting.hidden, setting.kernel
         if setting.fused:
@@ -101,8 +79,8 @@ class EdgeTpuEncoder(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(_conv(3, 24, 3, 2), nn.ReLU(inplace=True), _conv(24, CHANNELS[0]))
         blocks, channels = [], CHANNELS[0]
-        for index, setting in enumerate(_SETTINGS):
-            blocks.append(_EdgeTpuBlock(channels, setting, residual=index not in _WIDENED))
+        for index, setting in enumerate(EDGETPU):
+            blocks.append(_EdgeTpuBlock(channels, setting, residual=index not in EDGETPU_WIDENED))
             channels = setting.outputs
         self.blocks = nn.ModuleList(blocks)
         self.last = _conv(channels, _FEATURES)
@@ -123,7 +101,7 @@ class EdgeTpuEncoder(nn.Module):
         taps = [x]
         for index, block in enumerate(self.blocks):
             x = block(x)
-            if index in _TAPS:
+            if index in EDGETPU_TAPS:
                 taps.append(x)
         x = self.last(x).relu_()
         context = self.pooled(x.mean((2, 3), keepdim=True)).relu_()

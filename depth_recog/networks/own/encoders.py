@@ -12,18 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from depth_recog.errors import WeightsError
+from depth_recog.networks.own.designs import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    MOBILENET_V2,
+    MOBILENET_V2_TAPS,
+    MOBILENET_V3_EPS,
+    MOBILENET_V3_SMALL,
+    MOBILENET_V3_SMALL_TAPS,
+    V3Setting,
+)
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-_V3_NORM = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
+_V3_NORM = partial(nn.BatchNorm2d, eps=MOBILENET_V3_EPS, momentum=0.01)
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -73,18 +78,8 @@ class _SqueezeExcitation(nn.Module):
         return x * nn.functional.hardsigmoid(self.fc2(gate))
 
 
-class _V3Setting(NamedTuple):
-    inputs: int
-    kernel: int
-    hidden: int
-    outputs: int
-    squeeze: bool
-    hardswish: bool
-    stride: int
-
-
 class _InvertedResidualV3(nn.Module):
-    def __init__(self, setting: _V3Setting) -> None:
+    def __init__(self, setting: V3Setting) -> None:
         super().__init__()
         inputs, kernel, hidden, outputs, squeeze, hardswish, stride = setting
         act: type[nn.Module] = nn.Hardswish if hardswish else nn.ReLU
@@ -157,42 +152,22 @@ class Encoder(nn.Module):
 
 def mobilenet_v2() -> Encoder:
     """Build MobileNetV2 without last 1x1 convolution and classifier: 1.8 M parameters."""
-    settings = (
-        (1, 16, 1, 1),
-        (6, 24, 2, 2),
-        (6, 32, 3, 2),
-        (6, 64, 4, 2),
-        (6, 96, 3, 1),
-        (6, 160, 3, 2),
-        (6, 320, 1, 1),
-    )
     layers: list[nn.Module] = [_conv_norm_act(_conv(3, 32, 3, 2), nn.ReLU6)]
     channels = 32
-    for expand, outputs, repeats, stride in settings:
+    for expand, outputs, repeats, stride in MOBILENET_V2:
         for i in range(repeats):
             layers.append(_InvertedResidualV2(channels, outputs, stride if i == 0 else 1, expand))
             channels = outputs
-    return Encoder(nn.Sequential(*layers), taps=(1, 3, 6, 13, 17), channels=(16, 24, 32, 96, 320))
+    return Encoder(nn.Sequential(*layers), taps=MOBILENET_V2_TAPS, channels=(16, 24, 32, 96, 320))
 
 
 def mobilenet_v3_small() -> Encoder:
     """Build MobileNetV3-small without last 1x1 convolution and classifier: 0.87 M parameters."""
-    settings = (
-        (16, 3, 16, 16, True, False, 2),
-        (16, 3, 72, 24, False, False, 2),
-        (24, 3, 88, 24, False, False, 1),
-        (24, 5, 96, 40, True, True, 2),
-        (40, 5, 240, 40, True, True, 1),
-        (40, 5, 240, 40, True, True, 1),
-        (40, 5, 120, 48, True, True, 1),
-        (48, 5, 144, 48, True, True, 1),
-        (48, 5, 288, 96, True, True, 2),
-        (96, 5, 576, 96, True, True, 1),
-        (96, 5, 576, 96, True, True, 1),
-    )
     first = _conv_norm_act(_conv(3, 16, 3, 2), nn.Hardswish, _V3_NORM)
-    layers: list[nn.Module] = [first, *(_InvertedResidualV3(_V3Setting(*s)) for s in settings)]
-    return Encoder(nn.Sequential(*layers), taps=(0, 1, 3, 8, 11), channels=(16, 16, 24, 48, 96))
+    layers: list[nn.Module] = [first, *(_InvertedResidualV3(s) for s in MOBILENET_V3_SMALL)]
+    return Encoder(
+        nn.Sequential(*layers), taps=MOBILENET_V3_SMALL_TAPS, channels=(16, 16, 24, 48, 96)
+    )
 
 
 ENCODERS = {"mobilenet_v2": mobilenet_v2, "mobilenet_v3_small": mobilenet_v3_small}

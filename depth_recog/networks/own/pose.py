@@ -8,11 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from depth_recog.networks.own.designs import POSE_UNIT
 from depth_recog.networks.own.encoders import ENCODERS
-
-UNIT = (0.02, 0.02, 0.02, 1.0, 1.0, 1.0)
-"""Rotation (radians) and translation (metres) for an output of 1: about the largest in a tenth of a
-second on a road, so that all six numbers are learnt equally fast."""
 
 
 class PoseNetwork(nn.Module):
@@ -41,7 +38,7 @@ class PoseNetwork(nn.Module):
         last = cast(nn.Conv2d, self.head[-1])
         nn.init.normal_(last.weight, std=0.01)
         nn.init.zeros_(cast(nn.Parameter, last.bias))
-        self.register_buffer("unit", torch.tensor(UNIT), persistent=False)
+        self.register_buffer("unit", torch.tensor(POSE_UNIT), persistent=False)
         self.unit: Tensor
 
     def load_imagenet(self, state: dict[str, Tensor]) -> None:

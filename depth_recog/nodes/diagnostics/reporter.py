@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSProfile
 
@@ -110,7 +109,7 @@ class Reporter:
         if assembly is None:
             return rows
         if assembly.device.type == "cuda":
-            rows["GPU memory (MB)"] = f"{torch.cuda.memory_reserved(assembly.device) / 1e6:.0f}"
+            rows["GPU memory (MB)"] = f"{memory.on_gpu_mb():.0f}"
         depth, masks, gate = assembly.depth, assembly.masks, assembly.gate
         gate_rows = (
             {"gate weights": gate.path.stem, "gate weights sha256": gate.sha256} if gate else {}
@@ -118,6 +117,7 @@ class Reporter:
         state = self._assembler.state
         return rows | {
             "device": str(assembly.device),
+            "backend": assembly.backend,
             "precision": assembly.precision,
             "weights": depth.path.stem,
             "weights sha256": depth.sha256,

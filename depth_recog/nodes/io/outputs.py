@@ -270,10 +270,7 @@ def _matrix(of: Callable[[Pair], Matrix], pair: Pair) -> Float64MultiArray:
 def _projection(pair: Pair, header: Header) -> Image | None:
     """The target projection image (block 107); None without a target pose."""
     target = pair.projection()
-    if target is None:
-        return None
-    pixels = target.projection[0].permute(1, 2, 0).clamp(0, 1).mul(255)
-    return messages.image(pixels.byte().numpy(), "rgb8", header)
+    return None if target is None else messages.image(target.projection, "rgb8", header)
 
 
 def _overlay(maps: ImageMaps) -> NDArray[np.uint8]:

@@ -21,7 +21,7 @@ from depth_recog.nodes.runtime.slot import LatestSlot
 
 # Parameters that decide which networks are loaded, in the order of NetworkOptions.
 _FROM_FILES = ("weights", "mask_weights", "pose_weights", "gate_weights", "pose_estimator")
-_OPTIONS = (*_FROM_FILES, "device", "precision")
+_OPTIONS = (*_FROM_FILES, "device", "precision", "backend", "threads")
 
 ACTIVE, LOADING, FAILED = "active", "loading", "failed"
 
@@ -140,7 +140,7 @@ class Assembler:
         depth = assembly.depth
         self._log.info(
             f"depth weights {depth.path.stem} ({depth.sha256[:12]}), unit {depth.unit}, "
-            f"on {assembly.device} in {assembly.precision}"
+            f"on {assembly.device} in {assembly.precision} with {assembly.backend}"
         )
 
 

@@ -8,9 +8,9 @@ from functools import partial
 from depth_recog.errors import ConfigurationError
 from depth_recog.method.gate.by_image import Thresholds
 from depth_recog.method.settings import GATES, Settings
+from depth_recog.networks.backends.choice import BACKENDS, PRECISIONS
 from depth_recog.networks.factory import ESTIMATORS
 from depth_recog.networks.models import preset_rules
-from depth_recog.networks.precision import PRECISIONS
 from depth_recog.nodes.runtime.parameters import Spec, Values
 
 _DEFAULTS = Settings()
@@ -18,6 +18,12 @@ _live = partial(Spec, live=True)
 SPECS = (
     Spec("autostart", True, "Configure and activate when the node starts."),
     Spec("device", "auto", "Where the networks run: auto (a GPU if present), cpu, cuda or cuda:N."),
+    Spec(
+        "backend",
+        "auto",
+        "Runtime of the networks; auto: torch on a GPU, else openvino if installed.",
+        choices=BACKENDS,
+    ),
     Spec(
         "precision",
         "auto",
@@ -49,7 +55,7 @@ SPECS = (
         0,
         4096,
     ),
-    Spec("threads", 0, "CPU threads of the networks; 0: as many as torch chooses.", 0, 256),
+    Spec("threads", 0, "CPU threads of the networks; 0: as many as the backend chooses.", 0, 256),
     _live(
         "dynamic_classes",
         list(_DEFAULTS.rules.dynamic),

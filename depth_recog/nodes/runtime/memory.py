@@ -6,14 +6,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import sys
 from pathlib import Path
-
-import torch
 
 
 def give_back() -> None:
     """Return free memory to the system, which the allocators of C and torch would keep."""
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    torch = sys.modules.get("torch")  # not imported where another runtime runs the networks
+    if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
     # malloc_trim exists in glibc only; other C libraries return memory by themselves.
     with contextlib.suppress(AttributeError, OSError):
@@ -27,3 +27,9 @@ def resident_mb() -> float:
     except OSError:
         return float("nan")
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def on_gpu_mb() -> float:
+    """Memory of the current GPU that torch holds, in MB (10^6 bytes); NaN without torch."""
+    torch = sys.modules.get("torch")
+    return float("nan") if torch is None else float(torch.cuda.memory_reserved()) / 1e6

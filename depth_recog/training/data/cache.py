@@ -30,8 +30,8 @@ from depth_recog.evaluation.evaluate import rectified
 from depth_recog.evaluation.splits import sha256_of
 from depth_recog.method.geometry.viewport import Viewport
 from depth_recog.method.masking import UNLABELLED, PresetRules
-from depth_recog.method.observation import image_tensor
-from depth_recog.method.recognizer import ScoreModel
+from depth_recog.networks.models_in_torch import ScoreModel
+from depth_recog.networks.own.tensors import image_tensor
 from depth_recog.training.data.prepared import META, FrameWriter, PreparedFrames, open_prepared
 
 LAYOUT = 1

@@ -9,20 +9,21 @@ gate would decide that nothing moves.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NoReturn
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from depth_recog.errors import ConfigurationError
 from depth_recog.method.gate.by_image import Motion
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import PresetRules
-from depth_recog.method.observation import Observation, image_tensor
+from depth_recog.method.observation import Observation
 from depth_recog.method.pose.pnp import PnpEstimator
 from depth_recog.method.recognizer import Recognizer
 from depth_recog.method.settings import Settings
+from depth_recog.networks.own.tensors import image_tensor
 from depth_recog.training.data.cache import PseudoLabelNetworks
 from depth_recog.training.data.prepared import PreparedFrames
 from depth_recog.training.data.triplets import Triplet
@@ -109,10 +110,10 @@ def _observation(
 
 
 def _recognizer(settings: Settings, networks: PseudoLabelNetworks) -> Recognizer:
-    def no_scores(image: Tensor) -> Tensor:
-        raise AssertionError("labels are known already")
+    def unused(*_: object) -> NoReturn:
+        raise AssertionError("depth and labels are known already")
 
-    return Recognizer(networks.anchor, no_scores, PnpEstimator(), settings, networks.device)
+    return Recognizer(unused, unused, PnpEstimator(), settings)
 
 
 def gate_for(wanted: str, initial: InitialNetwork) -> str:

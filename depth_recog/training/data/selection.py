@@ -14,7 +14,7 @@ from torch import nn
 from depth_recog.errors import ConfigurationError, TrainingError
 from depth_recog.method.geometry.viewport import network_size
 from depth_recog.method.masking import PresetRules
-from depth_recog.networks.models import load_model
+from depth_recog.networks.models_in_torch import load_model
 from depth_recog.training.config import TrainingConfig
 from depth_recog.training.data.batches import TrainingRecording
 from depth_recog.training.data.cache import (

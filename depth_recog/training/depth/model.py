@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from depth_recog.method.geometry.se3 import from_vector, inverse
+from depth_recog.method.geometry.se3_tensors import from_vector, inverse
 from depth_recog.networks.hf.depth import HfDepth
 from depth_recog.networks.own.depth import DepthNetwork
 from depth_recog.networks.own.pose import PoseNetwork

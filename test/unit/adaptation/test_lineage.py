@@ -29,7 +29,8 @@ from depth_recog.errors import (
 )
 from depth_recog.networks.family import BEFORE, LIST, read_family
 from depth_recog.networks.models import header_of
-from depth_recog.networks.weights import file_sha256, read_card, save_network
+from depth_recog.networks.own.files import save_network
+from depth_recog.networks.weights import file_sha256, read_card
 
 
 def network(value: float = 0.0) -> nn.Module:

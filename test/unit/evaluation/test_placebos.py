@@ -4,7 +4,6 @@
 import cv2
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from depth_recog.evaluation.placebos.placebos import (
     PlaceboShape,
     half_size,
 )
-from depth_recog.evaluation.placebos.samples import PlaceboScores
+from depth_recog.evaluation.placebos.samples import PlaceboLabels
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import CITYSCAPES, PresetRules
 from depth_recog.method.observation import Observation
@@ -198,18 +197,18 @@ def test_an_exact_flow_is_followed_exactly(growth: float, du: float, dv: float, 
 def test_painted_labels() -> None:
     """Placebos are labelled as cars and people; the background is that of the real labels."""
     road, sky, truck = (CITYSCAPES.index(name) for name in ("road", "sky", "truck"))
-    labels = torch.full(SHAPE, road)
+    labels = np.full(SHAPE, road, np.uint8)
     labels[:20] = sky
     labels[100:, 150:] = truck
-    scores = torch.nn.functional.one_hot(labels, 19).permute(2, 0, 1)[None].float()
-    placebos = drawn(3, flat(14.0), (labels == road).numpy())
+    placebos = drawn(3, flat(14.0), labels == road)
     assert placebos.alive
-    painted = PlaceboScores(lambda image: scores, placebos, PresetRules())
-    seen = painted(torch.zeros(1, 3, *SHAPE)).argmax(1)[0].numpy()
+    before = labels.copy()
+    painted = PlaceboLabels(lambda image: lambda: labels, placebos, PresetRules())
+    seen = painted(np.zeros((*SHAPE, 3), np.uint8))()
     assert painted.shown == placebos.alive
-    np.testing.assert_array_equal(painted.background, (labels == road).numpy())
-    expected = labels.numpy().copy()
+    np.testing.assert_array_equal(painted.background, labels == road)
+    expected = labels.copy()
     for placebo in painted.shown:
         expected[placebo.mask(SHAPE)] = CITYSCAPES.index(placebo.shape.name)
     np.testing.assert_array_equal(seen, expected)
-    np.testing.assert_array_equal(scores.argmax(1)[0], labels)  # not changed in place
+    np.testing.assert_array_equal(labels, before)  # not changed in place

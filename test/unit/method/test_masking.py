@@ -15,7 +15,8 @@ from torch import Tensor
 
 from depth_recog.errors import ConfigurationError
 from depth_recog.method import masking
-from depth_recog.method.masking import CITYSCAPES, PresetRules, target_images
+from depth_recog.method.loss.target import target_images
+from depth_recog.method.masking import CITYSCAPES, PresetRules
 
 PEOPLE = {"person", "rider", "motorcycle", "bicycle"}
 VEHICLES = {"car", "truck", "bus", "train"}

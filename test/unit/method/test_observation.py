@@ -51,7 +51,7 @@ def test_other_masks_have_components_of_their_own() -> None:
     seen = frame()
     assert seen.components.any()
     assert seen.near(1).any()
-    blank = replace(seen, categories=np.zeros_like(seen.categories))
+    blank = replace(seen, known_categories=np.zeros_like(seen.categories))
     assert not blank.components.any()
     assert not blank.near(1).any()
 
@@ -60,5 +60,10 @@ def test_an_infinite_sky_does_not_change_the_gates_unit() -> None:
     depth = np.full((16, 24), 3.0, np.float32)
     depth[:12] = np.inf
     frozen = np.where(np.isfinite(depth), np.float32(2.0), depth)
-    assert replace(frame(), depth=depth, frozen_depth=frozen).gate_unit == 1.5
-    assert replace(frame(), depth=depth, frozen_depth=np.full_like(depth, np.inf)).gate_unit == 1.0
+    assert replace(frame(), known_depth=depth, known_frozen_depth=frozen).gate_unit == 1.5
+    assert (
+        replace(
+            frame(), known_depth=depth, known_frozen_depth=np.full_like(depth, np.inf)
+        ).gate_unit
+        == 1.0
+    )

@@ -18,11 +18,12 @@ from commands import fails, process
 from depth_recog.cli.main import main
 from depth_recog.errors import WeightsError
 from depth_recog.method.masking import CITYSCAPES
-from depth_recog.networks.models import load_model
+from depth_recog.networks.models_in_torch import load_model
 from depth_recog.networks.onnx import export as onnx_export
 from depth_recog.networks.onnx.description import Description, read_description
 from depth_recog.networks.onnx.export import compare, export_onnx
-from depth_recog.networks.weights import load_network, read_header, resolve
+from depth_recog.networks.own.files import load_network
+from depth_recog.networks.weights import read_header, resolve
 
 STREET = "synthetic:street?frames=2&width=208&height=64"
 
@@ -146,7 +147,7 @@ def test_compare_detects_another_network(depth: Path) -> None:
 def test_own_weights(tmp_path: Path) -> None:
     """Another architecture, from a path, without a card."""
     from depth_recog.networks.own.deeplab import segmentation_network
-    from depth_recog.networks.weights import save_network
+    from depth_recog.networks.own.files import save_network
 
     shape = {"design": "refined_deeplab", "widths": [16, 8], "enlargement": 1}
     own = tmp_path / "own.safetensors"

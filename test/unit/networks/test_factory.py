@@ -16,12 +16,13 @@ from depth_recog.networks.factory import NetworkOptions
 from depth_recog.networks.own.deeplab import segmentation_network
 from depth_recog.networks.own.depth import DepthNetwork
 from depth_recog.networks.own.encoders import ENCODERS
+from depth_recog.networks.own.files import load_network, save_network
 from depth_recog.networks.own.pose import PoseNetwork
-from depth_recog.networks.weights import load_network, save_network
 
 
 def assemble(settings=None, previous=None, **options):
-    return factory.assemble(NetworkOptions(device="cpu", **options), settings, previous)
+    given = {"device": "cpu", "backend": "torch"} | options
+    return factory.assemble(NetworkOptions(**given), settings, previous)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,7 @@ def test_an_untrained_pose_is_nearly_no_motion_and_sees_the_order(image):
 
 
 def test_auto_is_a_device_that_works_and_a_missing_device_is_named():
-    assert torch.ones(1, device=choose_device("auto")).item() == 1
+    assert torch.ones(1, device=str(choose_device("auto"))).item() == 1
     for name in ("banana", "cuda:77", "meta", "cpu:x"):
         with pytest.raises(DeviceError, match=name):
             choose_device(name)
@@ -147,7 +148,9 @@ def test_an_assembly_keeps_networks_of_unchanged_files(tmp_path):
     assert other.depth.path == copy
     assert other.mask_network is first.mask_network
     header = first.depth
-    save_network(other.depth_network, copy, "depth", header.architecture, header.size, "relative")
+    save_network(
+        other.depth_network.module, copy, "depth", header.architecture, header.size, "relative"
+    )
     replaced = assemble(depth=str(copy), previous=other)
     assert replaced.depth_network is not other.depth_network
     assert replaced.depth.unit == "relative"
@@ -209,7 +212,7 @@ def test_the_gates_weights_may_be_for_another_size(tmp_path):
     enlarged = torch.nn.functional.interpolate(picture, size=(192, 640), mode="bilinear")
     focal = torch.tensor([frame.camera.fy * 1.5])
     with torch.no_grad():
-        own = assembly.gate_network(enlarged, focal)
+        own = assembly.gate_network.module(enlarged, focal)
     own = torch.nn.functional.interpolate(own, size=(128, 416), mode="bilinear")[0, 0].numpy()
     np.testing.assert_allclose(step.frame.gate_depth, own, rtol=1e-3)
     assert not np.allclose(step.frame.gate_depth, step.frame.depth, rtol=0.05)

@@ -24,7 +24,8 @@ from transformers import AutoModelForDepthEstimation
 from depth_recog.cli.main import main
 from depth_recog.errors import WeightsError
 from depth_recog.networks.factory import NetworkOptions, check_weights
-from depth_recog.networks.models import header_of, load_model
+from depth_recog.networks.models import header_of
+from depth_recog.networks.models_in_torch import load_model
 from depth_recog.networks.precision import in_precision
 
 STREET = "synthetic:street?frames=3&width=160&height=64"
@@ -97,7 +98,7 @@ def test_a_model_without_normalisation(tmp_path: Path) -> None:
 
 
 def test_without_a_preprocessor_imagenets_mean_is_used(copy: Path) -> None:
-    from depth_recog.networks.own.encoders import IMAGENET_MEAN, IMAGENET_STD
+    from depth_recog.networks.own.designs import IMAGENET_MEAN, IMAGENET_STD
 
     (copy / "preprocessor_config.json").unlink()
     network, header = load_model(str(copy), "depth")

@@ -27,7 +27,9 @@ from depth_recog.errors import ConfigurationError, DeviceError, WeightsError
 from depth_recog.method.masking import CITYSCAPES, DYNAMIC, PresetRules
 from depth_recog.method.settings import Settings
 from depth_recog.networks import factory
-from depth_recog.networks.models import header_of, load_model, preset_rules
+from depth_recog.networks.device import Device
+from depth_recog.networks.models import header_of, preset_rules
+from depth_recog.networks.models_in_torch import load_model
 from depth_recog.networks.onnx.session import choose_providers
 
 STREET = "synthetic:street?frames=3&width=160&height=64"
@@ -176,7 +178,7 @@ def test_an_assembly_keeps_its_rules_while_its_networks_stay(tmp_path: Path) -> 
     options = factory.NetworkOptions(masks=path, device="cpu")
     ours = factory.assemble(options, Settings(rules))
     assert ours.recognizer.settings.rules == rules
-    assert ours.mask_model is ours.mask_network  # in its own precision, whatever ours is
+    assert "onnxruntime" in ours.backend
     changed = ours.with_settings(Settings(gate="off"))
     assert changed.recognizer.settings == Settings(rules, "off")
     again = factory.assemble(options, Settings(rules), previous=ours)
@@ -190,7 +192,7 @@ def test_an_assembly_keeps_its_rules_while_its_networks_stay(tmp_path: Path) -> 
 
 
 def test_the_provider_is_the_devices() -> None:
-    cpu, second = torch.device("cpu"), torch.device("cuda:1")
+    cpu, second = Device("cpu"), Device("cuda", 1)
     everything = [RT, CUDA, CPU]
     assert choose_providers(cpu, None, everything) == [(CPU, {})]
     on_second = [(CUDA, {"device_id": 1}), (CPU, {})]
@@ -200,13 +202,13 @@ def test_the_provider_is_the_devices() -> None:
 
 
 def test_a_missing_provider_is_named(caplog) -> None:
-    gpu = torch.device("cuda")
+    gpu = Device("cuda")
     with pytest.raises(DeviceError, match=r"'tensorrt'.*\(CPU.*onnxruntime-gpu"):
         choose_providers(gpu, "tensorrt", [CPU])
     with pytest.raises(DeviceError, match=r"'cuda'.*onnxruntime-gpu"):
         choose_providers(gpu, "cuda", [CPU])
     with pytest.raises(DeviceError, match="needs a GPU"):
-        choose_providers(torch.device("cpu"), "cuda", [CUDA, CPU])
+        choose_providers(Device("cpu"), "cuda", [CUDA, CPU])
     assert not caplog.records
     assert choose_providers(gpu, None, [CPU]) == [(CPU, {})]
     assert "onnxruntime-gpu" in caplog.text

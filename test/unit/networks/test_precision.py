@@ -12,11 +12,13 @@ from torch import Tensor
 from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.errors import ConfigurationError
 from depth_recog.method.geometry.camera import Camera
-from depth_recog.method.observation import image_tensor
 from depth_recog.networks import factory
+from depth_recog.networks.backends.choice import choose
+from depth_recog.networks.own.files import load_network
 from depth_recog.networks.own.pose import PoseNetwork
-from depth_recog.networks.precision import choose_precision, in_precision
-from depth_recog.networks.weights import load_network, resolve
+from depth_recog.networks.own.tensors import image_tensor
+from depth_recog.networks.precision import in_precision
+from depth_recog.networks.weights import resolve
 
 CPU = torch.device("cpu")
 CPUINFO = Path("/proc/cpuinfo")
@@ -30,10 +32,10 @@ def image() -> Tensor:
 
 def test_a_named_precision_is_used_or_refused() -> None:
     for name in ("float32", "bfloat16"):
-        assert choose_precision(name, CPU) == name
+        assert choose("torch", "cpu", name).precision == name
     for name in ("half", "", "Float32"):
         with pytest.raises(ConfigurationError, match=f"{name!r}.*auto, float32, bfloat16"):
-            choose_precision(name, CPU)
+            choose("torch", "cpu", name)
 
 
 @pytest.mark.skipif(not CPUINFO.is_file(), reason="the kernel's list of the CPU's flags is needed")
@@ -41,7 +43,8 @@ def test_auto_is_bfloat16_where_the_cpu_has_instructions_for_it() -> None:
     flags = set(CPUINFO.read_text(encoding="utf-8").split())
     known = hasattr(torch.cpu, "get_capabilities")
     fast = known and bool(flags & {"avx512_bf16", "amx_bf16"})
-    assert choose_precision("auto", CPU) == ("bfloat16" if fast else "float32")
+    found = choose("torch", "cpu", "auto").precision
+    assert found == ("bfloat16" if fast else "float32")
 
 
 def test_depth_in_bfloat16(image: Tensor) -> None:
@@ -76,25 +79,27 @@ def test_float32_and_other_networks_change_nothing() -> None:
 
 
 def test_an_assembly_computes_in_its_precision(image: Tensor, tmp_path: Path) -> None:
-    """Depth, gate and masks; networks are kept where only the precision differs."""
+    """Depth, gate and masks."""
     gate = tmp_path / "gate.safetensors"
     shutil.copy(resolve("", "depth"), gate)
     camera = Camera(416, 128, 244.0, 244.0, 207.5, 63.5)
     picture = SyntheticStreet(seed=0)[0].image
-    previous, depths = None, []
+    depths = []
     for precision in ("float32", "bfloat16"):
-        options = factory.NetworkOptions(gate=str(gate), device="cpu", precision=precision)
-        assembly = factory.assemble(options, previous=previous)
+        options = factory.NetworkOptions(
+            gate=str(gate), device="cpu", precision=precision, backend="torch"
+        )
+        assembly = factory.assemble(options)
         assert assembly.precision == precision
-        assert previous is None or assembly.mask_network is previous.mask_network
         seen = assembly.recognizer.observe("0", 0, picture, camera)
+        networks = assembly.depth_network, assembly.mask_network
         with torch.inference_mode():
-            depth = assembly.depth_model(image, FOCAL)[0, 0].numpy()
-            labels = assembly.mask_model(image).argmax(1)[0].numpy()
+            depth_of, scores_of = (in_precision(n.module, precision, CPU) for n in networks)
+            depth = depth_of(image, FOCAL)[0, 0].numpy()
+            labels = scores_of(image).argmax(1)[0].numpy()
         for own in (seen.depth, seen.gate_depth):
             np.testing.assert_array_equal(own, depth)
         np.testing.assert_array_equal(seen.labels, labels)
-        previous = assembly
         depths.append(depth)
     assert depths[1].dtype == np.float32
     assert not np.array_equal(*depths)

@@ -11,16 +11,15 @@ import torch
 from refusals import assert_refused
 from safetensors.torch import load_file, save_file
 
-from depth_recog.networks import weights
+from depth_recog.networks.own.files import load_network, save_network
+from depth_recog.networks.own.pose import PoseNetwork
 from depth_recog.networks.weights import (
     DEFAULT,
     SHIPPED,
     file_sha256,
-    load_network,
     read_card,
     read_header,
     resolve,
-    save_network,
 )
 
 FILES = sorted(SHIPPED.glob("*.safetensors"))
@@ -139,7 +138,7 @@ def test_an_untouched_copy_loads(write: Any) -> None:
     card(path, file_sha256(path))
     module, header = load_network(str(path), "pose")
     assert header.sha256 == file_sha256(path)
-    assert isinstance(module, weights.NETWORKS["pose"])
+    assert isinstance(module, PoseNetwork)
 
 
 def test_card_of_another_file(write: Any) -> None:
@@ -248,7 +247,7 @@ def test_tensors_of_another_network(write: Any, pose: Any) -> None:
 def test_saved_is_loaded(tmp_path: Path, pose: Any) -> None:
     architecture = json.loads(pose[1]["architecture"])
     torch.manual_seed(1)
-    module = weights.NETWORKS["pose"](**architecture).eval().half().float()
+    module = PoseNetwork(**architecture).eval().half().float()
     path = tmp_path / "new.safetensors"
     digest = save_network(module, path, "pose", architecture, (64, 32), "relative")
     again, header = load_network(str(path), "pose")

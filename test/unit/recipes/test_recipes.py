@@ -15,8 +15,9 @@ from training_runs import batch_of
 
 from depth_recog.datasets.sources import open_source
 from depth_recog.method.geometry.se3 import inverse_matrix
+from depth_recog.networks.own.files import load_network
 from depth_recog.networks.own.pose import PoseNetwork
-from depth_recog.networks.weights import load_network, read_card
+from depth_recog.networks.weights import read_card
 from depth_recog.training.data.prepared import PreparedFrames
 from recipes import masks, pose
 from recipes.masks import MaskDataset, soft_cross_entropy, weights_of_classes

@@ -19,7 +19,7 @@ from depth_recog.cli.main import main
 from depth_recog.cli.train import chosen_frames
 from depth_recog.evaluation.splits import trained_on
 from depth_recog.method.loss.photometric import masked_mean
-from depth_recog.networks.models import load_model
+from depth_recog.networks.models_in_torch import load_model
 from depth_recog.networks.weights import read_card
 from depth_recog.training.config import write_config
 from depth_recog.training.data.batches import TripletDataset

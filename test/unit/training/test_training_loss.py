@@ -11,7 +11,7 @@ pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 
 import training_runs
 
-from depth_recog.method.geometry.se3 import from_vector
+from depth_recog.method.geometry.se3_tensors import from_vector
 from depth_recog.method.loss import photometric
 from depth_recog.method.loss.fused import Reference, box, box_adjoint, photometric_errors
 from depth_recog.method.loss.pair import (

@@ -10,10 +10,10 @@ import torch
 
 pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 
-from depth_recog.method.geometry.se3 import from_vector, inverse
+from depth_recog.method.geometry.se3_tensors import from_vector, inverse
 from depth_recog.networks.own.depth import DepthNetwork
+from depth_recog.networks.own.files import load_network
 from depth_recog.networks.own.pose import PoseNetwork
-from depth_recog.networks.weights import load_network
 from depth_recog.training.config import make_config
 from depth_recog.training.depth.model import DepthModel
 from depth_recog.training.initial import initial_network

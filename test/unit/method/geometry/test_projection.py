@@ -14,7 +14,7 @@ from torch import Tensor
 
 from depth_recog.datasets.sequence import Frame, Truth
 from depth_recog.datasets.street import SyntheticStreet
-from depth_recog.method.geometry import projection, se3
+from depth_recog.method.geometry import projection, se3_tensors
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.loss import photometric
 
@@ -79,7 +79,7 @@ def test_backprojection_equals_the_text_and_kornia() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_projection_equals_the_text(seed: int) -> None:
     depth = some_depth(seed)
-    T = se3.from_vector(tensor(MOTION) * (seed + 1))
+    T = se3_tensors.from_vector(tensor(MOTION) * (seed + 1))
     got = projection.project(depth, intrinsics(), T[None])
     pixels, depths = plain_projection(depth[0, 0].numpy(), CAMERA, T.numpy())
     np.testing.assert_allclose(got.pixels[0], pixels, rtol=1e-10)
@@ -95,7 +95,7 @@ def test_projection_is_differentiable_in_depth_and_motion() -> None:
     k = intrinsics()
 
     def coordinates(d: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
-        result = projection.project(d, k, se3.from_vector(m))
+        result = projection.project(d, k, se3_tensors.from_vector(m))
         return result.pixels, result.depth
 
     assert torch.autograd.gradcheck(coordinates, (depth, vector))
@@ -111,7 +111,7 @@ def test_the_identity_leaves_every_pixel_where_it_is() -> None:
 
 def test_each_pair_of_a_batch_has_its_own_camera_and_motion() -> None:
     depth = torch.cat((some_depth(7), some_depth(8)))
-    motions = torch.stack((torch.eye(4).double(), se3.from_vector(tensor(MOTION))))
+    motions = torch.stack((torch.eye(4).double(), se3_tensors.from_vector(tensor(MOTION))))
     cameras = [CAMERA, Camera(9, 6, 8.0, 5.0, 4.0, 2.0)]
     k = projection.intrinsics_tensor(cameras, depth)
     both = projection.project(depth, k, motions)

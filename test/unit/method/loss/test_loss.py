@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from depth_recog.method.geometry import se3
+from depth_recog.method.geometry import se3_tensors
 from depth_recog.method.geometry.projection import projection_image
 from depth_recog.method.loss import pair as loss
 from depth_recog.method.loss import photometric
@@ -29,7 +29,7 @@ def example(seed: int, batch: int = 1, channels: int = 3) -> tuple[Tensor, ...]:
     rng = np.random.default_rng(seed)
     first, second = (torch.from_numpy(rng.random((batch, channels, H, W))) for _ in range(2))
     depth = torch.from_numpy(rng.uniform(2, 6, (batch, 1, H, W)))
-    T = se3.from_vector(torch.tensor(MOTION, dtype=torch.float64)).expand(batch, 4, 4)
+    T = se3_tensors.from_vector(torch.tensor(MOTION, dtype=torch.float64)).expand(batch, 4, 4)
     return first, second, depth, K.expand(batch, 3, 3), T
 
 
@@ -120,9 +120,9 @@ def test_loss_is_differentiable_in_depth_and_motion() -> None:
     depth.requires_grad_()
 
     images = ImagePair(first, second, one, two)
-    assert mean_error(images, depth, k, se3.from_vector(vector))[1] > 5
+    assert mean_error(images, depth, k, se3_tensors.from_vector(vector))[1] > 5
     assert torch.autograd.gradcheck(
-        lambda d, m: mean_error(images, d, k, se3.from_vector(m))[0], (depth, vector)
+        lambda d, m: mean_error(images, d, k, se3_tensors.from_vector(m))[0], (depth, vector)
     )
 
 
@@ -212,7 +212,7 @@ def test_still_pixels_match_the_neighbour_itself() -> None:
 
 def test_every_pixel_of_a_camera_at_rest_is_still() -> None:
     first, _, depth, k, _ = example(11)
-    T = se3.from_vector(torch.tensor([MOTION]).double())
+    T = se3_tensors.from_vector(torch.tensor([MOTION]).double())
     error = loss.pair_error(ImagePair(first, first), depth, k, T)
     assert loss.still_pixels(error.error, first, [first]).all()
 

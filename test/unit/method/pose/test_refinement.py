@@ -8,7 +8,6 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -33,7 +32,7 @@ DepthError = Callable[[np.random.Generator, NDArray[np.float32]], Float]
 
 
 def matrix(vector: tuple[float, ...]) -> Float:
-    return se3.from_vector(torch.tensor(vector, dtype=torch.float64)).numpy()
+    return se3.from_vector(np.asarray(vector, np.float64))
 
 
 def project(points: Float, T: Float) -> Float:

@@ -34,7 +34,7 @@ def grey_of(image: Grey) -> Grey:
 
 def follow(known: Tracks, before: Grey, grey: Grey, categories: Grey) -> Tracks:
     near = dilated(categories > STATIC, 2)
-    return features.follow(known, before, grey, categories, near)
+    return features.kept_and_new(features.follow(known, before, grey), categories, near)
 
 
 def picture(seed: int = 0) -> Grey:

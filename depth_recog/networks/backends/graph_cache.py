@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Graphs that were made and checked before, in the user's cache folder.
+
+A file holds a sha256 of its key and content, and is used only where it fits; another one is made
+again. The folder and its files are the user's alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+from depth_recog.errors import OutputError
+from depth_recog.files import write_whole
+
+_DIGEST = 32
+_MOST = 24
+"""Number of files that are kept, of about 10 MB: the latest."""
+
+
+def folder() -> Path:
+    """Return $XDG_CACHE_HOME/depth_recog/graphs, below ~/.cache by default."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "depth_recog" / "graphs"
+
+
+def read(key: str) -> bytes | None:
+    """Return a graph; None where there is none, or a damaged or somebody else's."""
+    path = _path(key)
+    try:
+        with path.open("rb") as file:
+            content = file.read()
+            owner = os.fstat(file.fileno())
+    except OSError:
+        return None
+    digest, graph = content[:_DIGEST], content[_DIGEST:]
+    if not _private(owner) or digest != _digest(key, graph):
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(path)  # the latest are kept
+    return graph
+
+
+def write(key: str, graph: bytes) -> None:
+    """Keep a graph; without a place to write nothing is kept, and it is made again next time."""
+    path = _path(key)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.chmod(0o700)
+        write_whole(path, lambda partial: _write(partial, _digest(key, graph) + graph))
+        files = sorted(path.parent.glob("*.onnx"), key=lambda one: one.stat().st_mtime)
+        for old in files[:-_MOST]:
+            old.unlink(missing_ok=True)
+    except (OSError, OutputError, RuntimeError):
+        return
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+
+
+def _path(key: str) -> Path:
+    return folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.onnx"
+
+
+def _digest(key: str, graph: bytes) -> bytes:
+    return hashlib.sha256(key.encode() + b"\0" + graph).digest()
+
+
+def _private(found: os.stat_result) -> bool:
+    others = stat.S_IWGRP | stat.S_IWOTH
+    return os.name == "nt" or (found.st_uid == os.getuid() and not found.st_mode & others)
