@@ -23,6 +23,7 @@ from depth_recog.networks.device import Device
 from depth_recog.networks.models import header_of
 from depth_recog.networks.weights import Header
 
+Size = tuple[int, int]
 ESTIMATORS = ("pnp", "epipolar", "network")
 
 
@@ -156,7 +157,7 @@ def assemble(
         kept.append((depth, depth_header))
         gate, gate_header = _network(options.gate, "depth", place, kept)
         _check_units(depth_header, gate_header)
-    masks, mask_header = _network(options.masks, "masks", place, kept)
+    masks, mask_header = _network(options.masks, "masks", place, kept, depth_header.size)
     _check_classes(mask_header, settings)
     estimator = _make_estimator(options.estimator, options.pose, place)
     if previous is not None and (depth, masks, gate) == (
@@ -215,15 +216,18 @@ def _networks_of(assembly: Assembly) -> list[tuple[Any, Header]]:
 
 
 def _network(
-    name: str, kind: str, place: Place, kept: list[tuple[Any, Header]]
+    name: str, kind: str, place: Place, kept: list[tuple[Any, Header]], size: Size | None = None
 ) -> tuple[Any, Header]:
+    """Return a network that is kept, or load it and make it ready for images of `size`.
+
+    Where one of its kind is kept it is made ready for the sizes of that one.
+    """
     header = header_of(name, kind)
     for loaded in kept:
         if loaded[1] == header:
             return loaded
-    sizes = next(
-        (one.sizes for one, of in kept if of.network == kind and hasattr(one, "sizes")), ()
-    )
+    in_use = [one.sizes for one, of in kept if of.network == kind and hasattr(one, "sizes")]
+    sizes = in_use[0] if in_use else [size or header.size]
     return load(header, place, sizes), header
 
 

@@ -179,7 +179,16 @@ def test_run_report(out: Path) -> None:
     assert report["gate_weights"] is None
     for key in ("weights", "mask_weights"):
         assert re.fullmatch("[0-9a-f]{64}", report[key]["sha256"])
-    assert {"depth_recog", "python", "runtimes", "opencv", "device", "backend", "pose", "gate"} <= set(report)
+    assert {
+        "depth_recog",
+        "python",
+        "runtimes",
+        "opencv",
+        "device",
+        "backend",
+        "pose",
+        "gate",
+    } <= set(report)
     assert report["precision"] in ("float32", "bfloat16")
 
 
