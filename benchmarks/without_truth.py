@@ -40,11 +40,11 @@ from depth_recog.evaluation.without_truth.points import Evidence, triangulate
 from depth_recog.evaluation.without_truth.stream import pairs_of
 from depth_recog.evaluation.without_truth.views import View, depth_at
 from depth_recog.method.geometry.se3 import relative
-from depth_recog.method.observation import image_tensor
 from depth_recog.method.pose.epipolar import camera_coordinates
 from depth_recog.method.pose.refinement import NORMAL
 from depth_recog.method.settings import Wanted
 from depth_recog.networks.factory import NetworkOptions, assemble
+from depth_recog.networks.own.tensors import image_tensor
 from depth_recog.networks.sized import SizedDepth
 from depth_recog.pipeline import Pipeline
 
