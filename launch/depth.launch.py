@@ -10,7 +10,7 @@ from typing import Any
 
 from launch import LaunchDescription
 
-from depth_recog.nodes.runtime import launching
+from depth_recog.nodes.runtime import launch_rviz, launching
 from depth_recog.nodes.runtime.launching import YES_OR_NO, Argument, yes
 
 ARGUMENTS = (
@@ -63,10 +63,9 @@ def nodes(values: launching.Values) -> list[Any]:
         shared["on_exit"] = launching.ended
     actions = [launching.depth_node(values, sim_time, chosen, **shared)]
     if yes(values["trainer"]):
-        remappings = [*shared["remappings"], ("odom", values["odom"])]
-        actions.append(
-            launching.trainer_node(values, sim_time, chosen, **shared | {"remappings": remappings})
-        )
+        # Without the trainer, depth goes on.
+        own = {"remappings": [*topics.items(), ("odom", values["odom"])], "on_exit": None}
+        actions.append(launching.trainer_node(values, sim_time, chosen, **shared | own))
     if plays:
         parameters = {
             "source": values["source"],
@@ -75,7 +74,7 @@ def nodes(values: launching.Values) -> list[Any]:
             "use_sim_time": sim_time,
         }
         actions.append(launching.camera_node(values, parameters, **shared))
-    return actions + launching.rviz(values, sim_time, plays, shared["remappings"])
+    return actions + launch_rviz.rviz(values, sim_time, plays, shared["remappings"])
 
 
 def generate_launch_description() -> LaunchDescription:

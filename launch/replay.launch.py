@@ -12,7 +12,7 @@ from typing import Any
 from launch import LaunchContext, LaunchDescription
 from launch.actions import Shutdown, TimerAction
 
-from depth_recog.nodes.runtime import launching
+from depth_recog.nodes.runtime import launch_rviz, launching
 from depth_recog.nodes.runtime.launching import YES_OR_NO, Argument, yes
 
 ARGUMENTS = (
@@ -47,7 +47,7 @@ def nodes(values: launching.Values) -> list[Any]:
     return [
         launching.depth_node(values, clock, on_exit=launching.failed),
         launching.camera_node(values, parameters, on_exit=played),
-        *launching.rviz(values, clock, True, []),
+        *launch_rviz.rviz(values, clock, True, []),
     ]
 
 

@@ -27,6 +27,8 @@ ARGUMENTS = (
 
 def nodes(values: launching.Values) -> list[Any]:
     """The node to start."""
+    respawn = yes(values["respawn"])
+    ends = launching.is_top_level("trainer.launch.py") and not respawn
     remapped = [(name, values[name]) for name in ("image", "camera_info", "odom")]
     return [
         launching.trainer_node(
@@ -34,7 +36,8 @@ def nodes(values: launching.Values) -> list[Any]:
             yes(values["use_sim_time"]),
             {"depth_node": values["depth_node"]},
             remappings=remapped,
-            respawn=yes(values["respawn"]),
+            respawn=respawn,
+            on_exit=launching.ended if ends else None,
             respawn_delay=2.0,
         )
     ]

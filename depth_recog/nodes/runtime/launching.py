@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shared parts of the launch files: arguments, the nodes, RViz, and what happens on failures.
+"""Shared parts of the launch files: arguments, the nodes, and what happens on failures.
 
 Only launch files import this module: `launch` is part of a ROS workspace, not of the pip wheels.
 
@@ -177,7 +177,7 @@ def depth_node(
     names = ("device", "weights", "frame_prefix")
     given: dict[str, Any] = {name: values[name] for name in names if values[name]}
     given |= {"use_sim_time": sim_time} | (parameters or {})
-    file = _file(values, "params_file", "depth.yaml")
+    file = file_of(values, "params_file", "depth.yaml")
     return _node("depth_node", values, [file, _as_strings(given)], **options)
 
 
@@ -192,7 +192,7 @@ def trainer_node(values: Values, sim_time: bool, chosen: dict[str, Any], **optio
     """
     given = {name: values[name] for name in ("device", "weights", "folder") if values[name]}
     given |= {"use_sim_time": sim_time} | chosen
-    file = _file(values, "trainer_params_file", "trainer.yaml")
+    file = file_of(values, "trainer_params_file", "trainer.yaml")
     return _node("trainer_node", values, [file, _as_strings(given)], **options)
 
 
@@ -204,11 +204,10 @@ def camera_node(values: Values, parameters: dict[str, Any], **options: Any) -> N
 
 
 def _node(name: str, values: Values, parameters: list[Any], **options: Any) -> Node:
-    return _start(
+    return executable(
         "depth_recog",
         name,
         "build the workspace again: colcon build",
-        name=name,
         namespace=values["namespace"],
         parameters=parameters,
         arguments=["--ros-args", "--log-level", values["log_level"]],
@@ -217,77 +216,36 @@ def _node(name: str, values: Values, parameters: list[Any], **options: Any) -> N
     )
 
 
-def _start(package: str, executable: str, remedy: str, **options: Any) -> Node:
+def executable(package: str, file: str, remedy: str, **options: Any) -> Node:
     """The action that starts an executable, which must be there before anything is started.
 
     Args:
         package: that has it.
-        executable: its name.
+        file: name of the executable.
         remedy: what to do if it is missing.
-        options: further arguments of launch_ros.actions.Node.
+        options: further arguments of launch_ros.actions.Node; `name` of the node is that of the
+            executable unless it is among them.
 
     Raises:
         ConfigurationError: the package or the executable is missing.
     """
     try:
-        found = (Path(get_package_prefix(package)) / "lib" / package / executable).is_file()
-        what = f"the executable {executable} of the package {package}"
+        found = (Path(get_package_prefix(package)) / "lib" / package / file).is_file()
+        what = f"the executable {file} of the package {package}"
     except (PackageNotFoundError, ValueError):
         found, what = False, f"the package {package}"
     if not found:
         raise ConfigurationError(f"{what} was not found in the sourced workspaces: {remedy}")
     environment = fastdds_environment()
+    options = {"name": file} | options
     return Node(
         package=package,
-        executable=executable,
-        exec_name=executable,  # in the log; else the prefix's name
+        executable=file,
+        exec_name=file,  # in the log; else the prefix's name
         prefix=TIED,
         additional_env=environment,
         **options,
     )
-
-
-def rviz(
-    values: Values, sim_time: bool, camera_link: bool, remappings: list[tuple[str, str]]
-) -> list[Node]:
-    """RViz, if the user wants it; with `camera_link`, also a publisher of that frame."""
-    if not yes(values["rviz"]):
-        return []
-    scene = _file(values, "rviz_config", "depth.rviz")
-    prefix = values["frame_prefix"]
-    link = f"{prefix}camera_link"
-    shared: dict[str, Any] = {
-        "namespace": values["namespace"],
-        "parameters": [{"use_sim_time": sim_time}],
-    }
-    install = "install ros-$ROS_DISTRO-{}, or leave rviz:=true out"
-    nodes = [
-        _start(
-            "rviz2",
-            "rviz2",
-            install.format("rviz2"),
-            name="rviz2",
-            arguments=["-d", scene, "-f", values["fixed_frame"] or link],
-            remappings=remappings,
-            **shared,
-        )
-    ]
-    if camera_link:
-        # REP 103: from x forward, y left, z up to x right, y down, z forward.
-        pose = ["--roll", "-1.5707963267948966", "--yaw", "-1.5707963267948966"]
-        optical = prefix + values["frame_id"]
-        frames = ["--frame-id", link, "--child-frame-id", optical]
-        nodes.append(
-            _start(
-                "tf2_ros",
-                "static_transform_publisher",
-                install.format("tf2-ros"),
-                name="camera_link_publisher",
-                arguments=pose + frames,
-                **shared,
-            )
-        )
-    return nodes
 
 
 def failed(event: Any, context: LaunchContext) -> None:
@@ -302,7 +260,7 @@ def ended(event: Any, context: LaunchContext) -> None:
         failed(event, context)
 
 
-def _file(values: Values, name: str, default: str) -> str:
+def file_of(values: Values, name: str, default: str) -> str:
     """The file that an argument names, or the default in config/; launch ignores a missing one."""
     given = values[name]
     if not given:
