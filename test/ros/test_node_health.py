@@ -121,7 +121,7 @@ from pathlib import Path
 import depth_recog.nodes.io.messages as messages
 from depth_recog.nodes.process import depth_node
 
-def end(message):
+def end(*arguments):
     raise SystemExit
 
 messages.image_to_rgb = end
