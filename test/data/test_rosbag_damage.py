@@ -3,6 +3,7 @@
 
 import re
 import shutil
+import struct
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +19,9 @@ from mcap.reader import make_reader
 from mcap.writer import CompressionType
 from rosbags.rosbag2 import CompressionMode
 
+from depth_recog.datasets.bags.mcap_file import McapFile
 from depth_recog.datasets.bags.recording import Rosbag
+from depth_recog.datasets.reader import numbered
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import CalibrationError, DepthRecogError, SourceError
 
@@ -293,3 +296,90 @@ def test_an_image_damaged_inside_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"image 2 of /cam/image/compressed cannot be read"):
         bag[2]
     assert bag[3].stamp_ns == DRIVE[3].stamp_ns
+
+
+# mcap's checks
+
+
+def damaged(data: bytes, at: int, count: int) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 256, count, dtype=np.uint8).tobytes()
+    return data[:at] + noise + data[at + count :]
+
+
+@pytest.mark.parametrize("form", ["NONE", "no schemas", "no channels"])
+def test_the_crc_of_an_uncompressed_chunk_is_checked(
+    form: str, whole: Forms, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Pixels that were overwritten: the frames of the chunk are left out, with one warning."""
+    if form == "NONE":
+        data = whole[form]
+    else:
+        part = f"repeat_{form.split()[1]}"
+        data = mcap(tmp_path / "x.mcap", CompressionType.NONE, **{part: False}).read_bytes()
+    at = data.find(DRIVE[17].image.tobytes()[:40])
+    bag = Rosbag(placed(tmp_path, form, damaged(data, at + 100, 300)))
+    assert len(bag) == COUNT
+    kept = []
+    for index, frame in numbered(bag):
+        np.testing.assert_array_equal(frame.image, DRIVE[index].image)
+        assert frame.camera == bags.CAMERA
+        kept.append(index)
+    assert 17 not in kept
+    assert COUNT - 10 < len(kept) < COUNT
+    assert "CRC is wrong; the frame is left out" in caplog.messages[0]
+    assert f"{COUNT - len(kept)} frames that cannot be read" in caplog.messages[1]
+    with pytest.raises(SourceError, match="CRC is wrong"):
+        bag[17]
+
+
+def test_a_damaged_calibration_is_not_used(tmp_path: Path) -> None:
+    """One byte of K: the frames take the CameraInfo before, and of the chunk none is read."""
+    messages = bags.calibrated(12)
+    data = bags.write_mcap(
+        tmp_path / "a.mcap",
+        bags.serialised(messages),
+        chunk_size=2500,
+        compression=CompressionType.NONE,
+    ).read_bytes()
+    focal = struct.pack("<d", bags.CAMERA.fx)
+    for number in range(12):
+        at = -1
+        for _ in range(2 * number + 1):  # K and P
+            at = data.find(focal, at + 1)
+        changed = data[:at] + struct.pack("<d", 2 * bags.CAMERA.fx) + data[at + 8 :]
+        (tmp_path / "b.mcap").write_bytes(changed)
+        frames = list(Rosbag(tmp_path / "b.mcap"))
+        assert len(frames) >= 9
+        assert {frame.camera for frame in frames} == {bags.CAMERA}
+
+
+def test_a_damaged_summary_is_not_used(whole: Forms, tmp_path: Path, caplog) -> None:
+    """The name of the topic, which only the summary's CRC protects there."""
+    data = whole["NONE"]
+    at = data.rfind(b"/cam/image_raw")
+    path = placed(tmp_path, "NONE", data[:at] + b"/cam/image_rax" + data[at + 14 :])
+    bag = Rosbag(path)
+    assert check_part(bag) == COUNT
+    assert "the summary is damaged" in caplog.messages[0]
+
+
+def test_without_crcs_nothing_is_checked(tmp_path: Path) -> None:
+    rows = bags.serialised(bags.calibrated(COUNT))
+    path = bags.write_mcap(
+        tmp_path / "a.mcap", rows, compression=CompressionType.NONE, enable_crcs=False
+    )
+    assert check_part(Rosbag(path)) == COUNT
+
+
+@pytest.mark.parametrize("form", SUMMARIES)
+def test_a_summary_without_a_part_needs_few_chunks(
+    form: str, whole: Forms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The channels are in the first chunk that has their messages: no need to read all."""
+    read = []
+    real = McapFile._records
+    monkeypatch.setattr(McapFile, "_records", lambda file, n: (read.append(n), real(file, n))[1])
+    file = McapFile(placed(tmp_path, form, whole[form]))
+    assert sorted(file.topics) == ["/cam/camera_info", "/cam/image_raw"]
+    assert set(read) == {0}
+    assert len(file._chunks) > 5

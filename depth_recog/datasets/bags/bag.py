@@ -68,13 +68,20 @@ class Bag:
 
     def index(self, topic: str) -> list[Entry]:
         """A topic's messages in order of receipt."""
+        return sorted(self.written(topic), key=lambda entry: entry.time_ns)
+
+    def written(self, topic: str) -> list[Entry]:
+        """A topic's messages in the order in which they were written, the earliest file first."""
         entries = [
             entry
             for number, storage in enumerate(self._files)
             if topic in storage.topics
             for entry in storage.index(topic, number)
         ]
-        return sorted(entries, key=lambda entry: entry.time_ns)
+        begins: dict[int, int] = {}
+        for entry in entries:
+            begins[entry.file] = min(entry.time_ns, begins.get(entry.file, entry.time_ns))
+        return sorted(entries, key=lambda e: (begins[e.file], e.file, e.chunk, e.place))
 
     def missing(self, topic: str, found: int) -> int:
         """Number of a topic's messages that metadata.yaml counts but that were not found."""

@@ -23,8 +23,8 @@ _HEADER_BYTES = 12
 class BagCameras:
     """The cameras of a topic's images.
 
-    An image's CameraInfo is the latest that is not later than the image; images before the first
-    CameraInfo take the first.
+    An image's CameraInfo is the latest whole one that is not later than the image; images before
+    the first CameraInfo take the first.
     """
 
     def __init__(
@@ -56,10 +56,9 @@ class BagCameras:
             return self._fixed
         stamp = self._images.entries[index].time_ns
         if self._by_header:
-            stamp = self._images.stamps[index]
-        entry = self._entries[max(0, bisect_right(self._stamps, stamp) - 1)]
+            stamp = self._images.keys[index]
         try:
-            data = self._bag.read(entry)
+            data = self._read(max(0, bisect_right(self._stamps, stamp) - 1))
             content = bytes(data[_HEADER_BYTES:])
             if self._last is None or self._last[0] != content:
                 calibration = from_message(self._decoder(data), self._rectified)
@@ -70,6 +69,19 @@ class BagCameras:
                 f"rosbag:{self._bag.path}?camera=camera.yaml"
             ) from error
         return self._last[1]
+
+    def _read(self, number: int) -> bytes | memoryview:
+        """CameraInfo `number`; if it is damaged, the last one before it that is not, or the next.
+
+        Raises DamagedError if all are damaged.
+        """
+        first: DamagedError | None = None
+        for at in (*range(number, -1, -1), *range(number + 1, len(self._entries))):
+            try:
+                return self._bag.read(self._entries[at])
+            except DamagedError as error:
+                first = first or error
+        raise first or DamagedError("there is no CameraInfo that can be read")
 
 
 def _stamped(

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from depth_recog.datasets.bags import messages
 from depth_recog.datasets.bags.bag import Bag
 from depth_recog.datasets.bags.storage import DamagedError, Entry
+from depth_recog.datasets.bags.timeline import timeline
 from depth_recog.interfaces import encoded_image
 
 _TAIL_BYTES = 64
-_NO_CLOCK = 0.1
-"""Share of images out of order above which header stamps are not used."""
 
 
 @dataclass(frozen=True)
@@ -22,53 +21,46 @@ class ImageIndex:
     Attributes:
         entries: their positions, in order of their stamps.
         stamps: nanoseconds, strictly increasing.
-        by_header: whether the stamps are header.stamp or the bag's times of receipt.
+        keys: what other topics are joined by: header.stamp or the bag's times of receipt.
+        by_header: which of the two.
         damaged: number of images left out because they are incomplete.
-        late: number of images left out because they are not later than an earlier one.
+        late: number of images left out because of their stamps: not later than an earlier one, or
+            far off.
+        notes: what is wrong with the stamps.
     """
 
     entries: list[Entry]
     stamps: list[int]
+    keys: list[int]
     by_header: bool
     damaged: int
     late: int
+    notes: tuple[str, ...]
 
 
 def index_images(bag: Bag, topic: str) -> ImageIndex:
     """Indexes the complete images, from the first and last bytes of each.
 
-    Stamps are header.stamp. If more than a tenth of them are not later than an earlier one (a
-    driver that writes zeros, a loop that was recorded), the bag's times of receipt are used
-    instead. Images that are still not later than an earlier one are left out.
+    Order and stamps are those of `timeline`; images without a place in it are left out.
     """
     compressed = bag.topics[topic].msgtype == messages.COMPRESSED_IMAGE
-    entries = bag.index(topic)
+    entries = bag.written(topic)
     whole: list[tuple[int, Entry]] = []
     for entry in entries:
         stamp = _stamp_of_whole(bag, entry, compressed)
         if stamp is not None:
             whole.append((stamp, entry))
-    by_header = True
-    kept = _rising(whole)
-    if len(whole) - len(kept) > _NO_CLOCK * len(whole):
-        by_header = False
-        kept = _rising([(entry.time_ns, entry) for _, entry in whole])
+    found = timeline([stamp for stamp, _ in whole], [entry.time_ns for _, entry in whole])
+    kept = [whole[number] for number in found.order]
     return ImageIndex(
         entries=[entry for _, entry in kept],
-        stamps=[stamp for stamp, _ in kept],
-        by_header=by_header,
+        stamps=found.times,
+        keys=[stamp if found.by_header else entry.time_ns for stamp, entry in kept],
+        by_header=found.by_header,
         damaged=len(entries) - len(whole),
         late=len(whole) - len(kept),
+        notes=tuple(found.notes),
     )
-
-
-def _rising(images: list[tuple[int, Entry]]) -> list[tuple[int, Entry]]:
-    """The images that are later than all before them."""
-    kept: list[tuple[int, Entry]] = []
-    for stamp, entry in images:
-        if not kept or stamp > kept[-1][0]:
-            kept.append((stamp, entry))
-    return kept
 
 
 def _stamp_of_whole(bag: Bag, entry: Entry, compressed: bool) -> int | None:

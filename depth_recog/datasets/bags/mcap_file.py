@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from io import BytesIO
@@ -39,6 +40,11 @@ _MESSAGE_HEAD = struct.Struct("<BQHIQQ")
 """The same, then a Message's channel, sequence number, time of logging, time of publishing."""
 _CHUNK_HEAD_BYTES = _RECORD_HEAD.size + 40
 """A Chunk's bytes before its records, without the name of its compression."""
+_FOOTER = struct.Struct("<BQQQI8s")
+"""The file's end: opcode, length, offsets of summary and summary offsets, CRC, magic bytes."""
+_FOOTER_TAIL_BYTES = 12
+"""What the CRC of the summary leaves out: itself and the magic bytes."""
+_PIECE_BYTES = 2**20
 _COMPRESSIONS = ("", "lz4", "zstd")
 _CACHE_BYTES = 64 * 2**20
 # What the libraries raise when they parse damaged bytes.
@@ -48,9 +54,10 @@ Take = Callable[[int, int], bytes | memoryview]
 
 
 class McapFile:
-    """See `Storage`. Messages of uncompressed chunks are read in place, without reading the chunk.
+    """See `Storage`. A chunk's CRC is checked before its first message is read.
 
-    The CRC is checked for compressed chunks, which are read as a whole.
+    The ends of messages in uncompressed chunks, which opening a bag looks at, are read in place and
+    unchecked.
     """
 
     def __init__(self, path: Path) -> None:
@@ -69,6 +76,7 @@ class McapFile:
         # outside of chunks, then by channel.
         self._scanned: dict[int, dict[int, list[tuple[int, int]]]] = {}
         self._cache: OrderedDict[int, bytes] = OrderedDict()
+        self._intact: dict[int, bool] = {}
         if self._read(0, len(_MAGIC)) != _MAGIC:
             raise SourceError(f"{path} is no mcap file ({self._read.size} bytes): copy it again")
         if not self._read_summary():
@@ -87,6 +95,8 @@ class McapFile:
 
     def read(self, entry: Entry) -> bytes | memoryview:
         """See `Storage`."""
+        if entry.chunk >= 0 and not self._chunks[entry.chunk].compression:
+            self._check_crc(entry.chunk)
         take, begin, length = self._message(entry)
         return take(begin, length)
 
@@ -125,6 +135,23 @@ class McapFile:
         if not begin <= end <= size:
             raise DamagedError("the file ends within the message")
         return take, begin, end - begin
+
+    def _check_crc(self, number: int) -> None:
+        """Reads an uncompressed chunk once and checks its CRC. Raises DamagedError."""
+        if number not in self._intact:
+            chunk = self._chunks[number]
+            at = chunk.chunk_start_offset + _CHUNK_HEAD_BYTES
+            end = at + chunk.compressed_size
+            # At its place in a Chunk: after two times and the size; zero is none.
+            wanted = int.from_bytes(self._read(at - 16, 4), "little")
+            crc = 0
+            while wanted and (piece := self._read(at, min(_PIECE_BYTES, end - at))):
+                crc = zlib.crc32(piece, crc)
+                at += len(piece)
+            # Of a chunk in which the file ends, the messages that are there are read.
+            self._intact[number] = crc == wanted or end > self._read.size
+        if not self._intact[number]:
+            raise DamagedError("its chunk is damaged: the CRC is wrong")
 
     def _records(self, number: int) -> bytes:
         """A chunk's records, decompressed. Raises DamagedError."""
@@ -185,14 +212,41 @@ class McapFile:
                 summary = SeekingReader(file, record_size_limit=self._read.size).get_summary()
         except (*_DAMAGE, OSError):
             return False
-        if summary is None or not summary.chunk_indexes or not summary.channels:
+        if summary is None or not summary.chunk_indexes:
             return False
-        # A writer may leave out the schemas, or some: the summary then names no types.
-        if any(c.schema_id not in {0, *summary.schemas} for c in summary.channels.values()):
+        if not self._summary_is_intact():
+            self.damage = f"{self.path.name}: the summary is damaged"
             return False
         self._schemas, self._channels = summary.schemas, summary.channels
-        self._chunks = summary.chunk_indexes
-        return True
+        self._chunks = sorted(summary.chunk_indexes, key=lambda chunk: chunk.chunk_start_offset)
+        if self._find_channels():
+            return True
+        self._schemas, self._channels, self._chunks = {}, {}, []
+        return False
+
+    def _summary_is_intact(self) -> bool:
+        """Whether the CRC of the summary, which the footer holds, is right; zero is none."""
+        footer = self._read(self._read.size - _FOOTER.size, _FOOTER.size)
+        _, _, start, _, wanted, _ = _FOOTER.unpack(footer)
+        end = self._read.size - _FOOTER_TAIL_BYTES
+        return not wanted or zlib.crc32(self._read(start, end - start)) == wanted
+
+    def _find_channels(self) -> bool:
+        """Whether all channels and schemas are known, at last from the chunks that need them.
+
+        A writer may leave them out of the summary, and always writes them before their messages.
+        """
+        for number, chunk in enumerate(self._chunks):
+            if not self._known(chunk):
+                try:
+                    self._scan_chunk(number)
+                except DamagedError:
+                    return False
+        return bool(self._channels) and all(map(self._known, self._chunks))
+
+    def _known(self, chunk: ChunkIndex) -> bool:
+        channels = [self._channels.get(number) for number in chunk.message_index_offsets]
+        return all(c is not None and c.schema_id in {0, *self._schemas} for c in channels)
 
     def _scan(self) -> None:
         """Looks through all records; a chunk in which the file ends is read as far as it goes."""

@@ -54,7 +54,7 @@ class Rosbag(RecordingReader):
     images left out.
 
     Attributes:
-        left_out: number of images that are missing, incomplete, or not later than an earlier one.
+        left_out: number of images that are missing, incomplete, or have no place in time.
     """
 
     kind = "rosbag"
@@ -149,11 +149,10 @@ class Rosbag(RecordingReader):
         if images.damaged:
             parts.append(f"{images.damaged} images are empty or cut off")
         if images.late:
-            parts.append(f"{images.late} images are not later than an earlier one")
+            parts.append(f"{images.late} images are not later than an earlier one, or far off")
         if lost:
             parts.append(f"{lost} images that metadata.yaml counts are missing")
-        if not images.by_header:
-            parts.append("header stamps do not increase: times of receipt are used")
+        parts += images.notes
         if parts:
             logging.getLogger(__name__).warning(
                 "%s, %s: %s; %d images are read, %d left out",

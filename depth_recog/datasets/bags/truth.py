@@ -55,7 +55,7 @@ class Join:
 
     def read(self, index: int, convert: Callable[[Any], Converted]) -> Converted | None:
         """The converted message of an image; None without. Raises SourceError if it is damaged."""
-        stamp = self._images.stamps[index]
+        stamp = self._images.keys[index]
         at = bisect_left(self._stamped, (stamp,))
         near = self._stamped[max(0, at - 1) : at + 1]
         gap, entry = min(((abs(s - stamp), e) for s, e in near), default=(0, None))
