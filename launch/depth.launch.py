@@ -2,8 +2,7 @@
 """Start the depth node; a camera node, unless source:=none; and a trainer node, if trainer:=true.
 
 ros2 launch depth_recog depth.launch.py source:=/path/to/drive
-ros2 launch depth_recog depth.launch.py source:=none image:=/camera/image_raw \
-    camera_info:=/camera/camera_info trainer:=true
+ros2 launch depth_recog depth.launch.py source:=none image:=/camera/image_raw trainer:=true
 """
 
 from typing import Any
@@ -24,7 +23,9 @@ ARGUMENTS = (
         "loop", "true", "whether the camera node starts again after the last frame", YES_OR_NO
     ),
     Argument("image", "image", "topic of the images"),
-    Argument("camera_info", "camera_info", "topic of the CameraInfo messages"),
+    Argument(
+        "camera_info", "", "topic of the CameraInfo messages; empty: camera_info beside the images"
+    ),
     Argument(
         "image_transport",
         "raw",
@@ -49,7 +50,7 @@ ARGUMENTS = (
 def nodes(values: launching.Values) -> list[Any]:
     """The nodes to start."""
     sim_time = yes(values["use_sim_time"])
-    topics = {name: values[name] for name in ("image", "camera_info")}
+    topics = {name: values[name] for name in ("image", "camera_info") if values[name]}
     shared = {
         "remappings": list(topics.items()),
         "respawn": yes(values["respawn"]),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Start the trainer node alone, beside a depth node that runs already.
 
-ros2 launch depth_recog trainer.launch.py image:=/camera/image_raw camera_info:=/camera/camera_info
+ros2 launch depth_recog trainer.launch.py image:=/camera/image_raw
 """
 
 from typing import Any

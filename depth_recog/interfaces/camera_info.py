@@ -85,6 +85,12 @@ def _baseline(p: NDArray[np.float64]) -> tuple[float, float]:
     return float(p[0, 3] / p[0, 0]), float(p[1, 3] / p[1, 1])
 
 
+def image_size(info: Any) -> tuple[int, int]:
+    """(width, height) in pixels of the images of a CameraInfo: of its window, after binning."""
+    width, height = info.roi.width or info.width, info.roi.height or info.height
+    return width // max(info.binning_x, 1), height // max(info.binning_y, 1)
+
+
 def _window(camera: Camera, info: Any) -> Camera:
     roi = info.roi
     width, height = roi.width or camera.width, roi.height or camera.height

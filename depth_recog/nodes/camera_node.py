@@ -21,6 +21,7 @@ from depth_recog.datasets.sources import open_source
 from depth_recog.errors import ConfigurationError, describe
 from depth_recog.interfaces import compressed_image
 from depth_recog.nodes.io import messages
+from depth_recog.nodes.io.names import info_topic
 from depth_recog.nodes.runtime.main import request_stop
 from depth_recog.nodes.runtime.managed import ManagedNode
 from depth_recog.nodes.runtime.parameters import Names, Parameters, Spec, Values
@@ -89,7 +90,7 @@ class CameraNode(ManagedNode):
         p = self._params
         qos = QoSProfile(depth=10, reliability=ReliabilityPolicy[p["reliability"].upper()])
         self._images = self._qos.publisher(Image, "image", qos)
-        self._infos = self._qos.publisher(CameraInfo, "camera_info", qos)
+        self._infos = self._qos.publisher(CameraInfo, info_topic(self, "image", "camera_info"), qos)
         compressed = self._qos.transport_topic("image", "compressed")
         self._compressed = self._qos.publisher(CompressedImage, compressed, qos)
         self._clock_publisher = None

@@ -14,7 +14,6 @@ from collections import Counter
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
@@ -87,10 +86,8 @@ class DepthNode(ManagedNode):
         broadcaster = self._broadcaster if p["publish_tf"] else None
         self._frames = Frames(self.get_logger())
         self._outputs = Outputs(self._qos, p.__getitem__, self._on_subscribers_changed, broadcaster)
-        reliability = ReliabilityPolicy[p["image_reliability"].upper()]
-        qos = QoSProfile(depth=5, reliability=reliability)
-        transport = p["image_transport"]
-        self._inputs = Inputs(self._qos, qos, transport, self._ledger.count, self._hand_over)
+        asked = p["image_reliability"], p["image_transport"]
+        self._inputs = Inputs(self._qos, *asked, self._ledger.count, self._hand_over)
         self._announce()
         self._inputs.assuming = lambda: self._params["fallback_fov"] > 0
         self._bits = BitDepth(p["image_bits"], "image")

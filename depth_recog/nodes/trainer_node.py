@@ -109,14 +109,14 @@ class TrainerNode(ManagedNode):
         self._diagnostics = self._qos.subscription(
             DiagnosticArray, "/diagnostics", self._on_diagnostics, QoSProfile(depth=20)
         )
-        qos = QoSProfile(depth=5, reliability=ReliabilityPolicy[p["image_reliability"].upper()])
+        asked = p["image_reliability"], p["image_transport"]
         self._odometry = self._qos.subscription(
             Odometry,
             "odom",
             self._maker.odometry.add,
-            QoSProfile(depth=50, reliability=qos.reliability),
+            QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT),
         )
-        self._inputs = Inputs(self._qos, qos, p["image_transport"], self._count, self._hand_in)
+        self._inputs = Inputs(self._qos, *asked, self._count, self._hand_in)
         self._learning.start()
         self.active = True
 

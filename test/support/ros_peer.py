@@ -112,6 +112,12 @@ class Peer:
         self.images = self.node.create_publisher(kind, image, qos)
         self.infos = self.node.create_publisher(CameraInfo, info, qos)
 
+    def offer(self, images: QoSProfile, infos: QoSProfile | None = None) -> None:
+        """As `advertise`, with any QoS."""
+        self.withdraw()
+        self.images = self.node.create_publisher(Image, "image", images)
+        self.infos = self.node.create_publisher(CameraInfo, "camera_info", infos or images)
+
     def withdraw(self) -> None:
         for publisher in (self.images, self.infos):
             if publisher is not None:

@@ -15,6 +15,8 @@ ERROR = DiagnosticStatus.ERROR
 
 # Reports, one per second: earlier events do not cause a warning any more.
 _WINDOW = 5
+LOST = "lost"
+"""Key of the messages that the middleware has lost, in the counts that `Recent` is given."""
 # The first image may arrive this long after the subscription, seconds.
 _FIRST_S = 1.0
 
@@ -40,6 +42,7 @@ class InputState:
         timeout: seconds without an image after which the status is ERROR.
         mismatches: texts about publishers whose QoS is incompatible.
         why: reason of the last rejection.
+        hint: what could be wrong with the topics' names, see `Inputs.hint`.
     """
 
     topic: str
@@ -51,6 +54,7 @@ class InputState:
     timeout: float
     mismatches: list[str]
     why: str
+    hint: str = ""
 
 
 class Recent:
@@ -83,9 +87,10 @@ def input_status(state: InputState, recent: Recent) -> HealthStatus:
     if not state.heard:
         if state.silence < _FIRST_S:
             return HealthStatus(OK, "waiting for the first image")
-        text = f"no image yet on {state.topic}, which has a publisher"
+        text = f"no image yet on {state.topic}, which has a publisher{state.hint}"
         if not state.publishers:
-            text = f"no image yet: {state.topic} has no publisher (remap image to your topic)"
+            hint = state.hint or " (remap image to your topic)"
+            text = f"no image yet: {state.topic} has no publisher{hint}"
         return HealthStatus(ERROR if state.silence > state.timeout else WARN, text)
     if state.silence > state.timeout:
         # As diagnostic_updater's FrequencyStatus: STALE is the aggregator's word for a node that
@@ -97,7 +102,13 @@ def input_status(state: InputState, recent: Recent) -> HealthStatus:
         text = f"{grown['rejected']} images were rejected, the last one because: {state.why}"
         return HealthStatus(WARN, text)
     if grown["unmatched"] and not grown["published"]:
-        text = f"no camera_info for the images: publish it on {state.info_topic}"
+        text = f"no camera_info for the images: publish it on {state.info_topic}{state.hint}"
+        return HealthStatus(WARN, text)
+    if grown[LOST]:
+        text = (
+            f"{grown[LOST]} messages of {state.topic} or {state.info_topic} were lost on their way "
+            "to the node: use reliable QoS in the publisher, or fastdds.xml (see the log)"
+        )
         return HealthStatus(WARN, text)
     return HealthStatus(OK, f"{recent.rate('received'):.1f} images per second")
 

@@ -58,7 +58,7 @@ class Reporter:
             running: None while the node is not active.
         """
         rows = self._ledger.report()
-        self._recent.add(self._ledger.counts)
+        self._recent.add(self._ledger.counts | {health.LOST: self._watch.lost})
         rows["input"] |= {
             "image rate (Hz)": f"{self._recent.rate('received'):.2f}",
             "QoS mismatches": str(self._watch.incompatible),
@@ -93,6 +93,7 @@ class Reporter:
             timeout=values["image_timeout"],
             mismatches=self._watch.mismatches("subscription"),
             why=self._ledger.last_rejection,
+            hint=inputs.hint if inputs.listening else "",
         )
         wanted, mismatches = bool(running.wanted), self._watch.mismatches("publisher")
         return {

@@ -28,6 +28,7 @@ from depth_recog.method.pose.estimator import PoseEstimate
 from depth_recog.method.settings import Wanted
 from depth_recog.nodes.io import detections, messages, odometry
 from depth_recog.nodes.io.compressed_depth import compressed_depth
+from depth_recog.nodes.io.names import info_topic
 from depth_recog.nodes.io.objects import Objects
 from depth_recog.nodes.io.points import cloud
 from depth_recog.nodes.io.seam import vision_messages
@@ -120,7 +121,10 @@ class Outputs:
         self._publishers: dict[str, Publisher] = {}
         self._labels: Publisher | None = None
         self._classes: Sequence[str] = ()
-        names = {COMPRESSED: watch.transport_topic(DEPTH, "compressedDepth")}
+        names = {
+            COMPRESSED: watch.transport_topic(DEPTH, "compressedDepth"),
+            DEPTH_INFO: info_topic(watch.node, DEPTH, DEPTH_INFO),
+        }
         names |= {t: watch.transport_topic(mask, "compressed") for t, mask in MASK_PNGS.items()}
         self.baseline = (0.0, 0.0)
         """Of the camera, for P in the CameraInfo; see `CameraCalibration`."""

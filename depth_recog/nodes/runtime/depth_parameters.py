@@ -163,9 +163,9 @@ SPECS = (
     ),
     Spec(
         "image_reliability",
-        "best_effort",
-        "QoS reliability of the image subscription; best_effort matches every publisher.",
-        choices=("best_effort", "reliable"),
+        "auto",
+        "QoS reliability of the subscriptions to image and camera_info; auto: as the publisher.",
+        choices=("auto", "best_effort", "reliable"),
     ),
     _live(
         "image_timeout",

@@ -26,6 +26,7 @@ from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverriding
 from rclpy.subscription import Subscription
 
 from depth_recog.errors import ConfigurationError
+from depth_recog.nodes.runtime import overrides
 
 # rclpy's default lacks durability, which subscribers that start late may need.
 _POLICIES = (
@@ -34,6 +35,7 @@ _POLICIES = (
     QoSPolicyKind.RELIABILITY,
     QoSPolicyKind.DURABILITY,
 )
+_NEGOTIATED = (QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
 # For each side, the value that is compatible with every value of the other side.
 _REMEDIES = {
     ("subscription", "RELIABILITY"): "best_effort",
@@ -57,6 +59,7 @@ class QosWatch:
         self.node = node
         self._endpoints: dict[str, Publisher | Subscription] = {}
         self._mismatches: dict[tuple[str, str], str] = {}
+        self._suspected: dict[str, Any] = {}  # events of topics whose subscription may be renewed
         self.incompatible = 0
         """Number of incompatible-QoS events, as counted by the middleware."""
         self.lost = 0
@@ -82,22 +85,62 @@ class QosWatch:
             matched=None if matched is None else lambda event: matched(),
         )
         # A copy, because rclpy writes the overrides of this topic into the profile.
-        return self._create(self.node.create_publisher, name, events, kind, topic, copy(qos))
+        create = self.node.create_publisher
+        return self._create(create, name, events, (kind, topic, copy(qos)))
 
     def subscription(
-        self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile
+        self,
+        kind: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        qos: QoSProfile,
+        changed: Callable[[], None] | None = None,
     ) -> Subscription:
-        """Create a subscription; arguments and errors as for `publisher`."""
+        """Create a subscription; errors as for `publisher`.
+
+        Args:
+            kind: message type.
+            topic: its name, before remapping.
+            callback: called with each message.
+            qos: default profile, which `qos_overrides` parameters may change.
+            changed: called when the topic gains or loses a publisher, by a caller who then may
+                subscribe with another reliability and durability: only if the publisher does not
+                fit after that is it reported.
+        """
         name = self.node.resolve_topic_name(topic)
         events = SubscriptionEventCallbacks(
-            incompatible_qos=lambda event: self._mismatch(name, "subscription", event),
+            incompatible_qos=lambda event: self._unfit(name, event, changed),
             message_lost=lambda event: self._loss(name, event),
+            matched=None if changed is None else lambda event: changed(),
         )
         create = self.node.create_subscription
-        return self._create(create, name, events, kind, topic, callback, copy(qos))
+        # rclpy would keep the first value of a policy as the parameter's for all later ones.
+        policies = _POLICIES if changed is None else self._lasting_policies(name)
+        return self._create(create, name, events, (kind, topic, callback, copy(qos)), policies)
 
-    def _create(self, create: Any, name: str, events: Any, *arguments: Any) -> Any:
-        options = QoSOverridingOptions(_POLICIES)
+    def _lasting_policies(self, name: str) -> tuple[QoSPolicyKind, ...]:
+        """Policies that a subscription to a topic keeps: all but what the publishers decide."""
+        prefix, given = f"qos_overrides.{name}.subscription.", overrides.given(self.node)
+        return tuple(
+            p for p in _POLICIES if p not in _NEGOTIATED or prefix + p.name.lower() in given
+        )
+
+    def _unfit(self, name: str, event: Any, changed: Callable[[], None] | None) -> None:
+        if changed is None:
+            self._mismatch(name, "subscription", event)
+            return
+        self._suspected[name] = event
+        changed()
+
+    def _create(
+        self,
+        create: Any,
+        name: str,
+        events: Any,
+        arguments: tuple[Any, ...],
+        policies: tuple[QoSPolicyKind, ...] = _POLICIES,
+    ) -> Any:
+        options = QoSOverridingOptions(policies)
         try:
             endpoint = create(*arguments, event_callbacks=events, qos_overriding_options=options)
         except _BAD_OVERRIDES as error:
@@ -131,6 +174,8 @@ class QosWatch:
             side: which of our endpoints: "publisher" or "subscription".
         """
         found = []
+        if side == "subscription":
+            self._confirm()
         for (name, kind), text in list(self._mismatches.items()):
             endpoint = self._endpoints.get(name)
             if kind != side or endpoint is None:
@@ -140,6 +185,14 @@ class QosWatch:
             else:
                 del self._mismatches[name, kind]
         return found
+
+    def _confirm(self) -> None:
+        """Report those suspected mismatches that no new subscription has resolved."""
+        suspected, self._suspected = self._suspected, {}
+        for name, event in suspected.items():
+            endpoint = self._endpoints.get(name)
+            if endpoint is not None and self._has_incompatible(endpoint):
+                self._mismatch(name, "subscription", event)
 
     def _has_incompatible(self, endpoint: Publisher | Subscription) -> bool:
         own, name = endpoint.qos_profile, endpoint.topic_name
