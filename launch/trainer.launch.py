@@ -14,7 +14,9 @@ from depth_recog.nodes.runtime.launching import YES_OR_NO, Argument, yes
 COMMON = ("namespace", "device", "weights", "log_level")
 ARGUMENTS = (
     Argument("image", "image", "topic of the images"),
-    Argument("camera_info", "camera_info", "topic of the CameraInfo messages"),
+    Argument(
+        "camera_info", "", "topic of the CameraInfo messages; empty: camera_info beside the images"
+    ),
     Argument("depth_node", "depth_node", "name of the depth node that gets the learnt weights"),
     Argument("use_sim_time", "false", "whether the node takes its time from /clock", YES_OR_NO),
     Argument(
@@ -29,7 +31,8 @@ def nodes(values: launching.Values) -> list[Any]:
     """The node to start."""
     respawn = yes(values["respawn"])
     ends = launching.is_top_level("trainer.launch.py") and not respawn
-    remapped = [(name, values[name]) for name in ("image", "camera_info", "odom")]
+    topics = ("image", "camera_info", "odom")
+    remapped = [(name, values[name]) for name in topics if values[name]]
     return [
         launching.trainer_node(
             values,
