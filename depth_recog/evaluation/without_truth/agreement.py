@@ -3,6 +3,10 @@
 
 The length of the camera's motion is unknown, so the depth of each pair is first scaled to the
 points by the median ratio, as the baselines are: an error of the scale is not seen here.
+
+Points lie where there is texture: half of them may be on one facade. So every interval of distance
+counts the same, however many points it has; with that the ranking of networks is LiDAR's
+(benchmarks/without_truth.py).
 """
 
 from __future__ import annotations
@@ -18,6 +22,9 @@ from depth_recog.evaluation.without_truth.views import depth_at
 Float = NDArray[np.float64]
 
 THIRDS = ("near", "middle", "far")
+_INTERVAL = 0.5
+_FEWEST = 10
+_TAIL = 0.02
 _ROUNDS = 10
 _LEAST_RESIDUAL = 0.01
 _LARGEST = 1.0
@@ -25,12 +32,12 @@ _LARGEST = 1.0
 
 
 class Agreement(NamedTuple):
-    """Comparison of one pair's points with a depth.
+    """Comparison of one pair's points with a depth, all points weighted by `balanced`.
 
     Attributes:
         abs_rel: mean of min(|s d - z| / z, 1) over the points, s the median of z / d.
         a1: share of the points with max(s d / z, z / s d) below 1.25.
-        thirds: abs_rel of the nearest, the middle and the farthest third of the points.
+        thirds: abs_rel of the nearest, the middle and the farthest third of the points, unweighted.
         scale: median of d / z: the length of the translation in the depth's unit.
         answered: share of the points where the depth is positive and finite.
     """
@@ -67,7 +74,8 @@ def compared(found: Float, truth: Float) -> Agreement | None:
     known = np.isfinite(found) & (found > 0)
     if known.sum() < max(LEAST_POINTS // 2, len(truth) // 4):
         return None
-    scale = float(np.median(found[known] / truth[known]))
+    weight = balanced(truth)
+    scale = weighted_median(found[known] / truth[known], weight[known])
     ratio = np.full(len(truth), np.inf)
     ratio[known] = found[known] / truth[known] / scale
     error = np.minimum(np.abs(ratio - 1), _LARGEST)
@@ -75,16 +83,35 @@ def compared(found: Float, truth: Float) -> Agreement | None:
     near, middle, far = (float(error[part].mean()) for part in np.array_split(order, 3))
     within = np.maximum(ratio, 1 / ratio) < 1.25
     return Agreement(
-        float(error.mean()),
-        float(within.mean()),
+        float(np.average(error, weights=weight)),
+        float(np.average(within, weights=weight)),
         (near, middle, far),
         scale,
         float(known.mean()),
     )
 
 
+def balanced(depth: Float) -> Float:
+    """Return (N,) weights with which every interval of log depth counts the same.
+
+    A few wrong points must not decide: intervals with fewer than `_FEWEST` points count less, and
+    the nearest and farthest points share the interval of those at `_TAIL` of all.
+    """
+    low, high = np.quantile(depth, (_TAIL, 1 - _TAIL))
+    interval = np.floor(np.log(np.clip(depth, low, high) / low) / _INTERVAL).astype(np.int64)
+    _, which, counts = np.unique(interval, return_inverse=True, return_counts=True)
+    return np.asarray(1 / np.maximum(counts, _FEWEST)[which])
+
+
+def weighted_median(values: Float, weights: Float) -> float:
+    """Return the first of (N,) sorted values at which half of the weight is reached, N > 0."""
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
+
+
 def row_fit(points: Points, height: int) -> Float:
-    """Fit log depth by a quadratic function of the image row, to the least absolute error.
+    """Fit log depth by a quadratic function of the image row, to the least weighted absolute error.
 
     It is fitted to the very points that it is compared with: what a network does not do better than
     this is known without looking at the picture.
@@ -103,13 +130,14 @@ def row_fit(points: Points, height: int) -> Float:
 
     rows = points.pixels[:, 1].astype(np.float64)
     design, wanted = terms(rows), np.log(points.depth)
-    weight = np.ones(len(wanted))
+    own = np.sqrt(balanced(points.depth))
+    weight = own
     fit: Float = np.zeros(3)
     for _ in range(_ROUNDS):
         solution = np.linalg.lstsq(design * weight[:, None], wanted * weight, rcond=None)[0]
         fit = np.asarray(solution, np.float64)
         # Iteratively reweighted least squares for the sum of absolute errors.
-        weight = 1 / np.sqrt(np.maximum(np.abs(wanted - design @ fit), _LEAST_RESIDUAL))
+        weight = own / np.sqrt(np.maximum(np.abs(wanted - design @ fit), _LEAST_RESIDUAL))
     # Rows beyond the points have the depth of the last row with points.
     inside = np.clip(np.arange(height, dtype=np.float64), rows.min(), rows.max())
     return np.exp(terms(inside) @ fit)

@@ -11,7 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from depth_recog.datasets.street import SyntheticStreet
-from depth_recog.evaluation.without_truth.agreement import compared, row_fit
+from depth_recog.evaluation.without_truth.agreement import (
+    balanced,
+    compared,
+    row_fit,
+    weighted_median,
+)
 from depth_recog.evaluation.without_truth.collected import Collected, compare, standard_error
 from depth_recog.evaluation.without_truth.measures import Measures, measure
 from depth_recog.evaluation.without_truth.motion import Motion
@@ -198,23 +203,26 @@ def test_which_points_are_kept_and_how_sure_they_are() -> None:
 def test_agreement_is_the_error_that_the_truth_shows(street: Street) -> None:
     """For depth with a known error the points give the same abs_rel as the truth at the points."""
     columns = np.linspace(-1, 1, street.depths[0].shape[1], dtype=np.float32)
-    for amount in (0.2, 0.5):
+    for amount in (0.5, 0.9):
         wrong = [depth * np.exp(np.float32(amount) * columns) for depth in street.depths]
+        by_points, by_truth = [], []
         for start, evidence in enumerate(street.evidence):
             points, size = points_of(evidence), evidence.first.camera.size
             found = depth_at(wrong[start], points.pixels, size)
-            by_truth = compared(found, depth_at(street.depths[start], points.pixels, size))
-            by_points = measure(evidence, wrong[start], wrong[start]).triangulation
-            assert by_truth is not None
-            assert by_points is not None
-            assert by_points.abs_rel == pytest.approx(by_truth.abs_rel, abs=0.04)
-            assert by_points.abs_rel > 0.3 * amount
+            true = compared(found, depth_at(street.depths[start], points.pixels, size))
+            own = measure(evidence, wrong[start], wrong[start]).triangulation
+            assert true is not None
+            assert own is not None
+            by_truth.append(true.abs_rel)
+            by_points.append(own.abs_rel)
+        assert np.mean(by_truth) > 0.3 * amount
+        assert np.mean(by_points) == pytest.approx(np.mean(by_truth), abs=0.04)
 
 
 def test_the_true_depth_beats_the_baselines(street: Street) -> None:
     figures = street.true.figures()
     triangulation, warp = figures["triangulation"], figures["warp"]
-    assert triangulation["value"] < 0.06 < 0.5 * triangulation["row_fit"]
+    assert triangulation["value"] < 0.08 < 0.5 * triangulation["row_fit"]
     assert triangulation["row_fit"] < triangulation["constant"]
     assert warp["value"] < 0.6 * warp["row_fit"]
     assert warp["row_fit"] < warp["unmoved"]
@@ -240,7 +248,7 @@ def test_another_unit_changes_the_height_and_the_scale_only(street: Street) -> N
 def test_a_size_of_its_own_for_the_depth(street: Street) -> None:
     half = [depth[::2, ::2].copy() for depth in street.depths]
     collected = street.measured(*half)
-    assert mean(collected, "triangulation") < 0.08
+    assert mean(collected, "triangulation") < 0.09
     assert mean(collected, "road", "height") == pytest.approx(HEIGHT, rel=0.05)
 
 
@@ -251,7 +259,7 @@ def test_flicker_is_what_changes_from_frame_to_frame(street: Street) -> None:
     figures = street.measured(*unsteady).figures()
     expected = np.mean([abs(np.log(scales[i] / scales[street.second(i)])) for i in street.starts])
     assert figures["flicker"]["value"] == pytest.approx(expected, rel=0.2)
-    assert figures["triangulation"]["value"] < 0.06
+    assert figures["triangulation"]["value"] < 0.08
     spread = robust_std(np.log(scales[list(street.starts)]))
     assert figures["road"]["height_spread"] == pytest.approx(spread, abs=0.003)
 
@@ -282,8 +290,9 @@ def test_missing_depth_counts_as_wrong() -> None:
     half = np.where(np.arange(200) % 2, truth, np.nan)
     found = compared(half, truth)
     assert found is not None
-    assert (found.answered, found.a1, found.scale) == (0.5, 0.5, 1)
-    assert found.abs_rel == 0.5
+    assert (found.answered, found.scale) == (0.5, 1)
+    assert found.a1 == pytest.approx(0.5, abs=0.01)
+    assert found.abs_rel == pytest.approx(0.5, abs=0.01)
     assert compared(np.where(np.arange(200) % 5, np.nan, truth), truth) is None
 
 
@@ -306,6 +315,22 @@ def test_the_row_fit_finds_a_road(street: Street) -> None:
     np.testing.assert_allclose(
         np.interp(points.pixels[:, 1], np.arange(192), fitted), flat.depth, rtol=2e-3
     )
+
+
+def test_every_distance_counts_the_same() -> None:
+    """A hundred points on a facade that is right do not hide ten others that are wrong."""
+    truth = np.concatenate((np.full(100, 10.0), np.full(10, 3.0), np.full(10, 30.0)))
+    found = truth * np.concatenate((np.ones(100), np.full(10, 1.3), np.full(10, 0.6)))
+    weight = balanced(truth)
+    assert [weight[part].sum() for part in (slice(100), slice(100, 110), slice(110, 120))] == (
+        pytest.approx([1, 1, 1])
+    )
+    found_ = compared(found, truth)
+    assert found_ is not None
+    assert found_.abs_rel == pytest.approx((0 + 0.3 + 0.4) / 3)
+    assert found_.thirds[1] == 0
+    assert balanced(np.array((2.0, 9.0))) == pytest.approx([1 / 10, 1 / 10])
+    assert weighted_median(np.array((3.0, 1.0, 2.0)), np.array((1.0, 1.0, 5.0))) == 2
 
 
 def test_two_networks_are_compared_pair_by_pair(street: Street) -> None:
