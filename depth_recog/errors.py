@@ -14,6 +14,10 @@ class CalibrationError(DepthRecogError):
     """Intrinsics are missing, all zero, or do not fit the images."""
 
 
+class UncalibratedError(CalibrationError):
+    """There is no calibration, or it is all zeros: one may be assumed instead."""
+
+
 class EncodingError(DepthRecogError):
     """An image message's encoding, step or length cannot be read."""
 

@@ -72,6 +72,7 @@ def nodes(values: launching.Values) -> list[Any]:
             "source": values["source"],
             "rate": launching.number(values, "rate"),
             "loop": yes(values["loop"]),
+            "fallback_fov": launching.number(values, "fallback_fov"),
             "use_sim_time": sim_time,
         }
         actions.append(launching.camera_node(values, parameters, **shared))

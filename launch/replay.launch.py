@@ -38,6 +38,7 @@ def nodes(values: launching.Values) -> list[Any]:
         "source": values["source"],
         "rate": launching.number(values, "rate"),
         "loop": yes(values["loop"]),
+        "fallback_fov": launching.number(values, "fallback_fov"),
         "stamps": "recorded" if clock else "now",
         "publish_clock": clock,
         "use_sim_time": clock,

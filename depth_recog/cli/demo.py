@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import subprocess
@@ -16,8 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog import pictures
-from depth_recog.cli.options import integer, real
-from depth_recog.datasets.sequence import Recording
+from depth_recog.cli.options import (
+    add_camera_arguments,
+    assumed_lens,
+    expected_length,
+    integer,
+    real,
+)
+from depth_recog.datasets.assumed import AssumedLens
+from depth_recog.datasets.sequence import Sequence
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import DepthRecogError, OutputError
 from depth_recog.interfaces import image_codec
@@ -48,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--weights", default="", help="depth weights: a shipped name or a path")
+    add_camera_arguments(parser)
 
 
 class _Film:
@@ -103,7 +112,8 @@ class _Film:
 
 def main(options: argparse.Namespace) -> int:
     """Start both nodes, record their topics, and print a table."""
-    sequence = open_source(options.source)  # fails before the nodes start
+    lens = assumed_lens(options)
+    sequence = open_source(options.source, lens)  # fails before the nodes start
     try:
         import rclpy
         from rclpy.signals import SignalHandlerOptions
@@ -121,8 +131,9 @@ def main(options: argparse.Namespace) -> int:
     os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(children.FASTDDS_PROFILE))
     rate_hz = options.rate or sequence.rate_hz
     frames = options.limit
-    if isinstance(sequence, Recording):
-        frames = min(frames, len(sequence))
+    if length := expected_length(sequence):
+        frames = min(frames, length)
+    fov = 0.0 if lens is None else _field_of_view(lens, sequence)
     film = _Film(options.out, rate_hz, frames)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     recorder = Recorder(_NAMESPACE, film.add)
@@ -133,10 +144,11 @@ def main(options: argparse.Namespace) -> int:
         signal.signal(number, signal.default_int_handler)
     try:
         parameters = {"device": options.device, "weights": options.weights}
-        parameters["image_reliability"] = "reliable"
+        parameters |= {"image_reliability": "reliable", "fallback_fov": fov}
         processes.append(children.start("depth_node", _NAMESPACE, parameters))
         parameters = {"source": options.source, "limit": options.limit}
         parameters |= {"rate": float(options.rate), "wait_for_subscribers": 2}
+        parameters["fallback_fov"] = fov
         processes.append(children.start("camera_node", _NAMESPACE, parameters))
         _listen(recorder, *processes)
     except KeyboardInterrupt:
@@ -161,6 +173,14 @@ def main(options: argparse.Namespace) -> int:
             "no depth image arrived: see the messages above, and run depth-recog doctor"
         )
     return 0
+
+
+def _field_of_view(lens: AssumedLens, sequence: Sequence) -> float:
+    """The horizontal field of view that the nodes assume, degrees."""
+    if lens.fov is not None or lens.focal is None:
+        return lens.fov or 0.0
+    width = next(iter(sequence)).camera.width
+    return math.degrees(2 * math.atan(width / 2 / lens.focal))
 
 
 def _listen(recorder: Any, depth: subprocess.Popen[bytes], camera: subprocess.Popen[bytes]) -> None:

@@ -16,7 +16,16 @@ from tqdm import tqdm
 
 from depth_recog.cli import without_truth
 from depth_recog.cli.interrupt import all_or_nothing
-from depth_recog.cli.options import frame_range, integer, part_of_source, positive, real, within
+from depth_recog.cli.options import (
+    add_camera_arguments,
+    assumed_lens,
+    frame_range,
+    integer,
+    part_of_source,
+    positive,
+    real,
+    within,
+)
 from depth_recog.cli.pipeline_options import (
     about_pipeline,
     add_pipeline_arguments,
@@ -106,6 +115,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--yaml", type=Path, metavar="FILE", help="write these thresholds as ROS parameters"
     )
+    add_camera_arguments(parser)
     add_pipeline_arguments(parser)
 
 
@@ -123,7 +133,9 @@ def _truth(options: argparse.Namespace) -> int:
         _check_writable(path)
     if options.html:
         check_installed()
-    recording = None if is_recorded_run(Path(options.source)) else open_recording(options.source)
+    recording = None
+    if not is_recorded_run(Path(options.source)):
+        recording = open_recording(options.source, assumed_lens(options))
     if recording is None and options.without_truth:
         raise ConfigurationError(
             f"{options.source}: a run's depth is cut off at 80 m: give --without-truth the "
@@ -147,6 +159,7 @@ def _truth(options: argparse.Namespace) -> int:
         **about_recording(subject.recording, subject.source),
         "crop": options.crop,
         "cap": options.cap,
+        **_about_camera(options),
         **subject.answers.about,
     }
     try:
@@ -162,6 +175,7 @@ def _truth(options: argparse.Namespace) -> int:
 
 def _without_truth(options: argparse.Namespace, recording: Recording, frames: range) -> int:
     figures = without_truth.figures_of(options, recording, frames)
+    figures["about"] |= _about_camera(options)
     if options.json:
         _write(options.json, json.dumps(_json(figures), indent=2, allow_nan=False) + "\n")
     print(table_without_truth(figures))
@@ -186,7 +200,7 @@ def _subject(options: argparse.Namespace, recording: Recording | None) -> Subjec
             "give its source"
         )
     try:
-        recording = open_recording(run.source)
+        recording = open_recording(run.source, assumed_lens(options) or run.assumed)
     except DepthRecogError as error:
         raise SourceError(
             f"{options.source}: the recording that it was run on cannot be opened: {error}"
@@ -217,7 +231,7 @@ def _baselines(options: argparse.Namespace, subject: Subject) -> dict[str, Basel
     recording, frames, name = subject.recording, subject.frames, "the judged frames themselves"
     if options.fit:
         text, part = options.fit
-        recording = open_recording(text)
+        recording = open_recording(text, assumed_lens(options))
         frames = within(part, len(recording), text)
         name = text if part is None else f"frames {frames.start} to {frames.stop - 1} of {text}"
     rows = fit_row_mean(recording, frames, name, options.cap)
@@ -233,7 +247,7 @@ def _placebos(options: argparse.Namespace) -> int:
         raise ConfigurationError("--placebos measures both gates: leave --html and --gate out")
     for path in (options.yaml, options.json):
         _check_writable(path)
-    recording = open_recording(options.source)
+    recording = open_recording(options.source, assumed_lens(options))
     frames = _frames(options, recording)
     assembly = assembly_of(options)
 
@@ -245,6 +259,7 @@ def _placebos(options: argparse.Namespace) -> int:
     settings = assembly.recognizer.settings
     report = placebo_report(samples, settings, options.quantile, options.source)
     about = about_recording(recording, options.source) | about_pipeline(options, assembly)
+    about |= _about_camera(options)
     if options.yaml:
         origin = f"depth_recog {about['depth_recog']}, {options.source}"
         _write(options.yaml, report.parameters(origin))
@@ -253,6 +268,11 @@ def _placebos(options: argparse.Namespace) -> int:
         _write(options.json, json.dumps({"about": about, **asdict(report)}, indent=2) + "\n")
     print(report.table())
     return 0
+
+
+def _about_camera(options: argparse.Namespace) -> dict[str, str]:
+    lens = assumed_lens(options)
+    return {"camera without calibration": f"{lens} assumed, metres are a guess"} if lens else {}
 
 
 def _json(value: Any) -> Any:

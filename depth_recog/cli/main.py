@@ -52,6 +52,13 @@ def main(arguments: list[str] | None = None) -> int:
     except DepthRecogError as error:
         print(f"depth-recog {verb}: {_in_one_line(str(error))}", file=sys.stderr)
         return 1
+    except (MemoryError, RuntimeError, _opencv_error()) as error:
+        if not _out_of_memory(error):
+            raise
+        line = (str(error).strip().splitlines() or ["no memory"])[-1]
+        text = f"the memory is not enough ({_in_one_line(line)}): use smaller images or sizes"
+        print(f"depth-recog {verb}: {text}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 0  # the user ended it: not a failure
     except BrokenPipeError:
@@ -63,6 +70,18 @@ def main(arguments: list[str] | None = None) -> int:
             # The process ends now: another Ctrl-C would only print tracebacks.
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
+
+
+def _opencv_error() -> type[Exception]:
+    """OpenCV's error, if OpenCV has been loaded."""
+    error = getattr(sys.modules.get("cv2"), "error", MemoryError)
+    return error if isinstance(error, type) else MemoryError
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether an error of NumPy, torch or OpenCV says that memory is exhausted."""
+    words = ("out of memory", "allocate memory", "insufficient memory", "not enough memory")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
 
 
 def _in_one_line(message: str) -> str:

@@ -12,6 +12,8 @@ from itertools import islice
 
 from tqdm import tqdm
 
+from depth_recog.datasets.assumed import AssumedLens
+from depth_recog.datasets.media.video import Video
 from depth_recog.datasets.reader import Refused, numbered
 from depth_recog.datasets.sequence import Frame, Recording, Sequence
 from depth_recog.errors import SourceError
@@ -68,6 +70,32 @@ def namespace(text: str) -> str:
     return text
 
 
+def add_camera_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments for sources without calibration, which every verb with a SOURCE has."""
+    group = parser.add_argument_group("camera, if the source has no calibration")
+    lens = group.add_mutually_exclusive_group()
+    lens.add_argument(
+        "--fov",
+        type=real(1, 170),
+        metavar="DEGREES",
+        help="assume this horizontal field of view; metres are a guess then (phones: about 65, "
+        "webcams 60 to 80, action cameras 90 to 120)",
+    )
+    lens.add_argument(
+        "--focal",
+        type=positive,
+        metavar="PIXELS",
+        help="assume this focal length, in pixels of the images",
+    )
+
+
+def assumed_lens(options: argparse.Namespace) -> AssumedLens | None:
+    """Return what the user assumes of a camera without calibration; None for nothing."""
+    if options.fov is None and options.focal is None:
+        return None
+    return AssumedLens(options.fov, options.focal)
+
+
 _OPEN = 2**31
 
 
@@ -108,6 +136,13 @@ def part_of_source(text: str) -> tuple[str, range | None]:
     return source, frame_range(part)
 
 
+def expected_length(sequence: Sequence) -> int:
+    """Return about how many frames a source has; 0 if that is unknown."""
+    if isinstance(sequence, Video):
+        return sequence.expected_length  # counting decodes the whole video
+    return len(sequence) if isinstance(sequence, Recording) else 0
+
+
 def progress(
     sequence: Sequence, limit: int | None, refused: Refused | None = None
 ) -> tqdm[tuple[int, Frame]]:
@@ -116,8 +151,7 @@ def progress(
     Yields each frame with its index; frames that cannot be read are left out, see `readable`.
     """
     counts = [] if limit is None else [limit]
-    if isinstance(sequence, Recording):
-        counts.append(len(sequence))
+    counts += [length] if (length := expected_length(sequence)) else []
     frames = islice(numbered(sequence, refused), limit)
     total = min(counts, default=None)
     return tqdm(frames, total=total, unit="frame", disable=None, file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from depth_recog.cli.options import positive
+from depth_recog.cli.options import integer, positive
 from depth_recog.method.gate.by_image import Thresholds
 from depth_recog.method.masking import DYNAMIC
 from depth_recog.method.settings import GATES, Settings
@@ -14,6 +14,8 @@ from depth_recog.networks.factory import ESTIMATORS, Assembly, NetworkOptions, a
 from depth_recog.networks.models import preset_rules
 
 _LITERAL = Settings().thresholds
+MAX_WIDTH = 4096
+"""Pixels, as of the node's parameter; the memory of a frame grows with its square."""
 
 
 def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +48,7 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--pose", default="pnp", choices=ESTIMATORS, help="pose estimator")
     group.add_argument(
         "--width",
-        type=int,
+        type=integer(0, MAX_WIDTH),
         default=Settings.width,
         metavar="W",
         help="image width for masks, features and the gate, pixels; 0: as the depth weights",

@@ -8,7 +8,13 @@ import sys
 from pathlib import Path
 
 from depth_recog.cli.interrupt import Interrupt
-from depth_recog.cli.options import integer, namespace, progress
+from depth_recog.cli.options import (
+    add_camera_arguments,
+    assumed_lens,
+    integer,
+    namespace,
+    progress,
+)
 from depth_recog.datasets.sequence import Recording, Truth
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import CalibrationError, ConfigurationError, DepthRecogError, SourceError
@@ -33,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--namespace", type=namespace, default="/camera", metavar="NAME", help="default: /camera"
     )
+    add_camera_arguments(parser)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -47,7 +54,7 @@ def main(options: argparse.Namespace) -> int:
         ) from error
 
     with Interrupt() as interrupt:
-        sequence = open_source(options.source)
+        sequence = open_source(options.source, assumed_lens(options))
         recording = sequence if isinstance(sequence, Recording) else None
         quality = (options.quality or _QUALITY) if options.compressed else None
         writer = BagWriter(options.out, options.storage, quality, options.namespace)

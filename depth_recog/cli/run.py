@@ -15,12 +15,13 @@ import cv2
 
 from depth_recog import __version__
 from depth_recog.cli.interrupt import Interrupt
-from depth_recog.cli.options import integer, progress
+from depth_recog.cli.options import add_camera_arguments, assumed_lens, integer, progress
 from depth_recog.cli.pipeline_options import add_pipeline_arguments, assembly_of
 from depth_recog.datasets.sequence import Sequence
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import DepthRecogError, OutputError
 from depth_recog.evaluation.run_writer import RunWriter
+from depth_recog.method.geometry.camera import Camera
 from depth_recog.networks.backends.choice import runtimes
 from depth_recog.networks.factory import Assembly
 from depth_recog.networks.weights import SHIPPED, Header
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = KINDS
     parser.add_argument("source", metavar="SOURCE", help="a path, a device, or kind:path")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
+    add_camera_arguments(parser)
     add_pipeline_arguments(parser)
     parser.add_argument("--limit", type=integer(1), metavar="N", help="stop after N frames")
 
@@ -39,11 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Run the pipeline over a source, and write the results."""
     with Interrupt() as interrupt:
-        sequence = open_source(options.source)
+        sequence = open_source(options.source, assumed_lens(options))
         assembly = assembly_of(options)
         start = time.perf_counter()
         failure: Exception | None = None
         counts: Counter[str] = Counter()
+        guessed: Camera | None = None
         writer = RunWriter(options.out)
         try:
             pipeline = Pipeline(assembly)
@@ -56,6 +59,7 @@ def main(options: argparse.Namespace) -> int:
                     if interrupt.asked:
                         break
                     counts["in"] += 1
+                    guessed = frame.camera if frame.camera.assumed else guessed
                     writer.write(pipeline.process(frame))
                     counts["out"] += 1
         except Exception as error:
@@ -63,6 +67,12 @@ def main(options: argparse.Namespace) -> int:
             failure = error
         writer.close()
         report = _report(options, sequence, assembly, counts)
+        report["assumed_camera"] = guessed and {
+            "fov": options.fov,
+            "focal": options.focal,
+            "focal_pixels": guessed.fx,
+            "meaning": "no calibration: metres are a guess",
+        }
         report["seconds"] = round(time.perf_counter() - start, 3)
         report["interrupted"] = interrupt.asked
         report["error"] = str(failure) if failure else None

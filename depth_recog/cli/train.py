@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from depth_recog.cli.interrupt import Interrupt
-from depth_recog.cli.options import part_of_source
+from depth_recog.cli.options import add_camera_arguments, part_of_source
+from depth_recog.datasets.assumed import AssumedLens
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import ConfigurationError, DepthRecogError, SourceError
@@ -58,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE[@A:B]",
         help="held-out frames; default: the end of each SOURCE",
     )
+    add_camera_arguments(parser)
     parser.add_argument("--resume", action="store_true", help="continue the run in DIR")
     parser.add_argument(
         "--print-config", action="store_true", help="print all keys with their values and exit"
@@ -74,12 +76,15 @@ def main(options: argparse.Namespace) -> int:
     config = _resumed(options) if options.resume else _config(options)
     if not config.sources:
         raise ConfigurationError("no SOURCE to train on")
+    lens = None
+    if config.fov or config.focal:
+        lens = AssumedLens(config.fov, None if config.fov else config.focal)
     new = not options.out.exists()
     try:
         with Interrupt() as interrupt:
             split = DataSplit(
-                [chosen_frames(text) for text in config.sources],
-                [chosen_frames(text) for text in config.validate_on],
+                [chosen_frames(text, lens) for text in config.sources],
+                [chosen_frames(text, lens) for text in config.validate_on],
             )
             control = RunControl(lambda line: print(line, flush=True), lambda: interrupt.asked)
             folder = TrainingRunFolder(options.out)
@@ -110,20 +115,24 @@ def _config(options: argparse.Namespace) -> TrainingConfig:
         values["sources"] = options.sources
     if options.validate:
         values["validate_on"] = options.validate
+    for key in ("fov", "focal"):
+        if getattr(options, key) is not None:
+            values |= {"fov": None, "focal": None, key: getattr(options, key)}
     return make_config(values, str(options.config or "command line"))
 
 
 def _resumed(options: argparse.Namespace) -> TrainingConfig:
-    if options.sources or options.config or options.set or options.validate:
+    given = options.sources or options.config or options.set or options.validate
+    if given or options.fov or options.focal:
         raise ConfigurationError(
-            f"--resume uses {options.out}/config.yaml unchanged: leave SOURCE, --config, --set and "
-            "--validate out"
+            f"--resume uses {options.out}/config.yaml unchanged: leave SOURCE, --config, --set, "
+            "--validate, --fov and --focal out"
         )
     return open_run(options.out)
 
 
-def chosen_frames(text: str) -> SourceFrames:
-    """Open SOURCE[@A:B] of the command line.
+def chosen_frames(text: str, assumed: AssumedLens | None = None) -> SourceFrames:
+    """Open SOURCE[@A:B] of the command line; `assumed` as for `open_source`.
 
     Raises:
         DepthRecogError: the text or the source cannot be used.
@@ -132,7 +141,7 @@ def chosen_frames(text: str) -> SourceFrames:
         source, frames = part_of_source(text)
     except argparse.ArgumentTypeError as error:
         raise ConfigurationError(str(error)) from error
-    recording = open_source(source)
+    recording = open_source(source, assumed)
     if not isinstance(recording, Recording):
         raise SourceError(f"{text}: a live source cannot be trained on; record it first")
     count = len(recording)

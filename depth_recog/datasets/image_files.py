@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from depth_recog.datasets.orientation import orientation_of_file, upright
 from depth_recog.errors import CalibrationError, SourceError
 from depth_recog.files import text_of
 from depth_recog.interfaces import encoded_image
 from depth_recog.interfaces.bit_depth import FULL_RANGE, BitDepth
+from depth_recog.interfaces.calibration import check_plausible
 from depth_recog.method.geometry.camera import Camera
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -74,7 +76,9 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def read_rgb(path: Path, bits: BitDepth = FULL_RANGE) -> NDArray[np.uint8]:
-    """Decodes one image file; `bits` are those of a 16-bit one.
+    """Decodes one image file and turns it upright as its EXIF data say.
+
+    `bits` are those of a 16-bit image.
 
     Returns:
         (H, W, 3) uint8, RGB, contiguous; three equal channels for a grey image.
@@ -82,12 +86,14 @@ def read_rgb(path: Path, bits: BitDepth = FULL_RANGE) -> NDArray[np.uint8]:
     Raises:
         SourceError: the file is missing, cut off, or no image.
     """
-    stored = _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    # OpenCV's versions differ in the formats whose EXIF data they read.
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    stored = _decode(path, flags)
     if stored.dtype not in (np.uint8, np.uint16):
         raise SourceError(f"{path} holds {stored.dtype} numbers: convert it to 8 or 16 bits")
     image = bits.to_8_bit(stored)
     cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
-    return image
+    return upright(image, orientation_of_file(path))
 
 
 def read_depth(
@@ -190,9 +196,9 @@ def check_size(path: Path, raw: NDArray[np.generic], size: tuple[int, int], what
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(width, height) of an image file in pixels. Raises SourceError as `read_rgb` does."""
+    """(width, height) in pixels of what `read_rgb` returns. Raises SourceError as it does."""
     height, width = _decode(path, cv2.IMREAD_UNCHANGED).shape[:2]
-    return width, height
+    return (height, width) if orientation_of_file(path) >= 5 else (width, height)
 
 
 def _decode(path: Path, flags: int) -> NDArray[np.generic]:
@@ -243,6 +249,7 @@ def camera_of_matrix(
         camera = Camera.from_matrix(matrix, width, height)
     except CalibrationError as error:
         raise CalibrationError(f"{calibration}: {error}") from error
+    check_plausible(camera, str(calibration))
     if abs(camera.cx / width - 0.5) > 0.25 or abs(camera.cy / height - 0.5) > 0.25:
         raise CalibrationError(
             f"{calibration} puts the principal point at ({camera.cx:.1f}, {camera.cy:.1f}), but "

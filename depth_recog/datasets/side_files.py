@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence as Items
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -12,11 +13,12 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_recog.datasets.times import check_rate, in_nanoseconds
 from depth_recog.errors import SourceError
 
 
 def read_numbers(
-    path: Path, columns: int | None = None, finite: bool = True
+    path: Path, columns: int | None = None, finite: bool = True, in_place: bool = False
 ) -> NDArray[np.float64]:
     """Reads a text file of numbers, one row a line.
 
@@ -24,6 +26,7 @@ def read_numbers(
         path: the file.
         columns: required numbers a line; None for any.
         finite: whether nan and inf are errors.
+        in_place: whether line n belongs to image n: then a blank line between others is an error.
 
     Returns:
         (rows, columns) float64, at least one row.
@@ -32,7 +35,9 @@ def read_numbers(
         SourceError: the file is missing, or is no such table.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").rstrip().splitlines()
+        if in_place and not all(line.strip() for line in lines):
+            raise ValueError("a line is blank, but line n belongs to image n")
         rows = np.array([[float(n) for n in line.split()] for line in lines if line.strip()])
     except (OSError, ValueError) as error:
         raise SourceError(f"{path} is not a table of numbers ({error}): restore it") from error
@@ -44,38 +49,74 @@ def read_numbers(
     return rows
 
 
-def read_stamps(path: Path) -> list[int]:
-    """Reads timestamps, one a line: whole nanoseconds, or `2011-09-26 13:04:32.345808896` (UTC).
+def read_stamps(path: Path) -> list[int | None]:
+    """Reads timestamps, one a line; None for a blank line, which keeps its place.
+
+    They are whole numbers (the size tells the unit), seconds with a decimal point, or
+    `2011-09-26 13:04:32.345808896` (UTC).
 
     Returns:
-        Nanoseconds since the epoch, strictly increasing.
+        Nanoseconds, strictly increasing; blank lines at the end are left out.
 
     Raises:
-        SourceError: the file is missing or damaged, or a stamp is not later than the one before.
+        SourceError: the file is missing or damaged, a stamp is not later than the one before, or
+            the times are not those of a camera.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-        texts = [line.strip() for line in lines if line.strip()]
-        if all(text.isdecimal() for text in texts):
-            stamps = [int(text) for text in texts]
-        else:
-            stamps = np.array(texts, dtype="datetime64[ns]").astype(np.int64).tolist()
+        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+        texts = [line.strip() for line in lines]
+        stamps = _nanoseconds([text for text in texts if text], path)
     except (OSError, ValueError) as error:
         raise SourceError(
             f"{path} cannot be read as timestamps ({error}): one a line is needed, whole "
             "nanoseconds or 2011-09-26 13:04:32.345808896"
         ) from error
     check_rising(stamps, path)
+    check_rate(stamps, path)
+    rest = iter(stamps)
+    return [next(rest) if text else None for text in texts]
+
+
+def read_seconds(path: Path) -> list[int | None]:
+    """Reads times in seconds, one a line; None for a blank line, which keeps its place.
+
+    Returns:
+        Nanoseconds, strictly increasing; blank lines at the end are left out.
+
+    Raises:
+        SourceError: the file is missing or damaged, a time is not later than the one before, or
+            the times are not those of a camera.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+        stamps = [round(float(line) * 1e9) if line.strip() else None for line in lines]
+    except (OSError, ValueError, OverflowError) as error:
+        raise SourceError(f"{path} is not a table of numbers ({error}): restore it") from error
+    known = [stamp for stamp in stamps if stamp is not None]
+    check_rising(known, path)
+    check_rate(known, path)
     return stamps
 
 
-def check_rising(stamps: Items[int], path: Path) -> None:
+def _nanoseconds(texts: list[str], path: Path) -> list[int]:
+    """Raises ValueError or SourceError."""
+    if texts and all(re.fullmatch(r"\d+", text) for text in texts):
+        values = [int(text) for text in texts]
+        check_rising(values, path, unit="")
+        return in_nanoseconds(values, path)
+    if all(re.fullmatch(r"\d+(\.\d*)?([eE][+-]?\d+)?", text) for text in texts):
+        return [round(Decimal(text) * 10**9) for text in texts]
+    stamps: list[int] = np.array(texts, dtype="datetime64[ns]").astype(np.int64).tolist()
+    return stamps
+
+
+def check_rising(stamps: Items[int], path: Path, unit: str = " ns") -> None:
     """Raises SourceError unless every stamp is later than the one before."""
     for line, (before, after) in enumerate(pairwise(stamps), start=2):
         if after <= before:
             raise SourceError(
-                f"{path}: stamp {line} ({after} ns) is not later than the one before ({before} "
-                "ns): sort or correct them"
+                f"{path}: stamp {line} ({after}{unit}) is not later than the one before "
+                f"({before}{unit}): sort or correct them"
             )
 
 

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-from depth_recog.datasets.bags.files import is_bag
+from depth_recog.datasets.assumed import AssumedLens
+from depth_recog.datasets.bags.files import is_bag, is_ros1_bag, ros1_text
 from depth_recog.datasets.image_files import IMAGE_SUFFIXES
 from depth_recog.datasets.kitti.odometry import KittiOdometry
 from depth_recog.datasets.kitti.raw import KittiRaw
@@ -20,7 +22,7 @@ from depth_recog.datasets.research.seven_scenes import SevenScenes
 from depth_recog.datasets.research.tum_rgbd import TumRgbd
 from depth_recog.datasets.research.vkitti2.reader import VKitti2
 from depth_recog.datasets.sequence import Sequence
-from depth_recog.errors import SourceError
+from depth_recog.errors import SourceError, UncalibratedError
 
 
 def open_synthetic(spec: str) -> Sequence:
@@ -31,7 +33,7 @@ def open_synthetic(spec: str) -> Sequence:
     return parse_spec(spec)
 
 
-def open_rosbag(spec: str) -> Sequence:
+def open_rosbag(spec: str, assumed: AssumedLens | None = None) -> Sequence:
     """Opens a bag: `BAG?image=/camera/image_raw`. Raises SourceError or CalibrationError."""
     # In a workspace rosbags is one more package to install; other sources do without.
     try:
@@ -40,7 +42,7 @@ def open_rosbag(spec: str) -> Sequence:
         raise SourceError(
             f"{spec}: bags need the package {error.name}: pip install rosbags mcap"
         ) from error
-    return Rosbag(spec)
+    return Rosbag(spec, assumed)
 
 
 READERS: dict[str, Callable[[str], Sequence]] = {
@@ -57,6 +59,15 @@ READERS: dict[str, Callable[[str], Sequence]] = {
     "synthetic": open_synthetic,
 }
 
+ASSUMING: dict[str, Callable[[str, AssumedLens | None], Sequence]] = {
+    "tum_rgbd": TumRgbd,
+    "folder": Folder,
+    "video": Video,
+    "v4l2": V4l2,
+    "rosbag": open_rosbag,
+}
+"""The kinds of sources whose camera can be assumed."""
+
 KINDS = (
     "kinds of sources: kitti_raw:DRIVE, kitti_odometry:SEQUENCE, vkitti2:VARIATION?camera=0, "
     "cityscapes:ROOT?city=aachen&snippet=000000, seven_scenes:FOLDER, tum_rgbd:FOLDER, "
@@ -66,11 +77,12 @@ KINDS = (
 )
 
 
-def open_source(text: str) -> Sequence:
+def open_source(text: str, assumed: AssumedLens | None = None) -> Sequence:
     """Opens a source by its path, or by `kind:path` if the path does not show the kind.
 
     Args:
         text: a path, `kind:path`, or `synthetic`. Each reader's class documents its layout.
+        assumed: of the camera, if the source has no calibration; otherwise it is not used.
 
     Returns:
         The sequence; a `Recording` unless it is live.
@@ -81,7 +93,21 @@ def open_source(text: str) -> Sequence:
     """
     try:
         kind, path = split_kind(text)
+        if kind in ASSUMING:
+            return ASSUMING[kind](path, assumed)
+        if assumed is not None:
+            logging.getLogger(__name__).warning(
+                "%s: a source of kind %s has its own calibration: %s is not assumed",
+                text,
+                kind,
+                assumed,
+            )
         return READERS[kind](path)
+    except UncalibratedError as error:
+        raise UncalibratedError(
+            f"{error}; or assume a field of view, --fov DEGREES (nodes: fallback_fov): then metres "
+            "are a guess"
+        ) from error
     except SourceError as error:
         raise SourceError(f"{error} ({KINDS})") from error
     except OSError as error:
@@ -122,6 +148,8 @@ def recognise(text: str) -> str:
         raise SourceError(f"{text} does not exist: check the spelling")
     if path.is_dir():
         return _recognise_folder(path)
+    if is_ros1_bag(path):
+        raise SourceError(ros1_text(path))
     if is_bag(path):
         return "rosbag"
     suffix = path.suffix.lower()
@@ -148,4 +176,6 @@ def _recognise_folder(path: Path) -> str:
         return "tum_rgbd"
     if is_bag(path):
         return "rosbag"
+    if is_ros1_bag(path):
+        raise SourceError(ros1_text(path))
     return "folder"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_recog.datasets.assumed import AssumedLens
 from depth_recog.datasets.image_files import list_images, read_depth, read_ids
 from depth_recog.datasets.sequence import Frame
 from depth_recog.datasets.side_files import read_numbers
@@ -56,6 +57,15 @@ class RecordedRun:
     def source(self) -> str:
         """The recording that was run on, as typed."""
         return str(self.report["source"])
+
+    @property
+    def assumed(self) -> AssumedLens | None:
+        """What the run assumed of the camera; None with a calibration."""
+        entry = self.report.get("assumed_camera")
+        if not isinstance(entry, dict):
+            return None
+        fov, focal = entry.get("fov"), entry.get("focal")
+        return AssumedLens(fov, focal) if fov or focal else None
 
     def weights(self, key: str) -> dict[str, str]:
         """Return name, path and sha256 of weights as far as the report has them."""

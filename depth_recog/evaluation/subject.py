@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from depth_recog import __version__
+from depth_recog.datasets.assumed import AssumedLens
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import SourceError
@@ -48,13 +49,13 @@ class Subject:
         return {"first": self.frames.start, "last": self.frames.stop - 1, "splits": examined}
 
 
-def open_recording(text: str) -> Recording:
-    """Open a source that can be read more than once.
+def open_recording(text: str, assumed: AssumedLens | None = None) -> Recording:
+    """Open a source that can be read more than once; `assumed` as for `open_source`.
 
     Raises:
         SourceError: it cannot be opened, or is live.
     """
-    sequence = open_source(text)
+    sequence = open_source(text, assumed)
     if not isinstance(sequence, Recording):
         raise SourceError(
             f"{text}: a live source cannot be evaluated: record it first (depth-recog record)"

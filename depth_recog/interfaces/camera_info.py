@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.errors import CalibrationError
+from depth_recog.interfaces.calibration import intrinsics, with_lens
 from depth_recog.method.geometry.camera import Camera
 
 
@@ -52,24 +53,18 @@ def from_message(info: Any, image_is_rectified: bool = False) -> CameraCalibrati
         image_is_rectified: the image was rectified before (an `image_rect` topic): only P counts.
 
     Raises:
-        CalibrationError: uncalibrated (K[0] == 0), or invalid values.
+        CalibrationError: uncalibrated (K[0] == 0), invalid values, or not those of such images.
     """
     k = np.asarray(info.k, dtype=np.float64).reshape(3, 3)
     p = np.asarray(info.p, dtype=np.float64).reshape(3, 4)
-    new = p[:, :3] if p[0, 0] != 0 else k
-    rectified = Camera.from_matrix(new, info.width, info.height)
+    new, name = (p[:, :3], "P") if p[0, 0] != 0 else (k, "K")
+    if not image_is_rectified:
+        raw = intrinsics(k.ravel().tolist(), info.width, info.height)
+        raw = with_lens(raw, info.distortion_model, [float(d) for d in info.d])
+    rectified = intrinsics(new.ravel().tolist(), info.width, info.height, name)
     if image_is_rectified:
         window = _window(rectified, info)
         return CameraCalibration(window, window, np.eye(3), _baseline(p))
-    distortion = tuple(float(d) for d in info.d)
-    model = info.distortion_model or "plumb_bob"
-    # All zeros mean no distortion, except for equidistant, which stays a fisheye.
-    keep = any(distortion) or model == "equidistant"
-    raw = replace(
-        Camera.from_matrix(k, info.width, info.height),
-        distortion=distortion if keep else (),
-        distortion_model=model,
-    )
     r = np.asarray(info.r, dtype=np.float64).reshape(3, 3)
     rotation = r if r.any() else np.eye(3)
     if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3):

@@ -27,6 +27,8 @@ class Layout:
     channels: int
     to_rgb: int | None
     even_width: bool = False
+    half_rows: int = 2
+    """Rows of the message for two of the image: 3 with subsampled colours below the grey rows."""
 
 
 # OpenCV names a Bayer pattern by the second and third pixel of its second row: rggb is its BG.
@@ -45,10 +47,27 @@ ENCODINGS = {
         Layout("uyvy", "u1", 2, cv2.COLOR_YUV2RGB_UYVY, even_width=True),
         Layout("yuv422_yuy2", "u1", 2, cv2.COLOR_YUV2RGB_YUY2, even_width=True),
         Layout("yuyv", "u1", 2, cv2.COLOR_YUV2RGB_YUY2, even_width=True),
-        Layout("bayer_rggb8", "u1", 1, cv2.COLOR_BayerBG2RGB),
-        Layout("bayer_bggr8", "u1", 1, cv2.COLOR_BayerRG2RGB),
-        Layout("bayer_gbrg8", "u1", 1, cv2.COLOR_BayerGR2RGB),
-        Layout("bayer_grbg8", "u1", 1, cv2.COLOR_BayerGB2RGB),
+        Layout("nv12", "u1", 1, cv2.COLOR_YUV2RGB_NV12, even_width=True, half_rows=3),
+        Layout("nv21", "u1", 1, cv2.COLOR_YUV2RGB_NV21, even_width=True, half_rows=3),
+        # cv_bridge takes numbers without colours for grey or BGR.
+        Layout("8UC4", "u1", 4, cv2.COLOR_BGRA2RGB),
+        Layout("16UC1", "u2", 1, cv2.COLOR_GRAY2RGB),
+        Layout("16UC3", "u2", 3, cv2.COLOR_BGR2RGB),
+        Layout("16UC4", "u2", 4, cv2.COLOR_BGRA2RGB),
+        Layout("rgb16", "u2", 3, None),
+        Layout("bgr16", "u2", 3, cv2.COLOR_BGR2RGB),
+        Layout("rgba16", "u2", 4, cv2.COLOR_RGBA2RGB),
+        Layout("bgra16", "u2", 4, cv2.COLOR_BGRA2RGB),
+        *(
+            Layout(f"bayer_{pattern}{bits}", f"u{bits // 8}", 1, code)
+            for bits in (8, 16)
+            for pattern, code in (
+                ("rggb", cv2.COLOR_BayerBG2RGB),
+                ("bggr", cv2.COLOR_BayerRG2RGB),
+                ("gbrg", cv2.COLOR_BayerGR2RGB),
+                ("grbg", cv2.COLOR_BayerGB2RGB),
+            )
+        ),
     )
 }
 
@@ -78,7 +97,7 @@ def raw_view(
         big_endian: byte order of values of more than one byte.
 
     Returns:
-        (H, W) or (H, W, C), in the encoding's type.
+        (H, W) or (H, W, C), in the encoding's type; (3 H / 2, W) for nv12 and nv21.
 
     Raises:
         EncodingError: an unknown encoding, a step too short for the width, too few bytes.
@@ -90,8 +109,9 @@ def _layout(encoding: str, layouts: Mapping[str, Layout]) -> Layout:
     """Raises EncodingError for an unknown encoding."""
     layout = layouts.get(encoding)
     if layout is None:
+        depth = " (a depth image?)" if encoding in DEPTH_ENCODINGS else ""
         raise EncodingError(
-            f"encoding {encoding!r} is not supported; convert the image to one of: "
+            f"encoding {encoding!r}{depth} is not supported; convert the image to one of: "
             f"{', '.join(layouts)}"
         )
     return layout
@@ -107,6 +127,13 @@ def _pixels(
         raise EncodingError(
             f"encoding {layout.encoding} needs an even width, the image has {width}: crop a column"
         )
+    if layout.half_rows != 2:
+        if height % 2:
+            raise EncodingError(
+                f"encoding {layout.encoding} needs an even height, the image has {height}: crop a "
+                "row"
+            )
+        height = height * layout.half_rows // 2
     dtype = np.dtype(layout.dtype).newbyteorder(">" if big_endian else "<")
     pixel = layout.channels * dtype.itemsize
     if step < width * pixel:

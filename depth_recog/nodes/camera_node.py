@@ -16,10 +16,12 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
+from depth_recog.datasets.assumed import AssumedLens
 from depth_recog.datasets.sequence import Frame, Sequence
 from depth_recog.datasets.sources import open_source
 from depth_recog.errors import ConfigurationError, describe
 from depth_recog.interfaces import compressed_image
+from depth_recog.interfaces.camera_info import uncalibrated_fields
 from depth_recog.nodes.io import messages
 from depth_recog.nodes.io.names import info_topic
 from depth_recog.nodes.runtime.main import request_stop
@@ -53,6 +55,14 @@ SPECS = (
         "Start when the node of this name subscribes to camera_info; empty: at once.",
     ),
     Spec(
+        "fallback_fov",
+        0.0,
+        "Field of view of a source without calibration, degrees; its camera_info is uncalibrated "
+        "(K is zero), so set this parameter of the depth node too; 0: such a source is refused.",
+        0.0,
+        170.0,
+    ),
+    Spec(
         "reliability",
         "reliable",
         "QoS reliability of the publishers; reliable matches every subscriber.",
@@ -81,7 +91,9 @@ class CameraNode(ManagedNode):
 
     def configure(self) -> None:
         """Open the source."""
-        self._sequence = open_source(self._params["source"])
+        fov = self._params["fallback_fov"]
+        assumed = AssumedLens(fov=fov) if fov else None
+        self._sequence = open_source(self._params["source"], assumed)
         rate = self._params["rate"] or self._sequence.rate_hz
         self.get_logger().info(f"{self._sequence.kind}: {self._sequence.name}, {rate:g} Hz")
 
@@ -196,7 +208,11 @@ class CameraNode(ManagedNode):
             compressed = CompressedImage(header=header, format=compressed_image.FORMAT, data=data)
         if self._clock_publisher is not None:
             self._clock_publisher.publish(Clock(clock=header.stamp))
-        self._infos.publish(messages.camera_info(frame.camera, header))
+        # K of a guess would be taken for a calibration.
+        info = messages.camera_info(frame.camera, header)
+        if frame.camera.assumed:
+            info = CameraInfo(header=header, **uncalibrated_fields(frame.camera))
+        self._infos.publish(info)
         self._images.publish(message)
         if compressed is not None:
             self._compressed.publish(compressed)

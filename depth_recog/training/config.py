@@ -84,6 +84,11 @@ class TrainingConfig(ConfigGroup):
 
     sources: tuple[str, ...] = ()
     """recordings to train on, SOURCE or SOURCE@A:B"""
+    fov: float | None = Field(default=None, ge=1, le=170)
+    """horizontal field of view assumed of sources without calibration, degrees; metres are a guess
+    then (--fov)"""
+    focal: Positive | None = None
+    """the same as a focal length, pixels of the images (--focal)"""
     validate_on: tuple[str, ...] = ()
     """held-out recordings, SOURCE or SOURCE@A:B (--validate)"""
     name: str = Field(default="", pattern=r"^[\w.-]*$")

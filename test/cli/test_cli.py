@@ -264,7 +264,7 @@ class Unplugged:
 def test_run_keeps_the_frames_before_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("depth_recog.cli.run.open_source", lambda _: Unplugged())
+    monkeypatch.setattr("depth_recog.cli.run.open_source", lambda *_: Unplugged())
     assert "no images any more" in fails("run", "/dev/video0", "--out", tmp_path)
     report = json.loads((tmp_path / "run.json").read_text())
     assert report["frames"]["out"] == 2

@@ -301,7 +301,7 @@ def test_a_live_source(monkeypatch: pytest.MonkeyPatch) -> None:
         def __iter__(self) -> Any:
             raise AssertionError("no frame must be read")
 
-    monkeypatch.setitem(sources.READERS, "v4l2", lambda path: Camera())
+    monkeypatch.setitem(sources.ASSUMING, "v4l2", lambda *_: Camera())
     assert "a live source cannot be evaluated: record it" in fails("evaluate", "v4l2:/dev/video0")
 
 

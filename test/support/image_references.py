@@ -46,6 +46,39 @@ def mono16(big: bool) -> Callable[[RGB], tuple[bytes, int, RGB]]:
     return encode
 
 
+def packed16(order: str) -> Callable[[RGB], tuple[bytes, int, RGB]]:
+    """Channels of 16 bits, little-endian, whose upper byte is the expected value."""
+
+    def encode(rgb: RGB) -> tuple[bytes, int, RGB]:
+        data = bytearray()
+        for row in rgb:
+            for r, g, b in row:
+                for c in order:
+                    data += bytes((9, {"r": r, "g": g, "b": b, "a": 77}[c]))
+        return bytes(data), 2 * len(order) * rgb.shape[1], rgb
+
+    return encode
+
+
+def semiplanar(order: str) -> Callable[[RGB], tuple[bytes, int, RGB]]:
+    """Noise as Y, then U and V in an order, shared by two by two pixels."""
+
+    def encode(noise: RGB) -> tuple[bytes, int, RGB]:
+        height, width = noise.shape[:2]
+        luma = np.maximum(noise[..., 0], 16)
+        chroma = bytearray()
+        expected = np.zeros_like(noise)
+        for v in range(0, height, 2):
+            for u in range(0, width, 2):
+                cb, cr = int(noise[v, u, 1]), int(noise[v, u, 2])
+                chroma += bytes({"u": cb, "v": cr}[c] for c in order)
+                for y, x in ((v, u), (v, u + 1), (v + 1, u), (v + 1, u + 1)):
+                    expected[y, x] = bt601(int(luma[y, x]), cb, cr)
+        return luma.tobytes() + bytes(chroma), width, expected
+
+    return encode
+
+
 def bt601(y: int, u: int, v: int) -> tuple[int, int, int]:
     """ITU-R BT.601, studio swing: 16 is black and 235 white."""
     luma = 255 / 219 * (y - 16)
@@ -118,6 +151,16 @@ CASES: dict[str, tuple[Callable[[RGB], tuple[bytes, int, RGB]], int]] = {
     "uyvy": (yuv("uyvy"), 2),
     "yuv422_yuy2": (yuv("yuyv"), 2),
     "yuyv": (yuv("yuyv"), 2),
+    "nv12": (semiplanar("uv"), 2),
+    "nv21": (semiplanar("vu"), 2),
+    "8UC4": (packed("bgra"), 0),
+    "16UC1": (mono16(False), 0),
+    "16UC3": (packed16("bgr"), 0),
+    "16UC4": (packed16("bgra"), 0),
+    "rgb16": (packed16("rgb"), 0),
+    "bgr16": (packed16("bgr"), 0),
+    "rgba16": (packed16("rgba"), 0),
+    "bgra16": (packed16("bgra"), 0),
 }
 """Encoding to its reference, and the tolerance of rounding in units of 1/255."""
 

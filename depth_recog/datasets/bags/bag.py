@@ -12,7 +12,14 @@ from typing import Any
 
 import yaml
 
-from depth_recog.datasets.bags.files import METADATA, ZSTD_SUFFIX, storage_suffix
+from depth_recog.datasets.bags.files import (
+    ASSUMED,
+    METADATA,
+    ZSTD_SUFFIX,
+    is_ros1_bag,
+    ros1_text,
+    storage_suffix,
+)
 from depth_recog.datasets.bags.mcap_file import McapFile
 from depth_recog.datasets.bags.sqlite_file import SqliteFile
 from depth_recog.datasets.bags.storage import (
@@ -42,6 +49,10 @@ class Bag:
         self.path = path
         self._notes: list[str] = []
         self._counts: dict[str, int] = {}
+        self.assumed = ""
+        """What `depth-recog record` assumed of a camera without calibration; empty with one."""
+        if is_ros1_bag(path):
+            raise SourceError(ros1_text(path))
         paths = self._find(path) if path.is_dir() else [path]
         self._files: list[Storage] = []
         for file in paths:
@@ -131,9 +142,10 @@ class Bag:
             names = [PurePosixPath(str(p)).name for p in information["relative_file_paths"]]
             for topic in information["topics_with_message_count"]:
                 self._counts[str(topic["topic_metadata"]["name"])] = int(topic["message_count"])
+            self.assumed = str((information.get("custom_data") or {}).get(ASSUMED, ""))
         except FileNotFoundError:
             self._notes.append(f"{path.name} is missing")
-        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError):
             self._notes.append(f"{path.name} is damaged")
         else:
             return names

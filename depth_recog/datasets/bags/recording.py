@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_recog.datasets.assumed import AssumedLens
 from depth_recog.datasets.bags import messages
 from depth_recog.datasets.bags.bag import Bag
 from depth_recog.datasets.bags.cameras import BagCameras
@@ -20,8 +21,8 @@ from depth_recog.datasets.bags.messages import MessageDecoder
 from depth_recog.datasets.bags.storage import DamagedError
 from depth_recog.datasets.bags.topics import KEYS, choose_topics
 from depth_recog.datasets.bags.truth import TruthReader
-from depth_recog.datasets.image_files import fit_camera
 from depth_recog.datasets.options import bits_option, split_options
+from depth_recog.datasets.orientation import UPRIGHT, orientation_of
 from depth_recog.datasets.reader import RecordingReader, bits_of
 from depth_recog.datasets.sequence import Frame, Truth
 from depth_recog.datasets.side_files import median_rate
@@ -59,8 +60,12 @@ class Rosbag(RecordingReader):
 
     kind = "rosbag"
 
-    def __init__(self, text: str | Path) -> None:
+    def __init__(self, text: str | Path, assumed: AssumedLens | None = None) -> None:
         """Indexes the messages without decoding images.
+
+        Args:
+            text: the bag and its options.
+            assumed: of the camera, if there is no calibration.
 
         Raises:
             SourceError: the bag or a topic does not exist, there are several cameras, or no image
@@ -91,15 +96,15 @@ class Rosbag(RecordingReader):
         self._stamps = self._images.stamps
         self.rate_hz = median_rate(self._stamps)
         self._decoder = MessageDecoder(self._bag.topics[topics.image])
-        self._cameras = BagCameras(self._bag, topics, self._images, options.get("camera"))
+        given = options.get("camera")
+        self._cameras = BagCameras(self._bag, topics, self._images, given, assumed)
         self._truths = TruthReader(self._bag, topics, self._images)
-        self._cameras[0]  # reports an uncalibrated camera before the first frame is read
+        self._warn_of_orientation()
 
     def _frame(self, index: int) -> Frame:
         image = self._image(index, self._bits)
         height, width = image.shape[:2]
-        place = Path(f"image {index} of {self._topic}")
-        camera = fit_camera(self._cameras[index], width, height, self._cameras.place, place)
+        camera = self._cameras.at(index, width, height)
         return Frame(f"{index:010d}", self._stamps[index], image, camera)
 
     @cached_property
@@ -141,6 +146,24 @@ class Rosbag(RecordingReader):
                 return head.width, head.height
         height, width = self[index].image.shape[:2]
         return width, height
+
+    def _warn_of_orientation(self) -> None:
+        """Warns if the first JPEG says that it should be turned, which messages never are."""
+        if not self._compressed:
+            return
+        try:
+            data = bytes(self._bag.read(self._images.entries[0]))
+        except DamagedError:
+            return
+        at = data.find(b"\xff\xd8\xff")
+        if at >= 0 and (found := orientation_of(data[at:])) != UPRIGHT:
+            logging.getLogger(__name__).warning(
+                "%s, %s: EXIF orientation %d is not applied: camera_info describes the pixels as "
+                "sent",
+                self._bag.path,
+                self._topic,
+                found,
+            )
 
     def _report(self, lost: int) -> None:
         """Logs one warning that describes all damage, if any."""

@@ -9,7 +9,7 @@ from depth_recog.datasets.bags import messages
 from depth_recog.datasets.bags.bag import Bag
 from depth_recog.datasets.bags.storage import DamagedError
 from depth_recog.errors import SourceError
-from depth_recog.interfaces.image_codec import DEPTH_ENCODINGS, ENCODINGS
+from depth_recog.interfaces.image_codec import DEPTH_ENCODINGS
 
 KEYS = ("image", "camera_info", "camera", "depth", "pose", "bits")
 TRUTH = "ground_truth"
@@ -20,6 +20,7 @@ TRUTH_TYPES = {
     "moving": messages.IMAGE,
     "boxes": messages.MARKERS,
 }
+ROS1_COMPRESSED = "sensor_msgs/CompressedImage"
 IMAGES = (messages.IMAGE, messages.COMPRESSED_IMAGE)
 POSES = (messages.POSE, messages.ODOMETRY, messages.TRANSFORM)
 
@@ -118,14 +119,36 @@ def _find_image(bag: Bag) -> str:
     if len(names) == 1:
         return names[0]
     if not names:
+        listed = ", ".join(f"{t} ({bag.topics[t].msgtype})" for t in sorted(bag.topics))
         raise SourceError(
-            f"{bag.path} has no images of a camera, only "
-            f"{', '.join(sorted(bag.topics)) or 'no topics at all'}: record an image topic too"
+            f"{bag.path} has no images of a camera, only {listed or 'no topics at all'}: "
+            f"{_why_none(bag)}"
         )
     raise SourceError(
         f"{bag.path} has several image topics, {', '.join(names)}: choose one, as in "
         f"rosbag:{bag.path}?image={names[0]}"
     )
+
+
+_OTHER_IMAGES = ("Packet", "CompressedVideo", "CompressedImage", "RawImage", "Image", "RGBD")
+
+
+def _why_none(bag: Bag) -> str:
+    """What to do with a bag without sensor_msgs/msg/Image and CompressedImage."""
+    types = {topic: bag.topics[topic].msgtype for topic in sorted(bag.topics)}
+    ros1 = [t for t, kind in types.items() if kind in ("sensor_msgs/Image", ROS1_COMPRESSED)]
+    if ros1:
+        return (
+            f"{ros1[0]} holds messages of ROS 1: convert the bag with rosbags-convert "
+            "(pip install rosbags)"
+        )
+    other = [t for t, kind in types.items() if kind.endswith(_OTHER_IMAGES) and kind not in IMAGES]
+    if other:
+        return (
+            f"{other[0]} is {types[other[0]]}, which is not read: republish it as sensor_msgs/msg/"
+            "Image or CompressedImage (ros2 run image_transport republish) and record that"
+        )
+    return "record an image topic too"
 
 
 def _shows_colours(bag: Bag, topic: str) -> bool:
@@ -140,5 +163,5 @@ def _shows_colours(bag: Bag, topic: str) -> bool:
         except DamagedError:
             continue
         if head is not None and head.label:
-            return head.label in ENCODINGS or head.label not in DEPTH_ENCODINGS
+            return head.label == "mono16" or head.label not in DEPTH_ENCODINGS
     return False

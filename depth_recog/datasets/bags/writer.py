@@ -26,6 +26,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from depth_recog.datasets.bags import boxes as box_markers
 from depth_recog.datasets.bags import messages
+from depth_recog.datasets.bags.files import ASSUMED
 from depth_recog.datasets.bags.topics import TRUTH
 from depth_recog.datasets.boxes import Box
 from depth_recog.datasets.sequence import Frame, Truth
@@ -138,6 +139,8 @@ class BagWriter:
         stamp = self._make("builtin_interfaces/msg/Time", sec=seconds, nanosec=nanoseconds)
         header = self._make("std_msgs/msg/Header", stamp=stamp, frame_id=OPTICAL_FRAME)
         world = self._make("std_msgs/msg/Header", stamp=stamp, frame_id=WORLD_FRAME)
+        if frame.camera.assumed:
+            self._writer.set_custom_data(ASSUMED, f"a focal length of {frame.camera.fx:g} pixels")
         try:
             # Subscribers need the CameraInfo before the image.
             self._write("camera_info", self._info(frame, header), frame.stamp_ns)

@@ -13,7 +13,8 @@ from depth_recog.datasets.image_files import camera_of_matrix, existing_folder, 
 from depth_recog.datasets.kitti.calibration import camera_offset, read_calib, read_projection
 from depth_recog.datasets.reader import ImageReader
 from depth_recog.datasets.sequence import Truth
-from depth_recog.datasets.side_files import check_rising, frame_number, line_of, read_numbers
+from depth_recog.datasets.side_files import frame_number, line_of, read_numbers, read_seconds
+from depth_recog.datasets.times import filled
 from depth_recog.errors import SourceError
 from depth_recog.method.geometry.camera import Camera
 
@@ -77,17 +78,17 @@ class KittiOdometry(ImageReader):
     @cached_property
     def _poses(self) -> NDArray[np.float64] | None:
         """(frames, 12) float64, world from camera 0, row-major 3x4, metres."""
-        return read_numbers(self._poses_file, columns=12) if self._poses_file.is_file() else None
+        if not self._poses_file.is_file():
+            return None
+        return read_numbers(self._poses_file, columns=12, in_place=True)
 
     def _read_stamps(self) -> list[int]:
         """Nanoseconds since the sequence's start. Raises SourceError."""
         times_file = self._folder / "times.txt"
         if not times_file.is_file():
             return [round(number * 1e9 / self.rate_hz) for number in self._numbers]
-        times = read_numbers(times_file, columns=1)[:, 0]
-        stamps = [
-            round(times[line_of(len(times), number, times_file, file)] * 1e9)
+        times = filled(read_seconds(times_file), times_file)
+        return [
+            times[line_of(len(times), number, times_file, file)]
             for number, file in zip(self._numbers, self._files, strict=True)
         ]
-        check_rising(stamps, times_file)
-        return stamps

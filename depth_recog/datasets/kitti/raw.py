@@ -22,6 +22,7 @@ from depth_recog.datasets.kitti.tracklets import TrackletBoxes, read_tracklets
 from depth_recog.datasets.reader import ImageReader
 from depth_recog.datasets.sequence import Truth
 from depth_recog.datasets.side_files import frame_number, line_of, read_numbers, read_stamps
+from depth_recog.datasets.times import filled
 from depth_recog.errors import SourceError
 from depth_recog.method.geometry.camera import Camera
 
@@ -70,7 +71,8 @@ class KittiRaw(ImageReader):
                 f"{self._drive / 'image_02' / 'data'} holds no images: unpack the drive again"
             )
         stamps_file = self._drive / "image_02" / "timestamps.txt"
-        stamps = read_stamps(stamps_file)
+        # Line n is image n's, also where a line is blank.
+        stamps = filled(read_stamps(stamps_file), stamps_file)
         self._numbers = [frame_number(file, i) for i, file in enumerate(self._files)]
         self._stamps = [
             stamps[line_of(len(stamps), number, stamps_file, file)]

@@ -3,20 +3,17 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
+from depth_recog.datasets.assumed import AssumedLens, source_camera
 from depth_recog.datasets.camera_yaml import EXAMPLE, camera_yamls, read_camera_yaml
-from depth_recog.datasets.image_files import (
-    IMAGE_SUFFIXES,
-    existing_folder,
-    fit_camera,
-    list_images,
-)
+from depth_recog.datasets.image_files import IMAGE_SUFFIXES, existing_folder, list_images
 from depth_recog.datasets.options import bits_option, split_options
+from depth_recog.datasets.orientation import UPRIGHT, orientation_of_file, warn_turned
 from depth_recog.datasets.reader import ImageReader
 from depth_recog.datasets.side_files import check_rising, median_rate, read_stamps
-from depth_recog.errors import CalibrationError, SourceError
+from depth_recog.datasets.times import filled, times_of_names
+from depth_recog.errors import CalibrationError, SourceError, UncalibratedError
 from depth_recog.method.geometry.camera import Camera
 
 LAYOUT = "a folder of images with a ROS camera_info YAML"
@@ -31,38 +28,48 @@ class Folder(ImageReader):
           *.jpg, *.jpeg, *.png, *.bmp or *.webp, here or in the only sub-folder with images
           camera.yaml      ROS camera_info; exactly one *.yaml or *.yml with a camera_matrix,
                            here or beside the images
-          timestamps.txt   optional, here or beside the images: one line an image, whole
-                           nanoseconds or `2011-09-26 13:04:32.345808896`
+          timestamps.txt   optional, here or beside the images: one line an image, see
+                           `read_stamps`
 
-    Without timestamps.txt, file names of 19 digits are nanoseconds since the epoch; otherwise the
-    rate is 10 Hz. The intrinsics are scaled to the images' size if the aspect ratio is the same.
-    `FOLDER?bits=12`: significant bits of 16-bit images, if their brightness does not show it. No
-    ground truth.
+    Without timestamps.txt, file names that are times since 1970 are used (see `times_of_names`);
+    otherwise the rate is 10 Hz. Images are turned upright as their EXIF data say, and a calibration
+    of the stored size with them. The intrinsics are scaled to the images' size if the aspect ratio
+    is the same. `FOLDER?bits=12`: significant bits of 16-bit images, if their brightness does not
+    show it. No ground truth.
     """
 
     kind = "folder"
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, assumed: AssumedLens | None = None) -> None:
         """Lists the images and reads calibration and timestamps.
+
+        Args:
+            path: the folder.
+            assumed: of the camera, if there is no calibration.
 
         Raises:
             SourceError: no images, images in several sub-folders, or timestamps that do not fit.
-            CalibrationError: no YAML, several, or a damaged one.
+            CalibrationError: no YAML and nothing assumed, several, or a damaged one.
         """
         place, options = split_options(path, ("bits",))
         self._given_bits = bits_option(path, options)
         folder = existing_folder(place, LAYOUT)
         self.name = folder.name
-        self._files = find_images(folder)
+        self._files, named = times_of_names(find_images(folder))
         places = list(dict.fromkeys((folder, self._files[0].parent)))
-        self._calibration = find_calibration(places)
-        self._camera = read_camera_yaml(self._calibration)
+        self._camera = source_camera(lambda: _calibrated(places), assumed, folder)
         stamps = _find_stamps(places, self._files)
+        if stamps is None and named is not None:
+            check_rising(named, self._files[0].parent)
+            stamps = named
         self._stamps = stamps or [i * 100_000_000 for i in range(len(self._files))]
         self.rate_hz = median_rate(self._stamps)
+        if (first := orientation_of_file(self._files[0])) != UPRIGHT:
+            warn_turned(self._files[0], f"EXIF orientation {first}")
 
     def _camera_at(self, index: int, width: int, height: int) -> Camera:
-        return fit_camera(self._camera, width, height, self._calibration, self._files[index])
+        file = self._files[index]
+        return self._camera.at(width, height, file, orientation_of_file(file))
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -88,15 +95,21 @@ def find_images(folder: Path) -> list[Path]:
     return next(iter(found.values()))
 
 
+def _calibrated(places: list[Path]) -> tuple[Path, Camera]:
+    file = find_calibration(places)
+    return file, read_camera_yaml(file)
+
+
 def find_calibration(places: list[Path]) -> Path:
     """Finds the only camera YAML in `places`.
 
     Raises:
-        CalibrationError: there is none, or there are several.
+        UncalibratedError: there is none.
+        CalibrationError: there are several.
     """
     candidates = [file for place in places for file in camera_yamls(place)]
     if not candidates:
-        raise CalibrationError(
+        raise UncalibratedError(
             f"{places[0]} has no camera calibration: write {places[0] / 'camera.yaml'}, a ROS "
             f"camera_info YAML, with the ROS package camera_calibration or by hand: {EXAMPLE}"
         )
@@ -107,21 +120,19 @@ def find_calibration(places: list[Path]) -> Path:
 
 
 def _find_stamps(places: list[Path], files: list[Path]) -> list[int] | None:
-    """Nanoseconds of each image from timestamps.txt or file names, if any. Raises SourceError."""
+    """Nanoseconds of each image from timestamps.txt, if there is one. Raises SourceError."""
     for place in places:
         stamps_file = place / "timestamps.txt"
         if not stamps_file.is_file():
             continue
         stamps = read_stamps(stamps_file)
+        known = [stamp for stamp in stamps if stamp is not None]
+        if len(known) == len(files):
+            return known
         if len(stamps) != len(files):
             raise SourceError(
-                f"{stamps_file} has {len(stamps)} lines for {len(files)} images: write one line "
+                f"{stamps_file} has {len(known)} lines for {len(files)} images: write one line "
                 "an image, or delete it"
             )
-        return stamps
-    # Nineteen digits are nanoseconds between 2001 and 2286; frame numbers are shorter.
-    if all(re.fullmatch(r"[1-9]\d{18}", file.stem) for file in files):
-        stamps = [int(file.stem) for file in files]
-        check_rising(stamps, files[0].parent)
-        return stamps
+        return filled(stamps, stamps_file)
     return None

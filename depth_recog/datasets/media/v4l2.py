@@ -13,10 +13,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from depth_recog.datasets.assumed import AssumedLens, source_camera
 from depth_recog.datasets.camera_yaml import EXAMPLE, camera_yamls, read_camera_yaml
-from depth_recog.datasets.image_files import fit_camera
 from depth_recog.datasets.sequence import Frame
-from depth_recog.errors import CalibrationError, SourceError
+from depth_recog.errors import CalibrationError, SourceError, UncalibratedError
+from depth_recog.method.geometry.camera import Camera
 
 _MOST_DAMAGED = 30
 """Images in a row that cannot be decoded after which the device counts as broken."""
@@ -35,12 +36,16 @@ class V4l2:
     kind = "v4l2"
     live = True
 
-    def __init__(self, text: str | Path) -> None:
+    def __init__(self, text: str | Path, assumed: AssumedLens | None = None) -> None:
         """Finds the calibration; iteration opens the device.
+
+        Args:
+            text: the device and its options.
+            assumed: of the camera, if there is no calibration.
 
         Raises:
             SourceError: the device is missing, or permission is denied.
-            CalibrationError: no YAML, several, or a damaged one.
+            CalibrationError: no YAML and nothing assumed, several, or a damaged one.
         """
         self._device, _, query = str(text).partition("?")
         key, _, value = query.partition("=")
@@ -48,8 +53,12 @@ class V4l2:
             raise SourceError(f"{text}: only ?camera=/path/camera.yaml may follow the device")
         _check_device(self._device)
         self.name = Path(self._device).name
-        self._calibration = Path(value).expanduser() if value else find_calibration(self._device)
-        self._camera = read_camera_yaml(self._calibration)
+
+        def read() -> tuple[Path, Camera]:
+            file = Path(value).expanduser() if value else find_calibration(self._device)
+            return file, read_camera_yaml(file)
+
+        self._camera = source_camera(read, assumed, self._device)
         self.rate_hz = 30.0
 
     def __iter__(self) -> Iterator[Frame]:
@@ -66,8 +75,9 @@ class V4l2:
                     f"{self._device} cannot be opened as a camera: close the program that uses "
                     f"it, or take another device ({_devices()})"
                 )
-            capture.set(cv2.CAP_PROP_FRAME_WIDTH, self._camera.width)
-            capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._camera.height)
+            if (calibrated := self._camera.calibrated) is not None:
+                capture.set(cv2.CAP_PROP_FRAME_WIDTH, calibrated.width)
+                capture.set(cv2.CAP_PROP_FRAME_HEIGHT, calibrated.height)
             # Images that wait in the driver's queue would be stamped too late.
             capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
             fps = capture.get(cv2.CAP_PROP_FPS)
@@ -100,9 +110,7 @@ class V4l2:
                     "and the power, then start again"
                 )
             image = cv2.cvtColor(np.asarray(bgr, dtype=np.uint8), cv2.COLOR_BGR2RGB)
-            camera = fit_camera(
-                self._camera, image.shape[1], image.shape[0], self._calibration, Path(self._device)
-            )
+            camera = self._camera.at(image.shape[1], image.shape[0], Path(self._device))
             yield Frame(f"{index:010d}", stamp, np.asarray(image, dtype=np.uint8), camera)
             index += 1
 
@@ -128,7 +136,7 @@ def find_calibration(device: str) -> Path:
         raise CalibrationError(
             f"{device}: none of the calibrations in {folder} is named after it: {way} ({names})"
         )
-    raise CalibrationError(
+    raise UncalibratedError(
         f"{device} has no camera calibration in {folder}: {way}, a ROS camera_info YAML, written "
         f"with the ROS package camera_calibration or by hand: {EXAMPLE}"
     )

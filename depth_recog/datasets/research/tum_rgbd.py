@@ -8,8 +8,9 @@ from bisect import bisect_left
 from functools import cached_property
 from pathlib import Path
 
+from depth_recog.datasets.assumed import AssumedLens, source_camera
 from depth_recog.datasets.camera_yaml import EXAMPLE, read_camera_yaml
-from depth_recog.datasets.image_files import existing_folder, fit_camera, read_depth
+from depth_recog.datasets.image_files import existing_folder, read_depth
 from depth_recog.datasets.reader import ImageReader
 from depth_recog.datasets.research.stamped_poses import (
     StampedPoses,
@@ -19,7 +20,8 @@ from depth_recog.datasets.research.stamped_poses import (
 )
 from depth_recog.datasets.sequence import Truth
 from depth_recog.datasets.side_files import check_rising
-from depth_recog.errors import CalibrationError, SourceError
+from depth_recog.datasets.times import check_rate
+from depth_recog.errors import SourceError, UncalibratedError
 from depth_recog.method.geometry.camera import Camera
 
 LAYOUT = "a sequence of the TUM RGB-D benchmark such as rgbd_dataset_freiburg1_desk"
@@ -55,8 +57,12 @@ class TumRgbd(ImageReader):
     kind = "tum_rgbd"
     rate_hz = 30.0
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, assumed: AssumedLens | None = None) -> None:
         """Reads the list of images and the intrinsics.
+
+        Args:
+            path: the folder.
+            assumed: of the camera, if its calibration is unknown.
 
         Raises:
             SourceError: the folder or rgb.txt is missing, or rgb.txt is damaged.
@@ -72,22 +78,23 @@ class TumRgbd(ImageReader):
             raise SourceError(f"{listing} names no images: restore it")
         if len({file.stem for file in self._files}) < len(self._files):
             raise SourceError(f"{listing} names an image twice: restore it")
-        self._calibration = self._folder / "camera.yaml"
-        if self._calibration.is_file():
-            self._camera = read_camera_yaml(self._calibration)
-            return
+        self._camera = source_camera(self._calibrated, assumed, self._folder)
+
+    def _calibrated(self) -> tuple[Path, Camera]:
+        file = self._folder / "camera.yaml"
+        if file.is_file():
+            return file, read_camera_yaml(file)
         known = re.search(r"freiburg([123])", self.name)
         if known is None:
-            raise CalibrationError(
+            raise UncalibratedError(
                 f"{self._folder} does not tell its camera by freiburg1, 2 or 3 in its name: write "
-                f"{self._calibration} ({EXAMPLE}); the benchmark's default for the Kinect is fx = "
+                f"{file} ({EXAMPLE}); the benchmark's default for the Kinect is fx = "
                 "fy = 525, cx = 319.5, cy = 239.5 without distortion"
             )
-        self._calibration = self._folder  # the folder's name selects the intrinsics
-        self._camera = _CAMERAS[known.group(1)]
+        return self._folder, _CAMERAS[known.group(1)]  # selected by the folder's name
 
     def _camera_at(self, index: int, width: int, height: int) -> Camera:
-        return fit_camera(self._camera, width, height, self._calibration, self._files[index])
+        return self._camera.at(width, height, self._files[index])
 
     def _truth(self, index: int) -> Truth:
         stamp = self._stamps[index]
@@ -137,4 +144,5 @@ def _read_listing(path: Path) -> tuple[list[int], list[Path]]:
             ) from error
         files.append(path.parent / name)
     check_rising(stamps, path)
+    check_rate(stamps, path)
     return stamps, files

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.errors import CalibrationError
+from depth_recog.errors import CalibrationError, UncalibratedError
 
 DISTORTION_MODELS = {
     "plumb_bob": (0, 4, 5),
@@ -65,7 +65,7 @@ class Camera:
         if not all(math.isfinite(v) for v in values):
             raise CalibrationError("the calibration holds a value that is not finite")
         if self.fx == 0 or self.fy == 0:
-            raise CalibrationError(
+            raise UncalibratedError(
                 "the camera is uncalibrated (K[0] == 0): calibrate it, for instance with the ROS "
                 "package camera_calibration, and publish the result as camera_info"
             )

@@ -65,11 +65,8 @@ COMMON = (
     Argument(
         "frame_id", "camera_optical_frame", "frame of the images that the camera node publishes"
     ),
-    Argument(
-        "frame_prefix",
-        "",
-        "put before the frames of images, odometry and RViz, such as left/",
-    ),
+    Argument("frame_prefix", "", "put before frames of images, odometry and RViz, such as left/"),
+    Argument("fallback_fov", "0", "field of view without calibration, degrees; 0: params_file's"),
     Argument("rviz", "false", "whether to start RViz too; needs the package rviz2", YES_OR_NO),
     Argument("rviz_config", "", "configuration file of RViz; empty: config/depth.rviz"),
     Argument(
@@ -176,6 +173,8 @@ def depth_node(
     # An argument that was not given must not override the file.
     names = ("device", "weights", "frame_prefix")
     given: dict[str, Any] = {name: values[name] for name in names if values[name]}
+    if fov := number(values, "fallback_fov"):
+        given["fallback_fov"] = fov
     given |= {"use_sim_time": sim_time} | (parameters or {})
     file = file_of(values, "params_file", "depth.yaml")
     return _node("depth_node", values, [file, _as_strings(given)], **options)

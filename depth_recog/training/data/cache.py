@@ -140,6 +140,8 @@ def prepare(
     files = [chosen.recording.file(i) for i in chosen.frames]
     digests = {path: sha256_of(path) for path in dict.fromkeys(f for f in files if f is not None)}
     facts = [LAYOUT, chosen.source, [chosen.frames.start, chosen.frames.stop], list(size)]
+    # The calibration is in another file, or assumed.
+    facts.append(repr(first_frame(chosen).camera))
     identity = json.dumps([facts, annotator.identity, [digests[f] if f else None for f in files]])
     folder = cache / hashlib.sha256(identity.encode()).hexdigest()[:20]
     if not (folder / META).is_file():

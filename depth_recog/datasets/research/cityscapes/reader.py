@@ -146,7 +146,7 @@ def _stamps(images: list[CityscapesImage], rate_hz: float) -> list[int]:
         )
     stamps = []
     for file in there:
-        read = read_stamps(file)
+        read = [stamp for stamp in read_stamps(file) if stamp is not None]
         if len(read) != 1:
             raise SourceError(f"{file} holds {len(read)} stamps, not one: unpack it again")
         stamps.append(read[0])
