@@ -105,15 +105,15 @@ def test_a_folder_is_played_once(camera: Any, clip: Path) -> None:
 
 
 def test_compressed_images_where_somebody_listens(camera: Any, clip: Path) -> None:
-    """Only the compressed topic has a subscriber; its name is derived from the remapped `image`."""
+    """Only the compressed topic has a subscriber; its name, and camera_info's, follow `image`."""
     remapping = ("-r", "image:=left/image_raw")
     process, peer = camera("packed", play(clip), remapping, listen=False)
-    peer.listen({"left/image_raw/compressed": CompressedImage, "camera_info": CameraInfo})
+    peer.listen({"left/image_raw/compressed": CompressedImage, "left/camera_info": CameraInfo})
     process.wait_for_line("played 5 frames")
     peer.process = None
     peer.drain()
     assert process.wait() == 0, process.story()
-    messages, infos = peer.heard["left/image_raw/compressed"], peer.heard["camera_info"]
+    messages, infos = peer.heard["left/image_raw/compressed"], peer.heard["left/camera_info"]
     assert [m.header for m in messages] == [m.header for m in infos]
     assert len(messages) == 5
     for i, message in enumerate(messages):

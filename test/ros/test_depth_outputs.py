@@ -309,7 +309,7 @@ def test_remapped_images_with_image_transport(start: Any) -> None:
     arguments = ("-r", "image:=front/image_raw", "-r", f"{DEPTH}:=/shared/depth")
     robot = start("renamed", {"image_transport": "compressed"}, arguments)
     robot.listen({"/shared/depth/compressedDepth": CompressedImage})
-    robot.advertise("front/image_raw/compressed", kind=CompressedImage)
+    robot.advertise("front/image_raw/compressed", "front/camera_info", kind=CompressedImage)
     robot.compressed_until_heard("/shared/depth/compressedDepth")
     assert not robot.node.get_subscriptions_info_by_topic("/renamed/front/image_raw")
     robot.process.end()

@@ -36,7 +36,6 @@ def generate_test_description():
         "source": "synthetic:street?width=160&height=64&rate=10&frames=20",
         "namespace": "robot",
         "image": "front/image_raw",
-        "camera_info": "front/camera_info",
         "params_file": str(file),
         "log_level": "warn",
     }
