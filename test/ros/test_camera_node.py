@@ -82,6 +82,20 @@ def hear_all(process: rp.Process, peer: ros_peer.Peer) -> None:
     assert all(peer.heard[topic] for topic in TOPICS), process.story()
 
 
+def test_a_source_without_calibration_has_an_uncalibrated_camera_info(
+    camera: Any, clip: Path
+) -> None:
+    """K of a guess would be taken for a calibration; zeros are what drivers send without one."""
+    (clip / "camera.yaml").unlink()
+    process, peer = camera("guessed", play(clip, fallback_fov=70.0))
+    hear_all(process, peer)
+    assert len(peer.heard["image"]) == 5
+    for info in peer.heard["camera_info"]:
+        assert (info.width, info.height) == (64, 48)
+        assert not any(info.k)
+    assert "metres are a guess" in process.stderr
+
+
 def stamps(peer: ros_peer.Peer, topic: str = "image") -> list[int]:
     return [ros_messages.stamp_ns(m) for m in peer.heard[topic]]
 

@@ -266,6 +266,7 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = {
     "unknown encoding": ({"encoding": "rgb10"}, {}, ("'rgb10'", "convert")),
     "empty": (EMPTY, {}, ("0x0", "empty")),
     "uncalibrated": ({}, UNCALIBRATED, ("uncalibrated", "calibrate it")),
+    "normalised": ({}, {"k": [0.58, 0.0, 0.5, 0.0, 1.92, 0.5, 0.0, 0.0, 1.0]}, ("normalised",)),
     "other size": ({}, {"width": 64, "height": 48}, ("416x128", "64x48")),
     "unknown lens": ({}, {"distortion_model": "banana", "d": [0.1] * 3}, ("banana", "plumb_bob")),
     "not finite": ({}, {"k": NAN_K}, ("not finite",)),
