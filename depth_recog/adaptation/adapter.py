@@ -17,11 +17,11 @@ import torch
 from torch import nn
 
 from depth_recog.adaptation.anchors import AnchorFrames, judged_anchors, learnt_anchors
-from depth_recog.adaptation.frame import LiveFrame, Observed
+from depth_recog.adaptation.frame import KEPT, LiveFrame, Observed
 from depth_recog.adaptation.judge import Judge
 from depth_recog.adaptation.judgement import Judgement
 from depth_recog.adaptation.learner import Learner
-from depth_recog.adaptation.memory import ReplayMemory
+from depth_recog.adaptation.memory import Block, ReplayMemory
 from depth_recog.adaptation.settings import AdaptationSettings
 from depth_recog.adaptation.stream import BlockBuilder
 from depth_recog.adaptation.witness import Witness
@@ -106,7 +106,9 @@ class Adapter:
         self._parent: nn.Module | None = None
         self._learner = Learner(self.active, self.settings, self._device)
         self._candidate: nn.Module | None = None
-        self._judge = Judge(Witness(rules, self._device), self._frozen)
+        self._witness = Witness(rules, self._device)
+        self._judge = Judge(self._witness, self._frozen)
+        self._newest: Block | None = None
         self._fixed: AnchorFrames | None = None
         self.counts: Counter[str] = Counter()
         self.steps = 0
@@ -133,17 +135,36 @@ class Adapter:
         self.counts[outcome] += 1
         if restarted:
             self.counts[f"new stream: {restarted}"] += 1
-        use = ""
-        if block is not None:
-            blocks = self._learnt.blocks + self._held_back.blocks
-            if any(b.frames.size != block.frames.size for b in blocks):
-                self._learnt.clear()
-                self._held_back.clear()
-            held_back = block.number % self.settings.hold_back == 2 % self.settings.hold_back
-            use = "judge" if held_back else "learn"
-            (self._held_back if use == "judge" else self._learnt).add(block)
-            self.counts[f"blocks to {use}"] += 1
-        return Observed(outcome, restarted, use)
+        return Observed(outcome, restarted, self._keep(block))
+
+    def end_stream(self) -> Observed:
+        """Use the frames of a block that is not complete; the next frame begins a new stream."""
+        return Observed(KEPT, "the end of the stream", self._keep(self._stream.restart()))
+
+    def _keep(self, block: Block | None) -> str:
+        if block is None:
+            return ""
+        others = self._learnt.blocks + self._held_back.blocks
+        if any(other.frames.size != block.frames.size for other in others):
+            self._learnt.clear()
+            self._held_back.clear()
+        period = self.settings.hold_back
+        use = "judge" if block.number % period == 2 % period else "learn"
+        (self._held_back if use == "judge" else self._learnt).add(block)
+        self.counts[f"blocks to {use}"] += 1
+        self._newest = block
+        return use
+
+    def newest_block(self) -> tuple[float | None, float | None]:
+        """Disagreement of the newest block's triangulated points with the start and the active.
+
+        Both are means of |s d - z| / z; None where there are too few points.
+        """
+        if self._newest is None:
+            return None, None
+        networks = self._frozen, self.active
+        start, active = (self._witness.disagreement(n, self._newest) for n in networks)
+        return start, active
 
     def step(self) -> StepResult | NothingToLearn:
         """Take one optimiser step on the replay memory and the anchors."""
@@ -153,7 +174,7 @@ class Adapter:
         live = [block.recording for block in self._learnt.blocks]
         size = live[0].frames.size
         if self._anchors is None or self._anchors.size != size:
-            self._anchors = learnt_anchors(size, self.settings.seed)
+            self._anchors = learnt_anchors(size)
         losses = self._learner.step(live, self._anchors)
         self.steps += 1
         return StepResult(self._learner.steps, losses, time.perf_counter() - began)
@@ -194,19 +215,28 @@ class Adapter:
             return Judgement(True, "the active weights have no parent")
         return self._compared(self._parent, self.active, False)
 
-    def restart_from(self, weights: Path) -> None:
+    def restart_from(self, weights: Path, parent: Path | None = None) -> None:
         """Make other weights of the same network active, after a rollback or a restart.
+
+        Args:
+            weights: the file of the active weights.
+            parent: that of their parent, for `recheck`.
 
         Raises:
             WeightsError: they cannot be used, or are of another architecture or unit.
         """
+        active = self._loaded(weights)
+        self._parent = None if parent is None else self._loaded(parent)
+        self.active = active
+        self._restart()
+
+    def _loaded(self, weights: Path) -> nn.Module:
         network, header = load_network(str(weights), "depth", self._device)
         own = self.start.header
         assert own is not None
         if (header.architecture, header.unit) != (own.architecture, own.unit):
             raise WeightsError(f"{weights}: of another network or unit than {own.path.stem}")
-        self._parent, self.active = None, network
-        self._restart()
+        return network
 
     def _restart(self) -> None:
         self._candidate = None

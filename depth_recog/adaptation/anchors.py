@@ -7,6 +7,7 @@ They hold what the live stream says nothing about, and cost neither a licence no
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 import cv2
@@ -27,6 +28,10 @@ JUDGED = ("street", "oncoming", "lead_car")
 _LEARNT_SEED, _JUDGED_SEED = 40_000, 50_000
 _FRAMES = 300
 
+PITCHES = (0.0, 1.5, -1.5, 3.0, -3.0)
+"""Degrees by which the synthetic cameras look down: a network that learns from one camera alone
+shifts with that camera's horizon, and other cameras' roads rise or sink."""
+
 
 @dataclass(frozen=True)
 class AnchorBatch:
@@ -43,7 +48,7 @@ class AnchorBatch:
     depth: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AnchorFrames:
     """Synthetic frames of one size.
 
@@ -84,8 +89,10 @@ class AnchorFrames:
         """
         images, depths, intrinsics = [], [], np.eye(3)
         for number, scene in enumerate(scenes):
+            pitch = PITCHES[number % len(PITCHES)]
             options = f"seed={seed + number}&frames={_FRAMES}&width={size[0]}&height={size[1]}"
-            recording = cast(Recording, open_source(f"synthetic:{scene}?{options}"))
+            source = f"synthetic:{scene}?{options}&pitch={pitch}"
+            recording = cast(Recording, open_source(source))
             for k in range(each):
                 index = (2 * k + 1) * _FRAMES // (2 * each)
                 frame, depth = recording[index], recording.truth(index).depth
@@ -119,11 +126,13 @@ class AnchorFrames:
         )
 
 
-def learnt_anchors(size: tuple[int, int], seed: int, each: int = 8) -> AnchorFrames:
-    """Frames to learn from."""
-    return AnchorFrames.render(LEARNT, _LEARNT_SEED + 10 * seed, each, size)
+@lru_cache(maxsize=1)
+def learnt_anchors(size: tuple[int, int], each: int = 8) -> AnchorFrames:
+    """Frames to learn from, (width, height) in pixels: always the same."""
+    return AnchorFrames.render(LEARNT, _LEARNT_SEED, each, size)
 
 
+@lru_cache(maxsize=1)
 def judged_anchors(size: tuple[int, int], each: int = 4) -> AnchorFrames:
-    """Frames for the judge: always the same."""
+    """Frames for the judge: always the same, and not those of `learnt_anchors`."""
     return AnchorFrames.render(JUDGED, _JUDGED_SEED, each, size)

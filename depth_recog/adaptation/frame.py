@@ -28,7 +28,8 @@ class LiveFrame:
         intrinsics: (3, 3) float64, pixels of `image`.
         stamp: time of exposure, nanoseconds.
         camera: name of the camera (frame_id); another name starts a new stream.
-        pose: (4, 4) float64 world_from_camera of the optical frame, metres; None if unknown.
+        pose: (4, 4) float64 world_from_camera of the optical frame, metres, by odometry: tells
+            which places are alike; None if unknown.
     """
 
     image: NDArray[np.uint8]

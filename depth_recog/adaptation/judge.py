@@ -19,6 +19,10 @@ from depth_recog.adaptation.memory import Block
 from depth_recog.adaptation.witness import Sight, Witness
 from depth_recog.evaluation.without_truth.collected import LEAST_PAIRS, Difference, compare
 
+PAIRS = 10
+"""Pairs of frames with triangulated points without which nothing is accepted: two blocks. The
+standard error of fewer is not known well enough."""
+
 LEAST_GAIN = 0.01
 """Least improvement of the agreement with triangulated points, as a share."""
 
@@ -128,7 +132,7 @@ def _improved(points: Difference) -> Check:
     change = points.mean / points.active if points.measurable else float("nan")
     noise = points.standard_error / points.active if points.measurable else float("nan")
     most = -max(LEAST_GAIN, SURE * noise)
-    passed = points.measurable and change < most and points.lost < points.pairs
+    passed = points.pairs >= PAIRS and change < most and points.lost < points.pairs
     values = points.active, points.candidate
     return Check("triangulation", *values, change, most, points.pairs, bool(passed))
 
@@ -154,7 +158,7 @@ def _common(
 
 
 def _sentence(check: Check) -> str:
-    if check.name == "triangulation" and check.coverage < LEAST_PAIRS:
-        return f"triangulated points on {check.coverage} pairs only, {LEAST_PAIRS} are needed"
+    if check.name == "triangulation" and check.coverage < PAIRS:
+        return f"triangulation: points on {check.coverage} pairs of frames only, {PAIRS} are needed"
     values = f"{check.active:.4g} -> {check.candidate:.4g}"
     return f"{check.name} {values} ({check.difference:+.1%}, at most {check.tolerance:+.1%})"

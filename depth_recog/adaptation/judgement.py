@@ -55,6 +55,11 @@ class Judgement:
         found = [-c.difference for c in self.checks if c.name == "triangulation"]
         return found[0] if found and math.isfinite(found[0]) else 0.0
 
+    @property
+    def failed_beyond_gain(self) -> bool:
+        """Whether something became worse; a gain that is only too small may still grow."""
+        return any(not c.passed and c.name != "triangulation" for c in self.checks)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for cards, diagnostics and JSON."""
         return {

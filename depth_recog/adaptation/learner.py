@@ -117,7 +117,7 @@ def _exact_error(inverse: Tensor, depth: Tensor) -> Tensor:
     """Mean |log depth error| where the depth is exact."""
     known = torch.isfinite(depth) & (depth < FARTHEST_EXACT)
     error = (inverse.log() + torch.where(known, depth, torch.ones_like(depth)).log()).abs()
-    return masked_mean(error, known)[0].mean() if len(depth) else inverse.sum()
+    return masked_mean(error, known)[0].mean()
 
 
 def _unchanged(values: Tensor) -> Tensor:

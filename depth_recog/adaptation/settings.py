@@ -35,9 +35,9 @@ class AdaptationSettings(ConfigGroup):
     half as much"""
     batch: Count = 4
     """live samples of a step"""
-    anchors: int = Field(default=2, ge=0)
+    anchors: Count = 2
     """synthetic samples of a step, with exact depth"""
-    anchor_weight: Weight = 0.15
+    anchor_weight: Weight = 0.3
     """weight of the mean |log depth error| of the synthetic samples"""
     bfloat16: bool = True
     """use bfloat16 in the networks' arithmetic while learning"""

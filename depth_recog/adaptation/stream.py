@@ -25,7 +25,7 @@ from depth_recog.adaptation.frame import (
 )
 from depth_recog.adaptation.memory import Block, descriptor_of
 from depth_recog.method.gate.by_image import Motion
-from depth_recog.method.geometry.se3 import Matrix, inverse_matrix, relative
+from depth_recog.method.geometry.se3 import Matrix, inverse_matrix
 from depth_recog.method.pair import Step
 from depth_recog.method.recognizer import Recognizer
 from depth_recog.method.tracking.features import find_features
@@ -40,10 +40,6 @@ _AT_REST = 0.5 / 640
 """Median motion, as a share of the width, below which the camera stands still."""
 _LEAST_BLOCK = 5
 _POSES = 64
-_SCALES = (0.5, 2.0)
-"""Ratios of odometry to visual motion that are believed."""
-_LEAST_LENGTH = 0.3
-"""Metres of odometry in a block from which its scale is used."""
 
 
 @dataclass(frozen=True)
@@ -92,17 +88,18 @@ class BlockBuilder:
             elif frame.stamp - self._seen_stamp > self._gap * 1e9:
                 restarted = "a gap in time"
             if restarted:
-                block = self._restart()
+                block = self.restart()
         grey = np.asarray(cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY), np.uint8)
         outcome = self._worth(frame, grey)
         if outcome is None:
-            restarted, block, outcome = "cut", self._restart(), KEPT
+            restarted, block, outcome = "cut", self.restart(), KEPT
         self._camera, self._seen_stamp = camera, frame.stamp
         if outcome == KEPT:
             block = self._keep(frame, grey) or block
         return outcome, restarted, block
 
-    def _restart(self) -> Block | None:
+    def restart(self) -> Block | None:
+        """End the stream: the next frame begins a new one. Returns what the frames so far give."""
         block = self._finish()
         self._recognizer.reset()
         self._begin()
@@ -169,10 +166,12 @@ class BlockBuilder:
 
 
 def _frames(kept: list[_Kept]) -> PreparedFrames:
-    """The frames of a block as training reads them, with poses in metres if odometry has them."""
+    """The frames of a block as training reads them.
+
+    The motion between them is that of the images, in the unit of the start's depth: so the scale is
+    held, whatever odometry says. To correct it is the depth node's work (`depth_scale`).
+    """
     steps = [k.step for k in kept]
-    poses = np.stack([k.pose for k in kept])
-    poses[:, :3, 3] *= _odometry_scale(kept)
     depths = np.stack([s.frame.depth for s in steps])
     return PreparedFrames(
         kept[0].frame.camera,
@@ -182,21 +181,6 @@ def _frames(kept: list[_Kept]) -> PreparedFrames:
         np.stack([s.frame.rules.train_ids(s.frame.labels) for s in steps]),
         np.stack([k.frame.intrinsics for k in kept]).astype(np.float64),
         np.array([k.frame.stamp for k in kept], np.int64),
-        poses,
+        np.stack([k.pose for k in kept]),
         anchors=(1 / depths).astype(np.float16),
     )
-
-
-def _odometry_scale(kept: list[_Kept]) -> float:
-    """Length of the way by odometry over that by vision; 1 where odometry is missing or absurd."""
-    poses = [k.frame.pose for k in kept]
-    recorded = [p for p in poses if p is not None and np.isfinite(p).all()]
-    if len(recorded) < len(kept):
-        return 1.0
-    steps = range(len(kept) - 1)
-    seen = [float(np.linalg.norm(relative(kept[i].pose, kept[i + 1].pose)[:3, 3])) for i in steps]
-    true = [float(np.linalg.norm(relative(recorded[i], recorded[i + 1])[:3, 3])) for i in steps]
-    if sum(true) < _LEAST_LENGTH or sum(seen) <= 0:
-        return 1.0
-    ratio = sum(true) / sum(seen)
-    return ratio if _SCALES[0] < ratio < _SCALES[1] else 1.0

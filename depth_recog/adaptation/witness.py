@@ -51,11 +51,24 @@ class Sight:
     anchors: dict[object, float] = field(default_factory=dict)
     finite: bool = True
 
+    def add(self, other: Sight) -> None:
+        """Add what the same network shows on other frames."""
+        self.collected.pairs.update(other.collected.pairs)
+        for mine, its in (
+            (self.scales, other.scales),
+            (self.sky, other.sky),
+            (self.contact, other.contact),
+            (self.anchors, other.anchors),
+        ):
+            mine.update(its)
+        self.finite &= other.finite
+
 
 class Witness:
     """Measures networks on the same frames.
 
-    What does not depend on the network is found once for each block: the triangulated points.
+    What does not depend on the network is found once for each block: the triangulated points. What
+    a network shows on a block is found once too: networks must not change after they were shown.
 
     Args:
         rules: say which classes could move.
@@ -66,12 +79,34 @@ class Witness:
         self._rules, self._device = rules, device
         self._evidence: WeakKeyDictionary[Block, list[tuple[int, int, Evidence]]]
         self._evidence = WeakKeyDictionary()
+        self._shown: WeakKeyDictionary[nn.Module, WeakKeyDictionary[object, Sight]]
+        self._shown = WeakKeyDictionary()
 
     def look(self, network: nn.Module, blocks: list[Block], anchors: AnchorFrames) -> Sight:
         """Measure a network on held-back blocks and on anchors."""
-        sight = Sight()
+        shown = self._shown.setdefault(network, WeakKeyDictionary())
+        everything = Sight()
         for block in blocks:
-            self._on_block(network, block, sight)
+            everything.add(self._at(network, block))
+        if anchors not in shown:
+            shown[anchors] = self._on_anchors(network, anchors)
+        everything.add(shown[anchors])
+        return everything
+
+    def disagreement(self, network: nn.Module, block: Block) -> float | None:
+        """Mean |s d - z| / z over a block's triangulated points; None where there are too few."""
+        found = self._at(network, block).collected.pairs.values()
+        values = [m.triangulation.abs_rel for m in found if m.triangulation is not None]
+        return float(np.mean(values)) if values else None
+
+    def _at(self, network: nn.Module, block: Block) -> Sight:
+        shown = self._shown.setdefault(network, WeakKeyDictionary())
+        if block not in shown:
+            shown[block] = self._on_block(network, block)
+        return shown[block]
+
+    def _on_anchors(self, network: nn.Module, anchors: AnchorFrames) -> Sight:
+        sight = Sight()
         for index in range(len(anchors)):
             batch = anchors.batch([index])
             depth = self._inverse(network, batch.images, batch.focal).reciprocal()[0, 0]
@@ -87,8 +122,8 @@ class Witness:
         depth: Tensor = network(images, focal.to(self._device))
         return (1 / depth.float()).cpu()
 
-    def _on_block(self, network: nn.Module, block: Block, sight: Sight) -> None:
-        frames = block.frames
+    def _on_block(self, network: nn.Module, block: Block) -> Sight:
+        frames, sight = block.frames, Sight()
         images = torch.from_numpy(np.asarray(frames.images)).permute(0, 3, 1, 2).float() / 255
         focal = torch.from_numpy(frames.intrinsics[:, 1, 1]).float()
         inverse = self._inverse(network, images, focal)
@@ -111,6 +146,7 @@ class Witness:
                 sight.sky[key] = float(sky.clamp(min=_FAINTEST).log().mean())
             if int(known[index].sum()) >= _LEAST_PIXELS:
                 sight.contact[key] = float(wrong[index][known[index]].mean())
+        return sight
 
     def _may_move(self, block: Block) -> Tensor:
         dynamic = self._rules.dynamic_pixels(np.asarray(block.frames.labels))

@@ -20,6 +20,7 @@ VERBS = {
     "evaluate": "compare depth, poses and gate with the truth",
     "record": "write a source, with its ground truth, as a ROS 2 bag",
     "train": "train a depth network on your own recordings",
+    "adapt": "adapt depth weights to recordings, judged before they are accepted",
     "export": "write weights as an ONNX graph, and compare it with torch",
     "weights": "list, show and verify weights, and their lineage",
     "demo": "play a recording through the ROS nodes, and make a video",

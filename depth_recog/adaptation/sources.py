@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recorded frames as the live stream has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from depth_recog.adaptation.frame import LiveFrame
+from depth_recog.method.geometry.viewport import Viewport, network_size
+from depth_recog.training.data.cache import SourceFrames
+
+
+def live_frames(chosen: SourceFrames, trained: tuple[int, int]) -> Iterator[LiveFrame]:
+    """Read frames, rectified and at the network's size, with their poses if they are recorded.
+
+    Args:
+        chosen: frames of a recording.
+        trained: (width, height) of the network's training images, pixels.
+
+    Raises:
+        SourceError, CalibrationError: a frame cannot be read.
+    """
+    view: Viewport | None = None
+    for index in chosen.frames:
+        frame = chosen.recording[index]
+        if view is None or view.camera != frame.camera:
+            view = Viewport.of(frame.camera, network_size(frame.camera.rectified(), trained))
+        image = np.ascontiguousarray(view.shrink(view.rectify(frame.image)))
+        pose = chosen.recording.truth(index).world_from_camera
+        yield LiveFrame(image, view.network.matrix, frame.stamp_ns, chosen.source, pose)

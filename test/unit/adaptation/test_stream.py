@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the adapter does with the frames of a stream, with the shipped networks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from depth_recog.adaptation import anchors
+from depth_recog.adaptation.adapter import Adapter, NothingToLearn, StepResult
+from depth_recog.adaptation.frame import (
+    DUPLICATE,
+    KEPT,
+    LITTLE_PARALLAX,
+    NO_FEATURES,
+    STANDSTILL,
+    LiveFrame,
+)
+from depth_recog.adaptation.settings import AdaptationSettings
+from depth_recog.datasets.street.street import SyntheticStreet
+
+COUNT = 11
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[LiveFrame]:
+    street = SyntheticStreet("oncoming", 3, COUNT)
+    return [
+        LiveFrame(f.image, f.camera.matrix, f.stamp_ns)
+        for f in map(street.__getitem__, range(COUNT))
+    ]
+
+
+@pytest.fixture
+def adapter() -> Adapter:
+    return Adapter(settings=AdaptationSettings(block=5, batch=1, anchors=1))
+
+
+def test_frames_with_parallax_become_blocks_and_then_a_step(
+    adapter: Adapter, frames: list[LiveFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anchors, "LEARNT", ("street",))
+    assert isinstance(adapter.step(), NothingToLearn)
+    seen = [adapter.observe(frame) for frame in frames]
+    assert [one.outcome for one in seen] == [KEPT] * COUNT
+    assert [one.block for one in seen if one.block] == ["learn", "judge"]
+    assert adapter.memory_bytes > 0
+    before = [p.clone() for p in adapter.candidate.parameters()]
+    result = adapter.step()
+    assert isinstance(result, StepResult)
+    assert result.step == 1
+    assert np.isfinite(list(result.losses.values())).all()
+    assert any((a != b).any() for a, b in zip(before, adapter.candidate.parameters(), strict=True))
+    adapter.discard()
+    assert all((a == b).all() for a, b in zip(before, adapter.candidate.parameters(), strict=True))
+
+
+def test_frames_that_teach_nothing_pass_no_network(
+    adapter: Adapter, frames: list[LiveFrame]
+) -> None:
+    first = frames[0]
+    later = [replace(first, stamp=first.stamp + k * 10**8) for k in range(1, 5)]
+    shifted = np.roll(first.image, 2, 1)
+    adapter.observe(first)
+    calls = []
+    adapter._stream._recognizer.step = lambda *args: calls.append(args)  # type: ignore[method-assign,assignment]
+    outcomes = [
+        adapter.observe(first).outcome,
+        adapter.observe(later[0]).outcome,
+        adapter.observe(replace(later[1], image=(first.image // 2 * 2).astype(np.uint8))).outcome,
+        adapter.observe(replace(later[2], image=shifted)).outcome,
+        adapter.observe(replace(later[3], image=np.zeros_like(first.image))).outcome,
+    ]
+    assert outcomes == [DUPLICATE, DUPLICATE, STANDSTILL, LITTLE_PARALLAX, NO_FEATURES]
+    assert not calls
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"camera": "other"}, "another camera"),
+        ({"intrinsics": np.diag((200.0, 200.0, 1.0))}, "calibration"),
+        ({"stamp": -1}, "time went back"),
+        ({"stamp": 10**10}, "a gap in time"),
+    ],
+)
+def test_a_stream_begins_anew(
+    adapter: Adapter, frames: list[LiveFrame], change: dict[str, object], reason: str
+) -> None:
+    adapter.observe(frames[0])
+    assert not adapter.observe(frames[1]).restarted
+    assert reason in adapter.observe(replace(frames[2], **change)).restarted  # type: ignore[arg-type]
+
+
+def test_a_cut_begins_a_new_stream(adapter: Adapter, frames: list[LiveFrame]) -> None:
+    adapter.observe(frames[0])
+    noise = np.random.default_rng(0).integers(0, 255, frames[0].image.shape, dtype=np.uint8)
+    assert adapter.observe(replace(frames[1], image=noise)).restarted == "cut"
