@@ -5,11 +5,12 @@ adapter.py    the whole of it: observe frames, take steps, judge, adopt or disca
 frame.py      a live frame, and what became of it
 stream.py     frames with parallax -> blocks, annotated by the frozen start
 memory.py     blocks to replay, bounded in bytes
-anchors.py    synthetic streets with exact depth
 learner.py    the candidate and its optimiser
-judge.py      whether the candidate may replace the active weights
-judgement.py  the result of that
+lineage.py    the accepted weights, as files in one folder
+session.py    the loop on a recording (`depth-recog adapt`)
 settings.py   all settings
+
+`training/judge/` decides whether a candidate may replace the active weights.
 
 The depth node does not import it (import-linter checks this).
 """

@@ -16,15 +16,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from depth_recog.adaptation.anchors import AnchorFrames, judged_anchors, learnt_anchors
 from depth_recog.adaptation.frame import KEPT, LiveFrame, Observed
-from depth_recog.adaptation.judge import Judge
-from depth_recog.adaptation.judgement import Judgement
 from depth_recog.adaptation.learner import Learner
 from depth_recog.adaptation.memory import Block, ReplayMemory
 from depth_recog.adaptation.settings import AdaptationSettings
 from depth_recog.adaptation.stream import BlockBuilder
-from depth_recog.adaptation.witness import Witness
 from depth_recog.errors import WeightsError
 from depth_recog.method.masking import PresetRules
 from depth_recog.method.pose.pnp import PnpEstimator
@@ -37,6 +33,10 @@ from depth_recog.networks.models_in_torch import load_model
 from depth_recog.networks.own.depth import DepthNetwork
 from depth_recog.networks.own.files import load_network
 from depth_recog.training.initial import InitialNetwork, initial_network
+from depth_recog.training.judge.anchors import AnchorFrames, judged_anchors, learnt_anchors
+from depth_recog.training.judge.judge import Judge
+from depth_recog.training.judge.judgement import Judgement
+from depth_recog.training.judge.witness import Witness
 
 SHARES = (1.0, 0.6, 0.35)
 """Parts of the way from the active weights to those that learnt at which a candidate is judged."""
@@ -163,7 +163,7 @@ class Adapter:
         if self._newest is None:
             return None, None
         networks = self._frozen, self.active
-        start, active = (self._witness.disagreement(n, self._newest) for n in networks)
+        start, active = (self._witness.disagreement(n, self._newest.recording) for n in networks)
         return start, active
 
     def step(self) -> StepResult | NothingToLearn:
@@ -198,7 +198,8 @@ class Adapter:
             return Judgement(False, "no frames are held back yet: nothing can be compared")
         if self._fixed is None or self._fixed.size != blocks[0].frames.size:
             self._fixed = judged_anchors(blocks[0].frames.size)
-        return self._judge.compare(active, candidate, blocks, self._fixed, better)
+        held_back = [block.recording for block in blocks]
+        return self._judge.compare(active, candidate, held_back, self._fixed, better)
 
     def adopt(self) -> None:
         """Make the candidate active; further learning begins from it."""

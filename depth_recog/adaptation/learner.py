@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from depth_recog.adaptation.anchors import AnchorFrames
 from depth_recog.adaptation.settings import AdaptationSettings
 from depth_recog.method.loss.photometric import masked_mean
 from depth_recog.networks.own.depth import DepthNetwork
@@ -19,6 +18,7 @@ from depth_recog.training.data.augmentation import coloured
 from depth_recog.training.data.batches import TrainingRecording, TripletBatch, TripletDataset
 from depth_recog.training.depth.model import DepthModel, Prediction
 from depth_recog.training.depth.objective import FARTHEST_EXACT, objective
+from depth_recog.training.judge.anchors import AnchorFrames
 from depth_recog.training.loop.batches import collate
 from depth_recog.training.loop.optimiser import make_optimiser, update_average
 from depth_recog.training.loop.trainer import LARGEST_GRADIENT

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.method.geometry.camera import Camera
 from depth_recog.training.data.batches import TrainingRecording
 from depth_recog.training.data.prepared import PreparedFrames
 
@@ -37,11 +36,6 @@ class Block:
     def frames(self) -> PreparedFrames:
         """The frames."""
         return self.recording.frames
-
-    @property
-    def camera(self) -> Camera:
-        """Intrinsics of the frames."""
-        return Camera.from_matrix(self.frames.intrinsics[0], *self.frames.size)
 
     @property
     def nbytes(self) -> int:

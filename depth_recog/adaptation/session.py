@@ -15,9 +15,9 @@ import numpy as np
 
 from depth_recog.adaptation.adapter import Adapter, StepResult
 from depth_recog.adaptation.frame import LiveFrame
-from depth_recog.adaptation.judgement import Judgement
 from depth_recog.adaptation.lineage import Lineage
 from depth_recog.errors import TrainingError
+from depth_recog.training.judge.judgement import Judgement
 
 JUDGE_EVERY = 50
 """Steps between two judgements."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from depth_recog.errors import TrainingError
+from depth_recog.method.masking import PresetRules
 from depth_recog.networks.hf.depth import HfDepth
 from depth_recog.networks.own.depth import DepthNetwork
 from depth_recog.networks.own.pose import PoseNetwork
@@ -24,6 +25,7 @@ from depth_recog.training.depth.initial_scale import find_scale
 from depth_recog.training.depth.model import DepthModel
 from depth_recog.training.depth.task import DepthTask, HeldOutFrames
 from depth_recog.training.initial import InitialNetwork, initial_network
+from depth_recog.training.judge.referee import referee_of
 from depth_recog.training.loop.processes import first_alone
 from depth_recog.training.loop.run import (
     RunControl,
@@ -92,7 +94,12 @@ def train(
     if isinstance(depth_network, HfDepth) and not depth_network.scaled and not needs_pose_network:
         median = find_scale(depth_network, dataset, config.loss, run.fabric.device)
         run.control.say(f"initial scale: recorded motion fits best at a median of {median:.1f} m")
-    task = DepthTask(model, config.loss, held_out, unit.unit == "metres")
+    referee = None
+    if not depth.blank and data.held_out_recordings:
+        rules = PresetRules(dynamic=config.dynamic_classes)
+        judged, device = data.held_out_recordings, run.fabric.device
+        referee = referee_of(depth_network, judged, rules, device, needs_pose_network)
+    task = DepthTask(model, config.loss, held_out, unit.unit == "metres", referee)
     trainer = Trainer[TripletBatch](run, task, dataset)
     if resume:
         trainer.resume()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from commands import command, fails, misused
 
-from depth_recog.adaptation import anchors
 from depth_recog.networks.weights import header_of
+from depth_recog.training.judge import anchors
 
 STREET = "synthetic:oncoming?seed=3&frames=26"
 

@@ -17,8 +17,8 @@ from torch import nn
 
 from depth_recog.adaptation.adapter import NothingToLearn, StepResult
 from depth_recog.adaptation.frame import KEPT, LiveFrame, Observed
-from depth_recog.adaptation.judgement import Check, Judgement
 from depth_recog.networks.own.files import load_network
+from depth_recog.training.judge.judgement import Check, Judgement
 
 
 class FakeAdapter:

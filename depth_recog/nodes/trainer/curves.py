@@ -6,8 +6,8 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from depth_recog.adaptation.judgement import Judgement
 from depth_recog.errors import OutputError
+from depth_recog.training.judge.judgement import Judgement
 from depth_recog.training.loop.run import Curves
 
 _EVERY = 10

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable
 
 from depth_recog.adaptation.adapter import Adapter
-from depth_recog.adaptation.judgement import Judgement
 from depth_recog.adaptation.lineage import Lineage
 from depth_recog.errors import OutputError, TrainingError
 from depth_recog.networks.family import Entry
+from depth_recog.training.judge.judgement import Judgement
 
 _REFUSALS = 3
 """Refusals in a row after which the candidate begins again from the active weights."""

@@ -16,7 +16,6 @@ from typing import Any
 
 from depth_recog.adaptation.adapter import Adapter, StepResult
 from depth_recog.adaptation.frame import KEPT
-from depth_recog.adaptation.judgement import Judgement
 from depth_recog.adaptation.lineage import Lineage
 from depth_recog.errors import DepthRecogError, OutputError, describe
 from depth_recog.networks.family import Entry
@@ -24,6 +23,7 @@ from depth_recog.nodes.runtime import memory
 from depth_recog.nodes.trainer.budget import Budget, Guard
 from depth_recog.nodes.trainer.frame_queue import FrameQueue
 from depth_recog.nodes.trainer.judging import Judging, Say
+from depth_recog.training.judge.judgement import Judgement
 
 _STALE = 20
 """After so many frames in a row that are not worth keeping, there is nothing new to learn."""

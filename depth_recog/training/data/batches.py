@@ -53,7 +53,7 @@ class TripletBatch(TensorBatch):
     mirror: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingRecording:
     """A recording, its triplets, and the pixels that are excluded.
 

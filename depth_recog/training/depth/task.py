@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -27,6 +28,21 @@ from depth_recog.training.depth.objective import compare_batch, objective
 from depth_recog.training.loop.trainer import Mean, ValidationResult
 
 PROTOCOL = Protocol("garg", 80.0)
+
+
+class Opinion(NamedTuple):
+    """What is known of a depth network without truth.
+
+    Attributes:
+        triangulation: disagreement with triangulated points; None if too few can be triangulated.
+        worse: what became worse than the initial weights; "" if nothing did.
+    """
+
+    triangulation: float | None
+    worse: str
+
+
+Referee = Callable[[nn.Module], Opinion]
 
 
 class HeldOutFrames:
@@ -60,12 +76,19 @@ class DepthTask:
         weights: of the parts of the loss.
         held_out: frames for validation.
         metric: whether the depth is to be in metres: it is then validated without scaling.
+        referee: judges where there is no truth.
     """
 
     def __init__(
-        self, model: DepthModel, weights: LossWeights, held_out: HeldOutFrames, metric: bool
+        self,
+        model: DepthModel,
+        weights: LossWeights,
+        held_out: HeldOutFrames,
+        metric: bool,
+        referee: Referee | None = None,
     ) -> None:
         self.model = model
+        self._referee = referee
         self._weights, self._held_out = weights, held_out
         self._criterion = "abs_rel" if metric else "abs_rel_median_scaled"
 
@@ -118,7 +141,14 @@ class DepthTask:
         if len(heights) >= 3:
             figures["road_height"] = float(np.median(heights))
             figures["road_spread"] = robust_std(np.log(heights))
-        return ValidationResult(figures, self._criterion if tally.images else "photometric")
+        if tally.images:
+            return ValidationResult(figures, self._criterion)
+        # The photometric error alone is no judge: it falls while the road sinks.
+        opinion = self._referee(depth_model.depth) if self._referee else Opinion(None, "")
+        if opinion.triangulation is None:
+            return ValidationResult(figures, "photometric", opinion.worse)
+        figures["triangulation"] = opinion.triangulation
+        return ValidationResult(figures, "triangulation", opinion.worse)
 
     def _photometric(self, model: DepthModel, index: int, device: torch.device) -> float:
         """Without auto-masking, which depends on the network: all must use the same pixels."""

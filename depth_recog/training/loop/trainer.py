@@ -34,10 +34,15 @@ Mean = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """Figures of a validation; that of `criterion` decides which weights are best: the least."""
+    """Figures of a validation; that of `criterion` decides which weights are best: the least.
+
+    Attributes:
+        refused: why the weights may not be the best ones whatever their figures; "" if they may.
+    """
 
     figures: dict[str, float]
     criterion: str
+    refused: str = ""
 
 
 class TrainingTask(Protocol[InB]):
@@ -287,12 +292,13 @@ class Trainer(Generic[B]):
         progress, device = self.progress, self._fabric.device
         result = self._task.validate(self.average, device)
         progress.worse += 1
-        if result.figures[result.criterion] < progress.best:
+        if not result.refused and result.figures[result.criterion] < progress.best:
             progress.best, progress.best_step = result.figures[result.criterion], progress.step
             progress.worse, progress.figures = 0, result.figures
             save_checkpoint({"average": self.average.state_dict()}, self._folder.best)
         shown = ", ".join(f"{name} {value:.4f}" for name, value in result.figures.items())
         mark = "; the best so far" if not progress.worse else ""
+        mark = f"; refused: {result.refused}" if result.refused else mark
         self._control.say(f"step {progress.step}, validation: {shown}{mark}")
         if curves is not None:
             picture = self._task.picture(self.average, device)

@@ -15,10 +15,10 @@ from torch import nn
 
 from depth_recog.adaptation.adapter import Adapter, StepResult
 from depth_recog.adaptation.frame import KEPT, LiveFrame, Observed
-from depth_recog.adaptation.judgement import Check, Judgement
 from depth_recog.adaptation.lineage import Lineage
 from depth_recog.adaptation.session import JUDGE_EVERY, Session
 from depth_recog.networks.weights import header_of, load_network
+from depth_recog.training.judge.judgement import Check, Judgement
 
 FRAME = cast(LiveFrame, None)
 

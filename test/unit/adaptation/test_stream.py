@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from depth_recog.adaptation import anchors
 from depth_recog.adaptation.adapter import Adapter, NothingToLearn, StepResult
 from depth_recog.adaptation.frame import (
     DUPLICATE,
@@ -20,6 +19,7 @@ from depth_recog.adaptation.frame import (
 )
 from depth_recog.adaptation.settings import AdaptationSettings
 from depth_recog.datasets.street.street import SyntheticStreet
+from depth_recog.training.judge import anchors
 
 COUNT = 11
 

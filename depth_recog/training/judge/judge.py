@@ -13,11 +13,11 @@ import time
 import numpy as np
 from torch import nn
 
-from depth_recog.adaptation.anchors import AnchorFrames
-from depth_recog.adaptation.judgement import Check, Judgement
-from depth_recog.adaptation.memory import Block
-from depth_recog.adaptation.witness import Sight, Witness
 from depth_recog.evaluation.without_truth.collected import LEAST_PAIRS, Difference, compare
+from depth_recog.training.data.batches import TrainingRecording
+from depth_recog.training.judge.anchors import AnchorFrames
+from depth_recog.training.judge.judgement import Check, Judgement
+from depth_recog.training.judge.witness import Sight, Witness
 
 PAIRS = 10
 """Pairs of frames with triangulated points without which nothing is accepted: two blocks. The
@@ -58,7 +58,7 @@ class Judge:
         self,
         active: nn.Module,
         candidate: nn.Module,
-        blocks: list[Block],
+        recordings: list[TrainingRecording],
         anchors: AnchorFrames,
         better: bool = True,
     ) -> Judgement:
@@ -67,22 +67,24 @@ class Judge:
         Args:
             active: the weights in use.
             candidate: those that learnt.
-            blocks: held back.
+            recordings: held back.
             anchors: synthetic frames that are not learnt from.
             better: whether the candidate must be better, or only not worse.
         """
         began = time.perf_counter()
-        if not blocks:
+        if not recordings:
             return Judgement(False, "no frames are held back yet: nothing can be compared")
         networks = self._start, active, candidate
-        start, before, after = (self._witness.look(n, blocks, anchors) for n in networks)
+        start, before, after = (self._witness.look(n, recordings, anchors) for n in networks)
         checks = checks_of(start, before, after, better)
-        failed = [_sentence(check) for check in checks if not check.passed]
-        reason = "; ".join(failed) or f"{_sentence(checks[0])}; nothing is worse"
+        failed = sentence_of(checks)
+        reason = failed or f"{_sentence(checks[0])}; nothing is worse"
         return Judgement(not failed, reason, tuple(checks), 1.0, time.perf_counter() - began)
 
 
-def checks_of(start: Sight, active: Sight, candidate: Sight, better: bool = True) -> list[Check]:
+def checks_of(
+    start: Sight, active: Sight, candidate: Sight, better: bool = True, steady: bool = True
+) -> list[Check]:
     """All checks of a candidate; the first is that of the triangulated points.
 
     Args:
@@ -90,41 +92,46 @@ def checks_of(start: Sight, active: Sight, candidate: Sight, better: bool = True
         active: what the active weights show.
         candidate: what the candidate shows, on the same frames.
         better: whether it must be better, or only not worse.
+        steady: whether the scale must be that of the start: False where something else sets it.
     """
     measured = compare(active.collected, candidate.collected)
     points = measured["triangulation"]
     checks = [_improved(points) if better else _increase("triangulation", points, LEAST_GAIN)]
     checks += [_increase(name, measured[name], most) for name, most in INCREASES.items()]
-    drift = compare(start.collected, candidate.collected)["road_height"]
-    heights = float(np.exp(drift.active)), float(np.exp(drift.candidate))
-    lost = drift.lost > 0 and drift.lost >= drift.pairs
-    passed = not lost and not abs(drift.mean) > STEADY
-    checks.append(Check("road height", *heights, abs(drift.mean), STEADY, drift.pairs, passed))
-    ratios = [
-        np.log(candidate.scales[k] / s) for k, s in start.scales.items() if k in candidate.scales
-    ]
-    scale = float(np.median(ratios)) if ratios else float("nan")
-    checks.append(
-        Check(
-            "scale",
-            1.0,
-            float(np.exp(scale)),
-            abs(scale),
-            STEADY,
-            len(ratios),
-            abs(scale) <= STEADY,
-        )
-    )
+    if steady:
+        checks += _drift(start, candidate)
     for name, most in (("sky", SKY), ("contact", CONTACT)):
         checks.append(_common(name, getattr(active, name), getattr(candidate, name), most))
-    before, after = (float(np.mean(list(s.anchors.values()))) for s in (start, candidate))
-    worse = after / before - 1
-    checks.append(
-        Check("anchors", before, after, worse, ANCHORS, len(start.anchors), worse <= ANCHORS)
-    )
     if not candidate.finite:
         checks.append(Check("finite depth", 1.0, 0.0, 1.0, 0.0, 1, False))
     return checks
+
+
+def _drift(start: Sight, candidate: Sight) -> list[Check]:
+    """Road height, scale and other places, against the start: many small steps must not add up."""
+    road = compare(start.collected, candidate.collected)["road_height"]
+    heights = float(np.exp(road.active)), float(np.exp(road.candidate))
+    unseen = road.lost > 0 and road.lost >= road.pairs
+    passed = not unseen and not abs(road.mean) > STEADY
+    checks = [Check("road height", *heights, abs(road.mean), STEADY, road.pairs, passed)]
+    both = [k for k in start.scales if k in candidate.scales]
+    ratios = [np.log(candidate.scales[k] / start.scales[k]) for k in both]
+    scale = float(np.median(ratios)) if ratios else float("nan")
+    steady = abs(scale) <= STEADY
+    checks.append(
+        Check("scale", 1.0, float(np.exp(scale)), abs(scale), STEADY, len(ratios), steady)
+    )
+    before, after = (float(np.mean(list(s.anchors.values()))) for s in (start, candidate))
+    worse = after / before - 1
+    return [
+        *checks,
+        Check("anchors", before, after, worse, ANCHORS, len(start.anchors), worse <= ANCHORS),
+    ]
+
+
+def sentence_of(checks: list[Check]) -> str:
+    """What failed; "" if nothing did."""
+    return "; ".join(_sentence(check) for check in checks if not check.passed)
 
 
 def _improved(points: Difference) -> Check:

@@ -10,15 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from depth_recog.adaptation.anchors import AnchorFrames
-from depth_recog.adaptation.judge import Judge
-from depth_recog.adaptation.judgement import Judgement
-from depth_recog.adaptation.memory import Block
-from depth_recog.adaptation.witness import Witness
 from depth_recog.datasets.street.street import SyntheticStreet
 from depth_recog.method.masking import CITYSCAPES, PresetRules
 from depth_recog.training.data.batches import TrainingRecording
 from depth_recog.training.data.prepared import PreparedFrames
+from depth_recog.training.judge.anchors import AnchorFrames
+from depth_recog.training.judge.judge import Judge
+from depth_recog.training.judge.judgement import Judgement
+from depth_recog.training.judge.witness import Witness
 
 FRAMES = 24
 RULES = PresetRules()
@@ -42,7 +41,7 @@ class Street:
         still = RULES.dynamic_pixels(labels) & ~moving
         k = frames[0].camera.matrix
         self.blocks = []
-        for number, part in enumerate((slice(0, 12), slice(12, 24)), 1):
+        for part in (slice(0, 12), slice(12, 24)):
             count = part.stop - part.start
             prepared = PreparedFrames(
                 "street",
@@ -56,7 +55,7 @@ class Street:
             )
             exclusions = np.ones((0, 2), np.bool_)
             learnt = TrainingRecording(prepared, [], exclusions, still[part])
-            self.blocks.append(Block(learnt, np.zeros(1), number))
+            self.blocks.append(learnt)
         self.anchors = AnchorFrames(images[::8], depths[::8], k)
         finite = np.minimum(depths, 150.0)
         self.known = {
