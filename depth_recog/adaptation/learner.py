@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from depth_recog.adaptation.importance import Importance
 from depth_recog.adaptation.settings import AdaptationSettings
-from depth_recog.method.loss.photometric import masked_mean
 from depth_recog.networks.own.depth import DepthNetwork
 from depth_recog.training.config import TrainingConfig
 from depth_recog.training.data.augmentation import coloured
 from depth_recog.training.data.batches import TrainingRecording, TripletBatch, TripletDataset
 from depth_recog.training.depth.model import DepthModel, Prediction
-from depth_recog.training.depth.objective import FARTHEST_EXACT, objective
-from depth_recog.training.judge.anchors import AnchorFrames
+from depth_recog.training.depth.objective import objective
+from depth_recog.training.judge.anchors import AnchorFrames, exact_error
 from depth_recog.training.loop.batches import collate
 from depth_recog.training.loop.optimiser import make_optimiser, update_average
 from depth_recog.training.loop.trainer import LARGEST_GRADIENT
@@ -28,16 +28,16 @@ WARM_UP = 10
 
 
 class Learner:
-    """Takes optimiser steps on a copy of the active weights.
+    """Takes optimiser steps on a copy of the start, which holds what matters to it.
 
     Args:
-        active: the weights to begin with; copied.
+        start: the weights to begin with; copied.
         settings: rates, batch, loss.
         device: of the computation.
     """
 
     def __init__(
-        self, active: nn.Module, settings: AdaptationSettings, device: torch.device
+        self, start: nn.Module, settings: AdaptationSettings, device: torch.device
     ) -> None:
         self._settings, self._device = settings, device
         self._config = TrainingConfig(
@@ -48,11 +48,13 @@ class Learner:
         )
         self._drawn = 0
         self._rng = np.random.default_rng(settings.seed)
-        self.restart(active)
+        self._start = start
+        self._importance: Importance | None = None
+        self.restart(start)
 
-    def restart(self, active: nn.Module) -> None:
+    def restart(self, weights: nn.Module) -> None:
         """Begin anew from other weights; what was learnt is dropped, and the optimiser with it."""
-        network = copy.deepcopy(active).eval().requires_grad_(True)
+        network = copy.deepcopy(weights).eval().requires_grad_(True)
         self._model = DepthModel(cast(DepthNetwork, network), None)
         self._model.to(device=self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self._model).requires_grad_(False)
@@ -73,6 +75,10 @@ class Learner:
             anchors: synthetic frames of the same size.
         """
         settings = self._settings
+        if self._importance is None:
+            start = copy.deepcopy(self._model)
+            start.depth.load_state_dict(self._start.state_dict())
+            self._importance = Importance(start, anchors, self._device)
         batch = self._batch(live).to(self._device)
         fixed = anchors.drawn(self._rng, settings.anchors, settings.augment)
         image = coloured(batch.frames[:, 0].float() / 255, batch.colours)
@@ -85,23 +91,24 @@ class Learner:
         count = len(batch.frames)
         predicted = Prediction([inverse[:count].float() for inverse in both.inverses], None)
         terms, _ = objective(batch, predicted, settings.loss, _unchanged)
-        exact = _exact_error(both.inverses[0][count:].float(), fixed.depth.to(self._device))
+        exact = exact_error(both.inverses[0][count:].float(), fixed.depth.to(self._device))
         total = terms.total + settings.anchor_weight * exact
         self._optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         trained = [p for p in self._model.parameters() if p.grad is not None]
         gradient = nn.utils.clip_grad_norm_(trained, LARGEST_GRADIENT)
         if torch.isfinite(gradient):
-            self._move()
+            self._move(self._importance)
         losses = {name: float(value.detach()) for name, value in terms._asdict().items()}
         ours = {"anchors": float(exact.detach()), "gradient": float(gradient)}
         return losses | ours | {"total": float(total.detach())}
 
-    def _move(self) -> None:
+    def _move(self, importance: Importance) -> None:
         for group in self._optimiser.param_groups:
             rise = min(1.0, (self.steps + 1) / WARM_UP)
             group["lr"] = self._settings.rate * group["share"] * rise
         self._optimiser.step()
+        importance.pull(self._model, self._settings.hold)
         self.steps += 1
         share = min(self._settings.average, self.steps / (9 + self.steps))
         update_average(self.average, self._model, share)
@@ -111,13 +118,6 @@ class Learner:
         dataset = TripletDataset(live, self._config, False)
         drawn = dataset.drawn(self._drawn, self._settings.batch)
         return collate([dataset.read(self._drawn, int(i), self._rng) for i in drawn])
-
-
-def _exact_error(inverse: Tensor, depth: Tensor) -> Tensor:
-    """Mean |log depth error| where the depth is exact."""
-    known = torch.isfinite(depth) & (depth < FARTHEST_EXACT)
-    error = (inverse.log() + torch.where(known, depth, torch.ones_like(depth)).log()).abs()
-    return masked_mean(error, known)[0].mean()
 
 
 def _unchanged(values: Tensor) -> Tensor:

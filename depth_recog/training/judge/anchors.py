@@ -18,8 +18,10 @@ from torch import Tensor
 
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import open_source
+from depth_recog.method.loss.photometric import masked_mean
 from depth_recog.training.config import AugmentationConfig
 from depth_recog.training.data.augmentation import Augmentation, coloured, draw_colours
+from depth_recog.training.depth.objective import FARTHEST_EXACT
 
 LEARNT = ("street", "parked", "crossing", "oncoming", "lead_car")
 JUDGED = ("street", "oncoming", "lead_car")
@@ -136,3 +138,15 @@ def learnt_anchors(size: tuple[int, int], each: int = 8) -> AnchorFrames:
 def judged_anchors(size: tuple[int, int], each: int = 4) -> AnchorFrames:
     """Frames for the judge: always the same, and not those of `learnt_anchors`."""
     return AnchorFrames.render(JUDGED, _JUDGED_SEED, each, size)
+
+
+def exact_error(inverse: Tensor, depth: Tensor) -> Tensor:
+    """Mean |log depth error| where the depth is exact, a scalar.
+
+    Args:
+        inverse: (B, 1, H, W) float, inverse depth.
+        depth: (B, 1, H, W) float, metres, +inf sky.
+    """
+    known = torch.isfinite(depth) & (depth < FARTHEST_EXACT)
+    error = (inverse.log() + torch.where(known, depth, torch.ones_like(depth)).log()).abs()
+    return masked_mean(error, known)[0].mean()

@@ -39,7 +39,7 @@ class Judgement:
         accepted: every check passed, and the candidate is better by more than noise.
         reason: one sentence.
         checks: in the order in which they were made.
-        share: of the way from the active weights to those that learnt, at which the candidate is.
+        share: of the way from the start to those that learnt, at which the candidate is.
         seconds: duration.
     """
 

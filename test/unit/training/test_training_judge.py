@@ -14,6 +14,7 @@ from depth_recog.datasets.street.street import SyntheticStreet
 from depth_recog.method.masking import CITYSCAPES, PresetRules
 from depth_recog.training.data.batches import TrainingRecording
 from depth_recog.training.data.prepared import PreparedFrames
+from depth_recog.training.judge import referee
 from depth_recog.training.judge.anchors import AnchorFrames
 from depth_recog.training.judge.judge import Judge
 from depth_recog.training.judge.judgement import Judgement
@@ -101,6 +102,10 @@ def wavy(size: float) -> Error:
 blurred = wavy(0.1)
 
 
+def scaled(depth: Tensor, labels: Tensor, row: Tensor) -> Tensor:
+    return blurred(depth, labels, row) * 1.1
+
+
 def noisy(depth: Tensor, labels: Tensor, row: Tensor) -> Tensor:
     return depth * torch.exp(0.2 * torch.randn(depth.shape, generator=torch.manual_seed(0)))
 
@@ -135,7 +140,7 @@ def test_a_better_copy_is_accepted(street: Street) -> None:
     [
         pytest.param(blurred, "triangulation", id="the same: no gain"),
         pytest.param(wavy(0.15), "triangulation", id="worse shape"),
-        pytest.param(lambda z, labels, row: z * 1.1, "scale", id="scaled"),
+        pytest.param(scaled, "scale", id="scaled"),
         pytest.param(lambda z, labels, row: z * (0.6 + 0.8 * row), "triangulation", id="ramp"),
         pytest.param(noisy, "flicker", id="noise"),
         pytest.param(sunk, "road height", id="road sunk"),
@@ -149,6 +154,19 @@ def test_a_worse_copy_is_refused(street: Street, candidate: Error, reason: str) 
     assert not found.accepted
     assert reason in {check.name for check in found.checks if not check.passed}, found.reason
     assert reason in found.reason
+
+
+def test_training_is_judged_alike(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(referee, "judged_anchors", lambda size: street.anchors)
+    known = street.blocks, RULES, torch.device("cpu")
+    judge = referee.referee_of(street.network(blurred), *known, steady=True)
+    before, better = judge(street.network(blurred)), judge(street.network(wavy(0.02)))
+    assert before.worse == better.worse == ""
+    assert better.triangulation < before.triangulation
+    assert "road height" in judge(street.network(sunk)).worse
+    assert "scale" in judge(street.network(scaled)).worse
+    free = referee.referee_of(street.network(blurred), *known, steady=False)
+    assert free(street.network(scaled)).worse == ""
 
 
 def test_without_held_back_frames_nothing_is_accepted(street: Street) -> None:
