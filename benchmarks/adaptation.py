@@ -62,7 +62,7 @@ class Case:
     streams: tuple[Stream, ...]
     exams: tuple[str, ...] = OTHERS
     gate: bool = True
-    steps: int = 40
+    steps: int = 60
 
 
 class Bench:
@@ -159,7 +159,7 @@ class Bench:
             stage: dict[str, Any] = {"counts": dict(one.counts)}
             if verdict is not None:
                 stage["verdict"] = verdict.as_dict()
-                stage["unjudged"] = self.examined(unjudged, case.exams[:3])
+                stage["unjudged"] = self.examined(unjudged, case.exams[:2])
                 if verdict.accepted:
                     adapter.adopt()
                     stage["judged"] = self.examined(adapter.active, case.exams)
@@ -206,7 +206,7 @@ def hostile(bench: Bench) -> dict[str, Case]:
             yield replace(frame, image=image)
 
     return {
-        name: Case((stream,), QUICK, steps=20)
+        name: Case((stream,), QUICK, steps=25)
         for name, stream in (
             ("lens covered", bench.live(second, covered)),
             ("standing in traffic", traffic),

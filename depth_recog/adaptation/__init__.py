@@ -6,7 +6,6 @@ frame.py      a live frame, and what became of it
 stream.py     frames with parallax -> blocks, annotated by the frozen start
 memory.py     blocks to replay, bounded in bytes
 learner.py    the candidate and its optimiser
-importance.py which weights must stay near the start
 lineage.py    the accepted weights, as files in one folder
 session.py    the loop on a recording (`depth-recog adapt`)
 settings.py   all settings

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from depth_recog.adaptation.importance import Importance
 from depth_recog.adaptation.settings import AdaptationSettings
 from depth_recog.networks.own.depth import DepthNetwork
 from depth_recog.training.config import TrainingConfig
@@ -28,7 +27,7 @@ WARM_UP = 10
 
 
 class Learner:
-    """Takes optimiser steps on a copy of the start, which holds what matters to it.
+    """Takes optimiser steps on a copy of the start.
 
     Args:
         start: the weights to begin with; copied.
@@ -48,8 +47,6 @@ class Learner:
         )
         self._drawn = 0
         self._rng = np.random.default_rng(settings.seed)
-        self._start = start
-        self._importance: Importance | None = None
         self.restart(start)
 
     def restart(self, weights: nn.Module) -> None:
@@ -75,10 +72,6 @@ class Learner:
             anchors: synthetic frames of the same size.
         """
         settings = self._settings
-        if self._importance is None:
-            start = copy.deepcopy(self._model)
-            start.depth.load_state_dict(self._start.state_dict())
-            self._importance = Importance(start, anchors, self._device)
         batch = self._batch(live).to(self._device)
         fixed = anchors.drawn(self._rng, settings.anchors, settings.augment)
         image = coloured(batch.frames[:, 0].float() / 255, batch.colours)
@@ -98,17 +91,16 @@ class Learner:
         trained = [p for p in self._model.parameters() if p.grad is not None]
         gradient = nn.utils.clip_grad_norm_(trained, LARGEST_GRADIENT)
         if torch.isfinite(gradient):
-            self._move(self._importance)
+            self._move()
         losses = {name: float(value.detach()) for name, value in terms._asdict().items()}
         ours = {"anchors": float(exact.detach()), "gradient": float(gradient)}
         return losses | ours | {"total": float(total.detach())}
 
-    def _move(self, importance: Importance) -> None:
+    def _move(self) -> None:
         for group in self._optimiser.param_groups:
             rise = min(1.0, (self.steps + 1) / WARM_UP)
             group["lr"] = self._settings.rate * group["share"] * rise
         self._optimiser.step()
-        importance.pull(self._model, self._settings.hold)
         self.steps += 1
         share = min(self._settings.average, self.steps / (9 + self.steps))
         update_average(self.average, self._model, share)

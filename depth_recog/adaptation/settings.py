@@ -41,9 +41,7 @@ class AdaptationSettings(ConfigGroup):
     """weight of the mean |log depth error| of the synthetic samples"""
     bfloat16: bool = True
     """use bfloat16 in the networks' arithmetic while learning"""
-    hold: Weight = 0.3
-    """how strongly weights that matter to synthetic streets are pulled back to the start"""
-    rate: Positive = 2e-4
+    rate: Positive = 3e-4
     """learning rate of the decoder"""
     encoder_rate: Weight = 0.4
     """learning rate of the encoder, as a share of `rate`"""

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
-from depth_recog.adaptation.adapter import Adapter, NothingToLearn, StepResult
+from depth_recog.adaptation.adapter import Adapter, NothingToLearn, StepResult, interpolated
 from depth_recog.adaptation.frame import (
     DUPLICATE,
     KEPT,
@@ -98,3 +100,17 @@ def test_a_cut_begins_a_new_stream(adapter: Adapter, frames: list[LiveFrame]) ->
     adapter.observe(frames[0])
     noise = np.random.default_rng(0).integers(0, 255, frames[0].image.shape, dtype=np.uint8)
     assert adapter.observe(replace(frames[1], image=noise)).restarted == "cut"
+
+
+def test_networks_are_interpolated_as_files_store_them() -> None:
+    start, learnt = nn.Linear(1, 1, False), nn.Linear(1, 1, False)
+    with torch.no_grad():
+        start.weight.fill_(2.0)
+        learnt.weight.fill_(3.0001)
+    between = interpolated(start, learnt, 0.25).state_dict()["weight"]
+    assert between.item() == torch.tensor(2.250025).half().float().item()
+    # From a part of the way its end can be found again.
+    assert interpolated(start, interpolated(start, learnt, 0.25), 4).state_dict()[
+        "weight"
+    ].item() == pytest.approx(3.0, abs=5e-3)
+    assert start.weight.item() == 2.0
