@@ -32,6 +32,9 @@ SURE = 2.0
 INCREASES = {"flicker": 0.05, "warp": 0.01, "road_unevenness": 0.05}
 """Largest increase, as a share of the active weights' value."""
 
+_SMALLEST = 0.01
+"""Values below this count as this: shares of nearly nothing mean nothing."""
+
 STEADY = 0.03
 """Largest change of the log of the scale and of the road's height, against the start."""
 
@@ -148,7 +151,7 @@ def _increase(name: str, found: Difference, most: float) -> Check:
     """Not worse by more than a share, or than one standard error; what is not seen passes."""
     if not found.measurable:
         return Check(name, found.active, found.candidate, 0.0, most, found.pairs, not found.lost)
-    change = found.mean / found.active
+    change = found.mean / max(found.active, _SMALLEST)
     values = found.active, found.candidate
     passed = change <= most and found.lost < found.pairs
     return Check(name, *values, change, most, found.pairs, bool(passed))
