@@ -52,7 +52,7 @@ def main(options: argparse.Namespace) -> int:
         for problem in lineage.problems:
             print(problem, file=sys.stderr)
         settings = AdaptationSettings(seed=options.seed)
-        adapter = Adapter(str(lineage.path_of(lineage.start)), settings, device)
+        adapter = Adapter(str(lineage.path_of(lineage.start)), settings, str(device))
         if lineage.active != lineage.start:
             adapter.restart_from(lineage.path_of(lineage.active))
         session = Session(
