@@ -24,12 +24,12 @@ from depth_recog.evaluation.without_truth.views import View, depth_at
 from depth_recog.method.geometry.se3 import relative, rotation_angle
 from depth_recog.method.geometry.viewport import Viewport, network_size
 from depth_recog.method.masking import PresetRules
-from depth_recog.method.observation import image_tensor
 from depth_recog.method.pose.estimator import PosePair
 from depth_recog.method.pose.pnp import PnpEstimator
 from depth_recog.method.tracking.features import find_features
 from depth_recog.method.tracking.tracks import optical_flow
-from depth_recog.networks.models import load_model
+from depth_recog.networks.models_in_torch import load_model
+from depth_recog.networks.own.tensors import image_tensor
 
 Figures = dict[str, float]
 SIZE = (416, 128)

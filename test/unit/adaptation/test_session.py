@@ -17,7 +17,8 @@ from depth_recog.adaptation.adapter import Adapter, StepResult
 from depth_recog.adaptation.frame import KEPT, LiveFrame, Observed
 from depth_recog.adaptation.lineage import Lineage
 from depth_recog.adaptation.session import JUDGE_EVERY, Session
-from depth_recog.networks.weights import header_of, load_network
+from depth_recog.networks.own.files import load_network
+from depth_recog.networks.weights import header_of
 from depth_recog.training.judge.judgement import Check, Judgement
 
 FRAME = cast(LiveFrame, None)
