@@ -112,6 +112,10 @@ def _read(given: list[str], named: str) -> tuple[ModuleType, argparse.Namespace]
                 importlib.import_module(f"depth_recog.cli.{verb}").add_arguments(sub)
         options = parser.parse_args(given)
         return importlib.import_module(f"depth_recog.cli.{options.verb}"), options
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise DepthRecogError("needs torch: pip install torch") from error
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

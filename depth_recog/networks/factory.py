@@ -117,13 +117,13 @@ class Assembly:
         wanted = self.recognizer.settings.width or width
         return network_size(camera, (wanted, round(wanted * height / width)))
 
-    def warm_up(self) -> None:
+    def warm_up(self, times: int = 2) -> None:
         """Run the networks on a blank image, so that the first frame is not delayed."""
         width, height = self.depth.size
         camera = Camera(width, height, width, width, width / 2, height / 2)
         view = Viewport.of(camera, self.network_size(camera))
         blank = np.full((view.network.height, view.network.width, 3), 127, np.uint8)
-        for _ in range(2):
+        for _ in range(times):
             seen = self.recognizer.observe("warm-up", 0, blank, view.network)
             seen.wait_for_labels()
             seen.wait_for_depth()

@@ -2,7 +2,7 @@
 """Chooses the runtime of the networks, by device and by what is installed.
 
 On a GPU it is torch, which also trains. On a processor it is OpenVINO: it takes half of torch's
-time for the same networks (docs/decisions/0023-backends.md).
+time for the same networks (docs/decisions/0025-backends.md).
 """
 
 from __future__ import annotations

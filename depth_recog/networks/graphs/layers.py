@@ -159,8 +159,7 @@ def decoder(
     skips: list[str | None] = [*reversed(features[:-1]), None]
     for step, skip in zip(range(steps), skips, strict=False):
         x = w.op("Elu", reflected(w, x, f"{at}.blocks.{step}.reduce.0"))
-        at_step = len(features) - step
-        x = w.resized(x, sizes[at_step], sizes[at_step - 1], "asymmetric")
+        x = w.resized(x, sizes[len(features) - step - 1], "asymmetric")
         if skip is not None:
             x = w.op("Concat", x, skip, axis=1)
         x = w.op("Elu", reflected(w, x, f"{at}.blocks.{step}.merge.0"))

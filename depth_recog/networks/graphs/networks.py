@@ -54,7 +54,7 @@ def depth(
     focal = w.op("Mul", focal, w.constant(1 / architecture.get("canonical_focal", 244.0)))
     x = w.op("Div", focal, x)
     if (own_width, own_height) != size:
-        x = w.resized(x, (own_height, own_width), (height, width), "half_pixel")
+        x = w.resized(x, (height, width), "half_pixel")
     w.output(x, "depth", np.float32, (1, 1, height, width))
 
 
@@ -68,7 +68,7 @@ def masks(
     halves = round(2 * enlargement)
     rows, columns = height * halves // 2, width * halves // 2
     if enlargement != 1:
-        x = w.resized(x, (height, width), (rows, columns), "half_pixel")
+        x = w.resized(x, (rows, columns), "half_pixel")
     _, quarter, eighth, last = layers.edgetpu(w, x, "encoder")
     eighth = _refined(w, last, eighth, "eighth", (rows // 16, columns // 16))
     fine = _refined(w, eighth, quarter, "quarter", (rows // 8, columns // 8))
@@ -76,7 +76,7 @@ def masks(
     coarse = _centred(w, _enlarged(w, coarse, 4, (rows // 16, columns // 16)))
     # The temperature is left out: it does not change which class has the largest score.
     x = w.op("Add", coarse, layers.convolution(w, fine, "correction"))
-    x = w.resized(x, (rows // 4, columns // 4), (height, width), "half_pixel")
+    x = w.resized(x, (height, width), "half_pixel")
     x = w.op("Cast", w.op("ArgMax", x, axis=1), to=2)
     w.output(x, "labels", np.uint8, (1, 1, height, width))
 
@@ -114,7 +114,7 @@ def _enlarged(w: Writer, x: str, factor: int, size: tuple[int, int]) -> str:
     """`enlarge` in deeplab.py; `size` is that of x."""
     rows, columns = size[0] * factor, size[1] * factor
     x = w.padded(x, 0, 1, "edge")
-    x = w.resized(x, (size[0] + 1, size[1] + 1), (rows + 1, columns + 1), "align_corners")
+    x = w.resized(x, (rows + 1, columns + 1), "align_corners")
     return w.cropped(w.cropped(x, 2, 0, rows), 3, 0, columns)
 
 

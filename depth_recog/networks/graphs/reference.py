@@ -62,6 +62,7 @@ def _resize(
     x: Array,
     region: Array,
     scales: Array,
+    sizes: Array,
     *,
     coordinate_transformation_mode: str,
     mode: str,
@@ -69,7 +70,7 @@ def _resize(
 ) -> Array:
     for axis in (2, 3):
         before = x.shape[axis]
-        after = round(before * float(scales[axis]))
+        after = int(sizes[axis])
         places = np.arange(after, dtype=np.float64)
         if coordinate_transformation_mode == "half_pixel":
             places = (places + 0.5) * before / after - 0.5
@@ -124,6 +125,7 @@ _OPERATORS: dict[str, Callable[..., Array]] = {
     "Pad": _padded,
     "Relu": lambda x: np.maximum(x, 0),
     "Resize": _resize,
+    "Shape": lambda x, start, end: np.array(x.shape[start:end]),
     "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "Slice": _sliced,
     "Sub": np.subtract,

@@ -129,24 +129,25 @@ class Writer:
         """Limit values."""
         return self.op("Clip", x, self.constant(least), self.constant(most))
 
-    def resized(self, x: str, before: tuple[int, int], size: tuple[int, int], where: str) -> str:
+    def resized(self, x: str, size: tuple[int, int], where: str) -> str:
         """Resize rows and columns.
 
         Args:
             x: (1, C, h, w).
-            before: (h, w).
             size: (height, width), pixels.
             where: ONNX's coordinate_transformation_mode; nearest neighbours for "asymmetric",
                 else linear interpolation.
         """
-        # As scales: sizes would have to name the number of channels.
-        scales = [1, 1, *(b / a for a, b in zip(before, size, strict=True))]
+        # Not by scales: with their rounding the last row or column can be missing.
+        channels = self.op("Shape", x, start=0, end=2)
+        sizes = self.op("Concat", channels, self.constant(size, np.int64), axis=0)
         mode = {"mode": "nearest", "nearest_mode": "floor"}
         return self.op(
             "Resize",
             x,
             "",
-            self.constant(scales),
+            "",
+            sizes,
             coordinate_transformation_mode=where,
             **(mode if where == "asymmetric" else {"mode": "linear"}),
         )
