@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does a trainer node beside a depth node improve its depth, and what does that cost the depth node?
+"""Does a trainer node improve the depth of the depth node beside it, and what does that cost?
 
 python benchmarks/trainer_live.py SOURCE [--weights START] [--folder DIR] [--rate HZ] [--phase S]
     [--most S] [--set budget=0.3 ...] [--evaluate SOURCE[@A:B] ...] [--json FILE]
