@@ -194,6 +194,11 @@ class Adapter:
                 break
         return tried[-1] if tried[-1].accepted else tried[0]
 
+    def judge_network(self, network: nn.Module) -> Judgement:
+        """Compare a network from elsewhere with the active weights; it becomes `candidate`."""
+        self._candidate = interpolated(self.active, network.to(self._device), 1.0)
+        return self._compared(self.active, self._candidate)
+
     def _compared(self, active: nn.Module, candidate: nn.Module, better: bool = True) -> Judgement:
         blocks = self._held_back.blocks
         if not blocks:

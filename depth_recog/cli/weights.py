@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`depth-recog weights`: list weights, show their cards and lineage, verify their files."""
+"""`depth-recog weights`: list weights, show cards and lineages, verify files, merge lineages."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 from torch import nn
 
-from depth_recog.errors import WeightsError
+from depth_recog.errors import OutputError, WeightsError
 from depth_recog.evaluation.splits import list_of, trained_on
+from depth_recog.networks.device import choose_device
 from depth_recog.networks.family import is_lineage, read_family
 from depth_recog.networks.hf.directory import CARD
 from depth_recog.networks.models import header_of
@@ -43,12 +45,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     lineage.add_argument(
         "folder", metavar="DIR", help="folder of the trainer node, or of depth-recog adapt"
     )
+    merging = actions.add_parser(
+        "merge",
+        help="average what several robots have learnt; kept if it is better than their start",
+    )
+    merging.add_argument(
+        "folders", nargs="+", type=Path, metavar="DIR", help="lineages with the same start"
+    )
+    merging.add_argument(
+        "--on",
+        action="append",
+        required=True,
+        metavar="SOURCE[@A:B]",
+        help="recording of the road, to compare on; may be repeated",
+    )
+    merging.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="new folder for the lineage"
+    )
+    merging.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N")
     for action in (listing, show, verify, lineage):
         action.add_argument("--json", action="store_true", help="as JSON")
 
 
 def main(options: argparse.Namespace) -> int:
-    """List, show or verify weights."""
+    """List, show, verify or merge weights."""
+    if options.action == "merge":
+        return _merge(options)
     if options.action == "list":
         return _list(options.json)
     if options.action == "lineage":
@@ -134,6 +156,33 @@ def _lineage(folder: Path, as_json: bool) -> int:
             print(f"        rolled back: {row['rolled_back']}")
         if not row["on_disk"]:
             print("        its file was deleted to save disk space")
+    return 0
+
+
+def _merge(options: argparse.Namespace) -> int:
+    # Training is an extra, and takes long to import.
+    from depth_recog.adaptation.adapter import Adapter
+    from depth_recog.adaptation.lineage import Lineage
+    from depth_recog.adaptation.merge import merge, robots_of
+    from depth_recog.adaptation.settings import AdaptationSettings
+    from depth_recog.cli.train import chosen_frames
+
+    robots = robots_of([folder.expanduser() for folder in options.folders])
+    start = str(robots[0].folder / f"{robots[0].start.name}.safetensors")
+    on = [chosen_frames(text) for text in options.on]
+    out = options.out.expanduser()
+    if is_lineage(out):
+        raise OutputError(f"{out}: holds a lineage already; name a new folder")
+    # Nothing is learnt here: as many frames as possible are for the judge.
+    settings = AdaptationSettings(hold_back=2)
+    adapter = Adapter(start, settings, choose_device(options.device))
+    with closing(Lineage(out, start)) as lineage:
+        judgement = merge(robots, adapter, lineage, on)
+    names = ", ".join(robot.active.name for robot in robots)
+    if not judgement.accepted:
+        print(f"{out}: the mean of {names} is refused, the start stays active: {judgement.reason}")
+        return 1
+    print(f"{out}: the mean of {names} is active: {judgement.reason}")
     return 0
 
 

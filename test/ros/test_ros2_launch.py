@@ -77,7 +77,7 @@ def launch() -> Iterator[Launch]:
             process.interrupt(15)
 
 
-FILES = ("depth.launch.py", "replay.launch.py", "train.launch.py")
+FILES = ("depth.launch.py", "replay.launch.py", "train.launch.py", "trainer.launch.py")
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -136,6 +136,10 @@ MISTAKES = {
     "no choice": (("depth.launch.py", "loop:=maybe"), 'provided value "maybe" is not valid'),
     "no run's folder": (("train.launch.py", "source:=/nowhere"), "--out DIR is missing"),
     "nothing to train on": (("train.launch.py", "out:=/tmp/never"), "no SOURCE to train on"),
+    "no choice of the trainer": (
+        ("depth.launch.py", "trainer:=maybe"),
+        'provided value "maybe" is not valid',
+    ),
     "no such file": (("depth.launch.py", "params_file:=/no.yaml"), "params_file:=/no.yaml is not"),
 }
 

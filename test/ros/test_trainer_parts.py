@@ -246,13 +246,15 @@ def test_accepted_candidates_become_a_lineage(learner: Learner) -> None:
     assert learner.adapter.calls.count("judge") == learner.adapter.calls.count("adopt")
 
 
-def test_refused_candidates_change_nothing_and_begin_again(learner: Learner) -> None:
-    learner.adapter.accepts = False
+@pytest.mark.parametrize("worse", [False, True])
+def test_refused_candidates_change_nothing(learner: Learner, worse: bool) -> None:
+    """One that is worse is dropped; one that is not better yet goes on learning."""
+    learner.adapter.accepts, learner.adapter.worse = False, worse
     learner.learning.start()
     learner.until(lambda: learner.counts["refused"] >= 4, "four refusals")
     assert learner.lineage.active == learner.lineage.start
-    calls = [c for c in learner.adapter.calls if c != "recheck"]
-    assert calls[:5] == ["judge", "judge", "judge", "discard", "judge"]
+    expected = ["judge", "discard"] * 2 if worse else ["judge"] * 4
+    assert learner.adapter.calls[:4] == expected
 
 
 def test_a_swap_that_turns_out_worse_is_taken_back(learner: Learner) -> None:

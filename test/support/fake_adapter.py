@@ -27,6 +27,7 @@ class FakeAdapter:
     Attributes:
         outcome: of all frames.
         accepts: whether the judge does.
+        worse: whether the judge finds the road worse, where it does not accept.
         better: whether the active weights stay better than their parent.
         fails: error that the next steps raise.
     """
@@ -38,7 +39,7 @@ class FakeAdapter:
         self.counts: Counter[str] = Counter()
         self.steps = 0
         self.memory_bytes = 1000
-        self.outcome, self.accepts, self.better = KEPT, True, True
+        self.outcome, self.accepts, self.better, self.worse = KEPT, True, True, False
         self.fails: Exception | None = None
         self.calls: list[str] = []
         self.seen: list[LiveFrame] = []
@@ -66,8 +67,20 @@ class FakeAdapter:
         with torch.no_grad():
             bias = next(p for n, p in self.candidate.named_parameters() if n.endswith("0.bias"))
             bias += 0.05 * torch.rand(bias.shape)
+        return self._judgement()
+
+    def judge_network(self, network: nn.Module) -> Judgement:
+        self.candidate = network
+        return self._judgement()
+
+    def _judgement(self) -> Judgement:
         check = Check("triangulation", 0.2, 0.1, -0.5, 0.0, 9, self.accepts)
-        return Judgement(self.accepts, "half as far off", (check,))
+        road = Check("road height", 1.6, 5.0, 1.1, 0.1, 9, not self.worse)
+        return Judgement(self.accepts, "half as far off", (check, road))
+
+    def end_stream(self) -> Observed:
+        self.calls.append("end of the stream")
+        return Observed(KEPT)
 
     def adopt(self) -> None:
         self.calls.append("adopt")

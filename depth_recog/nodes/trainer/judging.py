@@ -12,8 +12,6 @@ from depth_recog.errors import OutputError, TrainingError
 from depth_recog.networks.family import Entry
 from depth_recog.training.judge.judgement import Judgement
 
-_REFUSALS = 3
-"""Refusals in a row after which the candidate begins again from the active weights."""
 _RECHECKS = 5
 """Blocks for the judge after a swap on which the active weights are compared with their parent."""
 
@@ -32,7 +30,6 @@ class Judging:
 
     def __init__(self, adapter: Adapter, lineage: Lineage, say: Say) -> None:
         self._adapter, self._lineage, self._say = adapter, lineage, say
-        self._refusals = 0
         self._rechecks = 0
         self._steps_at_parent = adapter.steps
         self.counts: Counter[str] = Counter()
@@ -57,8 +54,8 @@ class Judging:
         else:
             self.counts["refused"] += 1
             self._say("info", f"candidate refused: {judgement.reason}")
-            self._refusals += 1
-            if self._refusals >= _REFUSALS:
+            # If it is only not better yet, it goes on learning.
+            if judgement.failed_beyond_gain:
                 self.drop()
         return judgement
 
@@ -80,7 +77,7 @@ class Judging:
             return
         self._adapter.adopt()
         self._steps_at_parent = self._adapter.steps
-        self.save_problem, self._refusals = "", 0
+        self.save_problem = ""
         self.counts["accepted"] += 1
         self._rechecks, self.recheck_due = _RECHECKS, False
         self._say("info", f"accepted {entry.name}: {judgement.reason}")
@@ -100,11 +97,11 @@ class Judging:
 
     def restart(self) -> None:
         """Begin again from the weights that are active in the lineage."""
-        self._rechecks, self._refusals, self.unjudged = 0, 0, 0
+        self._rechecks, self.unjudged = 0, 0
         self._adapter.restart_from(self._lineage.path_of(self._lineage.active))
         self._steps_at_parent = self._adapter.steps
 
     def drop(self) -> None:
         """Begin again from the active weights."""
-        self.unjudged, self._refusals = 0, 0
+        self.unjudged = 0
         self._adapter.discard()
