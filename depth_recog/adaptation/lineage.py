@@ -80,6 +80,13 @@ class Lineage:
         """The weights with which the lineage began."""
         return self.family.start
 
+    @property
+    def parent_path(self) -> Path | None:
+        """File of the weights that a rollback would make active; None for the start."""
+        there = (e for e in self.family.ancestors(self.active) if self.path_of(e).exists())
+        entry = next(there, None)
+        return None if entry is None else self.path_of(entry)
+
     def path_of(self, entry: Entry) -> Path:
         """The weights file of an entry; older ones are deleted to save disk space."""
         return self._files.weights(entry)

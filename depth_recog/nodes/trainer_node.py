@@ -85,7 +85,7 @@ class TrainerNode(ManagedNode):
         settings = AdaptationSettings(**changes)
         self._adapter = Adapter(str(lineage.path_of(lineage.start)), settings, str(device))
         if lineage.active != lineage.start:
-            self._adapter.restart_from(lineage.path_of(lineage.active))
+            self._adapter.restart_from(lineage.path_of(lineage.active), lineage.parent_path)
         self.get_logger().info(f"learns from {lineage.active.name} in {folder}, on {device}")
 
     def activate(self) -> None:

@@ -30,7 +30,8 @@ class Judging:
 
     def __init__(self, adapter: Adapter, lineage: Lineage, say: Say) -> None:
         self._adapter, self._lineage, self._say = adapter, lineage, say
-        self._rechecks = 0
+        # Weights of an earlier process may have been active for a moment only.
+        self._rechecks = _RECHECKS if lineage.active != lineage.start else 0
         self._steps_at_parent = adapter.steps
         self.counts: Counter[str] = Counter()
         """"accepted", "refused", "unsaved", "rolled back"."""
