@@ -17,6 +17,7 @@ import io
 import json
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -158,6 +159,7 @@ def option(action: argparse.Action) -> str:
 
 def files() -> str:
     """What run, evaluate and train write, from a run and an evaluation of four frames."""
+    from depth_recog.adaptation import lineage
     from depth_recog.training.loop import run as run_folder
 
     meaning = meanings()["files"]
@@ -187,8 +189,10 @@ def files() -> str:
         for name, text in matched(keys, meaning[section], f"files.{section}"):
             page += f"- `{name.replace(', ', '`, `')}`: {text}\n"
         page += "\n"
-    _, _, listed = str(run_folder.__doc__).partition("\n\n")
-    return page + f"## {meaning['titles']['train']}\n\n```\n{listed.strip()}\n```\n"
+    for name, module in (("train", run_folder), ("lineage", lineage)):
+        listed = textwrap.dedent(str(module.__doc__).split("\n\n")[1])
+        page += f"## {meaning['titles'][name]}\n\n```\n{listed.strip()}\n```\n\n"
+    return page
 
 
 def stem(path: Path) -> str:

@@ -14,16 +14,18 @@ pytest.importorskip("rclpy")
 pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 pytest.importorskip("std_srvs")
 
+import ros_messages
 from fake_adapter import FakeAdapter
 from nav_msgs.msg import Odometry
 from ros_processes import wait_until
 
 from depth_recog.adaptation.frame import KEPT, STANDSTILL, LiveFrame
 from depth_recog.adaptation.lineage import Lineage
-from depth_recog.errors import ConfigurationError, OutputError
+from depth_recog.errors import CalibrationError, ConfigurationError, OutputError
+from depth_recog.nodes.io.inputs import Job
 from depth_recog.nodes.trainer.budget import Budget, Guard
 from depth_recog.nodes.trainer.frame_queue import BURST, FrameQueue
-from depth_recog.nodes.trainer.frames import OdometryBuffer
+from depth_recog.nodes.trainer.frames import FrameMaker, OdometryBuffer
 from depth_recog.nodes.trainer.learning import Learning
 
 
@@ -180,6 +182,25 @@ def test_odometry_is_interpolated_and_optical() -> None:
     assert buffer.at(11_450_000_000) is None, "no rotation"
     buffer.add(odometry(3.0, 0.0))
     assert buffer.at(10_150_000_000) is None, "time went back"
+
+
+def job(size: tuple[int, int], focal: float = 400.0) -> Job:
+    info = ros_messages.info_message(size, 7, focal)
+    pixels = np.full((size[1], size[0], 3), 90, np.uint8)
+    return Job(ros_messages.image_message(pixels, "rgb8", 7), info, 0.0)
+
+
+def test_frames_are_of_the_networks_size_and_of_the_camera_of_the_moment() -> None:
+    maker = FrameMaker((416, 128), False)
+    first = maker.frame(job((832, 256)))
+    assert (first.image.shape, first.stamp) == ((128, 416, 3), 7)
+    assert first.intrinsics[0, 0] == pytest.approx(200)
+    again = maker.frame(job((832, 256), 600.0))
+    assert again.intrinsics[0, 0] == pytest.approx(300), "another calibration"
+    with pytest.raises(CalibrationError):
+        maker.frame(job((832, 256), 0.0))
+    with pytest.raises(CalibrationError, match="its calibration is for"):
+        maker.frame(Job(job((416, 128)).image, job((832, 256)).info, 0.0))
 
 
 # Learning
