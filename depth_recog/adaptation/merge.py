@@ -19,7 +19,7 @@ from depth_recog.adaptation.lineage import Lineage
 from depth_recog.adaptation.sources import live_frames
 from depth_recog.errors import ConfigurationError
 from depth_recog.networks.family import Entry, read_family
-from depth_recog.networks.weights import load_network
+from depth_recog.networks.own.files import load_network
 from depth_recog.training.data.cache import SourceFrames
 from depth_recog.training.judge.judgement import Judgement
 

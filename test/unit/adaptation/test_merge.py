@@ -18,7 +18,7 @@ from depth_recog.adaptation.lineage import Lineage
 from depth_recog.adaptation.merge import mean_network
 from depth_recog.cli.main import main
 from depth_recog.networks.family import read_family
-from depth_recog.networks.weights import load_network
+from depth_recog.networks.own.files import load_network
 
 STREET = "synthetic:street?width=64&height=32&frames=3"
 
