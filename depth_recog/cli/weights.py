@@ -175,7 +175,7 @@ def _merge(options: argparse.Namespace) -> int:
         raise OutputError(f"{out}: holds a lineage already; name a new folder")
     # Nothing is learnt here: as many frames as possible are for the judge.
     settings = AdaptationSettings(hold_back=2)
-    adapter = Adapter(start, settings, choose_device(options.device))
+    adapter = Adapter(start, settings, str(choose_device(options.device)))
     with closing(Lineage(out, start)) as lineage:
         judgement = merge(robots, adapter, lineage, on)
     names = ", ".join(robot.active.name for robot in robots)

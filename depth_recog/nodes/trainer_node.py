@@ -74,7 +74,7 @@ class TrainerNode(ManagedNode):
         p = self._params
         if p["threads"]:
             torch.set_num_threads(p["threads"])
-        device = choose_device(p["device"])
+        device = str(choose_device(p["device"]))
         folder = folder_of(p["folder"], self.get_namespace())
         self._lineage = lineage = Lineage(folder, p["weights"], p["keep"])
         for problem in lineage.problems:
