@@ -289,6 +289,23 @@ def test_a_swap_that_turns_out_worse_is_taken_back(learner: Learner) -> None:
     assert f"restart {learner.lineage.start.name}" in learner.adapter.calls
 
 
+def test_a_fast_camera_leaves_time_to_learn(
+    learner: Learner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames arrive faster than they are observed."""
+    monkeypatch.setattr("depth_recog.nodes.trainer.learning._HEAD_START_S", 0.05)
+    observe = learner.adapter.observe
+
+    def slowly(frame: LiveFrame) -> Any:
+        learner.feed(BURST)
+        return observe(frame)
+
+    learner.adapter.observe = slowly  # type: ignore[method-assign]
+    learner.feed(1)
+    learner.learning.start()
+    learner.until(lambda: learner.counts["accepted"] >= 2, "two accepted")
+
+
 def test_rollback_by_hand_wins_over_a_judgement_that_runs(learner: Learner) -> None:
     learner.learning.start()
     learner.until(lambda: learner.counts["accepted"] >= 1, "one accepted")

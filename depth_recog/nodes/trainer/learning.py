@@ -64,7 +64,6 @@ class Learning:
         self._save_asked = False
         self._restart_asked = False
         self._stale = 0
-        self._learns = False
         self._idle = False
         self._spent = {"observing": 0.0, "learning": 0.0}
         self._failures = 0
@@ -112,7 +111,16 @@ class Learning:
 
     def _turn_to_observe(self) -> bool:
         fair = self._spent["observing"] <= self._spent["learning"] + _HEAD_START_S
-        return (fair or not self._learns) and not self.paused and self.guard.may_work()
+        return (fair or self._needs_frames) and not self.paused and self.guard.may_work()
+
+    @property
+    def _needs_frames(self) -> bool:
+        """Whether there is nothing to learn until further frames were observed."""
+        return (
+            not self.counts["blocks to learn"]
+            or self._stale >= _STALE
+            or self.judging.unjudged >= _UNJUDGED * self._values("judge_every")
+        )
 
     def pause(self) -> None:
         """Stop learning; what was learnt since the last judgement stays in memory."""
@@ -214,9 +222,7 @@ class Learning:
             self.state = f"waits: {self.waits_for() or 'the judge needs frames'}"
         else:
             self.state = "learns"
-            self._learns = True
             return self._step
-        self._learns = False
         return None
 
     @property
@@ -239,7 +245,7 @@ class Learning:
     def _step(self) -> None:
         result = self._adapter.step()
         if not isinstance(result, StepResult):
-            self.state, self._learns, self._idle = f"waits: {result.reason}", False, True
+            self.state, self._idle = f"waits: {result.reason}", True
             return
         self._failures = 0
         self.judging.unjudged += 1
