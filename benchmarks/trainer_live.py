@@ -2,7 +2,7 @@
 """Does a trainer node improve the depth of the depth node beside it, and what does that cost?
 
 python benchmarks/trainer_live.py SOURCE [--weights START] [--folder DIR] [--rate HZ] [--phase S]
-    [--most S] [--set budget=0.3 ...] [--evaluate SOURCE[@A:B] ...] [--json FILE]
+    [--learn S] [--most S] [--set budget=0.3 ...] [--evaluate SOURCE[@A:B] ...] [--json FILE]
 
 Three processes over DDS: a camera node plays SOURCE in a loop, a depth node publishes depth, a
 trainer node learns. Rate and p99 latency of the depth images are measured first with the trainer
@@ -68,9 +68,13 @@ class Watch(Peer):
             self.executor.spin_once(timeout_sec=0.1)
         p50, p99 = np.percentile(self.latencies or [float("nan")], (50, 99)) * 1e3
         rate = len(self.latencies) / seconds
-        row = {"phase": name, "rate (Hz)": round(rate, 2), "p50 (ms)": round(p50, 1)}
+        row = {"phase": name, "rate (Hz)": round(rate, 2), "p50 (ms)": round(float(p50), 1)}
         used = self.rows.get("trainer_node: learning: share used", "")
-        row |= {"p99 (ms)": round(p99, 1), "steps": self.number(key) - steps, "share used": used}
+        row |= {
+            "p99 (ms)": round(float(p99), 1),
+            "steps": self.number(key) - steps,
+            "share used": used,
+        }
         accepted = self.rows.get("trainer_node: judge: accepted", "")
         print(row, "accepted", accepted, "|", self.state, flush=True)
         return row
@@ -99,7 +103,7 @@ def play(options: Any, folder: Path) -> list[Row]:
             watch.trigger("pause")
             rows.append(watch.measured(options.phase, "paused"))
             watch.trigger("resume")
-            rows.append(watch.measured(2 * options.phase, "learns"))
+            rows.append(watch.measured(options.learn, "learns"))
             family = read_family(folder)
             confirmed = watch.rows.get("trainer_node: weights: confirmed sha256")
             if family.active_entry.number and confirmed == family.active and not options.full:
@@ -134,7 +138,8 @@ def main() -> None:
     parser.add_argument("--weights", default="")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--rate", type=float, default=10.0)
-    parser.add_argument("--phase", type=float, default=30.0)
+    parser.add_argument("--phase", type=float, default=30.0, help="seconds of a pause")
+    parser.add_argument("--learn", type=float, default=60.0, help="seconds between two pauses")
     parser.add_argument("--most", type=float, default=1800.0)
     parser.add_argument("--full", action="store_true", help="go on after the first swap")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
