@@ -49,6 +49,7 @@ INPUTS = {
     "not yet silent": (replace(FINE, silence=1.9), {"received": 1, "published": 1}, OK, ""),
     "some rejected": (FINE, {"rejected": 1, "published": 3}, WARN, "1 images were rejected"),
     "all rejected": (FINE, {"rejected": 4}, ERROR, "every image is rejected: too dark"),
+    "losses": (FINE, {"published": 50, "lost": 3}, WARN, "3 messages of /cam/image or /cam/"),
     "no info": (FINE, {"unmatched": 4}, WARN, "no camera_info for the images: publish it on /cam"),
     "info late": (FINE, {"unmatched": 1, "published": 3}, OK, ""),
     "other qos": (replace(FINE, mismatches=["asks for more"]), {"rejected": 3}, WARN, "asks for"),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 import ros_messages
+import ros_processes as rp
 from numpy.typing import NDArray
 from robot import DEPTH, INFO, Robot, fleet, street
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -176,3 +178,26 @@ def test_depth_of_the_networks_size(robot: Robot) -> None:
     assert np.isnan(depth[0, 0])
     assert not picture[np.isnan(depth)].any()
     assert np.isfinite(depth).mean() > 0.3
+
+
+def test_a_consumer_with_message_filters_and_read_points(robot: Robot) -> None:
+    """Depth, its camera_info, the cloud and the image are joined by stamp, and agree."""
+    pytest.importorskip("message_filters", reason="not on PyPI")
+    pytest.importorskip("sensor_msgs_py", reason="not on PyPI")
+    consumer = rp.foreign("fusion.py", "lenses")
+    try:
+        consumer.wait_for_line("ready")
+        robot.repeat(
+            lambda: answer(robot, camera_info("plumb_bob", robot.new_stamp()), street(0)),
+            lambda: consumer.stdout.count("{"),
+            "a line of the consumer",
+        )
+        got = json.loads(consumer.wait_for_line("focal"))
+    finally:
+        consumer.kill()
+    assert got["frame"] == "cam"
+    assert got["focal"] == pytest.approx(0.58 * WIDTH)
+    assert got["points"] == got["finite"] > 10_000
+    assert got["all"] == WIDTH * HEIGHT
+    assert 0.05 * WIDTH * HEIGHT < got["unknown"] <= got["black"]
+    assert got["farthest"] <= 80

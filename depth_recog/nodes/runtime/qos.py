@@ -7,6 +7,7 @@ topic, with the remedy, and keeps the problem in the diagnostics as long as the 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from copy import copy
 from typing import Any
@@ -36,6 +37,7 @@ _POLICIES = (
     QoSPolicyKind.DURABILITY,
 )
 _NEGOTIATED = (QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
+_JOINING_S = 1.0
 # For each side, the value that is compatible with every value of the other side.
 _REMEDIES = {
     ("subscription", "RELIABILITY"): "best_effort",
@@ -62,6 +64,7 @@ class QosWatch:
         self._suspected: dict[str, Any] = {}  # events of topics whose subscription may be renewed
         self.incompatible = 0
         """Number of incompatible-QoS events, as counted by the middleware."""
+        self._joined: dict[str, float] = {}  # when a topic's first message came, by time.monotonic
         self.lost = 0
         """Number of messages that the middleware reports as lost."""
 
@@ -111,12 +114,17 @@ class QosWatch:
         events = SubscriptionEventCallbacks(
             incompatible_qos=lambda event: self._unfit(name, event, changed),
             message_lost=lambda event: self._loss(name, event),
-            matched=None if changed is None else lambda event: changed(),
+            matched=lambda event: self._publishers_changed(name, event, changed),
         )
+
+        def received(message: Any) -> None:
+            self._joined.setdefault(name, time.monotonic())
+            callback(message)
+
         create = self.node.create_subscription
         # rclpy would keep the first value of a policy as the parameter's for all later ones.
         policies = _POLICIES if changed is None else self._lasting_policies(name)
-        return self._create(create, name, events, (kind, topic, callback, copy(qos)), policies)
+        return self._create(create, name, events, (kind, topic, received, copy(qos)), policies)
 
     def _lasting_policies(self, name: str) -> tuple[QoSPolicyKind, ...]:
         """Policies that a subscription to a topic keeps: all but what the publishers decide."""
@@ -124,6 +132,14 @@ class QosWatch:
         return tuple(
             p for p in _POLICIES if p not in _NEGOTIATED or prefix + p.name.lower() in given
         )
+
+    def _publishers_changed(
+        self, name: str, event: Any, changed: Callable[[], None] | None
+    ) -> None:
+        if event.current_count_change > 0:
+            self._joined.pop(name, None)
+        if changed is not None:
+            changed()
 
     def _unfit(self, name: str, event: Any, changed: Callable[[], None] | None) -> None:
         if changed is None:
@@ -155,6 +171,7 @@ class QosWatch:
     def destroy(self, endpoint: Publisher | Subscription) -> None:
         """Destroy an endpoint that this object has created."""
         self._endpoints.pop(endpoint.topic_name, None)
+        self._joined.pop(endpoint.topic_name, None)
         if isinstance(endpoint, Publisher):
             self.node.destroy_publisher(endpoint)
         else:
@@ -221,6 +238,10 @@ class QosWatch:
         self.node.get_logger().warning(text)
 
     def _loss(self, name: str, event: Any) -> None:
+        # What a publisher sent before the subscription reached it is reported as lost as well.
+        joined = self._joined.get(name)
+        if joined is None or time.monotonic() - joined < _JOINING_S:
+            return
         first = not self.lost
         self.lost += event.total_count_change
         if first:
