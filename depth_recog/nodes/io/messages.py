@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import array
-from typing import TYPE_CHECKING
 
 import numpy as np
 from geometry_msgs.msg import TransformStamped
@@ -17,11 +16,8 @@ from depth_recog.interfaces.bit_depth import FULL_RANGE, BitDepth
 from depth_recog.interfaces.camera_info import fields
 from depth_recog.interfaces.pose import quaternion
 from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.geometry.se3 import Matrix
 from depth_recog.nodes.io.seam import image_to_rgb
-
-if TYPE_CHECKING:
-    # It imports torch, which the camera node does without.
-    from depth_recog.method.geometry.se3 import Matrix
 
 
 def stamp_ns(header: Header) -> int:

@@ -7,6 +7,7 @@ torch or rclpy is being imported would otherwise print a traceback.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import queue
 import signal
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 # Packages whose name for pip is another than that for import.
 _PIP = {"cv2": "opencv-python-headless", "PIL": "Pillow", "yaml": "PyYAML"}
+_NEEDED = ("numpy", "cv2", "PIL", "yaml", "tqdm", "safetensors")
+"""What both nodes import, beside ROS."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # ros2 launch sends SIGTERM 5 s after SIGINT: the process must have ended before that.
 _SHUTDOWN_LIMIT_S = 4.0
@@ -102,7 +105,17 @@ def missing(error: ImportError) -> str:
     if package.endswith(("_msgs", "_srvs", "_interfaces")):
         debian = f"ros-{os.environ.get('ROS_DISTRO', '$ROS_DISTRO')}-{package.replace('_', '-')}"
         return f"the ROS package {package} is missing: apt install {debian}"
-    return f"the Python package {package} is missing: pip install {_PIP.get(package, package)}"
+    # All at once, not one after another.
+    others = [name for name in _NEEDED if name != package and not _installed(name)]
+    names = " ".join(_PIP.get(name, name) for name in (package, *others))
+    return f"the Python package {package} is missing: pip install {names}"
+
+
+def _installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ValueError:
+        return False
 
 
 def _spin(node: ManagedNode, executor: Executor) -> int:
