@@ -16,7 +16,6 @@ scaling each pair, and the ratio of their errors to the standard deviations that
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,11 +43,13 @@ from depth_recog.method.pose.epipolar import camera_coordinates
 from depth_recog.method.pose.refinement import NORMAL
 from depth_recog.method.settings import Wanted
 from depth_recog.networks.factory import NetworkOptions, assemble
+from depth_recog.networks.models_in_torch import load_model
 from depth_recog.networks.own.tensors import image_tensor
 from depth_recog.networks.sized import SizedDepth
 from depth_recog.pipeline import Pipeline
 
 Depth = NDArray[np.float32]
+Depths = dict[int, Depth]
 Network = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 PAIRS = 50
@@ -124,21 +125,18 @@ def by_recorded_poses(views: list[View]) -> Any:
 def trained(name: str) -> Network:
     """The network of a weights file or of a checkpoint of `depth-recog train`."""
     checkpoint = Path(name).suffix == ".pt"
-    assembly = assemble(NetworkOptions(depth="" if checkpoint else name, device="cpu"))
-    if not checkpoint:
-        return assembly.depth_model
-    network = copy.deepcopy(assembly.depth_network)
-    assert isinstance(network, torch.nn.Module)
-    state = torch.load(name, map_location="cpu", weights_only=True)["average"]
-    own = {k.removeprefix("depth."): v for k, v in state.items() if k.startswith("depth.")}
-    network.load_state_dict(own)
-    return SizedDepth(network, assembly.depth.size)
+    network, header = load_model("" if checkpoint else name, "depth")
+    if checkpoint:
+        assert isinstance(network, torch.nn.Module)
+        state = torch.load(name, map_location="cpu", weights_only=True)["average"]
+        own = {k.removeprefix("depth."): v for k, v in state.items() if k.startswith("depth.")}
+        network.load_state_dict(own)
+    return SizedDepth(network, header.size)
 
 
 def with_noise(share: float, encoder_only: bool = False) -> Network:
     """The shipped network with noise in its weights, a share of each tensor's deviation."""
-    assembly = assemble(NetworkOptions(device="cpu"))
-    network = copy.deepcopy(assembly.depth_network)
+    network, header = load_model("", "depth")
     assert isinstance(network, torch.nn.Module)
     noise = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -146,12 +144,15 @@ def with_noise(share: float, encoder_only: bool = False) -> Network:
             if weights.ndim > 1 and (not encoder_only or name.startswith("encoder")):
                 random = torch.randn(weights.shape, generator=noise) * weights.std()
                 weights.copy_(weights + share * random if np.isfinite(share) else random)
-    return SizedDepth(network, assembly.depth.size)
+    return SizedDepth(network, header.size)
 
 
-def depths_of(network: Network, scene: Scene) -> list[Depth]:
-    with torch.inference_mode():
-        return [network(*given)[0, 0].float().numpy() for given in scene.inputs]
+def depths_of(network: Network, scene: Scene) -> Depths:
+    """Depth of the frames that are judged, by their numbers."""
+    needed = {number for first, second, _ in scene.pairs for number in (first, second)}
+    needed |= {start for start, _ in scene.reference}
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        return {i: network(*scene.inputs[i])[0, 0].float().numpy() for i in sorted(needed)}
 
 
 def blurred(depth: Depth, sigma: float) -> Depth:
@@ -167,7 +168,7 @@ def mean_rows(depth: Depth) -> Depth:
     return np.repeat(np.exp(np.log(depth).mean(1, keepdims=True)), depth.shape[1], 1)
 
 
-def candidates(scene: Scene, weights: Sequence[str]) -> Iterator[tuple[str, list[Depth]]]:
+def candidates(scene: Scene, weights: Sequence[str]) -> Iterator[tuple[str, Depths]]:
     """Depth of all frames by every network, one network after the other."""
     shipped = depths_of(trained(""), scene)
     yield "shipped", shipped
@@ -187,7 +188,7 @@ def candidates(scene: Scene, weights: Sequence[str]) -> Iterator[tuple[str, list
         "constant": lambda d: np.full_like(d, 15),
     }
     for name, change in changes.items():
-        yield name, [change(depth) for depth in shipped]
+        yield name, {number: change(depth) for number, depth in shipped.items()}
     for share in (0.05, 0.1, 0.2):
         yield f"noise in its weights, {share:.0%}", depths_of(with_noise(share), scene)
     yield "random encoder", depths_of(with_noise(np.inf, encoder_only=True), scene)
@@ -196,16 +197,17 @@ def candidates(scene: Scene, weights: Sequence[str]) -> Iterator[tuple[str, list
 # Judgement
 
 
-def by_truth(scene: Scene, depths: list[Depth]) -> float:
+def by_truth(scene: Scene, depths: Depths) -> float:
     """Median-scaled abs_rel against true depth, or against points by recorded poses."""
     errors = []
     for start, points in scene.reference:
         size = scene.views[start].camera.size
         found = compared(depth_at(depths[start], points.pixels, size), points.depth)
         errors.append(1.0 if found is None else found.abs_rel)
-    for number, truth in scene.truths.items():
-        judged = Protocol().judged(truth)
-        if judged.any():
+    for number, _, _ in scene.pairs:
+        truth = scene.truths.get(number)
+        judged = Protocol().judged(truth) if truth is not None else np.zeros(1, np.bool_)
+        if truth is not None and judged.any():
             size = truth.shape[::-1]
             depth = cv2.resize(depths[number], size)[judged].astype(np.float64)
             values = truth[judged].astype(np.float64)
@@ -214,7 +216,7 @@ def by_truth(scene: Scene, depths: list[Depth]) -> float:
     return float(np.mean(errors))
 
 
-def judged(scene: Scene, name: str, depths: list[Depth]) -> dict[str, Any]:
+def judged(scene: Scene, name: str, depths: Depths) -> dict[str, Any]:
     """One row of the table."""
     collected = Collected()
     for first, second, evidence in scene.pairs:

@@ -307,14 +307,32 @@ def test_the_road_of_a_wall_is_none(street: Street) -> None:
 
 
 def test_the_row_fit_finds_a_road(street: Street) -> None:
-    """On points whose depth is a function of the row the fit is nearly exact."""
+    """Where depth is a function of the row, the fit is nearly exact, whatever a few points say."""
     points = points_of(street.evidence[0])
     x = points.pixels[:, 1].astype(np.float64) / 192 - 0.5
-    flat = replace(points, depth=np.exp(2 - 3 * x + x * x))
-    fitted = row_fit(flat, 192)
-    np.testing.assert_allclose(
-        np.interp(points.pixels[:, 1], np.arange(192), fitted), flat.depth, rtol=2e-3
-    )
+    exact = np.exp(2 - 3 * x + x * x)
+    given = exact.copy()
+    given[::12] *= 3
+    fitted = row_fit(replace(points, depth=given), 192)
+    at_points = np.interp(points.pixels[:, 1], np.arange(192), fitted)
+    np.testing.assert_allclose(at_points, exact, rtol=0.03)
+
+
+def test_the_height_above_a_sloping_road() -> None:
+    """A plane y = 0.05 x + 0.1 z + 1.5, exactly: its distance, and no unevenness."""
+    camera = Camera(416, 128, 240.0, 240.0, 207.5, 50.0)
+    x, y = camera.rays(*np.meshgrid(np.arange(416.0), np.arange(128.0)))
+    rise = y - 0.05 * x - 0.1
+    road = rise > 0.05
+    depth = np.where(road, 1.5 / np.maximum(rise, 0.05), 30).astype(np.float32)
+    found = road_of(depth, road, camera)
+    assert found is not None
+    assert found.height == pytest.approx(1.5 / np.sqrt(1 + 0.05**2 + 0.1**2), rel=1e-3)
+    assert found.unevenness < 1e-4
+    waves = np.exp(0.05 * np.sin(np.arange(416) / 5)).astype(np.float32)
+    rough = road_of(depth * waves, road, camera)
+    assert rough is not None
+    assert rough.unevenness == pytest.approx(1.4826 * 0.05 * np.sin(np.pi / 4), rel=0.15)
 
 
 def test_every_distance_counts_the_same() -> None:
