@@ -228,6 +228,7 @@ def _table(recorder: Any, film: _Film, source: str) -> str:
         ("depth images received", str(recorder.count(DEPTH))),
         ("complete sets, equal stamps", str(whole)),
         ("outputs without an image", str(stray)),
+        ("calibration", d.get("calibration", "-")),
         ("camera_info fits the depth", "yes" if film.sizes_match and whole else "no"),
         ("rate", f"{d.get('rate (Hz)', '-')} Hz"),
         ("latency p50 / p99", f"{p50:.0f} / {p99:.0f} ms, from the stamp to the subscriber"),
