@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -31,6 +30,7 @@ from depth_recog.method.observation import Observation
 from depth_recog.method.pair import Pair, PairPoses, Step, correspondences_of, pose_for_gate
 from depth_recog.method.pose.estimator import PoseEstimate, PoseEstimator
 from depth_recog.method.settings import Settings, Wanted
+from depth_recog.method.stopwatch import Stopwatch
 from depth_recog.method.tracking import features, tracks
 from depth_recog.method.tracking.features import Followed
 from depth_recog.method.tracking.partner import PartnerBuffer
@@ -50,20 +50,6 @@ _ALONE = {"off": Motion.STILL, "all": Motion.MOVING}
 # If a smaller share of the features is found, the video was cut.
 _LEAST_FOUND = 0.15
 _LEAST_STATIC = 8
-
-
-class Stopwatch:
-    """Seconds by part of the pipeline, for one frame."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, part: str) -> None:
-        """Add the time since the last lap to `part`."""
-        now = time.perf_counter()
-        self.seconds[part] = self.seconds.get(part, 0.0) + now - self._last
-        self._last = now
 
 
 class Recognizer:
@@ -194,15 +180,19 @@ class Recognizer:
     ) -> Step:
         """Process the newest frame after `observe`; see `step`."""
         watch = watch or Stopwatch()
-        why = self._buffer.broken_by(frame.stamp_ns)
+        # One image with a wrong time must not end the stream.
+        if self._buffer.rejoin(frame.stamp_ns):
+            self._gate.rejoin()
+        late = why = self._buffer.broken_by(frame.stamp_ns)
         before = self._buffer.newest
         if before is not None and before.camera != frame.camera:
-            why = "the camera's calibration changed"
+            late, why = None, "the camera's calibration changed"
         followed = None
         if pair_wanted and not why and before is not None:
             followed, why = self._followed(before, frame)
         if why:
-            self.reset()
+            self._buffer.clear(aside=bool(late))
+            self._gate.reset(aside=bool(late))
         if pair_wanted and (why or followed is None):
             followed = features.follow(tracks.none_yet(), frame.grey, frame.grey)
         watch.lap("optical flow")

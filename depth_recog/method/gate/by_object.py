@@ -92,12 +92,25 @@ class ObjectGate:
         self._rules = rules
         self._threshold = _checked(threshold)
         self._next_region_id = 1
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget all frames, because of another camera or a jump in time; region ids go on."""
         self._seen: dict[int, Features] = {}
         self._last, self._last_ns = _UNDECIDED, 0
+        self.reset()
+
+    def reset(self, aside: bool = False) -> None:
+        """Forget all frames, because of another camera or a jump in time; region ids go on.
+
+        Args:
+            aside: keep them for `rejoin`.
+        """
+        self._aside = (self._seen, self._last, self._last_ns) if aside else None
+        self._seen = {}
+        self._last, self._last_ns = _UNDECIDED, 0
+
+    def rejoin(self) -> None:
+        """Return to the frames that were set aside, as only one frame's time was wrong."""
+        if self._aside is not None:
+            self._seen, self._last, self._last_ns = self._aside
+            self._aside = None
 
     def with_threshold(self, threshold: float) -> ObjectGate:
         """Return a gate with the same evidence and another threshold.

@@ -42,14 +42,33 @@ class PartnerBuffer(Generic[F]):
         self._frames: deque[F] = deque(maxlen=capacity)
         self._gap = 1
         self._used = 1
+        self._aside: deque[F] | None = None
 
     def __len__(self) -> int:
         return len(self._frames)
 
-    def clear(self) -> None:
-        """Forget all frames, after a cut, a jump in time, or another camera."""
-        self._frames.clear()
+    def clear(self, aside: bool = False) -> None:
+        """Forget all frames, after a cut, a jump in time, or another camera.
+
+        Args:
+            aside: keep them for `rejoin`, until the next frame but one.
+        """
+        self._aside = self._frames if aside else None
+        self._frames = deque(maxlen=self._frames.maxlen)
         self._gap = 1
+
+    def rejoin(self, stamp_ns: int) -> bool:
+        """Return to the frames set aside if a frame with this time follows them.
+
+        Then only the frame in between had a wrong time, and is forgotten.
+        """
+        before, self._aside = self._aside, None
+        if not before or len(self._frames) > 1:
+            return False
+        if not 0 < stamp_ns - before[-1].stamp_ns <= self._longest_ns:
+            return False
+        self._frames = before
+        return True
 
     def broken_by(self, stamp_ns: int) -> str | None:
         """Return why a frame with this time cannot follow the newest one; None if it can."""

@@ -56,6 +56,41 @@ def test_a_loop_starts_anew(empty: Shots) -> None:
     assert steps[5].pair.first.name == empty[0].name
 
 
+@pytest.mark.parametrize("off", [3600 * 10**9, -3600 * 10**9, -2 * STEP, STEP * 7])
+def test_one_wrong_stamp_costs_one_frame(empty: Shots, off: int) -> None:
+    """The frames after it continue with those before it, whatever the gate has learnt."""
+    for gate in (IMAGE_GATE, {}):
+        steps = play([*empty[:4], later(empty[4], off), *empty[5:]], **gate)
+        assert [step.pair is None for step in steps] == [i in (0, 4) for i in range(8)]
+        assert steps[5].pair.first.name in [shot.name for shot in empty[:4]]
+        assert all(step.pair.static.ok for step in steps[5:])
+
+
+def test_an_image_that_comes_late_costs_itself(empty: Shots) -> None:
+    steps = steps_of([empty[i] for i in (0, 1, 3, 2, 4, 5)])
+    assert [step.pair is None for step in steps] == [i in (0, 3) for i in range(6)]
+    assert steps[3].why_alone == "time went back by 0.100 s"
+
+
+def test_a_clock_that_was_set_costs_one_pair(empty: Shots) -> None:
+    """In both directions; the stream goes on with the new time."""
+    for off in (-(10**9), 3600 * 10**9):
+        steps = steps_of([*empty[:4], *(later(shot, off) for shot in empty[4:])])
+        assert [step.pair is None for step in steps] == [i in (0, 4) for i in range(8)]
+
+
+def test_the_gate_remembers_over_one_wrong_stamp() -> None:
+    """A car that is known to move stays so, with its number."""
+    drive = shots("lead_car", 20, 12)
+    steps = play([*drive[:9], later(drive[9], 3600 * 10**9), *drive[10:]])
+    moving = [
+        {r.region_id for r in step.pair.gate_result.regions if r.motion is Motion.MOVING}
+        for step in (steps[8], steps[10])
+    ]
+    assert moving[0]
+    assert moving[0] & moving[1]
+
+
 def test_a_long_pause_starts_anew_and_dropped_frames_do_not(empty: Shots) -> None:
     steps = steps_of([empty[0], empty[1], empty[3], later(empty[4], 10**9)])
     assert steps[2].pair is not None, "a gap of 0.2 s"
