@@ -30,6 +30,7 @@ from depth_recog.nodes.io.frames import Frames
 from depth_recog.nodes.io.inputs import Inputs, Job
 from depth_recog.nodes.io.outputs import Outputs
 from depth_recog.nodes.io.seam import offer_trigger, transform_broadcaster
+from depth_recog.nodes.io.stamps import StampReader
 from depth_recog.nodes.runtime import depth_parameters
 from depth_recog.nodes.runtime.assembler import Assembler
 from depth_recog.nodes.runtime.depth_parameters import SPECS
@@ -51,6 +52,7 @@ class DepthNode(ManagedNode):
         )
         self._ledger = ledger.Ledger()
         self._bits = BitDepth()
+        self._stamps = StampReader(self._warn_of_stamps)
         self._slot: LatestSlot[Job] = LatestSlot()
         self._thread: threading.Thread | None = None
         self._qos = QosWatch(self)
@@ -91,6 +93,7 @@ class DepthNode(ManagedNode):
         self._announce()
         self._inputs.assuming = lambda: self._params["fallback_fov"] > 0
         self._bits = BitDepth(p["image_bits"], "image")
+        self._stamps = StampReader(self._warn_of_stamps)
         self._thread = threading.Thread(target=self._infer, name="inference", daemon=True)
         self._thread.start()
         self.active = True
@@ -197,7 +200,7 @@ class DepthNode(ManagedNode):
             self._outputs.reset_odometry()
         image = messages.to_rgb(job.image, self._bit_depth())
         self._set_camera(pipeline, job.info, (image.shape[1], image.shape[0]))
-        stamp = messages.stamp_ns(header)
+        stamp = self._stamps.time_ns(messages.stamp_ns(header), job.arrived)
         prepared = pipeline.prepare(str(stamp), stamp, image)
         resized = time.perf_counter()
         needed = self._outputs.needed(wanted)
@@ -214,6 +217,9 @@ class DepthNode(ManagedNode):
         masked = float(step.frame.dynamic.mean()) if needed is not Wanted.DEPTH else None
         latency = time.monotonic() - job.arrived
         self._ledger.finished(latency, parts, decision, masked, _regions(step))
+
+    def _warn_of_stamps(self, text: str) -> None:
+        self.get_logger().warning(f"image: {text}")
 
     def _bit_depth(self) -> BitDepth:
         """That of the stream; starts again when the parameter changes."""

@@ -316,6 +316,29 @@ def test_an_image_with_a_negative_stamp_is_processed(robot: Robot) -> None:
     robot.depth_of(robot.image())
 
 
+def test_one_wrong_stamp_costs_no_other_image(robot: Robot) -> None:
+    """Depth for every image; the image after it is compared with those before it."""
+    for index in (0, 1):
+        robot.depth_of(robot.image(index))
+    robot.depth_of(robot.image(2, stamp=robot.new_stamp() + 3600 * 10**9))
+    stamp = robot.image(3)
+    robot.depth_of(stamp)
+    robot.wait(lambda: robot.of_stamp("pose/static", stamp), "the pose after the wrong stamp")
+    robot.process.wait_for_line("header stamps jump by")
+
+
+def test_a_driver_without_stamps(robot: Robot) -> None:
+    """The times of arrival are those of the images; the outputs keep the zero."""
+    for index in range(3):
+        for topic in (DEPTH, "pose/static"):
+            robot.heard[topic].clear()
+        robot.image(index, stamp=0)
+        robot.depth_of(0)
+    robot.wait(lambda: robot.of_stamp("pose/static", 0), "a pose")
+    robot.process.wait_for_line("header stamps are not set")
+    robot.depth_of(robot.image())
+
+
 def test_an_uncalibrated_camera_is_logged(robot: Robot) -> None:
     """A camera_info of zeros is logged once, with the remedy."""
 

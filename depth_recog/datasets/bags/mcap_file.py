@@ -12,24 +12,26 @@ This file does what neither `mcap` nor `rosbags` does:
 
 from __future__ import annotations
 
-import os
 import struct
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import lz4.frame
 import zstandard
-from mcap.data_stream import ReadDataStream
 from mcap.exceptions import McapError
 from mcap.opcode import Opcode
 from mcap.reader import SeekingReader
 from mcap.records import Channel, Chunk, ChunkIndex, MessageIndex, Schema
 from mcap.stream_reader import get_chunk_data_stream
 
+from depth_recog.datasets.bags.mcap_bytes import (
+    FileBytes,
+    crc_fits,
+    decompress_part,
+    stream_of,
+    summary_is_intact,
+)
 from depth_recog.datasets.bags.storage import DamagedError, Entry, Peek, Topic
 from depth_recog.errors import SourceError
 
@@ -40,11 +42,6 @@ _MESSAGE_HEAD = struct.Struct("<BQHIQQ")
 """The same, then a Message's channel, sequence number, time of logging, time of publishing."""
 _CHUNK_HEAD_BYTES = _RECORD_HEAD.size + 40
 """A Chunk's bytes before its records, without the name of its compression."""
-_FOOTER = struct.Struct("<BQQQI8s")
-"""The file's end: opcode, length, offsets of summary and summary offsets, CRC, magic bytes."""
-_FOOTER_TAIL_BYTES = 12
-"""What the CRC of the summary leaves out: itself and the magic bytes."""
-_PIECE_BYTES = 2**20
 _COMPRESSIONS = ("", "lz4", "zstd")
 _CACHE_BYTES = 64 * 2**20
 # What the libraries raise when they parse damaged bytes.
@@ -68,7 +65,7 @@ class McapFile:
         """
         self.path = path
         self.damage: str | None = None
-        self._read = _FileBytes(path)
+        self._read = FileBytes(path)
         self._schemas: dict[int, Schema] = {}
         self._channels: dict[int, Channel] = {}
         self._chunks: list[ChunkIndex] = []
@@ -137,19 +134,11 @@ class McapFile:
         return take, begin, end - begin
 
     def _check_crc(self, number: int) -> None:
-        """Reads an uncompressed chunk once and checks its CRC. Raises DamagedError."""
+        """Checks an uncompressed chunk once. Raises DamagedError."""
         if number not in self._intact:
             chunk = self._chunks[number]
             at = chunk.chunk_start_offset + _CHUNK_HEAD_BYTES
-            end = at + chunk.compressed_size
-            # At its place in a Chunk: after two times and the size; zero is none.
-            wanted = int.from_bytes(self._read(at - 16, 4), "little")
-            crc = 0
-            while wanted and (piece := self._read(at, min(_PIECE_BYTES, end - at))):
-                crc = zlib.crc32(piece, crc)
-                at += len(piece)
-            # Of a chunk in which the file ends, the messages that are there are read.
-            self._intact[number] = crc == wanted or end > self._read.size
+            self._intact[number] = crc_fits(self._read, at, chunk.compressed_size)
         if not self._intact[number]:
             raise DamagedError("its chunk is damaged: the CRC is wrong")
 
@@ -163,14 +152,14 @@ class McapFile:
             raise DamagedError(f"chunk compression {chunk.compression!r} is not supported")
         start = chunk.chunk_start_offset
         try:
-            record = Chunk.read(_stream(self._read(start + _RECORD_HEAD.size, 64)))
+            record = Chunk.read(stream_of(self._read(start + _RECORD_HEAD.size, 64)))
             begin = start + _CHUNK_HEAD_BYTES + len(chunk.compression)
             record.data = self._read(begin, chunk.compressed_size)
             if len(record.data) == chunk.compressed_size:
                 stream, size = get_chunk_data_stream(record, validate_crc=True)
                 data = stream.read(size)
             else:
-                data = _decompress_part(record)
+                data = decompress_part(record)
         except _DAMAGE as error:
             raise DamagedError(f"a chunk is damaged ({error})") from error
         # The messages of one frame may lie in neighbouring chunks.
@@ -198,7 +187,7 @@ class McapFile:
         head = self._read(at, _RECORD_HEAD.size)
         length = int.from_bytes(head[1:], "little")
         try:
-            index = MessageIndex.read(_stream(self._read(at + _RECORD_HEAD.size, length)))
+            index = MessageIndex.read(stream_of(self._read(at + _RECORD_HEAD.size, length)))
         except _DAMAGE as error:
             raise DamagedError(f"a message index is damaged ({error})") from error
         if head[0] != Opcode.MESSAGE_INDEX or index.channel_id != channel:
@@ -214,7 +203,7 @@ class McapFile:
             return False
         if summary is None or not summary.chunk_indexes:
             return False
-        if not self._summary_is_intact():
+        if not summary_is_intact(self._read):
             self.damage = f"{self.path.name}: the summary is damaged"
             return False
         self._schemas, self._channels = summary.schemas, summary.channels
@@ -223,13 +212,6 @@ class McapFile:
             return True
         self._schemas, self._channels, self._chunks = {}, {}, []
         return False
-
-    def _summary_is_intact(self) -> bool:
-        """Whether the CRC of the summary, which the footer holds, is right; zero is none."""
-        footer = self._read(self._read.size - _FOOTER.size, _FOOTER.size)
-        _, _, start, _, wanted, _ = _FOOTER.unpack(footer)
-        end = self._read.size - _FOOTER_TAIL_BYTES
-        return not wanted or zlib.crc32(self._read(start, end - start)) == wanted
 
     def _find_channels(self) -> bool:
         """Whether all channels and schemas are known, at last from the chunks that need them.
@@ -274,7 +256,7 @@ class McapFile:
 
     def _add_chunk(self, start: int, length: int) -> None:
         """Notes a chunk that no summary lists, and its messages. Raises DamagedError."""
-        head = Chunk.read(_stream(self._read(start + _RECORD_HEAD.size, 64)))
+        head = Chunk.read(stream_of(self._read(start + _RECORD_HEAD.size, 64)))
         chunk = ChunkIndex(
             chunk_start_offset=start,
             chunk_length=length,
@@ -312,48 +294,10 @@ class McapFile:
         """Keeps a Schema or Channel. Raises DamagedError."""
         try:
             if opcode == Opcode.SCHEMA:
-                schema = Schema.read(_stream(content))
+                schema = Schema.read(stream_of(content))
                 self._schemas[schema.id] = schema
             else:
-                channel = Channel.read(_stream(content))
+                channel = Channel.read(stream_of(content))
                 self._channels[channel.id] = channel
         except _DAMAGE as error:
             raise DamagedError(f"a schema or channel is damaged ({error})") from error
-
-
-class _FileBytes:
-    """Reads pieces of a file by position; can be pickled, forked and shared by threads."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.size = path.stat().st_size
-        self._file: Any = None
-
-    def __call__(self, start: int, count: int) -> bytes:
-        """Up to `count` bytes from `start` on; fewer at the end. Raises OSError."""
-        # A damaged index may hold any position and length.
-        count = min(count, self.size - start)
-        if self._file is None:
-            self._file = self.path.open("rb", buffering=0)
-        pieces: list[bytes] = []
-        while count > 0 and (piece := os.pread(self._file.fileno(), count, start)):
-            pieces.append(piece)
-            start, count = start + len(piece), count - len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leaves the open file out."""
-        return {**self.__dict__, "_file": None}
-
-
-def _stream(content: bytes) -> ReadDataStream:
-    return ReadDataStream(BytesIO(content))
-
-
-def _decompress_part(chunk: Chunk) -> bytes:
-    """The records of a chunk whose end is missing, as far as they can be decompressed."""
-    if chunk.compression == "zstd":
-        return zstandard.ZstdDecompressor().decompressobj().decompress(chunk.data)
-    if chunk.compression == "lz4":
-        return bytes(lz4.frame.LZ4FrameDecompressor().decompress(chunk.data))
-    return chunk.data

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bytes of an mcap file: reading by position, checksums, chunks that were cut off."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import lz4.frame
+import zstandard
+from mcap.data_stream import ReadDataStream
+from mcap.records import Chunk
+
+_FOOTER = struct.Struct("<BQQQI8s")
+"""The file's end: opcode, length, offsets of summary and summary offsets, CRC, magic bytes."""
+_FOOTER_TAIL_BYTES = 12
+"""What the CRC of the summary leaves out: itself and the magic bytes."""
+_PIECE_BYTES = 2**20
+_CRC_BYTES = 16
+"""From the CRC in an uncompressed chunk's head to its records."""
+
+
+class FileBytes:
+    """Reads pieces of a file by position; can be pickled, forked and shared by threads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = path.stat().st_size
+        self._file: Any = None
+
+    def __call__(self, start: int, count: int) -> bytes:
+        """Up to `count` bytes from `start` on; fewer at the end. Raises OSError."""
+        # A damaged index may hold any position and length.
+        count = min(count, self.size - start)
+        if self._file is None:
+            self._file = self.path.open("rb", buffering=0)
+        pieces: list[bytes] = []
+        while count > 0 and (piece := os.pread(self._file.fileno(), count, start)):
+            pieces.append(piece)
+            start, count = start + len(piece), count - len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves the open file out."""
+        return {**self.__dict__, "_file": None}
+
+
+def crc_fits(read: FileBytes, at: int, size: int) -> bool:
+    """Whether an uncompressed chunk's records have the CRC of its head; zero is none.
+
+    Args:
+        read: the file.
+        at: where the records begin.
+        size: of the records, bytes.
+    """
+    wanted = int.from_bytes(read(at - _CRC_BYTES, 4), "little")
+    # Of a chunk in which the file ends, the messages that are there are read.
+    if not wanted or at + size > read.size:
+        return True
+    crc, end = 0, at + size
+    while at < end and (piece := read(at, min(_PIECE_BYTES, end - at))):
+        crc = zlib.crc32(piece, crc)
+        at += len(piece)
+    return crc == wanted
+
+
+def summary_is_intact(read: FileBytes) -> bool:
+    """Whether the CRC of the summary, which the footer holds, is right; zero is none."""
+    footer = read(read.size - _FOOTER.size, _FOOTER.size)
+    _, _, start, _, wanted, _ = _FOOTER.unpack(footer)
+    end = read.size - _FOOTER_TAIL_BYTES
+    return not wanted or zlib.crc32(read(start, end - start)) == wanted
+
+
+def stream_of(content: bytes) -> ReadDataStream:
+    """What the records of `mcap` are read from."""
+    return ReadDataStream(BytesIO(content))
+
+
+def decompress_part(chunk: Chunk) -> bytes:
+    """The records of a chunk whose end is missing, as far as they can be decompressed."""
+    if chunk.compression == "zstd":
+        return zstandard.ZstdDecompressor().decompressobj().decompress(chunk.data)
+    if chunk.compression == "lz4":
+        return bytes(lz4.frame.LZ4FrameDecompressor().decompress(chunk.data))
+    return chunk.data
