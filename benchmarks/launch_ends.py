@@ -173,8 +173,9 @@ def main() -> int:
     parser.add_argument("--only", choices=CASES, help="one way to end")
     options = parser.parse_args()
     names = [options.only] if options.only else list(CASES)
-    # A background job of a shell ignores SIGINT, and its children inherit that.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A background job ignores these signals, and its children inherit that.
+    for number in (INT, HUP, QUIT):
+        signal.signal(number, signal.SIG_DFL)
     rows: dict[str, dict[str, object]] = {}
     failures = 0
     for run in range(options.runs):
