@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from depth_recog.datasets.street import SyntheticStreet
+from depth_recog.evaluation.without_truth import stream
 from depth_recog.evaluation.without_truth.agreement import (
     balanced,
     compared,
@@ -18,6 +19,7 @@ from depth_recog.evaluation.without_truth.agreement import (
     weighted_median,
 )
 from depth_recog.evaluation.without_truth.collected import Collected, compare, standard_error
+from depth_recog.evaluation.without_truth.matching import matches
 from depth_recog.evaluation.without_truth.measures import Measures, measure
 from depth_recog.evaluation.without_truth.motion import Motion
 from depth_recog.evaluation.without_truth.points import (
@@ -125,6 +127,30 @@ def test_no_point_lies_on_an_object(street: Street) -> None:
     for evidence in street.evidence:
         u, v = np.rint(points_of(evidence).pixels).astype(int).T
         assert evidence.first.static[v, u].all()
+
+
+def test_both_ends_of_a_match_are_static(street: Street) -> None:
+    first, second = street.views[:2]
+    assert len(matches([first, second])) > 100
+    hidden = replace(second, static=np.zeros_like(second.static))
+    assert len(matches([first, hidden])) == 0
+
+
+def test_which_frames_make_a_pair(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every third frame, with up to eight that follow it; none across a gap in time."""
+    offered: list[int] = []
+
+    def last_of(views: list[View]) -> Evidence:
+        offered.append(len(views))
+        return Evidence(views[0], views[-1], None, "not tried")
+
+    monkeypatch.setattr(stream, "evidence_of", last_of)
+    stamps = [100_000_000 * i + (10**10 if i > 10 else 0) for i in range(14)]
+    frames = [(replace(street.views[0], stamp_ns=t), i) for i, t in enumerate(stamps)]
+    pairs = [(p.number, p.first, p.second) for p in stream.pairs_of(frames, 3)]
+    assert pairs == [(0, 0, 8), (3, 3, 10), (6, 6, 10), (9, 9, 10), (12, 12, 13)]
+    assert offered == [9, 8, 5, 2, 2]
+    assert [stream.step_for(n) for n in (0, 1, 100, 101, 1000)] == [1, 1, 1, 2, 10]
 
 
 def test_no_point_lies_where_the_camera_saw_nothing(street: Street) -> None:
