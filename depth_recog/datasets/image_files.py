@@ -20,7 +20,8 @@ from depth_recog.interfaces.bit_depth import FULL_RANGE, BitDepth
 from depth_recog.interfaces.calibration import check_plausible
 from depth_recog.method.geometry.camera import Camera
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+_RAW_SUFFIXES = (".tif", ".tiff")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", *_RAW_SUFFIXES)
 
 
 def existing_folder(path: str | Path, layout: str) -> Path:
@@ -50,6 +51,8 @@ def natural_key(path: Path) -> tuple[tuple[int, int | str], ...]:
 def list_images(folder: Path) -> list[Path]:
     """Lists the images of a folder in natural order, without hidden files.
 
+    TIFFs beside other images are not listed: they often hold depth.
+
     Raises:
         SourceError: the folder cannot be listed, a name is not valid UTF-8, or two images have
             the same stem and so the same frame name.
@@ -63,6 +66,7 @@ def list_images(folder: Path) -> list[Path]:
         for name in names
         if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
     ]
+    files = [f for f in files if f.suffix.lower() not in _RAW_SUFFIXES] or files
     files.sort(key=natural_key)
     seen: dict[str, str] = {}
     for file in files:

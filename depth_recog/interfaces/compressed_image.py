@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conversion between RGB and the JPEG or PNG of sensor_msgs/CompressedImage.
+"""Conversion between RGB and the JPEG, PNG or TIFF of sensor_msgs/CompressedImage.
 
 `format` follows image_transport: "jpeg", "png", or "ENCODING; jpeg compressed CHANNELS" with the
 encoding before compression and the channel order that the compressor was given.
@@ -37,15 +37,15 @@ def to_rgb(form: str, data: object, bits: BitDepth = FULL_RANGE) -> NDArray[np.u
         (H, W, 3) uint8, contiguous.
 
     Raises:
-        EncodingError: neither JPEG nor PNG, cut off, or damaged.
+        EncodingError: neither JPEG, PNG nor TIFF, cut off, or damaged.
     """
     # frombuffer takes array.array, bytes and ndarray alike.
     file = np.frombuffer(data, np.uint8).tobytes()  # type: ignore[call-overload]
     pixels = bits.to_8_bit(_decode(form, file))
     encoding, _, compression = form.partition(";")
     if pixels.ndim == 2:
-        # A PNG of a Bayer image is the raw mosaic; a JPEG of one is grey.
-        mosaic = encoding.startswith("bayer_") and "png" in compression
+        # A PNG or TIFF of a Bayer image is the raw mosaic; a JPEG of one is grey.
+        mosaic = encoding.startswith("bayer_") and "jpeg" not in compression and bool(compression)
         name = encoding.replace("16", "8") if mosaic else "mono8"
         height, width = pixels.shape
         return image_codec.to_rgb(name, height, width, width, np.ascontiguousarray(pixels))
@@ -59,15 +59,17 @@ def to_rgb(form: str, data: object, bits: BitDepth = FULL_RANGE) -> NDArray[np.u
 def _decode(form: str, data: bytes) -> NDArray[np.generic]:
     """Pixels as stored. Raises EncodingError."""
     what = f"compressed image ({form!r}, {len(data)} bytes)"
-    if not data.startswith((encoded_image.JPEG, encoded_image.PNG)):
+    if not data.startswith((encoded_image.JPEG, encoded_image.PNG, *encoded_image.TIFF)):
         raise EncodingError(
-            f"{what} is neither JPEG nor PNG: set the publisher's format to one of them"
+            f"{what} is neither JPEG, PNG nor TIFF: set the publisher's format to one of them"
         )
     # IMREAD_UNCHANGED ignores the EXIF orientation, which the calibration does not include.
     pixels = encoded_image.decode(data, cv2.IMREAD_UNCHANGED)
     if pixels is None:
         how = "truncated: its end is missing" if encoded_image.is_cut_off(data) else "damaged"
         raise EncodingError(f"{what} is {how}; check the link to the camera")
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise EncodingError(f"{what} holds {pixels.dtype} numbers: send 8 or 16 bits")
     return pixels
 
 

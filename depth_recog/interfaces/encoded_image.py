@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 JPEG = b"\xff\xd8"
+TIFF = b"II*\0", b"MM\0*"
 PNG = b"\x89PNG\r\n\x1a\n"
 
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from depth_recog.datasets.bags.recording import Rosbag
 from depth_recog.datasets.media.folder import Folder
 from depth_recog.datasets.sources import open_source
-from depth_recog.errors import SourceError
+from depth_recog.errors import EncodingError, SourceError
 from depth_recog.interfaces import compressed_image, image_codec
 from depth_recog.interfaces.bit_depth import BitDepth
 
@@ -94,11 +94,12 @@ def test_every_encoding_of_16_bits(encoding: str, big: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "form", ["png", "mono16; png compressed ", "bayer_rggb16; png compressed "]
+    "form",
+    ["png", "mono16; png compressed ", "bayer_rggb16; png compressed ", "mono16; tiff compressed "],
 )
 def test_compressed_messages(form: str) -> None:
     def packed(bits: int) -> bytes:
-        return cv2.imencode(".png", low(bits))[1].tobytes()
+        return cv2.imencode(".tiff" if "tiff" in form else ".png", low(bits))[1].tobytes()
 
     expected = compressed_image.to_rgb(form, packed(16))
     for bits in (10, 12, 14):
@@ -183,6 +184,31 @@ def test_images_of_8_bits_are_unchanged_and_only_one_is_looked_at(
     monkeypatch.setattr(Path, "read_bytes", lambda path: (read.append(path.name), real(path))[1])
     np.testing.assert_array_equal(clip[4].image[..., 0], GREY)
     assert sorted(read) == ["0.png", "4.png"]
+
+
+def test_a_folder_of_tiffs(tmp_path: Path) -> None:
+    """As industrial cameras write; beside other images they are not taken for frames."""
+    clip = folder(tmp_path / "in", [GREY])
+    for number in range(3):
+        cv2.imwrite(str(clip / f"{number}.tif"), low(12))
+    assert [frame.name for frame in Folder(clip)] == ["0"]
+    (clip / "0.png").unlink()
+    found = list(open_source(str(clip)))
+    assert len(found) == 3
+    np.testing.assert_array_equal(found[2].image[..., 0], GREY)
+    data = (clip / "1.tif").read_bytes()
+    (clip / "1.tif").write_bytes(data[: len(data) // 2])
+    assert [frame.name for frame in Folder(clip)] == ["0", "2"]
+
+
+def test_numbers_that_are_no_picture(tmp_path: Path) -> None:
+    depth = cv2.imencode(".tiff", GREY.astype(np.float32))[1].tobytes()
+    with pytest.raises(EncodingError, match="float32 numbers"):
+        compressed_image.to_rgb("32FC1; tiff compressed ", depth)
+    clip = folder(tmp_path / "in", [])
+    (clip / "0.tiff").write_bytes(depth)
+    with pytest.raises(SourceError, match=r"0\.tiff"):
+        list(Folder(clip))
 
 
 def test_a_mix_of_8_and_16_bits(tmp_path: Path) -> None:

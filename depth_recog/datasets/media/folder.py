@@ -25,7 +25,7 @@ class Folder(ImageReader):
     Layout::
 
         clip/
-          *.jpg, *.jpeg, *.png, *.bmp or *.webp, here or in the only sub-folder with images
+          *.jpg, *.jpeg, *.png, *.bmp, *.webp or *.tif, here or in the only sub-folder with images
           camera.yaml      ROS camera_info; exactly one *.yaml or *.yml with a camera_matrix,
                            here or beside the images
           timestamps.txt   optional, here or beside the images: one line an image, see
