@@ -48,6 +48,7 @@ class Assembler:
         self._settings = settings_of(values)
         current = assemble(_options(values), self._settings)
         current.warm_up()
+        memory.give_back()  # what loading took and running does not need
         self._log_weights(current)
         self.current, self.state, self.why = current, ACTIVE, ""
         self._requests = LatestSlot()
