@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from depth_recog.adaptation.frame import LiveFrame
+from depth_recog.datasets.reader import readable
 from depth_recog.method.geometry.viewport import Viewport, network_size
 from depth_recog.training.data.cache import SourceFrames
 
@@ -20,11 +21,10 @@ def live_frames(chosen: SourceFrames, trained: tuple[int, int]) -> Iterator[Live
         trained: (width, height) of the network's training images, pixels.
 
     Raises:
-        SourceError, CalibrationError: a frame cannot be read.
+        SourceError, CalibrationError: no frame can be read.
     """
     view: Viewport | None = None
-    for index in chosen.frames:
-        frame = chosen.recording[index]
+    for index, frame in readable(chosen.recording, chosen.frames):
         if view is None or view.camera != frame.camera:
             view = Viewport.of(frame.camera, network_size(frame.camera.rectified(), trained))
         image = np.ascontiguousarray(view.shrink(view.rectify(frame.image)))

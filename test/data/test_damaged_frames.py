@@ -17,6 +17,7 @@ from camera_files import write_camera_yaml
 from commands import command
 from kitti_files import write_drive
 
+from depth_recog.adaptation.sources import live_frames
 from depth_recog.datasets.bags.recording import Rosbag
 from depth_recog.datasets.image_files import read_rgb
 from depth_recog.datasets.media.folder import Folder
@@ -219,15 +220,18 @@ def with_damage() -> bags.Messages:
     return messages
 
 
-def test_run_with_a_damaged_frame(tmp_path: Path) -> None:
-    camera = bags.CAMERA.resized(160, 120)
-    folder = tmp_path / "in"
-    folder.mkdir()
-    write_camera_yaml(folder / "camera.yaml", camera)
+def damaged_clip(path: Path) -> Path:
+    """Three images, of which the first is empty."""
+    path.mkdir()
+    write_camera_yaml(path / "camera.yaml", bags.CAMERA.resized(160, 120))
     for number in range(3):
-        cv2.imwrite(str(folder / f"{number}.jpg"), np.full((120, 160, 3), 90, np.uint8))
-    (folder / "0.jpg").write_bytes(b"")
-    result = command("run", folder, "--out", tmp_path / "out")
+        cv2.imwrite(str(path / f"{number}.jpg"), np.full((120, 160, 3), 90, np.uint8))
+    (path / "0.jpg").write_bytes(b"")
+    return path
+
+
+def test_run_with_a_damaged_frame(tmp_path: Path) -> None:
+    result = command("run", damaged_clip(tmp_path / "in"), "--out", tmp_path / "out")
     assert result.returncode == 0, result.stderr
     report = json.loads((tmp_path / "out" / "run.json").read_text())
     assert report["frames"] == {"in": 3, "out": 2, "dropped": 0, "rejected": 1}
@@ -284,6 +288,19 @@ class Labels:
 
     def annotate(self, image: Any, view: Any, labels: Any) -> dict[str, Any]:
         return {"labels": np.zeros((12, 16), np.uint8)}
+
+
+def test_what_adapt_learns_from_with_a_damaged_frame(tmp_path: Path) -> None:
+    source = str(damaged_clip(tmp_path / "in"))
+    chosen = SourceFrames(source, source, open_recording(source), range(3))
+    found = list(live_frames(chosen, (416, 128)))
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize("arguments", [["--without-truth"], ["--placebos"]])
+def test_evaluate_with_a_damaged_frame(arguments: list[str], tmp_path: Path) -> None:
+    result = command("evaluate", damaged_clip(tmp_path / "in"), *arguments)
+    assert "0.jpg" not in result.stderr
 
 
 def test_training_data_with_a_damaged_frame(tmp_path: Path) -> None:

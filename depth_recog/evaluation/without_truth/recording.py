@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from depth_recog.datasets.reader import readable
 from depth_recog.datasets.sequence import Recording
 from depth_recog.evaluation.without_truth.collected import Collected
 from depth_recog.evaluation.without_truth.measures import Depth, measure
@@ -33,7 +34,7 @@ def judge(
         progress: called after every frame.
 
     Raises:
-        DepthRecogError: a frame cannot be read.
+        DepthRecogError: no frame can be read.
     """
     collected = Collected()
     step = step_for(len(frames))
@@ -47,8 +48,7 @@ def _frames(
     assembly: Assembly, recording: Recording, frames: range, progress: Callable[[], object]
 ) -> Iterator[tuple[View, Depth]]:
     pipeline = Pipeline(assembly)
-    for index in frames:
-        frame = recording[index]
+    for index, frame in readable(recording, frames):
         processed = pipeline.recognize(pipeline.prepare_frame(frame), Wanted.MASKS)
         seen, maps = processed.step.frame, processed.at_input_size
         view = View.of(frame.name, frame.stamp_ns, maps.image, maps.camera, maps.labels, seen.rules)
