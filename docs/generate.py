@@ -131,9 +131,13 @@ def cli() -> str:
         importlib.import_module(f"depth_recog.cli.{verb}").add_arguments(parser)
         names = {action.dest for action in parser._actions}
         page += f"## depth-recog {verb}\n\n{text[:1].upper()}{text[1:]}.\n\n"
+        # Options that several verbs share are explained once.
+        told = (common if common <= names else set()) | ({"fov", "focal"} if verb != "run" else set())
         for action in parser._actions:
-            if action.help != argparse.SUPPRESS and not (common <= names and action.dest in common):
+            if action.help != argparse.SUPPRESS and action.dest not in told:
                 page += option(action)
+        if "fov" in told & names:
+            page += "- `--fov DEGREES`, `--focal PIXELS`: [as of run](#depth-recog-run)\n"
         if common <= names:
             page += "- [pipeline options](#pipeline-options)\n"
         page += "\n"
