@@ -132,7 +132,8 @@ def cli() -> str:
         names = {action.dest for action in parser._actions}
         page += f"## depth-recog {verb}\n\n{text[:1].upper()}{text[1:]}.\n\n"
         # Options that several verbs share are explained once.
-        told = (common if common <= names else set()) | ({"fov", "focal"} if verb != "run" else set())
+        told = common if common <= names else set()
+        told = told | ({"fov", "focal"} if verb != "run" else set())
         for action in parser._actions:
             if action.help != argparse.SUPPRESS and action.dest not in told:
                 page += option(action)
