@@ -221,7 +221,7 @@ def _described(runs: list[_Run], shifts: list[int | None]) -> list[str]:
     counts = [(len(run.members), shift) for run, shift in zip(runs, shifts, strict=True)]
     few = sum(n for n, shift in counts if shift and n <= 2)
     if few:
-        notes.append(f"{few} stamps are far off the others: replaced by the times of receipt")
+        notes.append(f"stamps far off the others, replaced by the times of receipt: {few}")
     if any(shift for n, shift in counts if n > 2):
         notes.append("the clock was set while it was recorded: the stamps are made continuous")
     return notes
