@@ -188,8 +188,7 @@ class Pipeline:
             CalibrationError: the image has another size than its calibration, or is too long.
         """
         view = self._viewport()
-        rectified = view.rectify(image, mirrored=True)
-        return PreparedImage(name, stamp_ns, rectified, view.shrink(rectified), view)
+        return PreparedImage(name, stamp_ns, *view.prepare(image), view)
 
     def recognize(self, prepared: PreparedImage, wanted: Wanted = Wanted.PAIR) -> ProcessedFrame:
         """Compute depth, and masks, poses and decisions as far as they are wanted."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.geometry.viewport import Viewport
 
 KEPT = "kept"
 DUPLICATE = "the same image or stamp again"
@@ -30,6 +31,8 @@ class LiveFrame:
         camera: name of the camera (frame_id); another name starts a new stream.
         pose: (4, 4) float64 world_from_camera of the optical frame, metres, by odometry: tells
             which places are alike; None if unknown.
+        seen: (H, W) bool, pixels of `image` that the camera has seen; None for all. Nothing is
+            learnt from the others, and nothing judged by them.
     """
 
     image: NDArray[np.uint8]
@@ -37,6 +40,31 @@ class LiveFrame:
     stamp: int
     camera: str = "camera"
     pose: NDArray[np.float64] | None = None
+    seen: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        image: NDArray[np.uint8],
+        view: Viewport,
+        stamp: int,
+        camera: str,
+        pose: NDArray[np.float64] | None,
+    ) -> LiveFrame:
+        """Rectify and resize an image, as the pipeline does for the networks.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, as the camera gives it.
+            view: of the camera, with the network's size.
+            stamp: see the attributes.
+            camera: see the attributes.
+            pose: see the attributes.
+
+        Raises:
+            CalibrationError: the image has another size than its calibration.
+        """
+        small = np.ascontiguousarray(view.prepare(image)[1])
+        return cls(small, view.network.matrix, stamp, camera, pose, view.network_seen)
 
     @property
     def model(self) -> Camera:

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from depth_recog.adaptation.frame import LiveFrame
 from depth_recog.datasets.reader import readable
 from depth_recog.method.geometry.viewport import Viewport, network_size
@@ -27,6 +25,5 @@ def live_frames(chosen: SourceFrames, trained: tuple[int, int]) -> Iterator[Live
     for index, frame in readable(chosen.recording, chosen.frames):
         if view is None or view.camera != frame.camera:
             view = Viewport.of(frame.camera, network_size(frame.camera.rectified(), trained))
-        image = np.ascontiguousarray(view.shrink(view.rectify(frame.image)))
         pose = chosen.recording.truth(index).world_from_camera
-        yield LiveFrame(image, view.network.matrix, frame.stamp_ns, chosen.source, pose)
+        yield LiveFrame.of(frame.image, view, frame.stamp_ns, chosen.source, pose)

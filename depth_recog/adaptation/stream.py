@@ -78,7 +78,8 @@ class BlockBuilder:
         Returns:
             Its outcome; why the stream began anew, or ""; and a block, where one was completed.
         """
-        camera = (frame.camera, frame.image.shape, frame.intrinsics.tobytes())
+        seen = None if frame.seen is None else frame.seen.tobytes()
+        camera = (frame.camera, frame.image.shape, frame.intrinsics.tobytes(), seen)
         restarted, block = "", None
         if self._grey is not None:
             if camera != self._camera:
@@ -108,19 +109,20 @@ class BlockBuilder:
     def _worth(self, frame: LiveFrame, grey: NDArray[np.uint8]) -> str | None:
         """The frame's outcome; None where it does not continue the stream."""
         if self._grey is None:
-            return KEPT if len(find_features(grey)) >= _FEWEST else NO_FEATURES
+            return KEPT if _has_features(frame, grey) else NO_FEATURES
         if frame.stamp == self._seen_stamp or np.array_equal(grey, self._grey):
             return DUPLICATE
         found = optical_flow(self._grey, grey, self._features)
         if len(found) < _FEWEST:
-            return None if len(find_features(grey)) >= _FEWEST else NO_FEATURES
+            return None if _has_features(frame, grey) else NO_FEATURES
         moved = found.median_motion / grey.shape[1]
         if moved < _AT_REST:
             return STANDSTILL
         return KEPT if moved >= LEAST else LITTLE_PARALLAX
 
     def _keep(self, frame: LiveFrame, grey: NDArray[np.uint8]) -> Block | None:
-        step = self._recognizer.step(str(frame.stamp), frame.stamp, frame.image, frame.model)
+        stamp, image = frame.stamp, frame.image
+        step = self._recognizer.step(str(stamp), stamp, image, frame.model, seen=frame.seen)
         pose = self._pose_of(step)
         block = None
         if pose is None:
@@ -132,7 +134,7 @@ class BlockBuilder:
             del self._poses[next(iter(self._poses))]
         self._kept.append(_Kept(frame, step, pose))
         self._grey = grey
-        self._features = find_features(grey, step.frame.dynamic)
+        self._features = find_features(grey, step.frame.dynamic, step.frame.near(0))
         if len(self._kept) >= self._length:
             block = self._finish()
         return block
@@ -153,16 +155,23 @@ class BlockBuilder:
             return None
         rules = self._recognizer.settings.rules
         frames = _frames(kept)
-        triplets, _ = choose_triplets(frames, rules, self._gap)
+        seen = kept[0].frame.seen
+        triplets, _ = choose_triplets(frames, rules, self._gap, seen)
         if not triplets:
             return None
         still = [k.step.frame.dynamic & (k.step.moving == Motion.STILL) for k in kept]
         exclusions = np.ones((len(triplets), 2), np.bool_)
-        recording = TrainingRecording(frames, triplets, exclusions, np.stack(still))
+        recording = TrainingRecording(frames, triplets, exclusions, np.stack(still), seen)
         where = kept[len(kept) // 2].frame.pose
         place = None if where is None else where[:3, 3]
         self._number += 1
         return Block(recording, descriptor_of(frames, place), self._number)
+
+
+def _has_features(frame: LiveFrame, grey: NDArray[np.uint8]) -> bool:
+    """Whether the part of a frame that the camera has seen has texture."""
+    unseen = None if frame.seen is None else ~frame.seen
+    return len(find_features(grey, near=unseen)) >= _FEWEST
 
 
 def _frames(kept: list[_Kept]) -> PreparedFrames:

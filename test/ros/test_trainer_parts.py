@@ -203,6 +203,17 @@ def test_frames_are_of_the_networks_size_and_of_the_camera_of_the_moment() -> No
         maker.frame(Job(job((416, 128)).image, job((832, 256)).info, 0.0))
 
 
+def test_frames_tell_what_the_camera_has_seen() -> None:
+    maker = FrameMaker((416, 128), False)
+    one = job((832, 256))
+    assert maker.frame(one).seen is None
+    one.info.d = [0.3, 0.0, 0.0, 0.0, 0.0]
+    frame = maker.frame(one)
+    assert frame.seen is not None
+    assert 0.05 < (~frame.seen).mean() < 0.5
+    assert (frame.image == 90).all(), "the mirrored image where the camera has seen nothing"
+
+
 # Learning
 
 

@@ -137,6 +137,23 @@ class Viewport:
         turned = cv2.remap(image, *self._maps, cv2.INTER_LINEAR, borderMode=border)
         return np.asarray(turned, np.uint8)
 
+    def prepare(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Rectify an image as the networks work best, and resize it for them.
+
+        What the camera has not seen is filled with the mirrored image: see `seen`, `network_seen`.
+
+        Args:
+            image: (H, W, 3) uint8, as the camera gives it.
+
+        Returns:
+            (H, W, 3) uint8, rectified, and (h, w, 3) uint8, the network's input.
+
+        Raises:
+            CalibrationError: as `rectify`.
+        """
+        rectified = self.rectify(image, mirrored=True)
+        return rectified, self.shrink(rectified)
+
     def shrink(self, rectified: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize a rectified image for the network: (h, w, 3) uint8, averaged to avoid aliasing."""
         size = self.network.size

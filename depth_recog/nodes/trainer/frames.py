@@ -78,15 +78,10 @@ class FrameMaker:
             EncodingError: the image cannot be read.
         """
         view = self._view_of(job.info)
-        image = view.shrink(view.rectify(messages.to_rgb(job.image, self._bits)))
+        image = messages.to_rgb(job.image, self._bits)
         stamp = messages.stamp_ns(job.image.header)
-        return LiveFrame(
-            np.ascontiguousarray(image),
-            view.network.matrix,
-            stamp,
-            job.image.header.frame_id,
-            self.odometry.at(stamp),
-        )
+        name = job.image.header.frame_id
+        return LiveFrame.of(image, view, stamp, name, self.odometry.at(stamp))
 
     def _view_of(self, info: CameraInfo) -> Viewport:
         key = camera_info.identity(info)

@@ -60,12 +60,15 @@ class TrainingRecording:
     Attributes:
         exclusions: (triplets, 2), see `gating`.
         still: (N, H, W) bool, dynamic pixels that are compared nevertheless; None for none.
+        seen: (H, W) bool, pixels that the camera has seen in all frames; None for all. The others
+            are never compared.
     """
 
     frames: PreparedFrames
     triplets: list[Triplet]
     exclusions: Exclusions
     still: NDArray[np.bool_] | None = None
+    seen: NDArray[np.bool_] | None = None
 
 
 class TripletDataset(StepDataset[TripletBatch]):
@@ -114,6 +117,10 @@ class TripletDataset(StepDataset[TripletBatch]):
         dynamic = [dilated(one, MARGIN) for one in dynamic]
         masked = np.stack([np.stack((dynamic[0], dynamic[n])) for n in (1, 2)])
         masked &= recording.exclusions[number][:, None, None, None]
+        if recording.seen is not None:
+            # A pixel that is partly unseen after the zoom counts as unseen.
+            whole = np.where(recording.seen, np.uint8(255), np.uint8(0))
+            masked |= augmentation.apply(whole, cv2.INTER_LINEAR) < 255
         motions = np.full((2, 4, 4), np.nan)
         if self._recorded:
             recorded = [frames.motion(triplet.index, n) for n in indices[1:]]

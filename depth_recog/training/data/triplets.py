@@ -48,7 +48,10 @@ class Triplet:
 
 
 def choose_triplets(
-    frames: PreparedFrames, rules: PresetRules, longest_gap: float
+    frames: PreparedFrames,
+    rules: PresetRules,
+    longest_gap: float,
+    seen: NDArray[np.bool_] | None = None,
 ) -> tuple[list[Triplet], Counter[str]]:
     """Choose every frame that has a neighbour with parallax on both sides.
 
@@ -56,11 +59,12 @@ def choose_triplets(
         frames: the frames of one recording.
         rules: say which pixels are dynamic; features there are not used.
         longest_gap: longest time between neighbours, seconds.
+        seen: (H, W) bool, pixels that the camera has seen in all frames; None for all.
 
     Returns:
         The triplets, and how many frames were used or left out, by reason.
     """
-    table = parallax_table(frames, rules, longest_gap)
+    table = parallax_table(frames, rules, longest_gap, seen)
     later: list[dict[int, float]] = [{} for _ in range(len(frames))]
     earlier: list[dict[int, float]] = [{} for _ in range(len(frames))]
     for (i, j), parallax in table.items():
@@ -86,7 +90,10 @@ def _best(candidates: dict[int, float]) -> int | None:
 
 
 def parallax_table(
-    frames: PreparedFrames, rules: PresetRules, longest_gap: float
+    frames: PreparedFrames,
+    rules: PresetRules,
+    longest_gap: float,
+    seen: NDArray[np.bool_] | None = None,
 ) -> dict[tuple[int, int], float]:
     """Median parallax of pairs (i, j), i < j, as a share of the width, up to `MOST_MOTION`.
 
@@ -96,11 +103,12 @@ def parallax_table(
         np.asarray(cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2GRAY), np.uint8)
         for image in frames.images
     ]
-    static = [~rules.dynamic_pixels(np.asarray(labels)) for labels in frames.labels]
+    dynamic = [rules.dynamic_pixels(np.asarray(labels)) for labels in frames.labels]
+    static = [~pixels if seen is None else ~pixels & seen for pixels in dynamic]
     width = frames.size[0]
     table: dict[tuple[int, int], float] = {}
     for i, grey in enumerate(greys):
-        features = find_features(grey, ~static[i])
+        features = find_features(grey, dynamic[i], ~static[i])
         for j in range(i + 1, min(i + 1 + MOST_FRAMES, len(frames))):
             apart = int(frames.stamps[j] - frames.stamps[i]) / 1e9
             step = int(frames.stamps[j] - frames.stamps[j - 1])
