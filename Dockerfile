@@ -12,9 +12,9 @@ RUN apt-get update \
     && rosdep install --rosdistro "$ROS_DISTRO" --from-paths src --ignore-src -y --dependency-types=exec \
     && apt-get install -y --no-install-recommends python3-pip python3-venv \
     && rm -rf /var/lib/apt/lists/*
-# What has no rosdep key, or an older version there. NumPy and OpenCV stay the distribution's, as cv_bridge needs.
+# What has no rosdep key (torch too for a GPU or training). NumPy and OpenCV stay the distribution's, as cv_bridge needs.
 RUN python3 -m venv --system-site-packages /venv \
-    && /venv/bin/pip install --no-cache-dir torch safetensors rosbags mcap
+    && /venv/bin/pip install --no-cache-dir openvino onnx safetensors rosbags mcap
 # This Python becomes the nodes' Python.
 RUN . /venv/bin/activate && . "/opt/ros/$ROS_DISTRO/setup.bash" && python -m colcon build
 RUN printf '#!/bin/bash\n. /ws/install/setup.bash\nexec "$@"\n' > /entrypoint.sh && chmod +x /entrypoint.sh
