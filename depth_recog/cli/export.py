@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.errors import ConfigurationError
+from depth_recog.networks.models import is_directory
 from depth_recog.networks.onnx.description import description_path
 from depth_recog.networks.onnx.export import check_size, export_onnx, licence_of
 from depth_recog.networks.weights import read_header, resolve
@@ -24,7 +25,9 @@ _SIZES = ((640, 192), (320, 96), (192, 256))
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument(
-        "weights", metavar="WEIGHTS", help="depth or segmentation weights: a shipped name or a path"
+        "weights",
+        metavar="WEIGHTS",
+        help="depth or segmentation weights: a shipped name, a path, or a folder that adapt wrote",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="NAME.onnx")
     parser.add_argument(
@@ -38,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Export, and print the differences from torch."""
     check_size(options.size)
-    if Path(options.weights).expanduser().is_dir():
+    if is_directory(options.weights, "depth"):
         raise ConfigurationError(
             f"{options.weights}: is a directory; use an exporter of transformers for its model"
         )

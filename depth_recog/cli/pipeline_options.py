@@ -37,7 +37,8 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--weights",
         default="",
-        help="depth weights: a shipped name, a path, or a directory of transformers",
+        help="depth weights: a shipped name, a path, a directory of transformers, or a folder that "
+        "adapt wrote",
     )
     group.add_argument("--gate-weights", default="", help="other depth weights for the object gate")
     group.add_argument(
