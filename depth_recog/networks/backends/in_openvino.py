@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,12 +24,22 @@ _LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 _WITH_BFLOAT16 = ("BF16", "FP16", "AMX", "AVX10", "ALL", "DEFAULT")
 
 
+def imported() -> ModuleType:
+    """Import OpenVINO without its telemetry, which sends an event over the network at every import.
+
+    OpenVINO takes a module that cannot be imported for one that is not installed.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
 @lru_cache(maxsize=1)
 def core() -> Core:
     """Return the process' only instance: it holds plugins and threads."""
-    import openvino
-
-    return openvino.Core()
+    made: Core = imported().Core()
+    return made
 
 
 def fast_in_bfloat16() -> bool:
@@ -50,11 +62,9 @@ class OpenVino:
     @property
     def identity(self) -> str:
         """See `Runtime`."""
-        import openvino
-
         limits = [os.environ.get(name, "") for name in _LIMITS]
         cpu = core().get_property("CPU", "FULL_DEVICE_NAME")
-        return f"openvino {openvino.__version__} {cpu} {limits} {self._place.precision}"
+        return f"openvino {imported().__version__} {cpu} {limits} {self._place.precision}"
 
     def compile(self, graph: bytes, kind: str) -> Run:
         """See `Runtime`. A pose network keeps float32: its output is small differences."""

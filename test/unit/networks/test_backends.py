@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -222,3 +223,19 @@ def test_run_on_openvino_never_imports_torch(tmp_path: Path) -> None:
         "sys.exit(code or ('torch' in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_openvino_sends_nothing_over_the_network(tmp_path: Path) -> None:
+    """Its package reports every import to a server, unless the telemetry cannot be imported."""
+    pytest.importorskip("openvino")
+    code = (
+        "import socket, sys\n"
+        "def connect(*a): print('CONNECT', a, file=sys.stderr); raise OSError('no network')\n"
+        "socket.socket.connect = connect; socket.getaddrinfo = connect\n"
+        "from depth_recog.networks.backends import in_openvino\n"
+        "in_openvino.core()\n"
+    )
+    command = [sys.executable, "-c", code]
+    new_user = {**os.environ, "HOME": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=new_user)
+    assert (done.returncode, done.stderr) == (0, "")
