@@ -16,7 +16,7 @@ from depth_recog.adaptation.settings import AdaptationSettings
 from depth_recog.adaptation.sources import live_frames
 from depth_recog.cli.interrupt import Interrupt
 from depth_recog.cli.options import integer
-from depth_recog.cli.train import chosen_frames  # checks that training is installed, too
+from depth_recog.cli.train import chosen_frames
 from depth_recog.datasets.sources import KINDS
 from depth_recog.files import write_whole
 from depth_recog.networks.device import choose_device

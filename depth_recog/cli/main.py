@@ -30,6 +30,13 @@ VERBS = {
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LONGEST_WORD = 500
+_EXTRAS = {
+    "torch": "torch",
+    "lightning_fabric": "train",
+    "pydantic": "train",
+    "tensorboard": "train",
+}
+"""Modules that not every verb needs, and the extra of setup.py that brings them."""
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
@@ -113,9 +120,11 @@ def _read(given: list[str], named: str) -> tuple[ModuleType, argparse.Namespace]
         options = parser.parse_args(given)
         return importlib.import_module(f"depth_recog.cli.{options.verb}"), options
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        extra = _EXTRAS.get(str(error.name).partition(".")[0])
+        if extra is None:
             raise
-        raise DepthRecogError("needs torch: pip install torch") from error
+        text = f"{error.name} is missing: pip install 'depth-recog[{extra}]'"
+        raise DepthRecogError(text) from error
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

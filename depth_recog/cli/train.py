@@ -15,16 +15,6 @@ from depth_recog.datasets.assumed import AssumedLens
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import ConfigurationError, DepthRecogError, SourceError
-
-try:
-    import lightning_fabric  # noqa: F401
-    import pydantic  # noqa: F401
-    import tensorboard  # noqa: F401
-except ImportError as error:
-    raise ConfigurationError(
-        f"{error.name} is missing: training needs pip install 'depth-recog[train]'"
-    ) from error
-
 from depth_recog.training.config import (
     TrainingConfig,
     make_config,

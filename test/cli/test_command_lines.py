@@ -130,3 +130,19 @@ def test_a_command_line_that_is_refused_leaves_the_signals_alone() -> None:
     with pytest.raises(SystemExit):
         main(["run", "--no-such-option"])
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@pytest.mark.parametrize(
+    ("verb", "module", "extra"),
+    [("adapt", "pydantic", "train"), ("train", "lightning_fabric", "train")],
+)
+def test_a_missing_extra_is_named(verb: str, module: str, extra: str) -> None:
+    code = (
+        f"import sys; sys.modules[{module!r}] = None; "
+        f"from depth_recog.cli.main import main; sys.exit(main([{verb!r}, 'x', '--out', 'y']))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert f"pip install 'depth-recog[{extra}]'" in done.stderr
+    assert "Traceback" not in done.stderr
