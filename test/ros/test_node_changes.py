@@ -121,6 +121,8 @@ LIVE: dict[str, Any] = {
     "dynamic_classes": ["person"],
     "input_rectified": True,
     "image_timeout": 5.0,
+    "image_bits": 12,
+    "fallback_fov": 80.0,
 }
 
 

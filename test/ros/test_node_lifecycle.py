@@ -76,7 +76,7 @@ def test_configure_fails_with_a_damaged_file_and_can_be_repeated(
 
 def test_an_exception_in_a_transition(start: Any, tmp_path: Path) -> None:
     """An unexpected exception (out of memory) leads to rclpy's error processing."""
-    process, peer = start("greedy", {"autostart": False})
+    process, peer = start("greedy", {"autostart": False, "backend": "torch"})
     widths = [10**10] * 5  # more than any address space
     architecture = json.dumps({"encoder": "mobilenet_v2", "widths": widths})
     huge = other_weights(tmp_path / "huge.safetensors", architecture=architecture)
