@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +23,7 @@ _LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 _WITH_BFLOAT16 = ("BF16", "FP16", "AMX", "AVX10", "ALL", "DEFAULT")
 
 
-def imported() -> ModuleType:
+def imported() -> Any:
     """Import OpenVINO without its telemetry, which sends an event over the network at every import.
 
     OpenVINO takes a module that cannot be imported for one that is not installed.
