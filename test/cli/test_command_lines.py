@@ -90,17 +90,6 @@ print(*(os.environ[name] for name in {list(environment.DEFAULTS)}))
         assert done.stdout.split("\n")[0] == expected, done.stderr
 
 
-@pytest.mark.parametrize("missing", ["pydantic", "lightning_fabric", "tensorboard"])
-def test_without_its_packages_training_names_the_extra(missing: str, capsys, monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, missing, None)
-    for name in [m for m in sys.modules if m == "depth_recog.cli.train"]:
-        monkeypatch.delitem(sys.modules, name)
-    assert main(["train", "--print-config"]) == 1
-    message = capsys.readouterr().err
-    assert missing in message
-    assert "pip install 'depth-recog[train]'" in message
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(("work", "option"), [("evaluate", []), ("placebo_report", ["--placebos"])])
 def test_an_interrupted_evaluation_writes_nothing(
@@ -134,7 +123,12 @@ def test_a_command_line_that_is_refused_leaves_the_signals_alone() -> None:
 
 @pytest.mark.parametrize(
     ("verb", "module", "extra"),
-    [("adapt", "pydantic", "train"), ("train", "lightning_fabric", "train")],
+    [
+        ("adapt", "pydantic", "train"),
+        ("train", "lightning_fabric", "train"),
+        ("train", "tensorboard", "train"),
+        ("evaluate", "torch", "torch"),
+    ],
 )
 def test_a_missing_extra_is_named(verb: str, module: str, extra: str) -> None:
     code = (
