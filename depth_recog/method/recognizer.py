@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,6 +154,7 @@ class Recognizer:
         wait = self._labels(image)
         depth, frozen = self._depths(image, camera)
 
+        @cache  # the categories need them too
         def labels() -> NDArray[np.uint8]:
             ids = wait()
             return ids if seen is None else np.where(seen, ids, np.uint8(UNLABELLED))
