@@ -162,6 +162,7 @@ def test_a_camera_info_that_is_slower_than_the_images(robot: Robot) -> None:
     after = robot.settled(before["received"] + 15)
     assert after["unmatched"] == before["unmatched"]
     assert after["received"] == before["received"] + 15
+    robot.process.wait_for_line("the newest one is used")
     assert robot.process.stderr.count("the newest one is used") == 1
 
 

@@ -174,6 +174,7 @@ def test_a_camera_whose_qos_does_not_fit(start: Any) -> None:
     )
     before = int(peer.diagnostics["QoS mismatches"])
     peer.wait(lambda: int(peer.diagnostics["QoS mismatches"]) > before, "the second one's event")
+    process.wait_for_line("/shy/image: a publisher has an incompatible QoS")
     assert process.stderr.count("/shy/image: a publisher has an incompatible QoS") == 1
     peer.node.destroy_publisher(extra)
     peer.advertise()
@@ -282,11 +283,12 @@ def test_parameters_without_effect_are_named(start: Any, tmp_path: Path) -> None
     files = ("--params-file", str(own), "--params-file", str(other))
     process, peer = start("named", {}, files)
     peer.wait(lambda: peer.statuses and peer.statuses["input"].message != "inactive", "active")
+    process.wait_for_line("no effect", 4)
     unknown = "is unknown and has no effect: "
     assert f"parameter max_dept {unknown}did you mean max_depth?" in process.stderr
     assert f"parameter paint {unknown}ros2 param list shows the names" in process.stderr
     topic = "qos_overrides./named/depth/image_rect.publisher"
     near = f"{topic}.reliabilty {unknown}did you mean {topic}.reliability?"
     assert near in process.stderr
-    assert f"{other}: no section is for /named/depth_node" in process.stderr
+    process.wait_for_line(f"{other}: no section is for /named/depth_node")
     assert process.stderr.count("no effect") == 4, process.story()

@@ -361,7 +361,7 @@ def test_errors_drop_the_candidate_and_stop_learning_when_they_repeat(learner: L
     learner.adapter.fails = RuntimeError("out of memory")
     learner.learning.start()
     learner.until(lambda: learner.learning.failing, "five failures")
-    assert learner.adapter.calls.count("discard") >= 5
+    learner.until(lambda: learner.adapter.calls.count("discard") >= 5, "the last one dropped")
     assert learner.learning.alive
     wait_until(lambda: "call resume" in learner.learning.state, "state")
     learner.adapter.fails = None
