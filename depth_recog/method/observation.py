@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import PresetRules, components_of, dilated
+from depth_recog.method.scale.measurement import Scale
 from depth_recog.method.tracking.tracks import Tracks
 
 T = TypeVar("T", np.float32, np.uint8)
@@ -36,6 +37,7 @@ class Observation:
         rules: the meaning of the class ids.
         seen: (h, w) bool, pixels that the camera has seen; None for all. The others are unlabelled.
         tracks: features with an identity; None for a frame without a stream.
+        scale: that `known_depth` and `known_frozen_depth` were multiplied with.
     """
 
     name: str
@@ -49,10 +51,11 @@ class Observation:
     known_frozen_depth: NDArray[np.float32] | Callable[[], NDArray[np.float32]] | None = None
     seen: NDArray[np.bool_] | None = None
     tracks: Tracks | None = None
+    scale: Scale = field(default_factory=Scale)
 
     @cached_property
     def depth(self) -> NDArray[np.float32]:
-        """(h, w) float32, along the optical axis, in the depth network's unit."""
+        """(h, w) float32 along the optical axis; metres, or the network's unit: see `scale`."""
         return _arrived(self.known_depth)
 
     @cached_property

@@ -32,7 +32,6 @@ def pose_pair(
     second: Observation,
     correspondences: Correspondences,
     keep: tuple[Mask, Mask],
-    scale: float,
     depth: NDArray[np.float32] | None = None,
 ) -> PosePair:
     """Mask two frames for a pose estimator.
@@ -42,7 +41,6 @@ def pose_pair(
         second: I2.
         correspondences: over the whole images.
         keep: (H, W) bool each, the pixels of I1 and of I2 that are not masked.
-        scale: factor that was applied to the depth network's output.
         depth: (H, W) float32, D1; the depth of `first` if None.
     """
     return PosePair(
@@ -51,7 +49,7 @@ def pose_pair(
         correspondences.within(*keep),
         first.depth if depth is None else depth,
         first.camera,
-        scale,
+        first.scale.factor,
         *keep,
     )
 
@@ -63,9 +61,7 @@ def correspondences_of(first: Observation, second: Observation) -> Correspondenc
     return tracks.correspondences(first.tracks, second.tracks)
 
 
-def pose_for_gate(
-    earlier: Observation, frame: Observation, scale: float, guess: Matrix | None
-) -> PoseEstimate:
+def pose_for_gate(earlier: Observation, frame: Observation, guess: Matrix | None) -> PoseEstimate:
     """Estimate the camera's motion as the object gate needs it.
 
     It is always estimated by pnp, for its covariance, and in the unit of the gate's depth.
@@ -73,12 +69,11 @@ def pose_for_gate(
     Args:
         earlier: I1, with its tracks.
         frame: I2, with its tracks.
-        scale: factor that was applied to the depth network's output.
         guess: (4, 4) a motion close to the solution; None if there is none.
     """
     keep = ~earlier.dynamic, ~frame.dynamic
     found = correspondences_of(earlier, frame)
-    pair = pose_pair(earlier, frame, found, keep, scale, earlier.gate_depth)
+    pair = pose_pair(earlier, frame, found, keep, earlier.gate_depth)
     return _PNP.estimate_from(pair, guess)
 
 
@@ -95,7 +90,6 @@ class PairPoses:
         correspondences: over the whole images.
         estimator: of all three poses.
         margin: pixels by which the dynamic mask is grown for the static pose.
-        scale: factor that was applied to the depth network's output.
         static: pose of the static images.
     """
 
@@ -104,7 +98,6 @@ class PairPoses:
     correspondences: Correspondences
     estimator: PoseEstimator
     margin: int
-    scale: float
     static: PoseEstimate = field(init=False)
 
     def __post_init__(self) -> None:
@@ -123,10 +116,25 @@ class PairPoses:
         everything = np.ones_like(self.first.dynamic)
         return self._estimate(everything, everything)
 
+    def decision(self, gate: str, thresholds: Matrix, pixels: int) -> Decision:
+        """Decide for the whole image.
+
+        Args:
+            gate: the setting: image, off or all.
+            thresholds: (4, 4), of the image gate for the pair's time difference.
+            pixels: number of dynamic pixels in both frames.
+        """
+        if gate == "off":
+            return Decision(Motion.STILL, "the gate is off")
+        if gate == "all":
+            motion = Motion.MOVING if pixels else Motion.STILL
+            return Decision(motion, "the gate masks every dynamic object")
+        return by_image.decide(self.static, self.dynamic, thresholds, pixels)
+
     def _estimate(self, keep_first: Mask, keep_second: Mask) -> PoseEstimate:
         keep = keep_first, keep_second
         return self.estimator.estimate(
-            pose_pair(self.first, self.second, self.correspondences, keep, self.scale)
+            pose_pair(self.first, self.second, self.correspondences, keep)
         )
 
 

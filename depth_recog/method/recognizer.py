@@ -20,25 +20,24 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.method.gate import by_image
-from depth_recog.method.gate.by_image import Decision, Motion
+from depth_recog.method.gate.by_image import Motion
 from depth_recog.method.gate.by_object import GAPS_S, ObjectGate, Past
 from depth_recog.method.geometry import se3
 from depth_recog.method.geometry.camera import Camera
-from depth_recog.method.geometry.se3 import Matrix
 from depth_recog.method.masking import UNLABELLED
 from depth_recog.method.observation import Observation
 from depth_recog.method.pair import Pair, PairPoses, Step, correspondences_of, pose_for_gate
 from depth_recog.method.pose.estimator import PoseEstimate, PoseEstimator
+from depth_recog.method.scale.motion import OdometryBuffer
 from depth_recog.method.settings import Settings, Wanted
 from depth_recog.method.stopwatch import Stopwatch
+from depth_recog.method.stream_scale import StreamScale, WaitForDepth
 from depth_recog.method.tracking import features, tracks
 from depth_recog.method.tracking.features import Followed
 from depth_recog.method.tracking.partner import PartnerBuffer
 from depth_recog.method.tracking.tracks import Tracks
 
 Image = NDArray[np.uint8]
-WaitForDepth = Callable[[], NDArray[np.float32]]
 DepthModel = Callable[[Image, float], WaitForDepth]
 """Starts on a (h, w, 3) uint8 RGB image with a vertical focal length in pixels, and returns a
 function that waits for its (h, w) float32 depth; it can be called again."""
@@ -64,6 +63,7 @@ class Recognizer:
         frozen: a depth network for the object gate alone, not trained meanwhile: one that is being
             trained on a moving object learns a wrong depth that explains the motion, and with it
             the gate would call the object still. None: the gate uses `depth`.
+        odometry: of the robot, for the scale; filled by the caller.
     """
 
     def __init__(
@@ -73,11 +73,14 @@ class Recognizer:
         estimator: PoseEstimator,
         settings: Settings,
         frozen: DepthModel | None = None,
+        odometry: OdometryBuffer | None = None,
     ) -> None:
         self._depth, self._labels, self._frozen = depth, labels, frozen
         self._estimator, self._settings = estimator, settings
         self._buffer: PartnerBuffer[Observation] = PartnerBuffer(settings.longest_gap_s)
         self._gate = self._new_gate()
+        self.scale = StreamScale(settings.scale, odometry)
+        """From the depth network's unit to metres."""
 
     def _new_gate(self) -> ObjectGate:
         return ObjectGate(self._settings.rules, self._settings.score_threshold)
@@ -93,16 +96,23 @@ class Recognizer:
         It keeps the buffered frames, unless their content depends on the changed settings.
         """
         networks = self._depth, self._labels, estimator or self._estimator
-        other = Recognizer(*networks, settings, self._frozen)
+        other = Recognizer(*networks, settings, self._frozen, self.scale.odometry)
+        other.keep_scale_of(self)
         if self._settings.seen_by == settings.seen_by:
             other._buffer = self._buffer
             other._gate = self._gate.with_threshold(settings.score_threshold)
         return other
 
+    def keep_scale_of(self, other: Recognizer) -> None:
+        """Go on with the scale of a recognizer that has the same depth network."""
+        if self.scale.settings == other.scale.settings:
+            self.scale = other.scale
+
     def reset(self) -> None:
-        """Forget the buffered frames, because of another camera or a jump in time."""
+        """Forget the buffered frames and the scale, because of another camera."""
         self._buffer.clear()
         self._gate.reset()
+        self.scale.reset()
 
     def step(
         self,
@@ -129,11 +139,13 @@ class Recognizer:
         """
         watch = Stopwatch()
         picture = name, stamp_ns, image, camera
+        wanted = max(wanted, self._settings.least_wanted)
         if wanted is Wanted.DEPTH:
             depth, frozen = self._depths(image, camera)
             labels = np.full(image.shape[:2], UNLABELLED, np.uint8)
-            rules = self._settings.rules
-            frame = Observation(*picture, depth, labels, np.zeros_like(labels), rules, frozen, seen)
+            of = depth, labels, np.zeros_like(labels)
+            rules, scale = self._settings.rules, self.scale.now
+            frame = Observation(*picture, *of, rules, frozen, seen, scale=scale)
             frame.wait_for_depth()
             watch.lap("depth network")
             return Step(frame, None, "no masks were requested", seconds=watch.seconds)
@@ -162,20 +174,15 @@ class Recognizer:
         def categories() -> NDArray[np.uint8]:
             return rules.category_ids(labels())
 
-        return Observation(
-            name, stamp_ns, image, camera, depth, labels, categories, rules, frozen, seen
-        )
+        picture, of = (name, stamp_ns, image, camera), (depth, labels, categories)
+        return Observation(*picture, *of, rules, frozen, seen, scale=self.scale.now)
 
     def _depths(self, image: Image, camera: Camera) -> tuple[WaitForDepth, WaitForDepth | None]:
         """Start the depth network, and the frozen one if the gate needs it."""
-        depth = self._scaled(self._depth, image, camera)
+        depth = self.scale.applied(self._depth(image, camera.fy))
         if self._frozen is None or self._settings.gate != "object":
             return depth, None
-        return depth, self._scaled(self._frozen, image, camera)
-
-    def _scaled(self, model: DepthModel, image: Image, camera: Camera) -> WaitForDepth:
-        scale, wait = np.float32(self._settings.depth_scale), model(image, camera.fy)
-        return wait if scale == 1 else lambda: wait() * scale
+        return depth, self.scale.applied(self._frozen(image, camera.fy))
 
     def advance(
         self, frame: Observation, pair_wanted: bool = True, watch: Stopwatch | None = None
@@ -189,6 +196,8 @@ class Recognizer:
         before = self._buffer.newest
         if before is not None and before.camera != frame.camera:
             late, why = None, "the camera's calibration changed"
+        elif before is not None and before.scale.metric != frame.scale.metric:
+            late, why = None, "the scale was found"
         followed = None
         if pair_wanted and not why and before is not None:
             followed, why = self._followed(before, frame)
@@ -221,7 +230,11 @@ class Recognizer:
         watch.lap("depth network")
         self._buffer.add(frame)
         motion = _ALONE.get(self._settings.gate, Motion.UNDECIDED)
-        return Step(frame, pair, why or "", motion, watch.seconds)
+        step = Step(frame, pair, why or "", motion, watch.seconds)
+        if self._settings.scale.measured:
+            self.scale.add(step)  # for the next frame
+            watch.lap("scale")
+        return step
 
     def _fresh_tracks(self, frame: Observation) -> Tracks:
         return self._kept(features.follow(tracks.none_yet(), frame.grey, frame.grey), frame)
@@ -260,9 +273,7 @@ class Recognizer:
         """Estimate the pair's poses (blocks 104, 105) and decide (block 107)."""
         settings = self._settings
         found = correspondences_of(first, second)
-        poses = PairPoses(
-            first, second, found, self._estimator, settings.mask_margin, settings.depth_scale
-        )
+        poses = PairPoses(first, second, found, self._estimator, settings.mask_margin)
         watch.lap("static pose")
         seconds = (second.stamp_ns - first.stamp_ns) / 1e9
         result = None
@@ -278,7 +289,7 @@ class Recognizer:
             thresholds = settings.thresholds.matrix(seconds)
             # In both frames, since an object may have just come into I2, where the decision shows.
             pixels = int(first.dynamic.sum()) + int(second.dynamic.sum())
-            decision = self._decide(poses, thresholds, pixels)
+            decision = poses.decision(settings.gate, thresholds, pixels)
             if settings.gate != "image":
                 thresholds = np.full((4, 4), np.inf)
         watch.lap("gate")
@@ -301,15 +312,5 @@ class Recognizer:
                 guess = None
                 if motion is not None:
                     guess = se3.exp_twist(motion * ((frame.stamp_ns - stamp_ns) / 1e9))
-                scale = self._settings.depth_scale
-                past.append(Past(earlier, pose_for_gate(earlier, frame, scale, guess)))
+                past.append(Past(earlier, pose_for_gate(earlier, frame, guess)))
         return past
-
-    def _decide(self, poses: PairPoses, thresholds: Matrix, pixels: int) -> Decision:
-        if self._settings.gate == "off":
-            return Decision(Motion.STILL, "the gate is off")
-        if self._settings.gate == "all":
-            return Decision(
-                Motion.MOVING if pixels else Motion.STILL, "the gate masks every dynamic object"
-            )
-        return by_image.decide(poses.static, poses.dynamic, thresholds, pixels)

@@ -10,6 +10,7 @@ from depth_recog.errors import ConfigurationError
 from depth_recog.method.gate import by_object
 from depth_recog.method.gate.by_image import Thresholds
 from depth_recog.method.masking import PresetRules
+from depth_recog.method.scale.estimator import ScaleSettings
 
 GATES = ("object", "image", "off", "all")
 """Decide for each object; decide for the whole image; mask nothing; mask every dynamic object."""
@@ -37,8 +38,8 @@ class Settings:
         score_threshold: of the object gate, see `ObjectGate`.
         mask_margin: growth of the masks before static features are chosen, pixels at network size.
         longest_gap_s: largest time between the frames of a pair, seconds.
-        depth_scale: factor on the networks' depth and translations, applied before all else: depth,
-            poses and gate thresholds are in one unit.
+        scale: where metres come from. The factor is applied to the networks' depth before all else:
+            depth, poses and gate thresholds are in one unit.
         width: of the images in which masks, features and the gate are computed, pixels; 0 for the
             size of the depth weights. The depth network always gets images of its own size.
 
@@ -52,7 +53,7 @@ class Settings:
     score_threshold: float = by_object.THRESHOLD
     mask_margin: int = 2
     longest_gap_s: float = 0.5
-    depth_scale: float = 1.0
+    scale: ScaleSettings = field(default_factory=ScaleSettings)
     width: int = 0
 
     def __post_init__(self) -> None:
@@ -64,4 +65,11 @@ class Settings:
     @property
     def seen_by(self) -> tuple[object, ...]:
         """The settings that the content of a buffered frame depends on."""
-        return self.rules, self.longest_gap_s, self.depth_scale
+        return self.rules, self.longest_gap_s, self.scale
+
+    @property
+    def least_wanted(self) -> Wanted:
+        """What must be computed of every frame, whoever wants less: the scale is measured."""
+        if self.scale.by_odometry:
+            return Wanted.PAIR
+        return Wanted.MASKS if self.scale.by_height else Wanted.DEPTH

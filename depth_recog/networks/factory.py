@@ -16,6 +16,8 @@ from depth_recog.method.pose.estimator import PoseEstimator
 from depth_recog.method.pose.network import NetworkEstimator
 from depth_recog.method.pose.pnp import PnpEstimator
 from depth_recog.method.recognizer import DepthModel, LabelModel, Recognizer
+from depth_recog.method.scale.measurement import Scale, ScaleState
+from depth_recog.method.scale.motion import OdometryBuffer
 from depth_recog.method.settings import Settings
 from depth_recog.networks.backends.choice import Place, choose
 from depth_recog.networks.backends.load import backend_of, load
@@ -94,11 +96,16 @@ class Assembly:
         depth, masks = backend_of(self.depth, self.place), backend_of(self.masks, self.place)
         return depth if depth == masks else f"{depth} for depth, {masks} for masks"
 
+    def in_metres(self, scale: Scale) -> bool:
+        """Whether depth with this scale is in metres; without any source the weights say."""
+        return scale.metric or (scale.state is ScaleState.NONE and self.depth.unit == "metres")
+
     def with_mask_network(self, labels: LabelModel) -> Assembly:
         """The same networks and settings in a new recognizer, with labels from another model."""
         settings, estimator = self.recognizer.settings, self.estimator
         frozen = None if self.gate_network is self.depth_network else self.gate_network
-        made = Recognizer(self.depth_network, labels, estimator, settings, frozen)
+        odometry = self.recognizer.scale.odometry
+        made = Recognizer(self.depth_network, labels, estimator, settings, frozen, odometry)
         return replace(self, recognizer=made, mask_network=labels)
 
     def with_settings(self, settings: Settings) -> Assembly:
@@ -133,6 +140,7 @@ def assemble(
     options: NetworkOptions | None = None,
     settings: Settings | None = None,
     previous: Assembly | None = None,
+    odometry: OdometryBuffer | None = None,
 ) -> Assembly:
     """Load the networks and build a recognizer.
 
@@ -140,7 +148,9 @@ def assemble(
         options: which networks; None for the defaults.
         settings: of the method; None for the defaults.
         previous: an assembly on the same device. Its networks are kept where the file is unchanged;
-            where all are, its recognizer continues with its buffered frames.
+            where all are, its recognizer continues with its buffered frames. The scale is kept
+            with the depth network.
+        odometry: of the robot, for the scale; filled by the caller.
 
     Raises:
         ConfigurationError: estimator, precision or backend is unknown, or does not fit.
@@ -169,7 +179,9 @@ def assemble(
     else:
         # Where the gate's network is the depth network it runs once.
         frozen = None if gate is depth else gate
-        recognizer = Recognizer(depth, masks, estimator, settings, frozen)
+        recognizer = Recognizer(depth, masks, estimator, settings, frozen, odometry)
+        if previous is not None and previous.depth_network is depth:
+            recognizer.keep_scale_of(previous.recognizer)
     networks = depth, depth_header, masks, mask_header
     return Assembly(recognizer, *networks, estimator, place, gate, gate_header)
 

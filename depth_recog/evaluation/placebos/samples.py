@@ -128,7 +128,6 @@ class PlaceboRun:
         self._labels = PlaceboLabels(assembly.mask_network, self._placebos, settings.rules)
         self._pipeline = Pipeline(assembly.with_mask_network(self._labels))
         self._estimator = assembly.estimator
-        self._depth_scale = settings.depth_scale
         self._masks: dict[int, Mask] = {}
         self._found = PlaceboSamples()
 
@@ -179,7 +178,7 @@ class PlaceboRun:
     def _sample_poses(self, pair: Pair) -> None:
         keep = self._masks[pair.first.stamp_ns], self._masks[pair.second.stamp_ns]
         dynamic = self._estimator.estimate(
-            pose_pair(pair.first, pair.second, pair.correspondences, keep, self._depth_scale)
+            pose_pair(pair.first, pair.second, pair.correspondences, keep)
         )
         if not (dynamic.ok and pair.static.ok):
             return

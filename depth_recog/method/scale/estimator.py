@@ -53,6 +53,11 @@ class ScaleSettings:
             raise ConfigurationError(f"scale factor {self.factor}: a positive number is needed")
 
     @property
+    def measured(self) -> bool:
+        """Whether the scale is measured, not given."""
+        return self.mode not in ("none", "constant")
+
+    @property
     def by_height(self) -> bool:
         """Whether the height of the camera is used."""
         return self.mode in ("camera_height", "auto") and self.mount is not None
@@ -110,7 +115,7 @@ class ScaleEstimator:
             camera: intrinsics of both.
         """
         settings = self._settings
-        if settings.mode in ("none", "constant"):
+        if not settings.measured:
             return self.scale
         found = []
         if settings.by_height and settings.mount is not None:
@@ -136,7 +141,8 @@ class ScaleEstimator:
         if position is None:
             self._comparison.reset()
             return
-        self._motion_scale = self._by_motion.add(stamp_ns, self._comparison.add(stamp_ns, position))
+        for then, result in self._comparison.add(stamp_ns, position):
+            self._motion_scale = self._by_motion.add(then, result)
 
 
 def _together(found: list[Scale]) -> Scale:

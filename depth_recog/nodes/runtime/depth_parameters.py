@@ -7,6 +7,7 @@ from functools import partial
 
 from depth_recog.errors import ConfigurationError
 from depth_recog.method.gate.by_image import Thresholds
+from depth_recog.method.scale.estimator import ScaleSettings
 from depth_recog.method.settings import GATES, Settings
 from depth_recog.networks.backends.choice import BACKENDS, PRECISIONS
 from depth_recog.networks.factory import ESTIMATORS
@@ -177,6 +178,11 @@ SPECS = (
 )
 
 
+def _scale_of(values: Values) -> ScaleSettings:
+    factor = values["depth_scale"]
+    return ScaleSettings("constant", factor) if factor else ScaleSettings()
+
+
 def settings_of(values: Values) -> Settings:
     """The method's settings.
 
@@ -191,7 +197,7 @@ def settings_of(values: Values) -> Settings:
         score_threshold=values["gate_threshold"],
         mask_margin=values["mask_margin"],
         longest_gap_s=values["longest_gap"],
-        depth_scale=values["depth_scale"] or 1.0,
+        scale=_scale_of(values),
         width=values["width"],
     )
 

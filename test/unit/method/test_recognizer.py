@@ -18,6 +18,7 @@ from depth_recog.method.pair import Step, moving_map
 from depth_recog.method.pose.epipolar import EpipolarEstimator
 from depth_recog.method.pose.estimator import PoseEstimate, PosePair
 from depth_recog.method.pose.pnp import PnpEstimator
+from depth_recog.method.scale.estimator import ScaleSettings
 
 
 def clip(scene: str) -> tuple[Shot, ...]:
@@ -84,7 +85,9 @@ def test_epipolar_serves_as_well() -> None:
 
 def test_a_scale_is_one_for_depth_poses_and_gate() -> None:
     """Half the scale halves depth and translations; the thresholds stay the same."""
-    plain, halved = (paired(clip("lead_car"), depth_scale=s) for s in (1.0, 0.5))
+    plain, halved = (
+        paired(clip("lead_car"), scale=ScaleSettings("constant", s)) for s in (1.0, 0.5)
+    )
     for one, half in zip(plain, halved, strict=True):
         np.testing.assert_allclose(half.frame.depth, one.frame.depth / 2)
         t, scaled = (s.pair.static.T_second_from_first[:3, 3] for s in (one, half))

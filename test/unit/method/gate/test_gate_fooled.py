@@ -19,6 +19,7 @@ from gate_streams import BUILDING, CAR, ROAD, STEP, Shot, gain, play, retimed, s
 from depth_recog.method.gate.by_image import Motion
 from depth_recog.method.masking import dilated
 from depth_recog.method.pair import Step
+from depth_recog.method.scale.estimator import ScaleSettings
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +245,7 @@ def test_depth_of_another_world(lead: tuple[Shot, ...], value: float) -> None:
 @pytest.mark.parametrize("scale", [0.5, 2.0])
 def test_depth_scaled_as_a_whole(parked: tuple[Shot, ...], scale: float) -> None:
     """The pose is scaled with it: parked cars are still in any unit."""
-    calls = calls_of(parked, play(parked, depth_scale=scale))
+    calls = calls_of(parked, play(parked, scale=ScaleSettings("constant", scale)))
     assert share_of(calls, Motion.MOVING) == 0
 
 

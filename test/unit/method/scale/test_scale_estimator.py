@@ -142,7 +142,7 @@ def test_uncertain_positions_are_compared_over_a_longer_way() -> None:
     for i in range(300):
         position = np.array([0.0, 0.0, 1.2 * i])
         gps.add(i * STEP_NS, position + rng.normal(0, 0.7, 3))
-        result = comparison.add(i * STEP_NS, position / UNIT)
+        ((_, result),) = comparison.add(i * STEP_NS, position / UNIT)
         if isinstance(result, ScaleMeasurement):
             logs.append(result.log_scale)
         else:
@@ -156,6 +156,6 @@ def test_wheels_that_spin_while_the_images_stand_still_are_refused() -> None:
     comparison = MotionComparison(buffer)
     for i in range(20):
         buffer.add(i * STEP_NS, np.array([0.1 * i, 0, 0]))
-        result = comparison.add(i * STEP_NS, np.zeros(3))
+        ((_, result),) = comparison.add(i * STEP_NS, np.zeros(3))
         assert isinstance(result, Refusal)
     assert "not both show" in result.why
