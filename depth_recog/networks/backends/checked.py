@@ -21,7 +21,7 @@ from depth_recog.networks.weights import Header
 
 Size = tuple[int, int]
 
-VERSION = 1
+VERSION = 2
 """Of the graphs: raise it where `graphs/` computes something else."""
 
 MOST = {"depth": 0.02, "masks": 0.01, "pose": 0.01}

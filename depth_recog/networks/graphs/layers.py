@@ -159,7 +159,7 @@ def decoder(
     skips: list[str | None] = [*reversed(features[:-1]), None]
     for step, skip in zip(range(steps), skips, strict=False):
         x = w.op("Elu", reflected(w, x, f"{at}.blocks.{step}.reduce.0"))
-        x = w.resized(x, sizes[len(features) - step - 1], "asymmetric")
+        x = w.resized(x, sizes[len(features) - step - 1], "nearest")
         if skip is not None:
             x = w.op("Concat", x, skip, axis=1)
         x = w.op("Elu", reflected(w, x, f"{at}.blocks.{step}.merge.0"))

@@ -112,10 +112,7 @@ def _refined(w: Writer, x: str, skip: str, at: str, size: tuple[int, int]) -> st
 
 def _enlarged(w: Writer, x: str, factor: int, size: tuple[int, int]) -> str:
     """`enlarge` in deeplab.py; `size` is that of x."""
-    rows, columns = size[0] * factor, size[1] * factor
-    x = w.padded(x, 0, 1, "edge")
-    x = w.resized(x, (rows + 1, columns + 1), "align_corners")
-    return w.cropped(w.cropped(x, 2, 0, rows), 3, 0, columns)
+    return w.resized(x, (size[0] * factor, size[1] * factor), "asymmetric")
 
 
 def _centred(w: Writer, x: str) -> str:

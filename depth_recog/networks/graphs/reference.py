@@ -65,7 +65,7 @@ def _resize(
     sizes: Array,
     *,
     coordinate_transformation_mode: str,
-    mode: str,
+    mode: str = "nearest",
     nearest_mode: str = "",
 ) -> Array:
     for axis in (2, 3):
@@ -74,10 +74,10 @@ def _resize(
         places = np.arange(after, dtype=np.float64)
         if coordinate_transformation_mode == "half_pixel":
             places = (places + 0.5) * before / after - 0.5
-        elif coordinate_transformation_mode == "align_corners":
-            places = places * (before - 1) / (after - 1)
         else:
-            places = np.floor(places * before / after)
+            places = places * before / after
+        if nearest_mode == "floor":
+            places = np.floor(places)
         low = np.clip(np.floor(places), 0, before - 1).astype(int)
         high = np.minimum(low + 1, before - 1)
         share = np.clip(places - low, 0, 1).astype(np.float32)
@@ -92,10 +92,6 @@ def _padded(x: Array, pads: Array, *, mode: str) -> Array:
         list(zip(pads[:4], pads[4:], strict=True)),
         mode="reflect" if mode == "reflect" else "edge",
     )
-
-
-def _sliced(x: Array, start: Array, end: Array, axis: Array) -> Array:
-    return x.take(range(int(start[0]), int(end[0])), int(axis[0]))
 
 
 def _hard_sigmoid(x: Array, alpha: float = 1 / 6, beta: float = 0.5) -> Array:
@@ -127,7 +123,6 @@ _OPERATORS: dict[str, Callable[..., Array]] = {
     "Resize": _resize,
     "Shape": lambda x, start, end: np.array(x.shape[start:end]),
     "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
-    "Slice": _sliced,
     "Sub": np.subtract,
     "Transpose": lambda x, perm: x.transpose(perm),
 }

@@ -135,27 +135,16 @@ class Writer:
         Args:
             x: (1, C, h, w).
             size: (height, width), pixels.
-            where: ONNX's coordinate_transformation_mode; nearest neighbours for "asymmetric",
-                else linear interpolation.
+            where: "nearest"; or, for linear interpolation, ONNX's coordinate_transformation_mode:
+                "half_pixel", or "asymmetric" for samples at the pixels 0, s, 2s, ...
         """
         # Not by scales: with their rounding the last row or column can be missing.
         channels = self.op("Shape", x, start=0, end=2)
         sizes = self.op("Concat", channels, self.constant(size, np.int64), axis=0)
-        mode = {"mode": "nearest", "nearest_mode": "floor"}
-        return self.op(
-            "Resize",
-            x,
-            "",
-            "",
-            sizes,
-            coordinate_transformation_mode=where,
-            **(mode if where == "asymmetric" else {"mode": "linear"}),
-        )
-
-    def cropped(self, x: str, axis: int, start: int, end: int) -> str:
-        """Take a range along one axis."""
-        bounds = [self.constant([value], np.int64) for value in (start, end, axis)]
-        return self.op("Slice", x, *bounds)
+        mode = {"coordinate_transformation_mode": where, "mode": "linear"}
+        if where == "nearest":
+            mode = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        return self.op("Resize", x, "", "", sizes, **mode)
 
     def mean(self, x: str) -> str:
         """Average over rows and columns, (1, C, 1, 1)."""
