@@ -11,7 +11,9 @@ The depth node, `run` and `evaluate` send every frame through the same stages:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +23,11 @@ from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.geometry.viewport import FARTHEST, NEAREST, T, Viewport, limit_depth
 from depth_recog.method.masking import UNLABELLED, masked_image
 from depth_recog.method.pair import Step
+from depth_recog.method.scale.measurement import Scale
 from depth_recog.method.settings import Wanted
 from depth_recog.networks.factory import Assembly
+
+_SETTLING_NS = 5 * 10**9
 
 
 @dataclass(frozen=True)
@@ -216,6 +221,36 @@ class Pipeline:
     def process(self, frame: Frame) -> ProcessedFrame:
         """Do all stages for a frame that comes with its calibration. Raises as `prepare`."""
         return self.recognize(self.prepare_frame(frame))
+
+    def find_scale(self, frames: Iterable[Frame], limit: int = 300) -> None:
+        """Process the beginning of a recording until its scale is known; then begin again.
+
+        So the whole recording is in metres. It does nothing where no scale is measured.
+
+        Args:
+            frames: of the recording, from the first one on.
+            limit: largest number of them.
+        """
+        recognizer = self._assembly.recognizer
+        if not recognizer.settings.scale.measured:
+            return
+        found_ns = None
+        for frame in islice(frames, limit):
+            self.recognize(self.prepare_frame(frame), Wanted.DEPTH)
+            if found_ns is None and recognizer.scale.now.metric:
+                found_ns = frame.stamp_ns
+            # The first factor rests on few frames, and then may change slowly only.
+            if found_ns is not None and frame.stamp_ns - found_ns > _SETTLING_NS:
+                return
+
+    def in_metres(self, step: Step) -> bool:
+        """Whether a frame's depth and translations are in metres."""
+        return self._assembly.in_metres(step.frame.scale)
+
+    @property
+    def scale(self) -> Scale:
+        """The scale after the newest frame."""
+        return self._assembly.recognizer.scale.now
 
     def _viewport(self) -> Viewport:
         if self._camera is None:

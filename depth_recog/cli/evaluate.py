@@ -7,8 +7,9 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,9 @@ from depth_recog.evaluation.without_truth.table import table as table_without_tr
 from depth_recog.files import write_whole
 from depth_recog.networks.models import header_of
 
+_GROUND_PLANE_HEIGHT = 1.65
+"""Metres, unless --camera-height is given."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
@@ -80,13 +84,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE[@A:B]",
         help="recording for fitting the row mean; default: the evaluated frames themselves, which "
         "favours the row mean",
-    )
-    parser.add_argument(
-        "--camera-height",
-        type=positive,
-        default=1.65,
-        metavar="M",
-        help="for the ground plane; default: 1.65 m",
     )
     parser.add_argument(
         "--without-truth",
@@ -186,11 +183,12 @@ def _subject(options: argparse.Namespace, recording: Recording | None) -> Subjec
     path = Path(options.source)
     if recording is not None:
         frames = _frames(options, recording)
-        assembly = assembly_of(options)
+        assembly = assembly_of(options, recording)
         headers = [assembly.depth, assembly.masks, *([assembly.gate] if assembly.gate else [])]
         if options.pose == "network":
             headers.append(header_of("", "pose"))
-        answers = PipelineAnswers(assembly, about_pipeline(options, assembly))
+        beginning = partial(_readable, recording, frames)
+        answers = PipelineAnswers(assembly, about_pipeline(options, assembly), beginning)
         return Subject(options.source, recording, frames, answers, headers)
     run = RecordedRun(path)
     if pipeline_options_given(options):
@@ -211,6 +209,10 @@ def _subject(options: argparse.Namespace, recording: Recording | None) -> Subjec
     return Subject(run.source, recording, frames, run, headers, missing)
 
 
+def _readable(recording: Recording, frames: Iterable[int]) -> Iterator[Frame]:
+    return (frame for _, frame in readable(recording, frames))
+
+
 def _frames(options: argparse.Namespace, recording: Recording) -> range:
     count = len(recording)
     if not options.split:
@@ -226,7 +228,7 @@ def _frames(options: argparse.Namespace, recording: Recording) -> range:
 def _baselines(options: argparse.Namespace, subject: Subject) -> dict[str, Baseline]:
     baselines: dict[str, Baseline] = {
         "constant": Constant(),
-        "ground_plane": GroundPlane(options.camera_height, options.cap),
+        "ground_plane": GroundPlane(options.camera_height or _GROUND_PLANE_HEIGHT, options.cap),
     }
     recording, frames, name = subject.recording, subject.frames, "the judged frames themselves"
     if options.fit:
@@ -249,11 +251,11 @@ def _placebos(options: argparse.Namespace) -> int:
         _check_writable(path)
     recording = open_recording(options.source, assumed_lens(options))
     frames = _frames(options, recording)
-    assembly = assembly_of(options)
+    assembly = assembly_of(options, recording)
 
     def read() -> Iterator[Frame]:
         bar = tqdm(frames, unit="frame", disable=None, file=sys.stderr)
-        yield from (frame for _, frame in readable(recording, bar))
+        yield from _readable(recording, bar)
 
     samples = PlaceboRun(assembly, options.seed).over(read())
     settings = assembly.recognizer.settings

@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 
 from depth_recog.cli.options import integer, positive
+from depth_recog.cli.scale_options import add_scale_arguments, odometry_of, scale_of
+from depth_recog.datasets.sequence import Sequence
 from depth_recog.method.gate.by_image import Thresholds
 from depth_recog.method.masking import DYNAMIC
 from depth_recog.method.settings import GATES, Settings
@@ -78,14 +80,20 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help=f"translation threshold of the image gate, m/s, default: {_LITERAL.translation:g}",
     )
+    add_scale_arguments(parser)
 
 
-def assembly_of(options: argparse.Namespace) -> Assembly:
+def assembly_of(options: argparse.Namespace, sequence: Sequence) -> Assembly:
     """Load the networks of these arguments.
 
+    Args:
+        options: of the command line.
+        sequence: that is processed; the robot's motion may be read from it.
+
     Raises:
-        DepthRecogError: as `assemble`.
+        DepthRecogError: as `assemble`; or the arguments for the scale cannot be used.
     """
+    scale = scale_of(options)
     networks = NetworkOptions(
         depth=options.weights,
         masks=options.mask_weights,
@@ -100,9 +108,10 @@ def assembly_of(options: argparse.Namespace) -> Assembly:
         gate=options.gate,
         thresholds=Thresholds(options.gate_rotation, options.gate_translation),
         score_threshold=options.gate_threshold,
+        scale=scale,
         width=options.width,
     )
-    return assemble(networks, settings)
+    return assemble(networks, settings, odometry=odometry_of(options, sequence))
 
 
 def about_pipeline(options: argparse.Namespace, assembly: Assembly) -> dict[str, str]:
@@ -116,6 +125,7 @@ def about_pipeline(options: argparse.Namespace, assembly: Assembly) -> dict[str,
         "precision": assembly.precision,
         "pose": options.pose,
         "gate": _gate(options),
+        **({} if options.scale == "none" else {"scale": options.scale}),
     }
 
 
@@ -132,4 +142,5 @@ def pipeline_options_given(options: argparse.Namespace) -> bool:
     parser = argparse.ArgumentParser(add_help=False)
     add_pipeline_arguments(parser)
     defaults = vars(parser.parse_args([]))
+    del defaults["camera_height"]  # of the ground plane too, which every depth is compared with
     return any(getattr(options, name) != value for name, value in defaults.items())

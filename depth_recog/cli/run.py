@@ -8,6 +8,7 @@ import platform
 import sys
 import time
 from collections import Counter
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from depth_recog import __version__
 from depth_recog.cli.interrupt import Interrupt
 from depth_recog.cli.options import add_camera_arguments, assumed_lens, integer, progress
 from depth_recog.cli.pipeline_options import add_pipeline_arguments, assembly_of
+from depth_recog.cli.scale_options import about_scale
 from depth_recog.datasets.sequence import Sequence
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import DepthRecogError, OutputError
@@ -42,14 +44,18 @@ def main(options: argparse.Namespace) -> int:
     """Run the pipeline over a source, and write the results."""
     with Interrupt() as interrupt:
         sequence = open_source(options.source, assumed_lens(options))
-        assembly = assembly_of(options)
+        assembly = assembly_of(options, sequence)
         start = time.perf_counter()
         failure: Exception | None = None
         counts: Counter[str] = Counter()
+        states: Counter[str] = Counter()
+        measured = assembly.recognizer.settings.scale.measured
         guessed: Camera | None = None
         writer = RunWriter(options.out)
         try:
             pipeline = Pipeline(assembly)
+            if not sequence.live:
+                pipeline.find_scale(takewhile(lambda _: not interrupt.asked, sequence))
 
             def refused(error: DepthRecogError) -> None:
                 counts["in"] += 1
@@ -60,8 +66,11 @@ def main(options: argparse.Namespace) -> int:
                         break
                     counts["in"] += 1
                     guessed = frame.camera if frame.camera.assumed else guessed
-                    writer.write(pipeline.process(frame))
+                    processed = pipeline.process(frame)
+                    metric = pipeline.in_metres(processed.step) or not measured
+                    writer.write(processed, metric)
                     counts["out"] += 1
+                    states[processed.step.frame.scale.state.value] += 1
         except Exception as error:
             # The frames so far are kept, and the report has their number and the error.
             failure = error
@@ -73,6 +82,7 @@ def main(options: argparse.Namespace) -> int:
             "focal_pixels": guessed.fx,
             "meaning": "no calibration: metres are a guess",
         }
+        report["scale"] = about_scale(options, assembly.recognizer.scale.now, states)
         report["seconds"] = round(time.perf_counter() - start, 3)
         report["interrupted"] = interrupt.asked
         report["error"] = str(failure) if failure else None
@@ -105,7 +115,7 @@ def _report(
         "mask_weights": _weights(assembly.masks),
         "classes": list(assembly.recognizer.settings.rules.classes),
         "dynamic_classes": list(assembly.recognizer.settings.rules.dynamic),
-        "unit": assembly.depth.unit,
+        "unit": assembly.depth.unit if options.scale == "none" else "metres",
         "pose": options.pose,
         "gate": options.gate,
         "gate_threshold": options.gate_threshold,

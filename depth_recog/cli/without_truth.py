@@ -35,7 +35,7 @@ def figures_of(options: argparse.Namespace, recording: Recording, frames: range)
                 f"--{name} needs truth, {options.source} has none or --without-truth is given: "
                 "leave one of both out"
             )
-    assembly = assembly_of(options)
+    assembly = assembly_of(options, recording)
     examined = splits.examine([recording.file(i) for i in frames], [assembly.depth, assembly.masks])
     with tqdm(total=len(frames), unit="frame", disable=None, file=sys.stderr) as bar:
         measured = judge(assembly, recording, frames, bar.update)

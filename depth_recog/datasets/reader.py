@@ -127,6 +127,10 @@ class RecordingReader(ABC):
     def __getitem__(self, index: int) -> Frame:
         return self._frame(range(len(self))[index])
 
+    def stamp_ns(self, index: int) -> int:
+        """Time of exposure of frame `index`, without reading its image. Raises IndexError."""
+        return self._stamps[index]
+
     def truth(self, index: int) -> Truth:
         """See `Recording`."""
         return self._truth(range(len(self))[index])

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -20,17 +21,37 @@ class PipelineAnswers:
     Args:
         assembly: networks, pose estimator and gate.
         about: names of the weights and options, for the report.
+        beginning: returns the frames from the first one on, to find the scale before they are
+            judged; None where it is not measured.
     """
 
-    def __init__(self, assembly: Assembly, about: dict[str, str]) -> None:
+    def __init__(
+        self,
+        assembly: Assembly,
+        about: dict[str, str],
+        beginning: Callable[[], Iterator[Frame]] | None = None,
+    ) -> None:
         self.about = about
         self._assembly = assembly
+        self._beginning = beginning
 
     def of(self, frames: Iterator[Frame]) -> Iterator[tuple[Frame, Answer]]:
         """Answers in order. Raises DepthRecogError."""
         pipeline, trajectory = Pipeline(self._assembly), Trajectory()
+        if self._beginning is not None:
+            pipeline.find_scale(self._beginning())
+        states: Counter[str] = Counter()
         for frame in frames:
-            yield frame, _answer(pipeline.process(frame), trajectory)
+            processed = pipeline.process(frame)
+            states[processed.step.frame.scale.state.value] += 1
+            yield frame, _answer(processed, trajectory)
+        if self._assembly.recognizer.settings.scale.measured:
+            last = pipeline.scale
+            counted = ", ".join(f"{state} {number}" for state, number in states.items())
+            self.about |= {
+                "scale factor": f"{last.factor:.3f}, standard deviation {last.std:.1%}, {last.why}",
+                "frames by state of the scale": counted,
+            }
 
 
 def _answer(processed: ProcessedFrame, trajectory: Trajectory) -> Answer:

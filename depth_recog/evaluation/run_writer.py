@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the folder of `depth-recog run`; `recorded_run` reads it.
 
-depth/NAME.png     16 bit, 1/256 m, 0 where depth is invalid or out of range (KITTI's format)
+depth/NAME.png     16 bit, 1/256 m, 0 where depth is invalid or out of range (KITTI's format), and
+                   everywhere in frames before the scale was found
 mask/NAME.png      class ids
 moving/NAME.png    0 still, 1 undecided, 2 moving
 poses.txt          T_first_from_frame, 12 numbers a line, a line for each frame
@@ -43,6 +44,7 @@ class RunWriter:
     def __init__(self, out: Path) -> None:
         self._out = out
         self._trajectory = Trajectory()
+        self._known = True
         if (out / "run.json").exists() or (out / "depth").exists():
             raise OutputError(
                 f"{out}: contains an earlier run; give another folder, or remove this one"
@@ -60,18 +62,25 @@ class RunWriter:
         self._poses.close()
         self._pairs.close()
 
-    def write(self, processed: ProcessedFrame) -> None:
+    def write(self, processed: ProcessedFrame, known: bool = True) -> None:
         """Write the results of the next frame.
+
+        Args:
+            processed: the frame.
+            known: whether its unit is; else no depth is written, and the path begins anew when it
+                becomes known.
 
         Raises:
             OutputError: a file cannot be written.
         """
         maps, step = processed.at_input_size, processed.step
         name, depth = step.frame.name, maps.depth()
-        metres = np.where(np.isfinite(depth), depth, 0)
+        metres = np.where(np.isfinite(depth) & known, depth, 0)
         self._image("depth", name, np.rint(metres * _STEPS_PER_METRE).astype(np.uint16))
         self._image("mask", name, maps.labels)
         self._image("moving", name, maps.moving)
+        if known != self._known:
+            self._trajectory, self._known = Trajectory(), known
         pose = self._trajectory.add(step).T_first_from_frame
         self._line(self._poses, " ".join(f"{v:.9e}" for v in pose[:3].reshape(-1)))
         if step.pair is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,27 @@ class Rosbag(RecordingReader):
         image = image_codec.message_to_rgb(message, bits)
         # A view of the bag's bytes is read-only; images of other readers are writeable.
         return image if image.flags.writeable else image.copy()
+
+    def messages_of(self, topic: str) -> Iterator[tuple[int, Any]]:
+        """Stamps, comparable with those of the images, and messages of another topic.
+
+        Raises:
+            SourceError: the bag has no such topic.
+        """
+        if topic not in self._bag.topics:
+            known = ", ".join(sorted(self._bag.topics))
+            raise SourceError(f"{self._bag.path} has no topic {topic}; it has {known}")
+        decoder, offset = MessageDecoder(self._bag.topics[topic]), self._stamps[0]
+        offset -= self._images.keys[0]
+        for entry in self._bag.index(topic):
+            try:
+                message = decoder(self._bag.read(entry))
+            except DamagedError:
+                continue
+            stamp = entry.time_ns
+            if self._images.by_header and hasattr(message, "header"):
+                stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+            yield stamp + offset, message
 
     def _truth(self, index: int) -> Truth:
         size = self._size(index) if self._truths.has_pixels else (0, 0)

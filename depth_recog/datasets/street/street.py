@@ -138,6 +138,10 @@ class SyntheticStreet(RecordingReader):
             image = finish(image.astype(np.float32) * np.float32(self.gain(index)))
         return Frame(f"{index:010d}", self._stamp(index), image, self.camera)
 
+    def stamp_ns(self, index: int) -> int:
+        """See `RecordingReader`."""
+        return self._stamp(range(self._frames)[index])
+
     def _truth(self, index: int) -> Truth:
         view = self.view(index)
         following: NDArray[np.float64] | None = None

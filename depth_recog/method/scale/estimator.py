@@ -19,6 +19,8 @@ from depth_recog.method.scale.motion import MotionComparison, OdometryBuffer
 SCALE_MODES = ("none", "constant", "camera_height", "odometry", "auto")
 """No metres; a factor; from the camera's height; from odometry; from both, which must agree."""
 
+KNOWN_TILT_STD = 2.0
+"""Standard deviation of a pitch that the user or tf gives, degrees: vehicles nod."""
 DISAGREEMENT = 0.08
 """Largest difference of the two sources, in log."""
 
@@ -30,10 +32,11 @@ class ScaleSettings:
     Attributes:
         mode: one of `SCALE_MODES`.
         factor: metres per unit of the network, for the mode `constant`.
-        mount: how the camera is mounted, for `camera_height` and `auto`.
+        mount: how the camera is mounted, for `camera_height` and `auto`; None while it is not
+            known.
 
     Raises:
-        ConfigurationError: the mode is unknown, or lacks what it needs.
+        ConfigurationError: the mode is unknown, or the factor is not positive.
     """
 
     mode: str = "none"
@@ -44,10 +47,6 @@ class ScaleSettings:
         if self.mode not in SCALE_MODES:
             raise ConfigurationError(
                 f"scale mode {self.mode!r} is unknown: {', '.join(SCALE_MODES)}"
-            )
-        if self.mode == "camera_height" and self.mount is None:
-            raise ConfigurationError(
-                "scale mode camera_height needs the height of the camera above the ground, metres"
             )
         if not (self.factor > 0 and math.isfinite(self.factor)):
             raise ConfigurationError(f"scale factor {self.factor}: a positive number is needed")
@@ -66,6 +65,36 @@ class ScaleSettings:
     def by_odometry(self) -> bool:
         """Whether odometry is used."""
         return self.mode in ("odometry", "auto")
+
+
+def chosen_scale(mode: str, factor: float, mount: tuple[float, float | None]) -> ScaleSettings:
+    """The settings that a user's choices make, on the command line and in the nodes.
+
+    Args:
+        mode: one of `SCALE_MODES`.
+        factor: metres per unit of the network; 0 if not given. With the mode `none` it alone means
+            `constant`.
+        mount: height of the camera, metres, 0 if not given; and its pitch below the horizon,
+            degrees, None if not known.
+
+    Raises:
+        ConfigurationError: the choices contradict each other.
+    """
+    height, pitch = mount
+    if mode == "none" and factor:
+        mode = "constant"
+    if mode == "constant" and not factor:
+        raise ConfigurationError("scale constant needs a factor: metres per unit of the network")
+    if mode != "constant" and factor:
+        raise ConfigurationError(f"a factor is given, and scale {mode} measures it: leave one out")
+    given = None
+    if height:
+        down, std = CameraMount.down, CameraMount.tilt_std
+        if pitch is not None:
+            radians = math.radians(pitch)
+            down, std = (0.0, math.cos(radians), math.sin(radians)), KNOWN_TILT_STD
+        given = CameraMount(height, down, std)
+    return ScaleSettings(mode, factor or 1.0, given)
 
 
 class ScaleEstimator:
@@ -148,7 +177,7 @@ class ScaleEstimator:
 def _together(found: list[Scale]) -> Scale:
     """One scale from that of one or two sources."""
     if not found:
-        return Scale(state=ScaleState.ACQUIRING, why="no source of metres")
+        return Scale(state=ScaleState.ACQUIRING, why="the camera's height is not known")
     trusted = [one for one in found if one.state is ScaleState.LOCKED]
     if not trusted:
         old = [one for one in found if one.state is ScaleState.STALE]

@@ -50,12 +50,18 @@ class OdometryBuffer:
     Args:
         position_std: standard deviation of the difference of two positions, metres.
         longest_gap_s: longest time between two positions that is interpolated, seconds.
+        kept: number of positions; None for all.
     """
 
-    def __init__(self, position_std: float = 0.01, longest_gap_s: float = LONGEST_GAP_S) -> None:
+    def __init__(
+        self,
+        position_std: float = 0.01,
+        longest_gap_s: float = LONGEST_GAP_S,
+        kept: int | None = _KEPT,
+    ) -> None:
         self.position_std = position_std
         self.longest_gap_s = longest_gap_s
-        self._fixes: deque[_Fix] = deque(maxlen=_KEPT)
+        self._fixes: deque[_Fix] = deque(maxlen=kept)
         self._lock = threading.Lock()
 
     def add(self, stamp_ns: int, position: Float) -> None:
@@ -98,10 +104,31 @@ class OdometryBuffer:
         share = (seconds - a.seconds) / (b.seconds - a.seconds)
         return a.position + share * (b.position - a.position)
 
+    def clear(self) -> None:
+        """Forget all positions: those that follow are of another source."""
+        with self._lock:
+            self._fixes.clear()
+
     def awaits(self, stamp_ns: int) -> bool:
         """Whether a position for this time may still come: no later message has arrived."""
         with self._lock:
             return not self._fixes or self._fixes[-1].seconds < stamp_ns / 1e9
+
+
+class ConstantSpeed(OdometryBuffer):
+    """Odometry of a robot that is known to move at one speed.
+
+    Args:
+        speed: metres per second.
+    """
+
+    def __init__(self, speed: float) -> None:
+        super().__init__()
+        self._speed = speed
+
+    def at(self, stamp_ns: int) -> Float:
+        """The position at any time."""
+        return np.array((self._speed * stamp_ns / 1e9, 0.0, 0.0))
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import pytest
 
 from depth_recog.errors import ConfigurationError
 from depth_recog.method.geometry.camera import Camera
-from depth_recog.method.scale.estimator import ScaleEstimator, ScaleSettings
+from depth_recog.method.scale.estimator import ScaleEstimator, ScaleSettings, chosen_scale
 from depth_recog.method.scale.height import CameraMount
 from depth_recog.method.scale.measurement import Refusal, Scale, ScaleMeasurement, ScaleState
-from depth_recog.method.scale.motion import MotionComparison, OdometryBuffer
+from depth_recog.method.scale.motion import ConstantSpeed, MotionComparison, OdometryBuffer
 
 CAMERA = Camera(160, 96, 100.0, 100.0, 79.5, 47.5)
 STEP_NS = 10**8
@@ -104,7 +104,6 @@ def test_none_and_constant_do_not_look_at_the_images() -> None:
     ("mode", "factor", "mount", "why"),
     [
         ("height", 1.0, None, "none, constant, camera_height, odometry, auto"),
-        ("camera_height", 1.0, None, "needs the height"),
         ("constant", 0.0, None, "positive"),
         ("constant", math.nan, None, "positive"),
     ],
@@ -114,6 +113,63 @@ def test_settings_that_cannot_work(
 ) -> None:
     with pytest.raises(ConfigurationError, match=why):
         ScaleSettings(mode, factor, mount)
+
+
+@pytest.mark.parametrize(
+    ("mode", "factor", "why"),
+    [("constant", 0.0, "needs a factor"), ("auto", 2.0, "leave one out")],
+)
+def test_choices_that_contradict_each_other(mode: str, factor: float, why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why):
+        chosen_scale(mode, factor, (0.0, None))
+
+
+def test_choices() -> None:
+    assert chosen_scale("none", 0.0, (0.0, None)) == ScaleSettings()
+    assert chosen_scale("none", 2.0, (0.0, None)) == ScaleSettings("constant", 2.0)
+    assert chosen_scale("auto", 0.0, (1.2, None)).mount == CameraMount(1.2)
+    mount = chosen_scale("auto", 0.0, (1.2, 10.0)).mount
+    assert mount is not None
+    assert mount.down == pytest.approx((0, math.cos(math.radians(10)), math.sin(math.radians(10))))
+    assert mount.tilt_std < CameraMount.tilt_std
+
+
+def test_without_the_height_nothing_is_measured_and_the_reason_says_so() -> None:
+    scale = driven(ScaleSettings("camera_height"), OdometryBuffer()).scale
+    assert scale.state is ScaleState.ACQUIRING
+    assert "height is not known" in scale.why
+
+
+def test_frames_wait_for_the_odometry_of_their_time() -> None:
+    """A GPS gives a position a second, after the frames of that second."""
+    gps = OdometryBuffer(longest_gap_s=2.5)
+    comparison, known = MotionComparison(gps), 0
+    for i in range(60):
+        position = np.array([0.0, 0.0, 0.5 * i])
+        if i % 10 == 0:
+            gps.add(i * STEP_NS, position)
+        results = comparison.add(i * STEP_NS, position / UNIT)
+        known += len(results)
+        for then, result in results:
+            assert then <= i * STEP_NS
+            if isinstance(result, ScaleMeasurement):
+                assert math.exp(result.log_scale) == pytest.approx(UNIT)
+    assert known == 51
+    late = [comparison.add((60 + i) * STEP_NS, position) for i in range(40)]
+    refused = [result for results in late for _, result in results]
+    assert len(refused) > 10
+    assert all("no odometry" in result.why for result in refused)
+
+
+def test_a_known_speed_is_odometry() -> None:
+    comparison = MotionComparison(ConstantSpeed(3.0))
+    results = [
+        result
+        for i in range(20)
+        for _, result in comparison.add(i * STEP_NS, np.array([0, 0, 0.3 * i / UNIT]))
+    ]
+    assert isinstance(results[-1], ScaleMeasurement)
+    assert math.exp(results[-1].log_scale) == pytest.approx(UNIT)
 
 
 def test_positions_are_interpolated_but_not_across_a_gap_or_beyond_the_end() -> None:
