@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from depth_recog.method.geometry.se3 import (
     log_twist,
 )
 from depth_recog.method.pair import Pair, Step
+from depth_recog.method.scale.measurement import Scale
 
 HORIZON_S = 0.5
 """Time for which a motion is extrapolated when no pose is measured."""
@@ -24,7 +26,7 @@ HORIZON_S = 0.5
 AGREEING_PAIRS = 10
 """Number of consecutive pairs with correlated errors: the depth's errors persist."""
 DEPTH_SHARE = 0.08
-"""Standard deviation of the depth's scale, common to the whole path."""
+"""Standard deviation of the depth's scale, common to the whole path, besides that of `Scale`."""
 
 # Assumed standard deviations of the camera's acceleration while its motion is not measured, and of
 # its velocity before the first measurement.
@@ -52,14 +54,16 @@ class Place:
     twist: NDArray[np.float64]
     twist_covariance: NDArray[np.float64]
 
-    def with_depth_error(self) -> Place:
+    def with_depth_error(self, scale: Scale) -> Place:
         """Return the same place with the error of the depth's scale added to its covariances."""
+        measured = scale.std if math.isfinite(scale.std) else 0.0  # of a stale scale it grows
+        share = math.hypot(DEPTH_SHARE, measured)
         there = np.concatenate((np.zeros(3), self.T_first_from_frame[:3, 3]))
         speed = np.concatenate((np.zeros(3), self.twist[3:]))
         return replace(
             self,
-            covariance=self.covariance + DEPTH_SHARE**2 * np.outer(there, there),
-            twist_covariance=self.twist_covariance + DEPTH_SHARE**2 * np.outer(speed, speed),
+            covariance=self.covariance + share**2 * np.outer(there, there),
+            twist_covariance=self.twist_covariance + share**2 * np.outer(speed, speed),
         )
 
 
@@ -98,7 +102,7 @@ class Trajectory:
         self._places[step.frame.name] = place
         while len(self._places) > _KEPT:
             del self._places[next(iter(self._places))]
-        return place.with_depth_error()
+        return place.with_depth_error(step.frame.scale)
 
     def _unseen(self, now: int) -> Place:
         seen = self._seen

@@ -20,6 +20,7 @@ from std_msgs.msg import Header
 from depth_recog.errors import CalibrationError, describe
 from depth_recog.interfaces import camera_info
 from depth_recog.interfaces.bit_depth import BitDepth
+from depth_recog.interfaces.robot_motion import RobotMotion
 from depth_recog.method.geometry.camera import Camera, focal_length
 from depth_recog.method.pair import Step
 from depth_recog.method.settings import Wanted
@@ -29,6 +30,7 @@ from depth_recog.nodes.io import messages
 from depth_recog.nodes.io.frames import Frames
 from depth_recog.nodes.io.inputs import Inputs, Job
 from depth_recog.nodes.io.outputs import Outputs
+from depth_recog.nodes.io.scale_inputs import ScaleInputs
 from depth_recog.nodes.io.seam import offer_trigger, transform_broadcaster
 from depth_recog.nodes.io.stamps import StampReader
 from depth_recog.nodes.runtime import depth_parameters
@@ -59,6 +61,7 @@ class DepthNode(ManagedNode):
         self._outputs: Outputs | None = None
         self._broadcaster: Any = None
         self._inputs: Inputs | None = None
+        self._scale_inputs: ScaleInputs | None = None
         self._frames = Frames(self.get_logger())
         self._camera_key: tuple[Any, ...] | None = None
         self._pipeline: Pipeline | None = None
@@ -92,6 +95,13 @@ class DepthNode(ManagedNode):
         self._inputs = Inputs(self._qos, *asked, self._ledger.count, self._hand_over)
         self._announce()
         self._inputs.assuming = lambda: self._params["fallback_fov"] > 0
+        self._scale_inputs = ScaleInputs(
+            self._qos,
+            depth_parameters.scale_of(p.values),
+            RobotMotion(self._assembler.odometry),
+            p["base_frame"],
+            self._assembler.mounted,
+        )
         self._bits = BitDepth(p["image_bits"], "image")
         self._stamps = StampReader(self._warn_of_stamps)
         self._thread = threading.Thread(target=self._infer, name="inference", daemon=True)
@@ -101,6 +111,9 @@ class DepthNode(ManagedNode):
     def deactivate(self, patience: float | None = None) -> bool:
         """Undo `activate`; returns False if the thread has not ended within `patience` seconds."""
         self.active = False
+        if self._scale_inputs is not None:
+            self._scale_inputs.close()
+            self._scale_inputs = None
         if self._inputs is not None:
             self._inputs.close()
             self._inputs = None
@@ -194,6 +207,8 @@ class DepthNode(ManagedNode):
         pipeline.use(assembly)
         start = time.perf_counter()
         header = job.image.header
+        if self._scale_inputs is not None:
+            self._scale_inputs.frame = header.frame_id
         if self._frames.changed(header, job.info.header if job.info else None):
             # Another camera: nothing that was seen before is compared with it.
             self._camera_key, self._bits = None, BitDepth(self._params["image_bits"], "image")
@@ -207,7 +222,7 @@ class DepthNode(ManagedNode):
         processed = pipeline.recognize(prepared, needed)
         step = processed.step
         recognized = time.perf_counter()
-        self._outputs.publish(wanted, processed, header)
+        self._outputs.publish(wanted, processed, header, assembly.in_metres(step.frame.scale))
         parts = {
             "conversion and resizing": resized - start,
             **step.seconds,

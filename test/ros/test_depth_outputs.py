@@ -188,7 +188,9 @@ def test_odometry_and_the_declared_scale(start: Any) -> None:
         grown = np.trace(covariances[:, :3, :3], axis1=1, axis2=2)
         assert grown[-1] > grown[1] > grown[0] == 0
         robot.settled()
-        assert robot.diagnostics["depth scale"] == f"{scale:g}, declared"
+        rows = robot.diagnostics
+        assert (rows["scale state"], rows["in metres"]) == ("constant", "true")
+        assert rows["scale factor"] == f"{scale:g}"
         if first is None:
             first = positions, depth, statics, covariances
             continue

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
+from depth_recog.method.scale.measurement import Scale, ScaleState
+
 OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
 ERROR = DiagnosticStatus.ERROR
 
@@ -153,6 +155,21 @@ def gate_status(gate: str, regions: Mapping[str, float]) -> HealthStatus:
         return HealthStatus(OK, gate)
     found = ", ".join(f"{number:.1f} {decision}" for decision, number in regions.items())
     return HealthStatus(OK, f"{gate}: {found} regions per frame")
+
+
+def scale_status(scale: Scale, unit: str) -> HealthStatus:
+    """Whether depth is in metres.
+
+    Args:
+        scale: of the newest frame.
+        unit: that the depth weights declare.
+    """
+    if scale.state is ScaleState.NONE and unit == "metres":
+        text = "metres for the camera that the weights were trained on: set scale for another one"
+        return HealthStatus(OK, text)
+    if scale.state in (ScaleState.CONSTANT, ScaleState.LOCKED):
+        return HealthStatus(OK, scale.why)
+    return HealthStatus(WARN, f"{scale.state.value}: {scale.why}")
 
 
 def weights_status(state: str, why: str) -> HealthStatus:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -34,7 +35,7 @@ class Running:
 
 
 class Reporter:
-    """Publishes the statuses `input`, `depth`, `gate` and `weights` as one array.
+    """Publishes the statuses `input`, `depth`, `gate`, `scale` and `weights` as one array.
 
     Args:
         watch: creates the publisher and knows of QoS mismatches.
@@ -65,7 +66,8 @@ class Reporter:
             "messages lost": str(self._watch.lost),
         }
         rows["gate"]["gate"] = values["gate"]
-        rows["weights"] = self._weights_rows(values["depth_scale"])
+        rows["scale"] = self._scale_rows()
+        rows["weights"] = self._weights_rows()
         health_of = dict.fromkeys(rows, HealthStatus(OK, "inactive"))
         if running is not None:
             health_of |= self._health(values, running)
@@ -102,9 +104,38 @@ class Reporter:
                 running.alive, wanted, mismatches, self._recent, self._ledger.assumed
             ),
             "gate": health.gate_status(values["gate"], self._ledger.regions()),
+            "scale": self._scale_health(),
         }
 
-    def _weights_rows(self, scale: float) -> dict[str, str]:
+    def _scale_health(self) -> HealthStatus:
+        assembly = self._assembler.current
+        if assembly is None:
+            return HealthStatus(OK, "not configured")
+        return health.scale_status(assembly.recognizer.scale.now, assembly.depth.unit)
+
+    def _scale_rows(self) -> dict[str, str]:
+        assembly = self._assembler.current
+        if assembly is None:
+            return {}
+        stream = assembly.recognizer.scale
+        scale, ground, mount = stream.now, stream.ground, stream.settings.mount
+        rows = {
+            "scale": stream.settings.mode,
+            "scale state": scale.state.value,
+            "in metres": str(assembly.in_metres(scale)).lower(),
+            "scale reason": scale.why,
+        }
+        if scale.metric:
+            rows["scale factor"] = f"{scale.factor:.4g}"
+            rows["scale deviation"] = f"{scale.std:.1%}"
+        if stream.settings.by_height and mount is not None:
+            rows["camera height (m)"] = f"{mount.height:.2f}"
+        if ground is not None:
+            rows["camera pitch (deg)"] = f"{math.degrees(ground.pitch):.1f}"
+            rows["camera roll (deg)"] = f"{math.degrees(ground.roll):.1f}"
+        return rows
+
+    def _weights_rows(self) -> dict[str, str]:
         rows = {"resident memory (MB)": f"{memory.resident_mb():.0f}"}
         assembly = self._assembler.current
         if assembly is None:
@@ -123,7 +154,6 @@ class Reporter:
             "weights": depth.path.stem,
             "weights sha256": depth.sha256,
             "unit": depth.unit,
-            "depth scale": f"{scale:g}, declared" if scale else "not declared",
             **gate_rows,
             "mask weights": masks.path.stem,
             "mask weights sha256": masks.sha256,

@@ -43,6 +43,7 @@ COMPRESSED = f"{DEPTH}/compressedDepth"
 POINTS = "depth/points"
 ODOM = "odom"
 STATIC_POINTS = "depth/points_static"
+RELATIVE = "depth/relative"
 LABELS, DYNAMIC, MOVING = "mask/labels", "mask/dynamic", "mask/moving"
 MASK_PNGS = {f"{mask}/compressed": mask for mask in (LABELS, DYNAMIC, MOVING)}
 OBJECTS = "objects"
@@ -68,6 +69,7 @@ VISION = vision_messages()
 TOPICS: dict[str, type] = {
     DEPTH: Image,
     DEPTH_INFO: CameraInfo,
+    RELATIVE: Image,
     COMPRESSED: CompressedImage,
     POINTS: PointCloud2,
     STATIC_POINTS: PointCloud2,
@@ -81,7 +83,9 @@ TOPICS: dict[str, type] = {
     **dict.fromkeys(MATRICES, Float64MultiArray),
     **dict.fromkeys((COLOR, OVERLAY, STATIC_IMAGE, DYNAMIC_IMAGE, PROJECTION), Image),
 }
-_NEED_DEPTH = {DEPTH, DEPTH_INFO, COMPRESSED, POINTS, RECTIFIED, COLOR}
+_IN_METRES = {DEPTH, COMPRESSED, POINTS, STATIC_POINTS, ODOM, OBJECTS, DETECTIONS, TARGET, STATIC}
+"""Topics whose type or name promises metres: nothing else is published on them."""
+_NEED_DEPTH = {DEPTH, DEPTH_INFO, RELATIVE, COMPRESSED, POINTS, RECTIFIED, COLOR}
 _NEED_PAIR = {ODOM, MOVING, f"{MOVING}/compressed", STATIC_POINTS, OBJECTS, DETECTIONS}
 _NEED_PAIR |= {TARGET, STATIC, *MATRICES, OVERLAY, PROJECTION}
 
@@ -92,8 +96,8 @@ class Outputs:
     Args:
         watch: creates the publishers.
         parameters: returns the value of a parameter of the node; `depth_encoding`, `output_size`,
-            `min_depth`, `max_depth`, `points_step`, `depth_scale` and `longest_gap` are read for
-            every frame.
+            `min_depth`, `max_depth`, `points_step`, `depth_scale`, `unscaled_depth` and
+            `longest_gap` are read for every frame.
         subscribers_changed: called when a topic gains or loses a subscriber.
         broadcaster: a tf2_ros.TransformBroadcaster for the odometry; None to broadcast nothing.
 
@@ -176,9 +180,25 @@ class Outputs:
             return Wanted.PAIR
         return Wanted.DEPTH if wanted <= _NEED_DEPTH else Wanted.MASKS
 
-    def publish(self, wanted: set[str], processed: ProcessedFrame, header: Header) -> None:
-        """Publish what was computed from one image, with that image's stamp and frame."""
+    def publish(
+        self, wanted: set[str], processed: ProcessedFrame, header: Header, metric: bool
+    ) -> None:
+        """Publish what was computed from one image, with that image's stamp and frame.
+
+        Args:
+            wanted: topics with a subscriber.
+            processed: the image's results.
+            header: of the image.
+            metric: whether depth and translations are in metres.
+        """
         builders = self._builders(processed, header)
+        if metric:
+            wanted = wanted - {RELATIVE}
+        else:
+            wanted = wanted - _IN_METRES
+            if self._parameter("unscaled_depth") == "hold":
+                wanted = wanted - {RELATIVE}
+            self.reset_odometry()
         # In the order of TOPICS: depth first, and the same order in every run.
         for topic in (t for t in TOPICS if t in wanted and t in builders):
             message = builders[topic]()
@@ -200,6 +220,7 @@ class Outputs:
         }
         builders: dict[str, Callable[[], Any]] = {
             DEPTH: lambda: messages.depth_image(depth(), encoding, header),
+            RELATIVE: lambda: messages.depth_image(maps.depth(0.0, np.inf), "32FC1", header),
             DEPTH_INFO: lambda: messages.camera_info(maps.camera, header, self.baseline),
             COMPRESSED: lambda: compressed_depth(
                 depth(), encoding, p("min_depth"), p("max_depth"), header
@@ -237,7 +258,7 @@ class Outputs:
 
     def _objects_message(self, step: Step, header: Header) -> MarkerArray:
         result = _gate_result(step)
-        unit = "m/s" if self._parameter("depth_scale") else "units/s"
+        unit = "m/s" if step.frame.scale.metric else "units/s"
         # After a longer gap there is no pair, hence no decision: RViz then removes the markers.
         return self._objects.message(result, header, unit, self._parameter("longest_gap"))
 

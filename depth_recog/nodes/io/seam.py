@@ -87,6 +87,15 @@ def vision_messages() -> Any:
     return msg
 
 
+def transform_messages() -> Any:
+    """The module tf2_msgs.msg; None if the package is not installed."""
+    try:
+        from tf2_msgs import msg
+    except ImportError:
+        return None
+    return msg
+
+
 def offer_trigger(node: Node, name: str, answer: Callable[[Any, Any], Any]) -> None:
     """Offer a service of type std_srvs/Trigger, unless std_srvs is not installed."""
     try:

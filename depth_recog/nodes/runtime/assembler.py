@@ -12,6 +12,8 @@ from contextlib import suppress
 from typing import Any
 
 from depth_recog.errors import DepthRecogError, WeightsError, describe
+from depth_recog.method.scale.height import CameraMount
+from depth_recog.method.scale.motion import OdometryBuffer
 from depth_recog.method.settings import Settings
 from depth_recog.networks.factory import Assembly, NetworkOptions, assemble, check_weights
 from depth_recog.nodes.runtime import memory
@@ -36,6 +38,10 @@ class Assembler:
         self._requests: LatestSlot[Values] = LatestSlot()
         self._request: Values = {}
         self._worker: threading.Thread | None = None
+        self._mount: CameraMount | None = None
+        self._values: Values = {}
+        self.odometry = OdometryBuffer()
+        """Of the robot, for the scale."""
         self.current: Assembly | None = None
         """None before `configure` and after `release`. Never modified, only replaced."""
         self.state = ""
@@ -45,8 +51,8 @@ class Assembler:
 
     def configure(self, values: Values) -> None:
         """Load the networks and warm them up. Raises DepthRecogError."""
-        self._settings = settings_of(values)
-        current = assemble(_options(values), self._settings)
+        self._values, self._settings = values, settings_of(values, self._mount)
+        current = assemble(_options(values), self._settings, odometry=self.odometry)
         current.warm_up()
         memory.give_back()  # what loading took and running does not need
         self._log_weights(current)
@@ -80,11 +86,12 @@ class Assembler:
         if self.current is None:
             return
         try:
-            settings = settings_of(values)
+            settings = settings_of(values, self._mount)
         except DepthRecogError as error:
             # A file has changed since it was checked.
             self._fail(self._request, str(error))
             return
+        self._values = values
         with self._lock:
             if settings != self._settings:
                 self._settings = settings
@@ -94,6 +101,12 @@ class Assembler:
                 self._request = dict(values)
                 self.state, self.why = LOADING, ", ".join(str(values[n]) for n in sorted(changed))
                 self._requests.put(self._request)
+
+    def mounted(self, mount: CameraMount) -> None:
+        """Use the mount of the camera that tf tells."""
+        self._mount = mount
+        self._log.info(f"tf: the camera is {mount.height:.2f} m above the ground")
+        self.apply(frozenset(), self._values)
 
     def stop(self, patience: float | None = None) -> bool:
         """Stop loading; returns False if that takes longer than `patience` seconds."""
@@ -114,7 +127,8 @@ class Assembler:
     def _work(self) -> None:
         while (request := self._requests.take()) is not None:
             try:
-                made = assemble(_options(request), settings_of(request), self.current)
+                settings = settings_of(request, self._mount)
+                made = assemble(_options(request), settings, self.current, self.odometry)
                 made.warm_up()
                 self._replace(request, made)
                 del made

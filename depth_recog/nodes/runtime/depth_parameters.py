@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from depth_recog.errors import ConfigurationError
 from depth_recog.method.gate.by_image import Thresholds
-from depth_recog.method.scale.estimator import ScaleSettings
+from depth_recog.method.scale.estimator import SCALE_MODES, ScaleSettings, chosen_scale
+from depth_recog.method.scale.height import CameraMount
 from depth_recog.method.settings import GATES, Settings
 from depth_recog.networks.backends.choice import BACKENDS, PRECISIONS
 from depth_recog.networks.factory import ESTIMATORS
 from depth_recog.networks.models import preset_rules
 from depth_recog.nodes.runtime.parameters import Spec, Values
 
+UNKNOWN_PITCH = -90.0
 _DEFAULTS = Settings()
 _live = partial(Spec, live=True)
 SPECS = (
@@ -117,12 +120,42 @@ SPECS = (
     _live(
         "depth_scale",
         0.0,
-        "Factor from the network's depth to metres; 0: unknown, depth is published unscaled.",
+        "Factor from the network's depth to metres, for scale none or constant; 0: unknown.",
         0.0,
         1000.0,
     ),
+    Spec(
+        "scale",
+        "none",
+        "Where metres come from: none (what the weights give), constant (depth_scale), "
+        "camera_height, odometry (topics odometry, speed or gps), auto (both, which must agree).",
+        choices=SCALE_MODES,
+    ),
+    _live(
+        "camera_height",
+        0.0,
+        "Height of the camera above the ground, metres; 0: from tf, base_frame to the images' "
+        "frame.",
+        0.0,
+        50.0,
+    ),
+    _live(
+        "camera_pitch",
+        UNKNOWN_PITCH,
+        "Pitch of the camera below the horizon, degrees, if it is known within 2; -90: unknown.",
+        UNKNOWN_PITCH,
+        60.0,
+    ),
+    Spec("base_frame", "base_footprint", "Frame on the ground below the robot, z up."),
+    _live(
+        "unscaled_depth",
+        "relative",
+        "Depth that is not in metres, such as before the scale is found: published on "
+        "depth/relative only (relative), or not at all (hold).",
+        choices=("relative", "hold"),
+    ),
     _live("points_step", 4, "Every n-th pixel of every n-th row becomes a point.", 1, 64),
-    Spec("publish_odom", False, "Publish odometry; needs depth_scale and pose_estimator pnp."),
+    Spec("publish_odom", False, "Publish odometry; needs metres (scale), and pose_estimator pnp."),
     Spec("publish_tf", False, "Broadcast the odometry on tf too; needs publish_odom and tf2_ros."),
     Spec(
         "odom_frame", "odom", "Fixed frame of the odometry: at the camera's first pose, x forward."
@@ -178,13 +211,20 @@ SPECS = (
 )
 
 
-def _scale_of(values: Values) -> ScaleSettings:
-    factor = values["depth_scale"]
-    return ScaleSettings("constant", factor) if factor else ScaleSettings()
+def scale_of(values: Values, mount: CameraMount | None = None) -> ScaleSettings:
+    """Where metres come from; `mount` is the one that tf tells. Raises ConfigurationError."""
+    pitch = values["camera_pitch"]
+    given = values["camera_height"], None if pitch == UNKNOWN_PITCH else pitch
+    scale = chosen_scale(values["scale"], values["depth_scale"], given)
+    return replace(scale, mount=scale.mount or mount)
 
 
-def settings_of(values: Values) -> Settings:
+def settings_of(values: Values, mount: CameraMount | None = None) -> Settings:
     """The method's settings.
+
+    Args:
+        values: all parameters.
+        mount: of the camera, as tf tells it; the parameter `camera_height` counts before it.
 
     Raises:
         ConfigurationError: a value that cannot be used.
@@ -197,7 +237,7 @@ def settings_of(values: Values) -> Settings:
         score_threshold=values["gate_threshold"],
         mask_margin=values["mask_margin"],
         longest_gap_s=values["longest_gap"],
-        scale=_scale_of(values),
+        scale=scale_of(values, mount),
         width=values["width"],
     )
 
@@ -216,10 +256,10 @@ def check(values: Values) -> None:
         raise ConfigurationError("publish_tf needs the odometry: set publish_odom to true as well")
     if not values["publish_odom"]:
         return
-    if not values["depth_scale"]:
+    if scale_of(values).mode == "none":
         raise ConfigurationError(
-            "publish_odom needs metres: set depth_scale to the true distance of an object divided "
-            "by its published depth (1.0 if the weights are metric for your camera)"
+            "publish_odom needs metres: set scale; or depth_scale to the true distance of an "
+            "object divided by its published depth (1.0 if the weights are metric for your camera)"
         )
     if values["pose_estimator"] != "pnp":
         raise ConfigurationError(
