@@ -24,6 +24,7 @@ from depth_recog.cli.options import (
     integer,
     real,
 )
+from depth_recog.cli.scale_options import add_height_arguments, scale_parameters
 from depth_recog.datasets.assumed import AssumedLens
 from depth_recog.datasets.sequence import Sequence
 from depth_recog.datasets.sources import KINDS, open_source
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--weights", default="", help="depth weights: a shipped name or a path")
+    add_height_arguments(parser)
     add_camera_arguments(parser)
 
 
@@ -113,6 +115,7 @@ class _Film:
 def main(options: argparse.Namespace) -> int:
     """Start both nodes, record their topics, and print a table."""
     lens = assumed_lens(options)
+    scale_parameters(options)
     sequence = open_source(options.source, lens)  # fails before the nodes start
     try:
         import rclpy
@@ -145,6 +148,7 @@ def main(options: argparse.Namespace) -> int:
     try:
         parameters = {"device": options.device, "weights": options.weights}
         parameters |= {"image_reliability": "reliable", "fallback_fov": fov}
+        parameters |= scale_parameters(options)
         processes.append(children.start("depth_node", _NAMESPACE, parameters))
         parameters = {"source": options.source, "limit": options.limit}
         parameters |= {"rate": float(options.rate), "wait_for_subscribers": 2}
@@ -169,9 +173,10 @@ def main(options: argparse.Namespace) -> int:
             f"a node ended with status {next(c for c in codes if c)}: see its message above"
         )
     if not files:
-        raise DepthRecogError(
-            "no depth image arrived: see the messages above, and run depth-recog doctor"
-        )
+        why = "see the messages above, and run depth-recog doctor"
+        if recorder.diagnostics.get("in metres") == "false":
+            why = f"the scale was not found ({recorder.diagnostics.get('scale reason')})"
+        raise DepthRecogError(f"no depth image arrived: {why}")
     return 0
 
 
@@ -188,7 +193,7 @@ def _listen(recorder: Any, depth: subprocess.Popen[bytes], camera: subprocess.Po
     import rclpy
 
     from depth_recog.nodes.diagnostics.ledger import OUTCOMES
-    from depth_recog.nodes.io.outputs import DEPTH
+    from depth_recog.nodes.io.outputs import DEPTH_INFO
 
     start = time.monotonic()
     while camera.poll() is None:
@@ -204,7 +209,7 @@ def _listen(recorder: Any, depth: subprocess.Popen[bytes], camera: subprocess.Po
         rclpy.spin_once(recorder, timeout_sec=0.1)
         counts = {k: int(recorder.diagnostics.get(k, 0)) for k in ("received", *OUTCOMES)}
         settled = counts["received"] == sum(counts[k] for k in OUTCOMES)
-        heard = recorder.count(DEPTH) >= counts["published"]
+        heard = recorder.count(DEPTH_INFO) >= counts["published"]
         if settled and heard and counts["received"] >= recorder.count("image"):
             return
 
@@ -232,6 +237,7 @@ def _table(recorder: Any, film: _Film, source: str) -> str:
         ("camera_info fits the depth", "yes" if film.sizes_match and whole else "no"),
         ("rate", f"{d.get('rate (Hz)', '-')} Hz"),
         ("latency p50 / p99", f"{p50:.0f} / {p99:.0f} ms, from the stamp to the subscriber"),
+        ("scale", f"{d.get('scale state', '-')}: {d.get('scale reason', '-')}"),
         ("gate", gate),
         *((f"  {k.removesuffix(' (ms)')}", f"{d[k]} ms") for k in parts),
     ]

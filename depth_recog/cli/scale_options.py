@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from depth_recog.cli.options import positive, real
@@ -16,39 +17,50 @@ from depth_recog.method.scale.measurement import Scale
 from depth_recog.method.scale.motion import ConstantSpeed, OdometryBuffer
 
 
-def scale_mode(text: str) -> str:
-    """Parse a mode, or a number: the factor of the mode `constant`."""
-    if text in SCALE_MODES and text != "constant":
+def _mode(*modes: str) -> Callable[[str], str]:
+    """A parser of one of these modes, or of a number: the factor of the mode `constant`."""
+
+    def parse(text: str) -> str:
+        if text in modes:
+            return text
+        try:
+            positive(text)
+        except argparse.ArgumentTypeError:
+            known = ", ".join(modes)
+            raise argparse.ArgumentTypeError(f"{text!r}: one of {known}, or a factor") from None
         return text
-    try:
-        positive(text)
-    except argparse.ArgumentTypeError:
-        modes = ", ".join(mode for mode in SCALE_MODES if mode != "constant")
-        raise argparse.ArgumentTypeError(f"{text!r}: one of {modes}, or a factor") from None
-    return text
+
+    return parse
 
 
-def add_scale_arguments(parser: argparse.ArgumentParser, height: str = "") -> None:
-    """Add the arguments that verbs with a pipeline share.
+def add_height_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments for a verb without the robot's motion."""
+    _add(parser, "none", "camera_height")
 
-    Args:
-        parser: of the verb.
-        height: what the camera's height is used for besides.
-    """
+
+def add_scale_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that verbs with a pipeline share."""
+    group = _add(parser, "none", "camera_height", "odometry", "auto")
+    group.add_argument("--odometry", default="", metavar="TOPIC|FILE", help=FORMATS)
+    group.add_argument("--speed", type=positive, metavar="M/S", help="the robot's constant speed")
+
+
+def _add(parser: argparse.ArgumentParser, *modes: str) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("metres")
+    told = ", ".join(modes).replace("auto", "auto (both, which must agree)")
     group.add_argument(
         "--scale",
-        type=scale_mode,
+        type=_mode(*modes),
         default="none",
         metavar="MODE",
-        help="where metres come from: none (the network's unit), camera_height, odometry, auto "
-        "(both, which must agree), or a number: metres per unit of the network",
+        help=f"where metres come from: {told}, or a number: metres per unit of the network",
     )
     group.add_argument(
         "--camera-height",
         type=positive,
         metavar="METRES",
-        help=f"of the camera above the ground{height}",
+        help="of the camera above the ground, for the scale; with evaluate also for the ground "
+        "plane (default: 1.65)",
     )
     group.add_argument(
         "--camera-pitch",
@@ -56,8 +68,21 @@ def add_scale_arguments(parser: argparse.ArgumentParser, height: str = "") -> No
         metavar="DEGREES",
         help="of the optical axis below the horizon, where it is known within 2 degrees",
     )
-    group.add_argument("--odometry", default="", metavar="TOPIC|FILE", help=FORMATS)
-    group.add_argument("--speed", type=positive, metavar="M/S", help="the robot's constant speed")
+    return group
+
+
+def scale_parameters(options: argparse.Namespace) -> dict[str, Any]:
+    """The depth node's parameters for these arguments. Raises ConfigurationError."""
+    if options.scale == "camera_height" and options.camera_height is None:
+        raise ConfigurationError("--scale camera_height needs --camera-height METRES")
+    if options.scale not in SCALE_MODES:
+        return {"depth_scale": float(options.scale)}
+    parameters: dict[str, Any] = {"scale": options.scale}
+    if options.camera_height is not None:
+        parameters["camera_height"] = options.camera_height
+    if options.camera_pitch is not None:
+        parameters["camera_pitch"] = options.camera_pitch
+    return parameters
 
 
 def scale_of(options: argparse.Namespace) -> ScaleSettings:
@@ -68,7 +93,8 @@ def scale_of(options: argparse.Namespace) -> ScaleSettings:
     """
     mode = options.scale
     factor = 0.0 if mode in SCALE_MODES else float(mode)
-    scale = chosen_scale(mode if not factor else "constant", factor, height_of(options))
+    mount = options.camera_height or 0.0, options.camera_pitch
+    scale = chosen_scale(mode if not factor else "constant", factor, mount)
     told = bool(options.odometry) or options.speed is not None
     if options.odometry and options.speed is not None:
         raise ConfigurationError("--odometry and --speed: give one of them")
@@ -81,11 +107,6 @@ def scale_of(options: argparse.Namespace) -> ScaleSettings:
     if mode == "camera_height" and scale.mount is None:
         raise ConfigurationError("--scale camera_height needs --camera-height METRES")
     return scale
-
-
-def height_of(options: argparse.Namespace) -> tuple[float, float | None]:
-    """Return the camera's height, 0 if it was not given, and its pitch."""
-    return options.camera_height or 0.0, options.camera_pitch
 
 
 def odometry_of(options: argparse.Namespace, sequence: Sequence) -> OdometryBuffer | None:

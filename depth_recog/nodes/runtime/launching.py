@@ -66,6 +66,16 @@ COMMON = (
         "frame_id", "camera_optical_frame", "frame of the images that the camera node publishes"
     ),
     Argument("frame_prefix", "", "put before frames of images, odometry and RViz, such as left/"),
+    Argument(
+        "scale",
+        "",
+        "where metres come from: none, constant, camera_height, odometry, auto; empty: as in "
+        "params_file",
+    ),
+    Argument("camera_height", "0", "height of the camera, metres; 0: params_file's, or from tf"),
+    Argument("odometry", "odometry", "topic of nav_msgs/Odometry, for the scale"),
+    Argument("speed", "speed", "topic of geometry_msgs/TwistStamped, for the scale"),
+    Argument("gps", "gps", "topic of sensor_msgs/NavSatFix, for the scale"),
     Argument("fallback_fov", "0", "field of view without calibration, degrees; 0: params_file's"),
     Argument("rviz", "false", "whether to start RViz too; needs the package rviz2", YES_OR_NO),
     Argument("rviz_config", "", "configuration file of RViz; empty: config/depth.rviz"),
@@ -171,10 +181,13 @@ def depth_node(
         options: further arguments of launch_ros.actions.Node.
     """
     # An argument that was not given must not override the file.
-    names = ("device", "weights", "frame_prefix")
+    names = ("device", "weights", "frame_prefix", "scale")
     given: dict[str, Any] = {name: values[name] for name in names if values[name]}
-    if fov := number(values, "fallback_fov"):
-        given["fallback_fov"] = fov
+    for name in ("fallback_fov", "camera_height"):
+        if value := number(values, name):
+            given[name] = value
+    motion = [(name, values[name]) for name in ("odometry", "speed", "gps")]
+    options["remappings"] = [*options.get("remappings", ()), *motion]
     given |= {"use_sim_time": sim_time} | (parameters or {})
     file = file_of(values, "params_file", "depth.yaml")
     return _node("depth_node", values, [file, _as_strings(given)], **options)

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scale in the depth node: depth that is not in metres is not called so; tf without tf2."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+import ros_messages
+from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import Transform, TwistStamped
+from nav_msgs.msg import Odometry
+from robot import DEPTH, INFO, NODE, Robot, fleet, street
+from sensor_msgs.msg import CameraInfo, Image
+
+from depth_recog.interfaces.robot_motion import RobotMotion
+from depth_recog.method.scale.estimator import ScaleSettings
+from depth_recog.method.scale.height import CameraMount
+from depth_recog.method.scale.motion import OdometryBuffer
+from depth_recog.nodes.io import scale_inputs
+from depth_recog.nodes.io.outputs import ODOM, RELATIVE
+from depth_recog.nodes.io.scale_inputs import ScaleInputs, TransformTree, mount_of
+
+WARN, OK = DiagnosticStatus.WARN, DiagnosticStatus.OK
+SPEED = 8.0
+LATEST = 60
+"""Frames after which the scale must have been found; it takes 1 to 2 seconds, 10 to 20 frames."""
+
+
+# tf
+
+
+def transform(z: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> Transform:
+    """Rotation about y (pitch down) after one about x (roll)."""
+    message = Transform()
+    message.translation.z = z
+    half, turn = math.radians(pitch) / 2, math.radians(roll) / 2
+    q = message.rotation
+    q.w, q.x = math.cos(half) * math.cos(turn), math.cos(half) * math.sin(turn)
+    q.y, q.z = math.sin(half) * math.cos(turn), -math.sin(half) * math.sin(turn)
+    return message
+
+
+def optical() -> Transform:
+    """From a camera_link to its optical frame (REP 103)."""
+    message = Transform()
+    q = message.rotation
+    q.x, q.y, q.z, q.w = -0.5, 0.5, -0.5, 0.5
+    return message
+
+
+def tree(*order: int) -> TransformTree:
+    """A robot whose base_link is 0.2 m above its footprint, and its camera 1 m above that."""
+    parts = [
+        ("base_footprint", "base_link", transform(0.2)),
+        ("base_link", "camera_link", transform(1.0, pitch=10)),
+        ("/camera_link", "/optical", optical()),
+    ]
+    result = TransformTree()
+    for number in order:
+        result.add(*parts[number])
+    return result
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_height_and_direction_to_the_ground_come_from_tf(order: tuple[int, ...]) -> None:
+    matrix = tree(*order).between("base_footprint", "optical")
+    assert matrix is not None
+    mount = mount_of(matrix)
+    assert mount is not None
+    assert mount.height == pytest.approx(1.2)
+    assert mount.down == pytest.approx((0, math.cos(math.radians(10)), math.sin(math.radians(10))))
+    assert mount.tilt_std < CameraMount.tilt_std
+
+
+def test_a_footprint_below_base_link_serves_as_well() -> None:
+    other = tree(1, 2)
+    other.add("base_link", "base_footprint", transform(-0.2))
+    matrix = other.between("base_footprint", "optical")
+    assert matrix is not None
+    assert matrix[2, 3] == pytest.approx(1.2)
+
+
+def test_frames_that_are_not_connected_or_go_in_a_circle() -> None:
+    assert tree(0, 1).between("base_footprint", "optical") is None
+    circle = TransformTree()
+    circle.add("a", "b", transform())
+    circle.add("b", "a", transform())
+    assert circle.between("base_footprint", "a") is None
+    assert mount_of(np.eye(4)) is None, "a camera in the ground"
+
+
+class Watch:
+    """Keeps the callbacks of subscriptions by topic."""
+
+    def __init__(self) -> None:
+        self.callbacks: dict[str, Any] = {}
+        self.warnings: list[str] = []
+        log = SimpleNamespace(warning=self.warnings.append)
+        self.node = SimpleNamespace(get_logger=lambda: log)
+
+    def subscription(self, kind: type, topic: str, callback: Any, qos: Any) -> str:
+        self.callbacks[topic] = callback
+        return topic
+
+    def destroy(self, topic: str) -> None:
+        del self.callbacks[topic]
+
+
+def inputs(watch: Watch, scale: ScaleSettings, mounts: list[CameraMount]) -> ScaleInputs:
+    motion = RobotMotion(OdometryBuffer())
+    return ScaleInputs(watch, scale, motion, "base_footprint", mounts.append)
+
+
+def tf_message(*parts: tuple[str, str, Transform]) -> SimpleNamespace:
+    return SimpleNamespace(
+        transforms=[
+            SimpleNamespace(
+                header=SimpleNamespace(frame_id=parent), child_frame_id=child, transform=moved
+            )
+            for parent, child, moved in parts
+        ]
+    )
+
+
+def test_a_mount_is_told_once_and_again_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in = SimpleNamespace(TFMessage=SimpleNamespace)
+    monkeypatch.setattr(scale_inputs, "transform_messages", lambda: stand_in)
+    watch, mounts = Watch(), []
+    made = inputs(watch, ScaleSettings("auto"), mounts)
+    assert set(watch.callbacks) == {"odometry", "speed", "gps", "/tf", "/tf_static"}
+    static = tf_message(("base_link", "camera_link", transform(1.0)))
+    watch.callbacks["/tf_static"](static)
+    assert not mounts, "the frame of the images is not known yet"
+    made.frame = "camera_link"
+    for height in (0.2, 0.2001, 0.2, 0.5):
+        watch.callbacks["/tf"](tf_message(("base_footprint", "base_link", transform(height))))
+    assert [mount.height for mount in mounts] == pytest.approx([1.2, 1.5])
+    made.close()
+    assert not watch.callbacks
+
+
+def test_without_tf2_msgs_the_height_must_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scale_inputs, "transform_messages", lambda: None)
+    watch = Watch()
+    inputs(watch, ScaleSettings("camera_height"), [])
+    assert not watch.callbacks
+    assert "set camera_height" in watch.warnings[0]
+    inputs(watch, ScaleSettings("camera_height", mount=CameraMount(1.0)), [])
+    assert len(watch.warnings) == 1
+
+
+# The node
+
+
+def speed_message(stamp: int) -> TwistStamped:
+    message = TwistStamped()
+    message.header.stamp = ros_messages.stamp_of(stamp)
+    message.twist.linear.x = SPEED
+    return message
+
+
+@pytest.mark.ros
+def test_depth_is_published_when_it_is_in_metres() -> None:
+    with fleet(Robot) as start:
+        parameters = {"scale": "odometry", "publish_odom": True, "unscaled_depth": "hold"}
+        _, robot = start("metres", parameters | {"width": 0})
+        speeds = robot.node.create_publisher(TwistStamped, "speed", 50)
+        robot.advertise()
+        robot.listen({DEPTH: Image, INFO: CameraInfo, RELATIVE: Image, ODOM: Odometry})
+        robot.send_until_heard(street(0), (INFO,))
+        assert robot.set_parameters(NODE, unscaled_depth="relative") == (True, "")
+        assert not robot.heard[RELATIVE]
+        robot.send_until_heard(street(0), (RELATIVE,))
+        robot.status("scale", WARN, "acquiring")
+        robot.wait(lambda: speeds.get_subscription_count(), "the subscription to speed")
+        found = False
+        for index in range(1, LATEST):
+            stamp = robot.new_stamp()
+            speeds.publish(speed_message(stamp))
+            robot.send(street(index), stamp=stamp)
+            robot.of(INFO, stamp)
+            if robot.heard[DEPTH]:
+                found = True
+                break
+            robot.of(RELATIVE, stamp)
+            assert not robot.heard[ODOM]
+        assert found, robot.statuses["scale"]
+        assert index > 8
+        robot.of(DEPTH, stamp)
+        robot.of(ODOM, stamp)
+        robot.status("scale", OK, "odometry agree")
+        rows = robot.diagnostics
+        assert (rows["scale"], rows["scale state"], rows["in metres"]) == (
+            "odometry",
+            "locked",
+            "true",
+        )
+        assert robot.of_stamp(RELATIVE, stamp) is None

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The robot's motion from messages: which kind counts, and what is left out."""
+
+import math
+from types import SimpleNamespace as Message
+
+import numpy as np
+import pytest
+
+from depth_recog.errors import SourceError
+from depth_recog.interfaces.robot_motion import RobotMotion
+from depth_recog.method.scale.motion import OdometryBuffer
+
+SECOND = 10**9
+
+
+def odometry(x: float, y: float = 0.0) -> Message:
+    pose = Message(position=Message(x=x, y=y, z=0.0))
+    twist = Message(twist=Message(linear=Message(x=1.0, y=0.0, z=0.0)))
+    return Message(pose=Message(pose=pose), twist=twist)
+
+
+def speed(value: float) -> Message:
+    return Message(twist=Message(linear=Message(x=value, y=0.0, z=0.0)))
+
+
+def fix(latitude: float, longitude: float, variance: float = 4.0, status: int = 0) -> Message:
+    return Message(
+        latitude=latitude,
+        longitude=longitude,
+        altitude=math.nan,
+        status=Message(status=status),
+        position_covariance=[variance] + [0.0] * 8,
+        position_covariance_type=2,
+    )
+
+
+def filled(*given: tuple[float, Message]) -> OdometryBuffer:
+    buffer = OdometryBuffer()
+    motion = RobotMotion(buffer)
+    for seconds, message in given:
+        motion.add(round(seconds * SECOND), message)
+    return buffer
+
+
+def length(buffer: OdometryBuffer, start: float, end: float) -> float:
+    a, b = (buffer.at(round(seconds * SECOND)) for seconds in (start, end))
+    assert a is not None
+    assert b is not None
+    return float(np.linalg.norm(b - a))
+
+
+def test_odometry_gives_positions() -> None:
+    buffer = filled((0, odometry(1)), (0.4, odometry(1, 2)))
+    assert length(buffer, 0.1, 0.3) == pytest.approx(1)
+
+
+def test_speeds_are_integrated() -> None:
+    buffer = filled(*((0.1 * i, speed(2)) for i in range(11)), (1.05, speed(math.nan)))
+    assert length(buffer, 0, 1) == pytest.approx(2)
+
+
+def test_odometry_counts_before_speeds_and_speeds_before_fixes() -> None:
+    both = [(0.1 * i, odometry(0.1 * i)) for i in range(5)]
+    mixed = [(0, fix(49, 8)), (0.05, speed(9)), both[0]]
+    mixed += [part for i in range(1, 5) for part in ((0.1 * i - 0.01, speed(9)), both[i])]
+    buffer = filled(*mixed)
+    assert length(buffer, 0, 0.4) == pytest.approx(0.4)
+    assert buffer.position_std < 0.1
+
+
+def test_fixes_become_metres_with_the_receivers_deviation() -> None:
+    """A minute of latitude is a nautical mile; one of longitude is shorter by the cosine."""
+    minute = 1 / 60
+    given = ((0, fix(60, 8)), (1, fix(60 + minute, 8)), (2, fix(60 + minute, 8 + minute)))
+    buffer = filled(*given, (2.5, fix(0, 0, status=-1)))
+    assert length(buffer, 0, 1) == pytest.approx(1852, rel=4e-3)
+    assert length(buffer, 1, 2) == pytest.approx(926, rel=4e-3)
+    assert buffer.position_std == pytest.approx(2)
+    assert buffer.longest_gap_s > 1
+
+
+def test_other_messages_are_refused() -> None:
+    with pytest.raises(SourceError, match="NavSatFix"):
+        filled((0, Message(data=3.0)))
