@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keep the tests' ROS traffic on this machine, apart from robots and from other tests."""
 
+import gc
 import os
 import signal
+import sys
 from collections.abc import Iterator
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -13,6 +15,9 @@ import pytest
 import ros_domain
 import torch
 
+# A hundred processes import the package: they need not compile it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 torch.manual_seed(0)
 # Durations of single examples say nothing on a loaded machine.
@@ -28,6 +33,11 @@ collect_ignore = ["ros/launch"]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the folders first whose files take longest: then the workers end at the same time."""
     items.sort(key=lambda item: {"ros": 0, "cli": 1}.get(item.path.parent.name, 2))
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector from looking through what the imports of all tests have left."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="module", autouse=True)

