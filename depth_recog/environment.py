@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from depth_recog.limits import IMAGE_PIXELS
+
 DEFAULTS = {
     # torch's OpenMP threads would otherwise wait by spinning for long, which on a machine with
     # other work costs several times the time (docs/decisions/0006-thread-settings.md).
@@ -16,6 +18,8 @@ DEFAULTS = {
     "OPENBLAS_NUM_THREADS": "1",
     # Our own message says which picture is damaged; OpenCV's warnings would stand before it.
     "OPENCV_LOG_LEVEL": "ERROR",
+    # OpenCV's own check, behind ours.
+    "OPENCV_IO_MAX_IMAGE_PIXELS": str(IMAGE_PIXELS),
 }
 
 

@@ -1,9 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every error a user can cause. The message says what was wrong, where, and what to do."""
 
+from __future__ import annotations
+
+from depth_recog.limits import MESSAGE_CHARACTERS
+from depth_recog.texts import plain
+
 
 class DepthRecogError(Exception):
-    """Base of all errors that end in one clear line, never in a traceback."""
+    """Base of all errors that end in one clear line, never in a traceback.
+
+    The text may hold names and values from files: it is shortened, and has no control characters.
+    """
+
+    def __str__(self) -> str:
+        return plain(super().__str__(), MESSAGE_CHARACTERS)
 
 
 class SourceError(DepthRecogError):
@@ -26,6 +37,10 @@ class WeightsError(DepthRecogError):
     """A weights file is missing, damaged, or belongs to another network."""
 
 
+class DocumentError(DepthRecogError):
+    """A YAML or JSON text is damaged, too large or too deep; says nothing of the file."""
+
+
 class ConfigurationError(DepthRecogError):
     """A parameter or an option has a value that cannot be used."""
 
@@ -44,4 +59,6 @@ class TrainingError(DepthRecogError):
 
 def describe(error: BaseException) -> str:
     """The error's message; with the name of its type if it is not one of these errors."""
-    return str(error) if isinstance(error, DepthRecogError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, DepthRecogError):
+        return str(error)
+    return plain(f"{type(error).__name__}: {error}", MESSAGE_CHARACTERS)

@@ -1,27 +1,133 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that are whole at any moment, and names that every library can take."""
+"""Reading files of limited size once, writing files that are whole at any moment, and names."""
 
 from __future__ import annotations
 
 import os
+import re
+import secrets
+import stat
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from depth_recog.errors import OutputError, SourceError
+from depth_recog.limits import LINE_CHARACTERS, LINES, TEXT_BYTES
+from depth_recog.texts import shown
+
+_BREAKS = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+def user_path(text: str | Path) -> Path:
+    """A path from the user; ~ is the home folder, and stays as it is for an unknown user."""
+    path = Path(text)
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
+def open_regular(path: Path, flags: int = 0) -> int:
+    """Open a file for reading; never waits, as opening a pipe does. Returns its descriptor.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file: a pipe, a device, a folder.
+    """
+    if "\0" in str(path):
+        raise OSError(0, "a name cannot hold a zero byte")
+    found = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
+    if not stat.S_ISREG(os.fstat(found).st_mode):
+        os.close(found)
+        raise OSError(0, "it is not a regular file")
+    return found
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """Read a file once.
+
+    Args:
+        path: of a regular file.
+        most: bytes; a larger file is not read.
+
+    Raises:
+        OSError: it cannot be read, is too large, or is a pipe, a device or a folder; `strerror`
+            says why.
+    """
+    with os.fdopen(open_regular(path), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(most + 1) if size <= most else b""
+    if size > most or len(data) > most:
+        raise OSError(0, f"it has {max(size, len(data))} bytes, more than {most}")
+    return data
+
+
+def read_text(path: Path, most: int = TEXT_BYTES, encoding: str = "utf-8") -> str:
+    """Read a text file once, see `read_bytes`. Raises OSError, and ValueError for wrong bytes."""
+    return read_bytes(path, most).decode(encoding)
+
+
+def read_lines(path: Path, encoding: str = "utf-8") -> list[str]:
+    """Read the lines of a text file of numbers or names.
+
+    Raises:
+        OSError: as `read_bytes`.
+        ValueError: not such a text; or there are too many lines, or too long ones.
+    """
+    text = read_text(path, TEXT_BYTES, encoding)
+    number, at = 1, 0
+    for found in _BREAKS.finditer(text):
+        if number > LINES:
+            raise ValueError(f"it has more than {LINES} lines")
+        if found.start() - at > LINE_CHARACTERS:
+            break
+        number, at = number + 1, found.end()
+    else:
+        found = None
+    if (found.start() if found else len(text)) - at > LINE_CHARACTERS:
+        raise ValueError(f"line {number} has more than {LINE_CHARACTERS} characters")
+    return text.splitlines()
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The file that a listing in a folder names.
+
+    Raises:
+        ValueError: the name leads out of the folder.
+    """
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    if not parts or Path(name).is_absolute() or ".." in parts or "\0" in name or parts[0] == "/":
+        raise ValueError(f"{shown(name)} leads out of the folder")
+    return folder / name
+
+
+def create(path: Path, mode: int = 0o666) -> int:
+    """Make a new file and open it for writing; a link that lies there is not followed.
+
+    Raises:
+        OSError: it exists, or cannot be made.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    return os.open(path, flags, mode)
+
+
+def beside(path: Path) -> Path:
+    """A name that nobody can foresee, for what becomes `path` when it is complete."""
+    return path.with_name(f"{path.name[:200]}.{secrets.token_hex(8)}.partial")
+
+
+def write_whole(path: Path, write: Callable[[Path], object], mode: int = 0o666) -> None:
     """Write a file so that after any end, even of the power, the old or the new one is there.
 
     Args:
         path: the file.
-        write: writes to the path that it is given, which lies beside the file.
+        write: writes to the path that it is given, an empty file beside the file.
+        mode: permissions of a new file, less those that the umask takes.
 
     Raises:
         OutputError: it cannot be written; what was there before is untouched.
     """
-    partial = path.with_name(path.name + ".partial")
+    partial = beside(path)
     try:
+        os.close(create(partial, mode))
         write(partial)
         with partial.open("rb") as file:
             os.fsync(file.fileno())

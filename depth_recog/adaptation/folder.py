@@ -14,13 +14,14 @@ from typing import Any
 from torch import nn
 
 from depth_recog.errors import OutputError, WeightsError
-from depth_recog.files import write_whole
+from depth_recog.files import beside, create, user_path, write_whole
 from depth_recog.networks.family import BEFORE, LIST, Entry, Family
 from depth_recog.networks.own.files import save_network
 from depth_recog.networks.weights import Header, file_sha256, read_card
 from depth_recog.training.result import card
 
 _ASIDE = 8
+_LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _OURS = re.compile(r"depth-[0-9a-f]{16}\.safetensors")
 _TEXT = "Depth from one image, along the optical axis. Learnt on the road from live images."
 
@@ -36,15 +37,15 @@ class LineageFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.expanduser().absolute()
+        self.path = user_path(path).absolute()
         self.problems: list[str] = []
         """What was wrong with the folder, and what was done about it."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._lock = os.open(self.path / "lock", _LOCK, 0o666)
             # Also where the file exists already, the folder must take new ones.
-            probe = self.path / "probe.partial"
-            probe.touch()
+            probe = beside(self.path / "probe")
+            os.close(create(probe))
             probe.unlink()
         except OSError as error:
             raise OutputError(
@@ -88,8 +89,7 @@ class LineageFolder:
 
     def copy_start(self, entry: Entry, header: Header) -> None:
         """Copy the start, so that the folder does not depend on a file that may change."""
-        data = header.path.read_bytes()
-        write_whole(self.weights(entry), lambda path: path.write_bytes(data))
+        write_whole(self.weights(entry), lambda path: path.write_bytes(header.content))
         own = header.path.with_suffix(".md")
         if own.is_file():
             text = own.read_bytes()

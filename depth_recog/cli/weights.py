@@ -15,6 +15,7 @@ from torch import nn
 
 from depth_recog.errors import OutputError, WeightsError
 from depth_recog.evaluation.splits import list_of, trained_on
+from depth_recog.files import user_path
 from depth_recog.networks.device import choose_device
 from depth_recog.networks.family import is_lineage, read_family
 from depth_recog.networks.hf.directory import CARD
@@ -74,7 +75,7 @@ def main(options: argparse.Namespace) -> int:
     if options.action == "list":
         return _list(options.json)
     if options.action == "lineage":
-        return _lineage(Path(options.folder).expanduser(), options.json)
+        return _lineage(user_path(options.folder), options.json)
     if options.action == "show":
         return _show(_path(options.weights), options.json)
     return _verify([_path(name) for name in options.weights] or _shipped(), options.json)
@@ -87,7 +88,7 @@ def _shipped() -> list[Path]:
 def _path(name: str) -> Path:
     if not name:
         raise WeightsError("empty name; depth-recog weights list shows the shipped weights")
-    folder = Path(name).expanduser()
+    folder = user_path(name)
     of_transformers = folder.is_dir() and not is_lineage(folder)
     return folder if of_transformers else resolve(name, "depth")
 
@@ -167,10 +168,10 @@ def _merge(options: argparse.Namespace) -> int:
     from depth_recog.adaptation.settings import AdaptationSettings
     from depth_recog.cli.train import chosen_frames
 
-    robots = robots_of([folder.expanduser() for folder in options.folders])
+    robots = robots_of([user_path(folder) for folder in options.folders])
     start = str(robots[0].folder / f"{robots[0].start.name}.safetensors")
     on = [chosen_frames(text) for text in options.on]
-    out = options.out.expanduser()
+    out = user_path(options.out)
     if is_lineage(out):
         raise OutputError(f"{out}: holds a lineage already; name a new folder")
     # Nothing is learnt here: as many frames as possible are for the judge.

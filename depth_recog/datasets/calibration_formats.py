@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from depth_recog.errors import CalibrationError
+from depth_recog.documents import parse_yaml
+from depth_recog.errors import CalibrationError, DocumentError
+from depth_recog.files import read_bytes
+from depth_recog.limits import DOCUMENT_BYTES
 
 EXAMPLE = (
     "image_width: 640, image_height: 480, camera_matrix: {rows: 3, cols: 3, data: [fx, 0, cx, 0, "
@@ -37,16 +38,6 @@ MARKS = (b"camera_matrix", b"distortion_model", b"opencv-matrix", b"intrinsics:"
 """A YAML file with one of these is a calibration; others in a folder are ignored."""
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with OpenCV's matrices."""
-
-
-_Loader.add_constructor(
-    "tag:yaml.org,2002:opencv-matrix",
-    lambda loader, node: loader.construct_mapping(node, deep=True),  # type: ignore[arg-type]
-)
-
-
 def load(path: Path) -> dict[str, Any]:
     """Loads a calibration file: the first document of a YAML, as `ros2 topic echo` writes several.
 
@@ -57,7 +48,7 @@ def load(path: Path) -> dict[str, Any]:
         CalibrationError: it cannot be read, or is another kind of file, which is named.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, DOCUMENT_BYTES)
     except OSError as error:
         raise CalibrationError(f"{path} cannot be read ({error.strerror}): {REMEDY}") from error
     for pattern, kind in _OTHERS:
@@ -66,9 +57,11 @@ def load(path: Path) -> dict[str, Any]:
                 f"{path} is {kind}, where a ROS camera_info YAML is needed: {REMEDY}"
             )
     try:
-        content = yaml.load(_first_document(data.decode("utf-8-sig")), _Loader)
-    except (yaml.YAMLError, ValueError) as error:
-        raise CalibrationError(f"{path} is not a ROS camera_info YAML: {REMEDY}") from error
+        content = parse_yaml(_first_document(data.decode("utf-8-sig")))
+    except (DocumentError, ValueError) as error:
+        raise CalibrationError(
+            f"{path} is not a ROS camera_info YAML ({error}): {REMEDY}"
+        ) from error
     if not isinstance(content, dict):
         raise CalibrationError(f"{path} is not a ROS camera_info YAML: {REMEDY}")
     return {str(key).lower(): value for key, value in content.items()}

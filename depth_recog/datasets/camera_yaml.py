@@ -10,9 +10,12 @@ from typing import Any
 
 from depth_recog.datasets.calibration_formats import EXAMPLE, MARKS, REMEDY, kalibr_camera, load
 from depth_recog.errors import CalibrationError
+from depth_recog.files import read_bytes
 from depth_recog.interfaces.calibration import intrinsics, with_lens
 from depth_recog.interfaces.camera_info import from_message
+from depth_recog.limits import DOCUMENT_BYTES
 from depth_recog.method.geometry.camera import Camera
+from depth_recog.texts import shown
 
 __all__ = ["EXAMPLE", "camera_yamls", "read_camera_yaml"]
 
@@ -63,7 +66,15 @@ def read_camera_yaml(path: str | Path) -> Camera:
 def camera_yamls(folder: Path) -> list[Path]:
     """The folder's YAML files that hold a calibration, sorted; not checked further."""
     files = sorted((*folder.glob("*.yaml"), *folder.glob("*.yml")))
-    return [f for f in files if f.is_file() and any(m in f.read_bytes() for m in MARKS)]
+    return [f for f in files if _is_calibration(f)]
+
+
+def _is_calibration(file: Path) -> bool:
+    try:
+        data = read_bytes(file, DOCUMENT_BYTES)
+    except OSError:
+        return False
+    return any(mark in data for mark in MARKS)
 
 
 def _of_ros(content: dict[str, Any], path: Path) -> Camera:
@@ -112,6 +123,8 @@ def _of_kalibr(block: dict[str, Any], path: Path) -> Camera:
 def _message(content: dict[str, Any], path: Path) -> SimpleNamespace:
     """A printed CameraInfo with the fields of the message."""
     roi = content.get("roi") or {}
+    if not isinstance(roi, dict):
+        raise CalibrationError(f"{path}: roi must hold keys, not {shown(roi)}")
     window = ("x_offset", "y_offset", "width", "height")
     return SimpleNamespace(
         width=_pixels(content, "width", path),
@@ -121,9 +134,9 @@ def _message(content: dict[str, Any], path: Path) -> SimpleNamespace:
         d=_listed(content, "d", None, path),
         r=_listed(content, "r", 9, path),
         p=_listed(content, "p", 12, path),
-        binning_x=int(content.get("binning_x") or 0),
-        binning_y=int(content.get("binning_y") or 0),
-        roi=SimpleNamespace(**{name: int(roi.get(name) or 0) for name in window}),
+        binning_x=_count(content, "binning_x", path),
+        binning_y=_count(content, "binning_y", path),
+        roi=SimpleNamespace(**{name: _count(roi, name, path) for name in window}),
     )
 
 
@@ -151,7 +164,7 @@ def _listed(block: dict[str, Any], key: str, count: int | None, path: Path) -> l
     values = block.get(key)
     if not isinstance(values, list) or (count is not None and len(values) != count):
         wanted = "numbers" if count is None else f"{count} numbers"
-        raise CalibrationError(f"{path}: {key} must be a list of {wanted}, not {values!r}")
+        raise CalibrationError(f"{path}: {key} must be a list of {wanted}, not {shown(values)}")
     return [_number(value, key, path) for value in values]
 
 
@@ -159,11 +172,21 @@ def _number(value: object, key: str, path: Path) -> float:
     """A finite number; YAML 1.1 reads 1e-05 as text. Raises CalibrationError."""
     try:
         number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise CalibrationError(f"{path}: {value!r} in {key} is not a finite number: correct it")
+        raise CalibrationError(
+            f"{path}: {shown(value)} in {key} is not a finite number: correct it"
+        )
     return number
+
+
+def _count(content: dict[str, Any], key: str, path: Path) -> int:
+    """A whole number from 0 on, 0 where it is missing. Raises CalibrationError."""
+    value = _pixels({key: content.get(key) or 0}, key, path)
+    if value < 0:
+        raise CalibrationError(f"{path}: {key} must not be negative, it is {value}")
+    return value
 
 
 def _pixels(content: dict[str, Any], key: str, path: Path) -> int:
@@ -172,5 +195,7 @@ def _pixels(content: dict[str, Any], key: str, path: Path) -> int:
     if value is None:
         raise CalibrationError(f"{path} has no key {key}: {REMEDY}")
     if not isinstance(value, int) or isinstance(value, bool):
-        raise CalibrationError(f"{path}: {key} must be a whole number of pixels, not {value!r}")
+        raise CalibrationError(
+            f"{path}: {key} must be a whole number of pixels, not {shown(value)}"
+        )
     return value

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from pathlib import Path
@@ -12,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from depth_recog.datasets.orientation import orientation_of_file, upright
-from depth_recog.errors import CalibrationError, SourceError
-from depth_recog.files import text_of
+from depth_recog.datasets.orientation import orientation_of, upright
+from depth_recog.errors import CalibrationError, EncodingError, SourceError
+from depth_recog.files import read_bytes, text_of, user_path
 from depth_recog.interfaces import encoded_image
 from depth_recog.interfaces.bit_depth import FULL_RANGE, BitDepth
 from depth_recog.interfaces.calibration import check_plausible
+from depth_recog.interfaces.image_header import BMP
+from depth_recog.limits import IMAGE_FILE_BYTES
 from depth_recog.method.geometry.camera import Camera
 
 _RAW_SUFFIXES = (".tif", ".tiff")
@@ -34,7 +37,7 @@ def existing_folder(path: str | Path, layout: str) -> Path:
     Raises:
         SourceError: there is no such folder.
     """
-    folder = Path(os.path.abspath(Path(path).expanduser()))
+    folder = Path(os.path.abspath(user_path(path)))
     if not folder.exists():
         raise SourceError(f"{folder} does not exist: check the spelling; expected {layout}")
     if not folder.is_dir():
@@ -92,12 +95,13 @@ def read_rgb(path: Path, bits: BitDepth = FULL_RANGE) -> NDArray[np.uint8]:
     """
     # OpenCV's versions differ in the formats whose EXIF data they read.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    stored = _decode(path, flags)
+    data = _content(path)
+    stored = _decoded(path, data, flags)
     if stored.dtype not in (np.uint8, np.uint16):
         raise SourceError(f"{path} holds {stored.dtype} numbers: convert it to 8 or 16 bits")
     image = bits.to_8_bit(stored)
     cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
-    return upright(image, orientation_of_file(path))
+    return upright(image, orientation_of(data))
 
 
 def read_depth(
@@ -174,12 +178,14 @@ def read_ids(path: Path, size: tuple[int, int], what: str) -> NDArray[np.uint8]:
     Raises:
         SourceError: the file is missing, damaged, of another kind or of another size.
     """
-    _decode(path, cv2.IMREAD_UNCHANGED)  # its message for a cut-off file is better than Pillow's
+    data = _content(path)
+    # Its message for a cut-off file is better than Pillow's.
+    _decoded(path, data, cv2.IMREAD_UNCHANGED)
     # OpenCV replaces palette indices by colours.
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(data)) as image:
             kind, numbers = image.mode, np.array(image)
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # Pillow raises many types
         raise SourceError(f"{path} is damaged ({error}): restore or delete it") from error
     if kind not in ("L", "P"):
         raise SourceError(
@@ -201,24 +207,36 @@ def check_size(path: Path, raw: NDArray[np.generic], size: tuple[int, int], what
 
 def image_size(path: Path) -> tuple[int, int]:
     """(width, height) in pixels of what `read_rgb` returns. Raises SourceError as it does."""
-    height, width = _decode(path, cv2.IMREAD_UNCHANGED).shape[:2]
-    return (height, width) if orientation_of_file(path) >= 5 else (width, height)
+    data = _content(path)
+    height, width = _decoded(path, data, cv2.IMREAD_UNCHANGED).shape[:2]
+    return (height, width) if orientation_of(data) >= 5 else (width, height)
 
 
 def _decode(path: Path, flags: int) -> NDArray[np.generic]:
     """cv2.imread with the reason of a failure. Raises SourceError."""
+    return _decoded(path, _content(path), flags)
+
+
+def _content(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, IMAGE_FILE_BYTES)
     except OSError as error:
         raise SourceError(f"{path} cannot be read ({error.strerror}): restore it") from error
     if not data:
         raise SourceError(f"{path} is empty: restore or delete it")
-    image = encoded_image.decode(data, flags)
+    if data.startswith(BMP) and path.suffix.lower() != ".bmp":
+        raise SourceError(f"{path} is a BMP: restore it, or name it so")
+    return data
+
+
+def _decoded(path: Path, data: bytes, flags: int) -> NDArray[np.generic]:
+    what = f"{path} ({len(data)} bytes) is no image, or it is cut off or damaged"
+    try:
+        image = encoded_image.decode(data, flags)
+    except EncodingError as error:
+        raise SourceError(f"{what} ({error}): restore or delete it") from error
     if image is None:
-        raise SourceError(
-            f"{path} ({len(data)} bytes) is no image, or it is cut off or damaged: restore or "
-            "delete it"
-        )
+        raise SourceError(f"{what}: restore or delete it")
     return image
 
 

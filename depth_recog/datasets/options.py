@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from depth_recog.errors import SourceError
+from depth_recog.files import user_path
 
 
 def split_options(text: str | Path, allowed: tuple[str, ...]) -> tuple[Path, dict[str, str]]:
@@ -17,7 +18,7 @@ def split_options(text: str | Path, allowed: tuple[str, ...]) -> tuple[Path, dic
     """
     whole = Path(text)
     path, mark, query = str(text).partition("?")
-    if not mark or whole.expanduser().exists():
+    if not mark or user_path(whole).exists():
         return whole, {}
     options: dict[str, str] = {}
     for key, value in parse_qsl(query, keep_blank_values=True) or [(query, "")]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from depth_recog.errors import CalibrationError
+from depth_recog.files import open_regular
+from depth_recog.limits import IMAGE_FILE_BYTES
 from depth_recog.method.geometry.camera import Camera
 
 UPRIGHT = 1
@@ -38,7 +41,7 @@ def orientation_of(data: bytes) -> int:
     try:
         with Image.open(io.BytesIO(data)) as image:
             found = image.getexif().get(_TAG, UPRIGHT)
-    except (OSError, SyntaxError, ValueError, TypeError):
+    except Exception:  # Pillow raises many types
         return UPRIGHT
     return found if isinstance(found, int) and 1 <= found <= 8 else UPRIGHT
 
@@ -46,10 +49,10 @@ def orientation_of(data: bytes) -> int:
 def orientation_of_file(path: Path) -> int:
     """EXIF's orientation of an image file; 1 if it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             head = file.read(_HEAD_BYTES)
             if head.startswith(b"RIFF"):  # WebP has it at the end
-                head += file.read()
+                head += file.read(IMAGE_FILE_BYTES)
     except OSError:
         return UPRIGHT
     return orientation_of(head)

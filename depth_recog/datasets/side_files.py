@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import array
 import re
 from collections.abc import Sequence as Items
 from decimal import Decimal
@@ -15,6 +16,12 @@ from numpy.typing import NDArray
 
 from depth_recog.datasets.times import check_rate, in_nanoseconds
 from depth_recog.errors import SourceError
+from depth_recog.files import read_lines
+from depth_recog.limits import DIGITS
+from depth_recog.texts import shown
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,9})?", re.ASCII)
+_MOST_NS = 2**63 - 1
 
 
 def read_numbers(
@@ -35,10 +42,10 @@ def read_numbers(
         SourceError: the file is missing, or is no such table.
     """
     try:
-        lines = path.read_text(encoding="utf-8").rstrip().splitlines()
+        lines = _without_end(read_lines(path))
         if in_place and not all(line.strip() for line in lines):
             raise ValueError("a line is blank, but line n belongs to image n")
-        rows = np.array([[float(n) for n in line.split()] for line in lines if line.strip()])
+        rows = _table(lines)
     except (OSError, ValueError) as error:
         raise SourceError(f"{path} is not a table of numbers ({error}): restore it") from error
     if rows.size == 0 or (columns is not None and rows.shape[1] != columns):
@@ -63,7 +70,7 @@ def read_stamps(path: Path) -> list[int | None]:
             the times are not those of a camera.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+        lines = _without_end(read_lines(path, "utf-8-sig"))
         texts = [line.strip() for line in lines]
         stamps = _nanoseconds([text for text in texts if text], path)
     except (OSError, ValueError) as error:
@@ -88,9 +95,9 @@ def read_seconds(path: Path) -> list[int | None]:
             the times are not those of a camera.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
-        stamps = [round(float(line) * 1e9) if line.strip() else None for line in lines]
-    except (OSError, ValueError, OverflowError) as error:
+        lines = _without_end(read_lines(path, "utf-8-sig"))
+        stamps = [_in_range(float(line) * 1e9) if line.strip() else None for line in lines]
+    except (OSError, ValueError) as error:
         raise SourceError(f"{path} is not a table of numbers ({error}): restore it") from error
     known = [stamp for stamp in stamps if stamp is not None]
     check_rising(known, path)
@@ -100,14 +107,63 @@ def read_seconds(path: Path) -> list[int | None]:
 
 def _nanoseconds(texts: list[str], path: Path) -> list[int]:
     """Raises ValueError or SourceError."""
+    for text in texts:
+        if len(text) > DIGITS:
+            raise ValueError(f"{shown(text)} is no time")
     if texts and all(re.fullmatch(r"\d+", text) for text in texts):
-        values = [int(text) for text in texts]
+        values = [_in_range(int(text)) for text in texts]
         check_rising(values, path, unit="")
         return in_nanoseconds(values, path)
     if all(re.fullmatch(r"\d+(\.\d*)?([eE][+-]?\d+)?", text) for text in texts):
-        return [round(Decimal(text) * 10**9) for text in texts]
+        return [exact_nanoseconds(text) for text in texts]
+    if not all(_DATE.fullmatch(text) for text in texts):
+        raise ValueError("another form")
     stamps: list[int] = np.array(texts, dtype="datetime64[ns]").astype(np.int64).tolist()
     return stamps
+
+
+def exact_nanoseconds(seconds: str) -> int:
+    """Convert seconds to nanoseconds exactly; float seconds since the epoch lose some 100 ns.
+
+    Raises:
+        ValueError: the text is no finite number, or no time of this millennium.
+    """
+    try:
+        value = Decimal(seconds) if len(seconds) <= DIGITS else Decimal("NaN")
+        # A large exponent would become a number that fills the memory.
+        if abs(value) <= _MOST_NS // 10**9:
+            return round(value * 10**9)
+    except (ArithmeticError, ValueError):
+        pass
+    raise ValueError(f"{shown(seconds)} is no time in seconds")
+
+
+def _in_range(nanoseconds: float) -> int:
+    """Raises ValueError for a time that 64 bits of nanoseconds cannot hold."""
+    if not abs(nanoseconds) <= _MOST_NS:
+        raise ValueError(f"{nanoseconds:.3g} ns is no time")
+    return round(nanoseconds)
+
+
+def _without_end(lines: list[str]) -> list[str]:
+    """The lines without blank ones at the end."""
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return lines
+
+
+def _table(lines: list[str]) -> NDArray[np.float64]:
+    """(rows, columns) float64. Raises ValueError where lines differ in their number of numbers."""
+    values, columns = array.array("d"), 0
+    for line in lines:
+        row = [float(number) for number in line.split()]
+        if not row:
+            continue
+        columns = columns or len(row)
+        if len(row) != columns:
+            raise ValueError(f"lines of {columns} and of {len(row)} numbers")
+        values.extend(row)
+    return np.array(values, np.float64).reshape(-1, columns or 1)
 
 
 def check_rising(stamps: Items[int], path: Path, unit: str = " ns") -> None:
@@ -131,8 +187,8 @@ def frame_number(file: Path, index: int) -> int:
 
     Side files are indexed by it, so that a copy without some of the images still fits them.
     """
-    digits = re.search(r"\d+", file.name)
-    return int(digits.group()) if digits else index
+    digits = re.search(r"[0-9]+", file.name)
+    return int(digits.group()) if digits and len(digits.group()) < DIGITS else index
 
 
 def line_of(rows: int, number: int, path: Path, image: Path) -> int:

@@ -23,6 +23,7 @@ from depth_recog.datasets.research.tum_rgbd import TumRgbd
 from depth_recog.datasets.research.vkitti2.reader import VKitti2
 from depth_recog.datasets.sequence import Sequence
 from depth_recog.errors import SourceError, UncalibratedError
+from depth_recog.files import user_path
 
 
 def open_synthetic(spec: str) -> Sequence:
@@ -141,9 +142,9 @@ def recognise(text: str) -> str:
         raise SourceError(f"the source {text!r} is empty: give a path")
     if text.startswith("/dev/video"):
         return "v4l2"
-    path = Path(text).expanduser()
+    path = user_path(text)
     if not os.path.exists(path):  # options follow a question mark
-        path = Path(text.partition("?")[0]).expanduser()
+        path = user_path(text.partition("?")[0])
     if not os.path.exists(path):  # Path.exists raises where a name is too long
         raise SourceError(f"{text} does not exist: check the spelling")
     if path.is_dir():

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Sequence as Items
 from decimal import Decimal
 from itertools import pairwise
@@ -87,18 +88,17 @@ def filled(stamps: Items[int | None], place: Path) -> list[int]:
     step = median(b - a for a, b in pairwise(times)) if len(times) > 1 else 10**8
     result = []
     for i, stamp in enumerate(stamps):
-        before = [k for k in known if k < i]
-        after = [k for k in known if k > i]
+        at = bisect_left(known, i)
         if stamp is not None:
             result.append(int(stamp))
-        elif before and after:
-            a, b = before[-1], after[0]
+        elif 0 < at < len(known):
+            a, b = known[at - 1], known[at]
             way = (i - a) / (b - a)
-            result.append(round(int(stamps[a] or 0) * (1 - way)) + round(int(stamps[b] or 0) * way))
-        elif before:
-            result.append(times[-1] + round(step * (i - before[-1])))
+            result.append(round(times[at - 1] * (1 - way)) + round(times[at] * way))
+        elif at:
+            result.append(times[-1] + round(step * (i - known[-1])))
         else:
-            result.append(times[0] - round(step * (after[0] - i)))
+            result.append(times[0] - round(step * (known[0] - i)))
     return result
 
 
@@ -111,7 +111,7 @@ def decimal_seconds(files: list[Path]) -> list[int] | None:
     Raises:
         SourceError: the names do not tell which of both they are.
     """
-    parts = [re.fullmatch(r"(\d+)\.(\d{1,17})", file.stem) for file in files]
+    parts = [re.fullmatch(r"([0-9]{1,17})\.([0-9]{1,17})", file.stem) for file in files]
     if not all(parts) or not parts:
         return None
     wholes = [part[1] for part in parts if part]
@@ -152,7 +152,7 @@ def times_of_names(files: list[Path]) -> tuple[list[Path], list[int] | None]:
         order = sorted(range(len(files)), key=decimal.__getitem__)
         files, times = [files[i] for i in order], [decimal[i] for i in order]
         return files, times if times[0] / 1e9 >= _YEAR_2000 else None
-    if not files or not all(re.fullmatch(r"[1-9]\d{9,18}", file.stem) for file in files):
+    if not files or not all(re.fullmatch(r"[1-9][0-9]{9,18}", file.stem) for file in files):
         return files, None
     values = [int(file.stem) for file in files]
     if not any(_YEAR_2000 <= values[0] * ns / 1e9 <= _YEAR_2100 for ns in UNITS.values()):

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from depth_recog.errors import CalibrationError
+from depth_recog.limits import COEFFICIENTS, IMAGE_PIXELS
 from depth_recog.method.geometry.camera import DISTORTION_MODELS, Camera
+from depth_recog.texts import shown
 
 SYNONYMS = {
     "": "plumb_bob",
@@ -50,6 +52,7 @@ def intrinsics(k: Sequence[float], width: int, height: int, name: str = "K") -> 
     Raises:
         CalibrationError: uncalibrated (k[0] == 0), no intrinsic matrix, or not that of such images.
     """
+    check_pixels(width, height)
     fx, skew, cx, zero, fy, cy, *last = (float(value) for value in k)
     camera = Camera(width, height, fx, fy, cx, cy)
     if (zero, *last) != (0.0, 0.0, 0.0, 1.0) or abs(skew) > _LARGEST_SKEW * fx:
@@ -66,6 +69,15 @@ def intrinsics(k: Sequence[float], width: int, height: int, name: str = "K") -> 
             fx,
         )
     return camera
+
+
+def check_pixels(width: int, height: int) -> None:
+    """Check the size of images. Raises CalibrationError where it is none, or too large to hold."""
+    if width < 1 or height < 1 or width * height > IMAGE_PIXELS:
+        raise CalibrationError(
+            f"image size {shown(width)}x{shown(height)} in the calibration: both must be positive, "
+            f"and at most {IMAGE_PIXELS} pixels together"
+        )
 
 
 def check_plausible(camera: Camera, name: str = "K") -> None:
@@ -120,6 +132,8 @@ def with_lens(camera: Camera, model: str, distortion: Sequence[float]) -> Camera
     Raises:
         CalibrationError: an unknown model with coefficients, or a number of them it does not have.
     """
+    if len(distortion) > COEFFICIENTS:
+        raise CalibrationError(f"the lens has {len(distortion)} coefficients: the models have 14")
     name = model.strip().lower()
     name = SYNONYMS.get(name, name)
     if not distortion or not any(distortion):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from depth_recog.errors import CalibrationError
 from depth_recog.interfaces.calibration import intrinsics, with_lens
+from depth_recog.limits import COEFFICIENTS
 from depth_recog.method.geometry.camera import Camera
 
 
@@ -60,7 +61,8 @@ def from_message(info: Any, image_is_rectified: bool = False) -> CameraCalibrati
     new, name = (p[:, :3], "P") if p[0, 0] != 0 else (k, "K")
     if not image_is_rectified:
         raw = intrinsics(k.ravel().tolist(), info.width, info.height)
-        raw = with_lens(raw, info.distortion_model, [float(d) for d in info.d])
+        # At most one more than is read: a message may hold millions.
+        raw = with_lens(raw, info.distortion_model, [float(d) for d in info.d[: COEFFICIENTS + 1]])
     rectified = intrinsics(new.ravel().tolist(), info.width, info.height, name)
     if image_is_rectified:
         window = _window(rectified, info)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from depth_recog.errors import EncodingError
 from depth_recog.interfaces import encoded_image, image_codec
 from depth_recog.interfaces.bit_depth import FULL_RANGE, BitDepth
+from depth_recog.texts import shown
 
 FORMAT = "rgb8; jpeg compressed bgr8"
 """Format of `to_jpeg`."""
@@ -58,13 +59,16 @@ def to_rgb(form: str, data: object, bits: BitDepth = FULL_RANGE) -> NDArray[np.u
 
 def _decode(form: str, data: bytes) -> NDArray[np.generic]:
     """Pixels as stored. Raises EncodingError."""
-    what = f"compressed image ({form!r}, {len(data)} bytes)"
+    what = f"compressed image ({shown(form)}, {len(data)} bytes)"
     if not data.startswith((encoded_image.JPEG, encoded_image.PNG, *encoded_image.TIFF)):
         raise EncodingError(
             f"{what} is neither JPEG, PNG nor TIFF: set the publisher's format to one of them"
         )
     # IMREAD_UNCHANGED ignores the EXIF orientation, which the calibration does not include.
-    pixels = encoded_image.decode(data, cv2.IMREAD_UNCHANGED)
+    try:
+        pixels = encoded_image.decode(data, cv2.IMREAD_UNCHANGED)
+    except EncodingError as error:
+        raise EncodingError(f"{what} cannot be decoded: {error}") from error
     if pixels is None:
         how = "truncated: its end is missing" if encoded_image.is_cut_off(data) else "damaged"
         raise EncodingError(f"{what} is {how}; check the link to the camera")

@@ -7,18 +7,15 @@ the image's: buffers are padded or hold leftovers, and phones append a video.
 
 from __future__ import annotations
 
-import re
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-JPEG = b"\xff\xd8"
-TIFF = b"II*\0", b"MM\0*"
-PNG = b"\x89PNG\r\n\x1a\n"
+from depth_recog.errors import EncodingError
+from depth_recog.interfaces.image_header import JPEG, MARKER, PNG, TIFF, check_size
 
-_MARKER = re.compile(rb"\xff+([^\x00\xff])")
-"""The next marker of a JPEG: FF 00 is data, several FF are padding (ITU-T T.81, B.1.1.2)."""
+__all__ = ["JPEG", "PNG", "TIFF", "decode", "has_end_mark", "is_cut_off"]
+
 _END_OF_IMAGE, _START_OF_IMAGE, _TEM = 0xD9, 0xD8, 0x01
 _RESTARTS = range(0xD0, 0xD8)
 
@@ -27,15 +24,23 @@ def decode(data: bytes, flags: int) -> NDArray[np.generic] | None:
     """Decodes an image file as cv2.imdecode does.
 
     Returns:
-        What cv2.imdecode does for `flags`; None for a file that is cut off, damaged, or no image.
+        What cv2.imdecode does for `flags`; None for a file that is cut off or damaged.
+
+    Raises:
+        EncodingError: it is no image of a known format, or too large.
     """
     # Some versions of OpenCV fill what is missing with grey and report success.
     if not data or is_cut_off(data):
         return None
+    check_size(data)
     try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:  # for example a header with an impossible size
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:  # for example a header with an impossible size
+        if error.code == cv2.Error.StsNoMem:
+            raise EncodingError("the memory is not enough to decode it") from error
         return None
+    # Of a colour image without pixels OpenCV returns an array that it cannot convert.
+    return image if image is not None and image.size else None
 
 
 def is_cut_off(data: bytes) -> bool:
@@ -64,7 +69,7 @@ def _reaches_end_of_jpeg(data: bytes) -> bool:
     A thumbnail has an end mark too, but lies within a segment, which is skipped by its length.
     """
     at = len(JPEG)
-    while marker := _MARKER.search(data, at):
+    while marker := MARKER.search(data, at):
         code, at = marker[1][0], marker.end()
         if code == _END_OF_IMAGE:
             return True

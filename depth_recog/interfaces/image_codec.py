@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from depth_recog.errors import EncodingError
 from depth_recog.interfaces.bit_depth import FULL_RANGE, BitDepth
+from depth_recog.limits import IMAGE_PIXELS
+from depth_recog.texts import shown
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def _layout(encoding: str, layouts: Mapping[str, Layout]) -> Layout:
     if layout is None:
         depth = " (a depth image?)" if encoding in DEPTH_ENCODINGS else ""
         raise EncodingError(
-            f"encoding {encoding!r}{depth} is not supported; convert the image to one of: "
+            f"encoding {shown(encoding)}{depth} is not supported; convert the image to one of: "
             f"{', '.join(layouts)}"
         )
     return layout
@@ -123,6 +125,10 @@ def _pixels(
     """See `raw_view`."""
     if height < 1 or width < 1:
         raise EncodingError(f"image of {width}x{height} pixels is empty: check the camera's driver")
+    if width * height > IMAGE_PIXELS:
+        raise EncodingError(
+            f"image of {width}x{height} pixels has more than {IMAGE_PIXELS}: send a smaller one"
+        )
     if layout.even_width and width % 2:
         raise EncodingError(
             f"encoding {layout.encoding} needs an even width, the image has {width}: crop a column"

@@ -9,13 +9,17 @@ are named, the folder stands for its active weights.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from depth_recog.errors import WeightsError
+from depth_recog.documents import read_json
+from depth_recog.errors import DocumentError, WeightsError
+from depth_recog.limits import LINEAGE_ENTRIES
+from depth_recog.texts import shown
 
 LIST = "lineage.json"
 BEFORE = "lineage.before.json"
@@ -105,7 +109,7 @@ class Family:
 
 def is_lineage(folder: Path) -> bool:
     """Whether a folder holds a lineage."""
-    return (folder / LIST).is_file() or (folder / BEFORE).is_file()
+    return os.path.isfile(folder / LIST) or os.path.isfile(folder / BEFORE)
 
 
 def read_family(folder: Path) -> Family:
@@ -125,13 +129,13 @@ def read_family(folder: Path) -> Family:
 def read_list(file: Path) -> Family:
     """Read one file. Raises WeightsError."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
     except FileNotFoundError as error:
         raise WeightsError(
             f"{file.parent}: no lineage of weights ({file.name} is missing); name the folder that "
             "the trainer node or depth-recog adapt has written"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, DocumentError) as error:
         raise WeightsError(f"{file}: cannot be read ({error})") from error
     try:
         return _checked(content)
@@ -157,7 +161,9 @@ def active_weights(folder: Path) -> Path:
 def _checked(content: Any) -> Family:
     """Check what was read. Raises KeyError, TypeError or ValueError."""
     if content["format"] != _FORMAT:
-        raise ValueError(f"its format is {content['format']!r}, {_FORMAT!r} is needed")
+        raise ValueError(f"its format is {shown(content['format'])}, {_FORMAT!r} is needed")
+    if len(content["entries"]) > LINEAGE_ENTRIES:
+        raise ValueError(f"it has more than {LINEAGE_ENTRIES} entries")
     entries = tuple(_entry(values) for values in content["entries"])
     known = [entry.sha256 for entry in entries]
     if not entries or entries[0].number or len(set(known)) != len(known):
@@ -173,7 +179,7 @@ def _entry(values: dict[str, Any]) -> Entry:
     if not _SHA256.fullmatch(entry.sha256) or (
         entry.parent and not _SHA256.fullmatch(entry.parent)
     ):
-        raise ValueError(f"{entry.sha256!r} is no sha256")
+        raise ValueError(f"{shown(entry.sha256)} is no sha256")
     if not all(type(n) is int and n >= 0 for n in (entry.number, entry.step)):
         raise ValueError(f"{entry.sha256[:12]} has no number")
     if not all(isinstance(text, str) for text in (entry.time, entry.why, entry.rolled_back)):

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from dataclasses import asdict
 from pathlib import Path
 
 from depth_recog.errors import WeightsError
+from depth_recog.files import user_path
+from depth_recog.limits import SHOWN
 from depth_recog.method.masking import DYNAMIC, PresetRules
 from depth_recog.networks import weights
 from depth_recog.networks.family import is_lineage
@@ -14,6 +18,7 @@ from depth_recog.networks.hf import directory
 from depth_recog.networks.onnx.description import Description, read_description
 from depth_recog.networks.onnx.session import need_onnxruntime
 from depth_recog.networks.weights import Header
+from depth_recog.texts import plain
 
 
 def header_of(name: str, network: str) -> Header:
@@ -32,6 +37,7 @@ def header_of(name: str, network: str) -> Header:
     if not _is_onnx(name):
         return weights.header_of(name, network)
     path, description = _described(name, network)
+    content = weights.read_content(path)
     # The YAML is part of the architecture: the model is loaded again where it changed.
     return Header(
         path=path,
@@ -39,8 +45,9 @@ def header_of(name: str, network: str) -> Header:
         architecture={"onnx": asdict(description)},
         size=description.size or (0, 0),
         unit="",
-        sha256=weights.file_sha256(path),
+        sha256=hashlib.sha256(content).hexdigest(),
         classes=description.classes,
+        content=content,
     )
 
 
@@ -70,13 +77,13 @@ def preset_rules(dynamic_classes: list[str], mask_weights: str = "") -> PresetRu
 
 def is_directory(name: str, network: str) -> bool:
     """Whether a name is a directory of transformers, and no shipped name and no lineage."""
-    shipped = (weights.SHIPPED / f"{name}.safetensors").is_file()
-    folder = Path(name).expanduser()
+    shipped = os.path.isfile(weights.SHIPPED / f"{name}.safetensors")
+    folder = user_path(name)
     return (
         network == "depth"
         and bool(name)
         and not shipped
-        and folder.is_dir()
+        and os.path.isdir(folder)
         and not is_lineage(folder)
     )
 
@@ -91,8 +98,10 @@ def _described(name: str, network: str) -> tuple[Path, Description]:
             f"{name}: only the segmentation network can be an ONNX model; the {network} network "
             "must be .safetensors"
         )
-    path = Path(name).expanduser()
-    if not path.is_file():
-        raise WeightsError(f"{name}: no such file; an ONNX model with a YAML beside it is needed")
+    path = user_path(name)
+    if not os.path.isfile(path):
+        raise WeightsError(
+            f"{plain(name, SHOWN)}: no such file; an ONNX model with a YAML beside it is needed"
+        )
     need_onnxruntime(path)
     return path, read_description(path)

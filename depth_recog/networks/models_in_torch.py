@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,10 +11,9 @@ from torch import Tensor
 
 from depth_recog.networks.device import Device
 from depth_recog.networks.hf.loading import load_directory
-from depth_recog.networks.models import header_of, is_directory
-from depth_recog.networks.onnx.description import read_description
+from depth_recog.networks.models import header_of
 from depth_recog.networks.onnx.masks import OnnxMasks
-from depth_recog.networks.own.files import load_network
+from depth_recog.networks.own.files import network_of
 from depth_recog.networks.weights import Header
 
 Model = Callable[..., Tensor]
@@ -41,20 +39,24 @@ def load_model(name: str, network: str, device: torch.device | str = "cpu") -> t
             transformers is missing.
         DeviceError: onnxruntime lacks the provider that the ONNX model's YAML names.
     """
-    if is_directory(name, network):
-        return load_directory(header_of(name, network), torch.device(device))
     header = header_of(name, network)
-    if "onnx" not in header.architecture:
-        return load_network(name, network, device)
-    return _OnnxScores(header.path, torch.device(device)), header
+    return model_of(header, torch.device(device)), header
+
+
+def model_of(header: Header, device: torch.device) -> Model:
+    """Load the model of a header, from the bytes with its hash. Raises as `load_model`."""
+    if "transformers" in header.architecture:
+        return load_directory(header, device)
+    if "onnx" in header.architecture:
+        return _OnnxScores(header, device)
+    return network_of(header, device)
 
 
 class _OnnxScores:
     """An ONNX segmentation model as a function of tensors."""
 
-    def __init__(self, path: Path, device: torch.device) -> None:
-        place = Device(device.type, device.index)
-        self._masks = OnnxMasks(path, read_description(path), place)
+    def __init__(self, header: Header, device: torch.device) -> None:
+        self._masks = OnnxMasks(header, Device(device.type, device.index))
         self._device = device
 
     def __call__(self, image: Tensor) -> Tensor:

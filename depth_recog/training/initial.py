@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from depth_recog.errors import WeightsError
+from depth_recog.files import user_path
 from depth_recog.networks.hf.depth import HfDepth
 from depth_recog.networks.models import is_directory
 from depth_recog.networks.models_in_torch import load_model
@@ -95,7 +96,7 @@ def _with_encoder_of_masks(text: str) -> InitialNetwork:
 
 def _load_imagenet(network: DepthNetwork | PoseNetwork, path: Path) -> None:
     try:
-        state = torch.load(path.expanduser(), map_location="cpu", weights_only=True)
+        state = torch.load(user_path(path), map_location="cpu", weights_only=True)
     except Exception as error:
         raise WeightsError(f"{path}: not readable as torchvision's weights ({error})") from error
     if isinstance(network, PoseNetwork):

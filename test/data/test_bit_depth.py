@@ -14,6 +14,7 @@ from camera_files import write_camera_yaml
 from kitti_files import write_drive
 from numpy.typing import NDArray
 
+from depth_recog.datasets import image_files
 from depth_recog.datasets.bags.recording import Rosbag
 from depth_recog.datasets.media.folder import Folder
 from depth_recog.datasets.sources import open_source
@@ -180,8 +181,10 @@ def test_images_of_8_bits_are_unchanged_and_only_one_is_looked_at(
 ) -> None:
     clip = Folder(folder(tmp_path / "in", [GREY] * 5))
     read = []
-    real = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: (read.append(path.name), real(path))[1])
+    real = image_files.read_bytes
+    monkeypatch.setattr(
+        image_files, "read_bytes", lambda path, most: (read.append(path.name), real(path, most))[1]
+    )
     np.testing.assert_array_equal(clip[4].image[..., 0], GREY)
     assert sorted(read) == ["0.png", "4.png"]
 

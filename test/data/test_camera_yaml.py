@@ -117,7 +117,7 @@ def test_a_bad_value_is_named(tmp_path: Path, key: str, value: Any, expected: st
 
 
 @pytest.mark.parametrize(
-    "text", ["", "- 1", "a: [", "%YAML:1.0\n---\nK: !!opencv-matrix", "d: 2011-99-99", "\x00"]
+    "text", ["", "- 1", "a: [", "%YAML:1.0\n---\nK: !!opencv-matrix", "d: &a [*a]", "\x00"]
 )
 def test_another_file_is_refused_with_an_example(tmp_path: Path, text: str) -> None:
     file = tmp_path / "camera.yaml"

@@ -18,6 +18,7 @@ from depth_recog.datasets.bags.topics import CameraTopics, beside_image, is_rect
 from depth_recog.datasets.camera_yaml import EXAMPLE, read_camera_yaml
 from depth_recog.datasets.image_files import fit_camera
 from depth_recog.errors import CalibrationError, UncalibratedError
+from depth_recog.files import user_path
 from depth_recog.interfaces.camera_info import from_message
 from depth_recog.method.geometry.camera import Camera
 
@@ -56,7 +57,7 @@ class BagCameras:
         if not found:
 
             def read() -> tuple[Path, Camera]:
-                file = Path(given).expanduser() if given else _beside(bag, topics)
+                file = user_path(given) if given else _beside(bag, topics)
                 return file, read_camera_yaml(file)
 
             self._fixed = source_camera(read, assumed, bag.path)

@@ -28,6 +28,7 @@ from depth_recog.datasets.reader import RecordingReader, bits_of
 from depth_recog.datasets.sequence import Frame, Truth
 from depth_recog.datasets.side_files import median_rate
 from depth_recog.errors import EncodingError, SourceError
+from depth_recog.files import user_path
 from depth_recog.interfaces import compressed_image, image_codec
 from depth_recog.interfaces.bit_depth import BitDepth
 
@@ -75,7 +76,7 @@ class Rosbag(RecordingReader):
         """
         path, options = split_options(text, KEYS)
         self._given_bits = bits_option(text, options)
-        path = Path(os.path.abspath(path.expanduser()))
+        path = Path(os.path.abspath(user_path(path)))
         if not path.exists():
             raise SourceError(f"{path} does not exist: check the spelling; expected {LAYOUT}")
         self._bag = Bag(path)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.errors import CalibrationError
+from depth_recog.files import read_lines
 
 _REMEDY = "copy it from KITTI's calibration download"
 
@@ -20,8 +21,8 @@ def read_calib(path: Path) -> dict[str, NDArray[np.float64]]:
         CalibrationError: the file cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_lines(path)
+    except (OSError, ValueError) as error:
         raise CalibrationError(f"{path} cannot be read: {_REMEDY}") from error
     entries: dict[str, NDArray[np.float64]] = {}
     for line in lines:

@@ -27,6 +27,8 @@ from depth_recog.errors import SourceError
 from depth_recog.method.geometry.camera import Camera
 
 EARTH_RADIUS_M = 6378137.0
+_LARGEST_OXTS = 89.0, 360.0, 20_000.0, 7.0, 7.0, 7.0
+"""Degrees of latitude (Mercator's map ends before the poles) and longitude, metres, radians."""
 LAYOUT = "a KITTI raw drive such as 2011_09_26/2011_09_26_drive_0005_sync"
 
 
@@ -191,4 +193,9 @@ def _read_oxts(file: Path) -> NDArray[np.float64]:
     record: NDArray[np.float64] = read_numbers(file)[0]
     if record.size < 6:
         raise SourceError(f"{file} is no OXTS record (30 numbers): unpack the drive again")
+    if (np.abs(record[:6]) > _LARGEST_OXTS).any():
+        raise SourceError(
+            f"{file} has no place on a map or an impossible angle: {record[:6]}; unpack the drive "
+            "again"
+        )
     return record

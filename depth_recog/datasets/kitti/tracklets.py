@@ -20,7 +20,10 @@ from numpy.typing import NDArray
 
 from depth_recog.datasets.boxes import Box
 from depth_recog.errors import SourceError
+from depth_recog.files import read_text
+from depth_recog.limits import OBJECTS
 from depth_recog.method.geometry.camera import Camera
+from depth_recog.texts import shown
 
 KINDS = {
     "Car": "car",
@@ -36,6 +39,7 @@ KINDS = {
 }
 
 _TRUNCATED, _OUT_OF_IMAGE, _BEHIND = 1, 2, 3
+_FARTHEST = 1e6
 _HALF_WINDOW = 5
 _LEAST_SECONDS = 0.3
 
@@ -80,7 +84,7 @@ def read_tracklets(path: Path) -> tuple[Tracklet, ...]:
         SourceError: the file cannot be read or is damaged.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         # KITTI's files declare no entities; they could be used to exhaust memory.
         if "<!ENTITY" in text:
             raise ValueError("it declares entities")
@@ -88,6 +92,8 @@ def read_tracklets(path: Path) -> tuple[Tracklet, ...]:
         if root is None:
             raise ValueError("it has no tracklets")
         items = root.findall("item")
+        if len(items) > OBJECTS:
+            raise ValueError(f"it has {len(items)} tracklets, more than {OBJECTS}")
         if int(_text(root, "count")) != len(items):
             raise ValueError(f"it counts {_text(root, 'count')} tracklets and has {len(items)}")
         return tuple(_tracklet(f"{number}", item) for number, item in enumerate(items))
@@ -166,7 +172,7 @@ def _speed(path: Float, frame: int) -> float:
 def _tracklet(name: str, item: ET.Element) -> Tracklet:
     kind = _text(item, "objectType")
     if kind not in KINDS:
-        raise ValueError(f"objectType {kind!r} is none of {', '.join(KINDS)}")
+        raise ValueError(f"objectType {shown(kind)} is none of {', '.join(KINDS)}")
     length, width, height = (float(_text(item, field)) for field in ("l", "w", "h"))
     rows = [
         [float(_text(pose, field)) for field in ("tx", "ty", "tz", "rz", "truncation")]
@@ -175,7 +181,8 @@ def _tracklet(name: str, item: ET.Element) -> Tracklet:
     numbers = np.array(rows, dtype=np.float64).reshape(-1, 5)
     if int(_text(item, "poses/count")) != len(rows):
         raise ValueError(f"tracklet {name} counts other poses than it has")
-    if not (np.isfinite(numbers).all() and 0 < min(length, width, height) < np.inf):
+    sizes = length, width, height
+    if not (np.abs(numbers) < _FARTHEST).all() or not all(0 < s < _FARTHEST for s in sizes):
         raise ValueError(f"tracklet {name} has a size or a pose that cannot be")
     return Tracklet(
         name=name,

@@ -17,6 +17,7 @@ from depth_recog.datasets.assumed import AssumedLens, source_camera
 from depth_recog.datasets.camera_yaml import EXAMPLE, camera_yamls, read_camera_yaml
 from depth_recog.datasets.sequence import Frame
 from depth_recog.errors import CalibrationError, SourceError, UncalibratedError
+from depth_recog.files import user_path
 from depth_recog.method.geometry.camera import Camera
 
 _MOST_DAMAGED = 30
@@ -55,7 +56,7 @@ class V4l2:
         self.name = Path(self._device).name
 
         def read() -> tuple[Path, Camera]:
-            file = Path(value).expanduser() if value else find_calibration(self._device)
+            file = user_path(value) if value else find_calibration(self._device)
             return file, read_camera_yaml(file)
 
         self._camera = source_camera(read, assumed, self._device)
@@ -121,7 +122,7 @@ def find_calibration(device: str) -> Path:
     Raises:
         CalibrationError: there is none, or several of which none is named after the device.
     """
-    folder = Path(os.environ.get("ROS_HOME", "~/.ros")).expanduser() / "camera_info"
+    folder = user_path(os.environ.get("ROS_HOME", "~/.ros")) / "camera_info"
     candidates = camera_yamls(folder)
     named = Path("/sys/class/video4linux") / Path(device).name / "name"
     card = named.read_text(encoding="utf-8").strip() if named.is_file() else ""

@@ -22,7 +22,7 @@ from depth_recog.datasets.reader import RecordingReader, Refused
 from depth_recog.datasets.sequence import Frame
 from depth_recog.datasets.times import FASTEST_HZ
 from depth_recog.errors import SourceError, UncalibratedError
-from depth_recog.files import text_of
+from depth_recog.files import text_of, user_path
 from depth_recog.method.geometry.camera import Camera
 
 VIDEO_SUFFIXES = (
@@ -63,7 +63,7 @@ class Video(RecordingReader):
             SourceError: the file is missing, or OpenCV cannot open it.
             CalibrationError: no YAML and nothing assumed, or a damaged one.
         """
-        self._path = Path(os.path.abspath(Path(path).expanduser()))
+        self._path = Path(os.path.abspath(user_path(path)))
         self.name = self._path.stem
         if not self._path.is_file():
             raise SourceError(f"{self._path} is not a file: give a video such as drive.mp4")

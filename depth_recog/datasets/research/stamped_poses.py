@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_recog import files
+from depth_recog.datasets.side_files import exact_nanoseconds
 from depth_recog.errors import SourceError
 
 Float = NDArray[np.float64]
@@ -61,7 +62,7 @@ def read_stamped_poses(path: Path) -> StampedPoses:
     stamps, rows = [], []
     for number, fields in read_lines(path):
         try:
-            stamps.append(seconds_to_ns(fields[0]))
+            stamps.append(exact_nanoseconds(fields[0]))
             rows.append([float(field) for field in fields[1:]])
         except ValueError as error:
             raise SourceError(f"{path}, line {number}: {error}; restore the file") from error
@@ -88,23 +89,11 @@ def read_stamped_poses(path: Path) -> StampedPoses:
 def read_lines(path: Path) -> list[tuple[int, list[str]]]:
     """Number and fields of each line, without empty lines and comments. Raises SourceError."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = files.read_lines(path)
+    except (OSError, ValueError) as error:
         raise SourceError(f"{path} cannot be read ({error}): restore it") from error
     numbered = ((number, line.strip()) for number, line in enumerate(lines, start=1))
     return [(number, line.split()) for number, line in numbered if line and line[0] != "#"]
-
-
-def seconds_to_ns(text: str) -> int:
-    """Converts seconds to nanoseconds exactly; float seconds since the epoch lose some 100 ns.
-
-    Raises:
-        ValueError: the text is no finite number.
-    """
-    try:
-        return round(Decimal(text) * 1_000_000_000)
-    except (ArithmeticError, ValueError) as error:
-        raise ValueError(f"{text!r} is no time in seconds") from error
 
 
 def _slerp(a: Float, b: Float, way: float) -> Float:

@@ -16,12 +16,12 @@ from depth_recog.datasets.research.stamped_poses import (
     StampedPoses,
     read_lines,
     read_stamped_poses,
-    seconds_to_ns,
 )
 from depth_recog.datasets.sequence import Truth
-from depth_recog.datasets.side_files import check_rising
+from depth_recog.datasets.side_files import check_rising, exact_nanoseconds
 from depth_recog.datasets.times import check_rate
 from depth_recog.errors import SourceError, UncalibratedError
+from depth_recog.files import inside
 from depth_recog.method.geometry.camera import Camera
 
 LAYOUT = "a sequence of the TUM RGB-D benchmark such as rgbd_dataset_freiburg1_desk"
@@ -136,13 +136,13 @@ def _read_listing(path: Path) -> tuple[list[int], list[Path]]:
     for number, fields in read_lines(path):
         try:
             stamp, name = fields
-            stamps.append(seconds_to_ns(stamp))
+            stamps.append(exact_nanoseconds(stamp))
+            files.append(inside(path.parent, name))
         except ValueError as error:
             raise SourceError(
-                f"{path}, line {number}: a time in seconds and a file's name are needed; restore "
-                "the file"
+                f"{path}, line {number}: a time in seconds and a file's name in this folder are "
+                f"needed ({error}); restore the file"
             ) from error
-        files.append(path.parent / name)
     check_rising(stamps, path)
     check_rate(stamps, path)
     return stamps, files

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors.numpy import load
 
 from depth_recog import __version__
 from depth_recog.errors import WeightsError
@@ -18,6 +18,7 @@ from depth_recog.networks.backends.runtime import Run, Runtime
 from depth_recog.networks.graphs import networks, reference
 from depth_recog.networks.graphs.writer import Writer
 from depth_recog.networks.weights import Header
+from depth_recog.texts import shown
 
 Size = tuple[int, int]
 
@@ -66,16 +67,19 @@ def describe(header: Header, size: Size) -> Writer:
     Raises:
         WeightsError: a tensor is missing, or the architecture is unknown.
     """
-    with safe_open(header.path, framework="numpy") as file:
-        weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    try:
+        weights = load(header.content)
+    except (KeyError, ValueError) as error:
+        raise WeightsError(f"{header.path}: holds numbers of a type that is not read") from error
     for name, values in weights.items():
         if not np.isfinite(values).all():
             raise WeightsError(f"{header.path}: tensor {name} has values that are not finite")
     try:
         return networks.describe(header.network, weights, size, header.size, header.architecture)
-    except (KeyError, ValueError, IndexError) as error:
+    except (KeyError, ValueError, IndexError, TypeError) as error:
         raise WeightsError(
-            f"{header.path}: its tensors do not fit its architecture ({error}); restore the file"
+            f"{header.path}: its tensors do not fit its architecture ({shown(error)}); restore "
+            "the file"
         ) from error
 
 

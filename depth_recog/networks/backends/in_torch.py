@@ -18,7 +18,7 @@ from torch import Tensor
 from depth_recog.method.recognizer import Image
 from depth_recog.networks.backends import lane
 from depth_recog.networks.backends.choice import Place
-from depth_recog.networks.models_in_torch import Model, load_model
+from depth_recog.networks.models_in_torch import Model, model_of
 from depth_recog.networks.own.tensors import image_tensor
 from depth_recog.networks.precision import in_precision
 from depth_recog.networks.sized import SizedDepth
@@ -96,8 +96,7 @@ def load(header: Header, place: Place) -> TorchDepth | TorchLabels | TorchPose:
     """
     if place.threads:
         torch.set_num_threads(place.threads)
-    name = str(header.path)
-    module, _ = load_model(name, header.network, torch.device(str(place.device)))
+    module = model_of(header, torch.device(str(place.device)))
     if header.network == "depth":
         return TorchDepth(module, header.size, place)
     if header.network == "masks":

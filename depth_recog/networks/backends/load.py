@@ -37,10 +37,9 @@ def load(header: Header, place: Place, sizes: Sequence[tuple[int, int]] = ()) ->
     """
     backend = backend_of(header, place)
     if "onnx" in header.architecture:
-        from depth_recog.networks.onnx.description import read_description
         from depth_recog.networks.onnx.masks import OnnxMasks
 
-        return OnnxMasks(header.path, read_description(header.path), place.device)
+        return OnnxMasks(header, place.device)
     if backend == TORCH:
         if not installed(TORCH):
             raise ConfigurationError(f"{header.path}: needs torch: pip install torch")

@@ -2,20 +2,26 @@
 """Loads depth networks from directories of Hugging Face's transformers.
 
 Read are `config.json`, `*.safetensors` and, if present, `preprocessor_config.json`. Nothing is
-unpickled or downloaded, and no code from the directory is run.
+unpickled or downloaded, and no code from the directory is run. What is loaded has the hash.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import re
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 from depth_recog.errors import WeightsError
+from depth_recog.files import read_bytes, user_path
+from depth_recog.limits import DIRECTORY_BYTES, DOCUMENT_BYTES
 from depth_recog.networks.hf.facts import CONFIG, PREPROCESSOR, read_facts
 from depth_recog.networks.weights import Header, check_digest, file_sha256, read_card
 
 CARD = "README.md"
+_PART = re.compile(r"model-\d{5}-of-\d{5}\.safetensors", re.ASCII)
 LISTED = "train.sha256"
 """Name of the list of training files in a directory."""
 
@@ -27,7 +33,7 @@ def read_directory(name: str) -> Header:
         WeightsError: it is no such directory, its model is not supported, or transformers is
             missing.
     """
-    folder = Path(name).expanduser().absolute()
+    folder = user_path(name).absolute()
     facts = read_facts(folder)
     if find_spec("transformers") is None:
         raise WeightsError(f"{folder}: models of transformers need pip install 'depth-recog[hf]'")
@@ -42,7 +48,10 @@ def read_directory(name: str) -> Header:
 
 
 def _is_ours(card: Path) -> bool:
-    return card.is_file() and "\nsha256: " in card.read_text(encoding="utf-8", errors="replace")
+    try:
+        return b"\nsha256: " in read_bytes(card, DOCUMENT_BYTES)
+    except OSError:
+        return False
 
 
 def directory_sha256(folder: Path) -> str:
@@ -51,6 +60,37 @@ def directory_sha256(folder: Path) -> str:
     Raises:
         WeightsError: a file cannot be read.
     """
+    lines = [f"{file_sha256(folder / name)}  {name}\n" for name in _names(folder)]
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """The bytes of a network's files by name. Raises WeightsError."""
+    found, left = {}, DIRECTORY_BYTES
+    for name in _names(folder):
+        try:
+            found[name] = read_bytes(folder / name, left)
+        except OSError as error:
+            raise WeightsError(f"{folder / name}: cannot be read ({error.strerror})") from error
+        left -= len(found[name])
+    return found
+
+
+def digest_of(files: Mapping[str, bytes]) -> str:
+    """What `directory_sha256` returns for files of this content."""
+    lines = [f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()]
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def tensor_files(names: list[str]) -> list[str]:
+    """The files with the tensors: model.safetensors, or its numbered parts.
+
+    The parts' index is not read: it could name files elsewhere, which no hash covers.
+    """
+    parts = sorted(name for name in names if _PART.fullmatch(name))
+    return ["model.safetensors"] if "model.safetensors" in names else parts
+
+
+def _names(folder: Path) -> list[str]:
     names = [CONFIG, PREPROCESSOR, *(p.name for p in folder.glob("*.safetensors"))]
-    lines = [f"{file_sha256(folder / n)}  {n}\n" for n in sorted(names) if (folder / n).is_file()]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return sorted(name for name in names if os.path.isfile(folder / name))

@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
-import json
+import math
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from depth_recog.errors import WeightsError
+from depth_recog.documents import parse_json
+from depth_recog.errors import DocumentError, WeightsError
+from depth_recog.files import read_bytes
+from depth_recog.limits import DOCUMENT_BYTES
+from depth_recog.networks.architecture import check_size
 from depth_recog.networks.own.designs import IMAGENET_MEAN, IMAGENET_STD
+from depth_recog.texts import shown
 
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
@@ -18,6 +25,7 @@ OURS = "depth_recog"
 
 MODELS = ("depth_anything", "glpn")
 """Without DPT: transformers feeds it with squares only."""
+_LARGEST_PATCH = 256
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ def read_facts(folder: Path) -> ModelFacts:
     Raises:
         WeightsError: it is no such directory, or its model is not supported.
     """
-    if not (folder / CONFIG).is_file():
+    if not os.path.isfile(folder / CONFIG):
         raise WeightsError(
             f"{folder}: a directory without {CONFIG}; give a weights file, or a directory of "
             "transformers"
@@ -61,26 +69,47 @@ def read_facts(folder: Path) -> ModelFacts:
             f"{folder}: has no .safetensors; pickled weights are not read, because unpickling can "
             "run code: save the model with safe_serialization=True"
         )
-    config = _json(folder / CONFIG)
+    files = {}
+    for name in (CONFIG, PREPROCESSOR):
+        if name == CONFIG or os.path.isfile(folder / name):
+            files[name] = small_file(folder / name)
+    return facts_of(folder, files)
+
+
+def small_file(path: Path) -> bytes:
+    """The bytes of a JSON file. Raises WeightsError."""
+    try:
+        return read_bytes(path, DOCUMENT_BYTES)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read as JSON ({error.strerror})") from error
+
+
+def facts_of(folder: Path, files: Mapping[str, bytes]) -> ModelFacts:
+    """The properties by the content of a directory's JSON files. Raises as `read_facts`."""
+    config = parsed(folder / CONFIG, files[CONFIG])
     model_type = config.get("model_type")
-    if model_type not in MODELS:
+    if not isinstance(model_type, str) or model_type not in MODELS:
         raise WeightsError(
-            f"{folder}: holds a {model_type!r} model; supported depth networks: {', '.join(MODELS)}"
+            f"{folder}: holds a {shown(model_type)} model; supported depth networks: "
+            f"{', '.join(MODELS)}"
         )
     metric = model_type == "glpn" or config.get("depth_estimation_type") == "metric"
-    prepared = _json(folder / PREPROCESSOR) if (folder / PREPROCESSOR).is_file() else None
+    prepared = None
+    if PREPROCESSOR in files:
+        prepared = parsed(folder / PREPROCESSOR, files[PREPROCESSOR])
     try:
         return _facts(config, prepared, model_type, metric)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise WeightsError(
             f"{folder}: {CONFIG} or {PREPROCESSOR} is incomplete ({error})"
         ) from error
 
 
-def _json(path: Path) -> dict[str, Any]:
+def parsed(path: Path, data: bytes) -> dict[str, Any]:
+    """The JSON object in a file's bytes. Raises WeightsError."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = parse_json(data.decode(), DOCUMENT_BYTES)
+    except (DocumentError, ValueError) as error:
         raise WeightsError(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(content, dict):
         raise WeightsError(f"{path}: a JSON object is needed")
@@ -99,20 +128,20 @@ def _facts(
     width, height = ours.get("size", asked if isinstance(asked, list) else [asked, asked])
     unit = ours.get("unit", "metres" if metric else "relative")
     if unit not in ("metres", "relative"):
-        raise ValueError(f"unit {unit!r}")
+        raise ValueError(f"unit {shown(unit)}")
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     if prepared is not None:
         plain = "image_mean" not in prepared or prepared.get("do_normalize") is False
         mean = (0.0, 0.0, 0.0) if plain else tuple(map(float, prepared["image_mean"]))
         std = (1.0, 1.0, 1.0) if plain else tuple(map(float, prepared["image_std"]))
-    return ModelFacts(
-        model_type,
-        not metric,
-        (int(width), int(height)),
-        unit,
-        float(ours.get("scale", 1.0)),
-        int(config.get("patch_size", backbone.get("patch_size", 32))),
-        mean,
-        std,
-    )
+    multiple = int(config.get("patch_size", backbone.get("patch_size", 32)))
+    if not 1 <= multiple <= _LARGEST_PATCH:
+        raise ValueError(f"patch_size {shown(multiple)}")
+    scale = float(ours.get("scale", 1.0))
+    if not (1e-6 < scale < 1e6 and len(mean) == len(std) == 3 and all(map(math.isfinite, mean))):
+        raise ValueError("scale or image_mean")
+    if not all(1e-6 < value < 1e6 for value in std):
+        raise ValueError("image_std")
+    size = check_size([int(width), int(height)])
+    return ModelFacts(model_type, not metric, size, unit, scale, multiple, mean, std)

@@ -11,15 +11,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from depth_recog.errors import WeightsError
+from depth_recog.documents import read_yaml, yaml_text
+from depth_recog.errors import DocumentError, WeightsError
+from depth_recog.limits import CLASSES, NAME_CHARACTERS, NETWORK_SIDE
+from depth_recog.texts import shown
 
 LAYOUTS = ("NCHW", "NHWC")
 OUTPUTS = ("scores", "labels")
 PROVIDERS = ("cpu", "cuda", "tensorrt")
-MOST_CLASSES = 255
-"""Class ids are uint8, and 255 means unlabelled."""
+_LARGEST = 1e6
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,15 @@ def read_description(model: Path) -> Description:
             "`classes: [road, car, person]`"
         )
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise WeightsError(f"{path}: not readable YAML ({reason})") from error
+        values = read_yaml(path)
+    except (OSError, DocumentError) as error:
+        raise WeightsError(f"{path}: not readable YAML ({error})") from error
     if not isinstance(values, dict):
         raise WeightsError(f"{path}: keys with values are needed, as `classes: [road, car]`")
     known = Description.__dataclass_fields__
     for key in values:
         if key not in known:
-            raise WeightsError(f"{path}: unknown key {key!r} (known: {', '.join(known)})")
+            raise WeightsError(f"{path}: unknown key {shown(key)} (known: {', '.join(known)})")
     try:
         return _checked(values)
     except ValueError as error:
@@ -95,17 +94,15 @@ def description_text(description: Description) -> str:
         for key, value in asdict(description).items()
         if value is not None
     }
-    return yaml.safe_dump(
-        values, sort_keys=False, allow_unicode=True, width=96, default_flow_style=None
-    )
+    return yaml_text(values, sort_keys=False, width=96, default_flow_style=None)
 
 
 def _checked(values: dict[str, Any]) -> Description:
     if "classes" not in values:
         raise ValueError("classes is missing: the names of the model's classes, by class id")
     classes = _names("classes", values["classes"])
-    if not 1 <= len(classes) <= MOST_CLASSES:
-        raise ValueError(f"classes: {len(classes)} names; 1 to {MOST_CLASSES} can be used")
+    if not 1 <= len(classes) <= CLASSES:
+        raise ValueError(f"classes: {len(classes)} names; 1 to {CLASSES} can be used")
     for name in classes:
         if classes.count(name) > 1:
             raise ValueError(f"classes: {name!r} is listed twice; give each class its own name")
@@ -137,13 +134,27 @@ def _names(key: str, value: Any) -> tuple[str, ...]:
         raise ValueError(f"{key}: a list of names is needed, as [road, car]")
     for name in value:
         if not isinstance(name, str) or not name:
-            raise ValueError(f"{key}: {name!r} is not a name; put it in quotes")
+            raise ValueError(f"{key}: {shown(name)} is not a name; put it in quotes")
+        if len(name) > NAME_CHARACTERS or not name.isprintable():
+            raise ValueError(
+                f"{key}: {shown(name)} cannot be shown: use at most {NAME_CHARACTERS} characters, "
+                "none of them a control character"
+            )
     return tuple(value)
 
 
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 def _number(key: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{key}: {value!r} is not a number")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
+        raise ValueError(f"{key}: {shown(value)} is not a number")
+    if abs(value) > _LARGEST:
+        raise ValueError(f"{key}: {shown(value)} is too large")
     return float(value)
 
 
@@ -157,13 +168,18 @@ def _numbers(key: str, value: Any) -> tuple[float, float, float]:
 def _size(value: Any) -> tuple[int, int] | None:
     if value is None:
         return None
-    whole = isinstance(value, list) and all(type(one) is int and one > 0 for one in value)
+    whole = isinstance(value, list) and all(
+        type(one) is int and 0 < one <= NETWORK_SIDE for one in value
+    )
     if not whole or len(value) != 2:
-        raise ValueError(f"size: {value!r} cannot be used: [width, height] in pixels is needed")
+        raise ValueError(
+            f"size: {shown(value)} cannot be used: [width, height] in pixels, up to "
+            f"{NETWORK_SIDE}, is needed"
+        )
     return value[0], value[1]
 
 
 def _one_of(key: str, value: Any, known: tuple[str, ...]) -> str:
-    if value not in known:
-        raise ValueError(f"{key}: {value!r} is not one of {', '.join(known)}")
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{key}: {shown(value)} is not one of {', '.join(known)}")
     return str(value)

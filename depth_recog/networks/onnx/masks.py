@@ -7,6 +7,7 @@ A graph of a fixed input size gets a frame of another aspect ratio as overlappin
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,11 +18,14 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from depth_recog.errors import WeightsError
+from depth_recog.limits import ONNX_SECONDS
 from depth_recog.networks.backends import lane
 from depth_recog.networks.device import Device
 from depth_recog.networks.onnx.description import Description, description_path
-from depth_recog.networks.onnx.session import open_session
+from depth_recog.networks.onnx.session import need_onnxruntime, one_line, open_session, run_options
+from depth_recog.networks.onnx.trial import try_out
 from depth_recog.networks.tiling import nearest_tile, tile_starts
+from depth_recog.networks.weights import Header
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -53,18 +57,25 @@ class OnnxMasks:
     """A segmentation model from an ONNX graph; tested on a grey image when it is made.
 
     Args:
-        path: the graph.
-        description: of it.
+        header: of the graph, with its content.
         device: that the graph runs on unless the description names a provider.
+        trusted: the graph's description, if the graph was tried out before or may end the process;
+            None for the header's, and to try it out first.
 
     Raises:
-        WeightsError: onnxruntime is missing, or graph and description do not fit.
+        WeightsError: onnxruntime is missing, the graph does not end, or graph and description do
+            not fit.
         DeviceError: the provider is missing.
     """
 
-    def __init__(self, path: Path, description: Description, device: Device) -> None:
+    def __init__(self, header: Header, device: Device, trusted: Description | None = None) -> None:
+        description = trusted or Description(**header.architecture["onnx"])
+        if trusted is None:
+            need_onnxruntime(header.path)
+            try_out(header, description)
+        path = header.path
         self._path, self._description = path, description
-        self._session = open_session(path, device, description.provider)
+        self._session = open_session(header.content, device, description.provider, name=str(path))
         self._input = _input_of(self._session, path, description)
         whole = np.issubdtype(self._input.numbers, np.integer)
         self._scale = description.scale or (255.0 if whole else 1.0)
@@ -148,20 +159,32 @@ class OnnxMasks:
         return np.ascontiguousarray(array, self._input.numbers)
 
     def _run(self, array: NDArray[Any]) -> NDArray[Any]:
+        options = run_options()
+        # How often a graph loops may depend on the image.
+        watch = threading.Timer(ONNX_SECONDS, lambda: setattr(options, "terminate", True))
+        watch.daemon = True
+        watch.start()
         try:
-            return np.asarray(self._session.run(None, {self._input.name: array})[0])
+            return np.asarray(self._session.run(None, {self._input.name: array}, options)[0])
         except Exception as error:  # onnxruntime's have no base of their own
+            if options.terminate:
+                text = f"{self._path}: an inference did not end within {ONNX_SECONDS} s"
+                raise WeightsError(text) from error
             raise WeightsError(
                 f"{self._path}: cannot be run on {'x'.join(map(str, array.shape))} "
-                f"({' '.join(str(error).split())}): name the size that it takes in "
+                f"({one_line(error)}): name the size that it takes in "
                 f"{description_path(self._path).name}, as `size: [513, 513]`"
             ) from error
+        finally:
+            watch.cancel()
 
     def _scores(self, answer: NDArray[Any]) -> NDArray[Any]:
         """Return the graph's output as scores, (k, h, w)."""
         count = len(self._description.classes)
         layout = self._description.layout
-        if answer.ndim != 4:
+        if answer.dtype.kind not in "fiub":
+            raise self._misfit(answer, "numbers are needed", "output")
+        if answer.ndim != 4 or not answer.size:
             raise self._misfit(answer, f"scores of rank 4 ({layout}) are needed", "output: labels")
         scores = answer if layout == "NCHW" else answer.transpose(0, 3, 1, 2)
         if scores.shape[1] != count or scores.shape[0] != 1:
@@ -175,9 +198,11 @@ class OnnxMasks:
             channel = 1 if self._description.layout == "NCHW" else 3
             if labels.shape[channel] == 1:
                 labels = labels.squeeze(channel)
-        if labels.ndim != 3 or labels.shape[0] != 1:
+        if answer.dtype.kind not in "fiub":
+            raise self._misfit(answer, "numbers are needed", "output")
+        if labels.ndim != 3 or labels.shape[0] != 1 or not labels.size:
             raise self._misfit(answer, "labels of shape 1xHxW are needed", "output: scores, layout")
-        whole = labels[0].astype(np.int64)
+        whole = np.asarray(np.nan_to_num(labels[0], nan=-1, posinf=-1, neginf=-1), np.int64)
         count = len(self._description.classes)
         strange = whole[(whole < 0) | (whole >= count)]
         if len(strange):

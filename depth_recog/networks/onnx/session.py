@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import logging
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depth_recog.errors import DeviceError, WeightsError
 from depth_recog.networks.device import Device
+from depth_recog.networks.weights import read_content
+from depth_recog.texts import plain
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, RunOptions
 
 _LOG = logging.getLogger(__name__)
 _PROVIDERS = {
@@ -21,6 +24,21 @@ _PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
 }
 _FATAL_ONLY = 4
+_EXTERNAL = "session.model_external_initializers_file_folder_path"
+
+
+def one_line(error: Exception) -> str:
+    """An error of onnxruntime, which has several lines and names of the graph."""
+    return plain(" ".join(str(error).split()), 500)
+
+
+def run_options() -> RunOptions:
+    """Options of one inference, to end it."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = _FATAL_ONLY
+    return options
 
 
 def need_onnxruntime(model: object) -> None:
@@ -80,22 +98,30 @@ def best_provider(device: Device) -> str:
 
 
 def open_session(
-    model: Path | bytes, device: Device, asked: str | None = None, threads: int = 0
+    model: Path | bytes,
+    device: Device,
+    asked: str | None = None,
+    threads: int = 0,
+    name: str = "the graph",
 ) -> InferenceSession:
     """Open an inference session.
 
     Args:
-        model: the graph, or its file.
+        model: the graph, or its file; all its tensors must be in it.
         device: to run on.
         asked: see `choose_providers`.
         threads: of the processor; 0: as many as it has cores.
+        name: of the graph, for messages.
 
     Raises:
         WeightsError: onnxruntime is missing, or cannot read the graph.
         DeviceError: as `choose_providers`, or the provider's libraries cannot be loaded.
     """
-    name = "the graph" if isinstance(model, bytes) else str(model)
+    content = model if isinstance(model, bytes) else read_content(model)
+    name = name if isinstance(model, bytes) else str(model)
     need_onnxruntime(name)
+    if content[4:8] == b"ORTM":
+        raise WeightsError(f"{name}: is in onnxruntime's own format: export it as ONNX")
     import onnxruntime
 
     providers = choose_providers(device, asked, onnxruntime.get_available_providers())
@@ -105,13 +131,19 @@ def open_session(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Errors are raised as exceptions; onnxruntime need not log them too.
     options.log_severity_level = _FATAL_ONLY
-    content = model if isinstance(model, bytes) else str(model)
+    # Tensors in other files would not be covered by the hash: there is no folder to find them in.
+    options.add_session_config_entry(_EXTERNAL, os.devnull)
     try:
         session = onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # onnxruntime's have no base of their own
-        reason = " ".join(str(error).split())
+        text = str(error).lower()
+        if "external data" in text or "model_path" in text:
+            raise WeightsError(
+                f"{name}: keeps tensors in another file, which its sha256 does not cover: export "
+                "it with all tensors inside"
+            ) from error
         raise WeightsError(
-            f"{name}: onnxruntime cannot read it ({reason}): export it again"
+            f"{name}: onnxruntime cannot read it ({one_line(error)}): export it again"
         ) from error
     # Without the provider's libraries onnxruntime silently uses the next provider.
     first = providers[0][0]

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import nn
 
 from depth_recog.errors import WeightsError
@@ -18,6 +17,7 @@ from depth_recog.networks.own.deeplab import segmentation_network
 from depth_recog.networks.own.depth import DepthNetwork
 from depth_recog.networks.own.pose import PoseNetwork
 from depth_recog.networks.weights import FORMAT, Header, file_sha256, header_of
+from depth_recog.texts import shown
 
 _CLASSES: dict[str, Callable[..., nn.Module]] = {
     "depth": DepthNetwork,
@@ -43,17 +43,26 @@ def load_network(
         WeightsError: the file is missing, damaged, or holds another kind of network.
     """
     header = header_of(name, network)
+    return network_of(header, device), header
+
+
+def network_of(header: Header, device: torch.device | str = "cpu") -> nn.Module:
+    """Load the network of a header, from the bytes that were read with it.
+
+    Raises:
+        WeightsError: its tensors do not fit its architecture, or are not finite.
+    """
+    build = _CLASSES[header.network]
     try:
-        module = _CLASSES[network](**header.architecture)
-    except (TypeError, KeyError) as error:
-        raise WeightsError(f"{header.path}: unknown architecture ({error})") from error
-    with safe_open(header.path, framework="pt") as file:
-        state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-    own = module.state_dict()
-    for key, value in own.items():
+        # Without memory, until the shapes of the file's tensors are known to fit.
+        with torch.device("meta"):
+            planned = build(**header.architecture).state_dict()
+        state = {key: value.float() for key, value in load(header.content).items()}
+    except (TypeError, KeyError, ValueError) as error:
+        raise WeightsError(f"{header.path}: unknown architecture ({shown(error)})") from error
+    for key, value in planned.items():
         if key not in state:
             if key.endswith("num_batches_tracked"):
-                state[key] = value
                 continue
             raise WeightsError(f"{header.path}: tensor {key} is missing")
         if state[key].shape != value.shape:
@@ -61,13 +70,19 @@ def load_network(
                 f"{header.path}: tensor {key} has shape {tuple(state[key].shape)}, "
                 f"{tuple(value.shape)} is needed"
             )
-    surplus = sorted(set(state) - set(own))
+        if not bool(state[key].isfinite().all()):
+            raise WeightsError(
+                f"{header.path}: tensor {key} has values that are not finite; restore the file"
+            )
+    surplus = sorted(set(state) - set(planned))
     if surplus:
         raise WeightsError(f"{header.path}: tensor {surplus[0]} belongs to another network")
-    module.load_state_dict(state)
+    module = build(**header.architecture)
+    own = module.state_dict()
+    module.load_state_dict({key: state.get(key, value) for key, value in own.items()})
     module.eval().requires_grad_(False)
     ready = module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return cast(nn.Module, ready), header
+    return cast(nn.Module, ready)
 
 
 def save_network(

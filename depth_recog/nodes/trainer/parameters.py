@@ -7,6 +7,7 @@ import os
 from functools import partial
 from pathlib import Path
 
+from depth_recog.files import user_path
 from depth_recog.nodes.runtime.depth_parameters import SPECS as DEPTH_SPECS
 from depth_recog.nodes.runtime.parameters import Spec
 
@@ -65,6 +66,6 @@ def folder_of(value: str, namespace: str) -> Path:
         namespace: of the node.
     """
     if value:
-        return Path(value).expanduser()
+        return user_path(value)
     home = os.environ.get("ROS_HOME") or "~/.ros"
-    return Path(home).expanduser() / "depth_recog" / namespace.strip("/")
+    return user_path(home) / "depth_recog" / namespace.strip("/")

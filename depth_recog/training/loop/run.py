@@ -33,7 +33,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from depth_recog import __version__
 from depth_recog.errors import ConfigurationError, OutputError, WeightsError
-from depth_recog.files import write_whole
+from depth_recog.files import user_path, write_whole
 from depth_recog.training.config import TrainingConfig, make_config, read_config, write_config
 from depth_recog.training.loop.processes import first_alone, make_fabric
 
@@ -133,7 +133,7 @@ class TrainingRun:
     def cache(self) -> Path:
         """Folder of prepared frames."""
         named = self.config.cache
-        return Path(named).expanduser() if named else self.folder.path / "data"
+        return user_path(named) if named else self.folder.path / "data"
 
 
 def start_run(

@@ -36,6 +36,12 @@ STREET = "synthetic:street?frames=3&width=160&height=64"
 CPU, CUDA, RT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 
 
+@pytest.fixture(autouse=True)
+def _no_trial(monkeypatch) -> None:
+    """A process for each graph would take a second; test_onnx_trial.py tests it."""
+    monkeypatch.setattr(masks, "try_out", lambda header, description: None)
+
+
 def scores_of(path: Path, image: torch.Tensor) -> torch.Tensor:
     return load_model(str(path), "masks")[0](image)
 

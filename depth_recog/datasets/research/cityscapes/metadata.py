@@ -7,7 +7,6 @@ set's csCalibration.pdf.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
@@ -17,8 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.errors import CalibrationError, DepthRecogError, SourceError
+from depth_recog.documents import read_json
+from depth_recog.errors import CalibrationError, DepthRecogError, DocumentError, SourceError
 from depth_recog.method.geometry.camera import Camera
+from depth_recog.texts import shown
 
 Float = NDArray[np.float64]
 
@@ -102,8 +103,8 @@ def _numbers(
 ) -> list[float]:
     """Reads numbers of a JSON object, or of its member `block`. Raises `error_kind`."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = read_json(path)
+    except (OSError, DocumentError) as error:
         raise error_kind(f"{path} is missing or no JSON ({error}): {_REMEDY}") from error
     if block is not None and isinstance(content, dict):
         content = content.get(block)
@@ -116,6 +117,6 @@ def _numbers(
             number = math.nan
         if not math.isfinite(number):
             place = f"{block}.{name}" if block else name
-            raise error_kind(f"{path}: {place} is {value!r}, no finite number; {_REMEDY}")
+            raise error_kind(f"{path}: {place} is {shown(value)}, no finite number; {_REMEDY}")
         values.append(number)
     return values

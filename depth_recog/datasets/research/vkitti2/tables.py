@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.errors import SourceError
+from depth_recog.files import read_lines
+from depth_recog.texts import shown
 
 Float = NDArray[np.float64]
 
@@ -30,8 +32,8 @@ def read_rows(path: Path, columns: str) -> list[list[str]]:
         SourceError: the file is missing or damaged, or has no such column.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_lines(path)
+    except (OSError, ValueError) as error:
         raise SourceError(f"{path} cannot be read ({error}): {REMEDY}") from error
     header = lines[0].split() if lines else []
     missing = [name for name in columns.split() if name not in header]
@@ -101,7 +103,8 @@ def read_kinds(path: Path) -> dict[int, str]:
     for track, label in read_rows(path, "trackID label"):
         if not track.isdecimal() or label not in _KINDS:
             raise SourceError(
-                f"{path}: track {track!r} is a {label!r}, none of {', '.join(_KINDS)}: {REMEDY}"
+                f"{path}: track {shown(track)} is a {shown(label)}, none of {', '.join(_KINDS)}: "
+                f"{REMEDY}"
             )
         kinds[int(track)] = _KINDS[label]
     return kinds
