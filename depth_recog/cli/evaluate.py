@@ -58,6 +58,7 @@ from depth_recog.evaluation.table import table
 from depth_recog.evaluation.without_truth.table import table as table_without_truth
 from depth_recog.files import write_whole
 from depth_recog.networks.models import header_of
+from depth_recog.texts import plain
 
 _GROUND_PLANE_HEIGHT = 1.65
 """Metres, unless --camera-height is given."""
@@ -166,7 +167,7 @@ def _truth(options: argparse.Namespace) -> int:
         if options.html:
             _write(options.html, write_html(evaluation) + "\n")
     finally:
-        print(table(figures))
+        print(plain(table(figures), keep="\n"))
     return 0
 
 
@@ -175,7 +176,7 @@ def _without_truth(options: argparse.Namespace, recording: Recording, frames: ra
     figures["about"] |= _about_camera(options)
     if options.json:
         _write(options.json, json.dumps(_json(figures), indent=2, allow_nan=False) + "\n")
-    print(table_without_truth(figures))
+    print(plain(table_without_truth(figures), keep="\n"))
     return 0
 
 
@@ -268,7 +269,7 @@ def _placebos(options: argparse.Namespace) -> int:
     if options.json:
         about |= {"frames": [frames.start, frames.stop], "seed": options.seed}
         _write(options.json, json.dumps({"about": about, **asdict(report)}, indent=2) + "\n")
-    print(report.table())
+    print(plain(report.table(), keep="\n"))
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ from types import FrameType, ModuleType
 from depth_recog import __version__, environment
 from depth_recog.errors import DepthRecogError
 from depth_recog.files import text_of
+from depth_recog.texts import plain
 
 VERBS = {
     "run": "write depth, masks and poses of a recording to files",
@@ -49,6 +51,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     environment.prepare()
+    _log_plainly()
     given = sys.argv[1:] if arguments is None else arguments
     verb = next((a for a in given if a in VERBS), "")
     try:
@@ -80,6 +83,20 @@ def main(arguments: list[str] | None = None) -> int:
                 signal.signal(number, signal.SIG_IGN)
 
 
+class _PlainHandler(logging.Handler):
+    """Warnings in one line each, without what names from recordings could do to a terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        print(_in_one_line(self.format(record)), file=sys.stderr)
+
+
+def _log_plainly() -> None:
+    log = logging.getLogger("depth_recog")
+    if not any(isinstance(handler, _PlainHandler) for handler in log.handlers):
+        log.addHandler(_PlainHandler(logging.WARNING))
+
+
 def _opencv_error() -> type[Exception]:
     """OpenCV's error, if OpenCV has been loaded."""
     error = getattr(sys.modules.get("cv2"), "error", MemoryError)
@@ -94,8 +111,8 @@ def _out_of_memory(error: BaseException) -> bool:
 
 def _in_one_line(message: str) -> str:
     """Remove control characters, and shorten very long words."""
-    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
-    return re.sub(rf"\S{{{_LONGEST_WORD},}}", lambda m: f"{m[0][:80]}...{m[0][-80:]}", plain)
+    one_line = plain(message)
+    return re.sub(rf"\S{{{_LONGEST_WORD},}}", lambda m: f"{m[0][:80]}...{m[0][-80:]}", one_line)
 
 
 def _read(given: list[str], named: str) -> tuple[ModuleType, argparse.Namespace]:

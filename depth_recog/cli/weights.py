@@ -15,13 +15,15 @@ from torch import nn
 
 from depth_recog.errors import OutputError, WeightsError
 from depth_recog.evaluation.splits import list_of, trained_on
-from depth_recog.files import user_path
+from depth_recog.files import read_text, user_path
+from depth_recog.limits import DOCUMENT_BYTES, SHOWN
 from depth_recog.networks.device import choose_device
 from depth_recog.networks.family import is_lineage, read_family
 from depth_recog.networks.hf.directory import CARD
 from depth_recog.networks.models import header_of
 from depth_recog.networks.models_in_torch import load_model
 from depth_recog.networks.weights import SHIPPED, Header, read_card, read_header, resolve
+from depth_recog.texts import plain
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -149,12 +151,11 @@ def _lineage(folder: Path, as_json: bool) -> int:
     for row in rows:
         mark = "*" if row["active"] else " "
         parent = f"from {names.get(row['parent'], row['parent'][:12])}, " if row["parent"] else ""
-        print(
-            f"{mark} {row['number']:>4}  {row['name']}  {row['time']}  {parent}step {row['step']}"
-        )
-        print(f"        {row['why']}")
+        time = plain(row["time"], SHOWN)
+        print(f"{mark} {row['number']:>4}  {row['name']}  {time}  {parent}step {row['step']}")
+        print(f"        {plain(row['why'])}")
         if row["rolled_back"]:
-            print(f"        rolled back: {row['rolled_back']}")
+            print(f"        rolled back: {plain(row['rolled_back'])}")
         if not row["on_disk"]:
             print("        its file was deleted to save disk space")
     return 0
@@ -192,8 +193,15 @@ def _show(path: Path, as_json: bool) -> int:
     if as_json:
         print(json.dumps(content, indent=2, default=str))
     else:
-        print(_card_path(path).read_text(encoding="utf-8"), end="")
+        print(plain(_text(_card_path(path)), keep="\n"), end="")
     return 0
+
+
+def _text(card: Path) -> str:
+    try:
+        return read_text(card, DOCUMENT_BYTES)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{card}: cannot be read ({error})") from error
 
 
 def _verify(paths: list[Path], as_json: bool) -> int:

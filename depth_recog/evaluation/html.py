@@ -19,6 +19,7 @@ from depth_recog.evaluation.depth_tally import DepthTally
 from depth_recog.evaluation.evaluate import Evaluation, Example
 from depth_recog.evaluation.table import verdict_sentence
 from depth_recog.pictures import depth_colors
+from depth_recog.texts import plain
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 _WIDTH = 900
@@ -45,7 +46,7 @@ def write_html(evaluation: Evaluation) -> str:
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     methods = {"answer": figures["depth"], **figures["baselines"]} if "depth" in figures else {}
     return template.render(
-        f=figures,
+        f=_plain(figures),
         methods={name: m for name, m in methods.items() if m.get("images")},
         metrics=METRICS,
         verdict=verdict_sentence(figures) if "depth" in figures else "",
@@ -57,6 +58,15 @@ def write_html(evaluation: Evaluation) -> str:
         ],
         error_range=_ERROR_RANGE,
     )
+
+
+def _plain(value: Any) -> Any:
+    """Names from recordings and run.json without control characters and half surrogates."""
+    if isinstance(value, dict):
+        return {_plain(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return plain(value) if isinstance(value, str) else value
 
 
 def _figure(value: Any) -> str:
@@ -97,7 +107,9 @@ def _series(depth: DepthTally) -> str:
     lower.plot(depth.scales, color="#b3541e")
     lower.axhline(1.0, color="#999999", linewidth=0.8)
     lower.set_ylabel("scale")
-    lower.set_xlabel(f"frame, {depth.names[0]} to {depth.names[-1]}", parse_math=False)
+    lower.set_xlabel(
+        f"frame, {plain(depth.names[0])} to {plain(depth.names[-1])}", parse_math=False
+    )
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
     return _svg(figure)

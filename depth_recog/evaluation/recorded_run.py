@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +15,15 @@ from depth_recog.datasets.assumed import AssumedLens
 from depth_recog.datasets.image_files import list_images, read_depth, read_ids
 from depth_recog.datasets.sequence import Frame
 from depth_recog.datasets.side_files import read_numbers
-from depth_recog.errors import ConfigurationError, SourceError, WeightsError
+from depth_recog.documents import parse_json, read_json
+from depth_recog.errors import ConfigurationError, DocumentError, SourceError, WeightsError
 from depth_recog.evaluation.answer import Answer, PairMotion
+from depth_recog.files import open_regular
+from depth_recog.limits import CLASSES, DOCUMENT_BYTES, LINES, NAME_CHARACTERS, SHOWN
 from depth_recog.method.masking import PresetRules
 from depth_recog.networks.models import header_of
 from depth_recog.networks.weights import Header
+from depth_recog.texts import plain, shown
 
 
 class RecordedRun:
@@ -43,9 +46,10 @@ class RecordedRun:
             "run": folder.resolve().name,
             "weights": weights.get("name", "unknown"),
             "weights sha256": weights.get("sha256", "unknown"),
-            "precision": str(self.report.get("precision", "unknown")),
-            "pose": str(self.report.get("pose", "unknown")),
-            "gate": str(self.report.get("gate", "unknown")),
+            **{
+                key: plain(str(self.report.get(key, "unknown")), SHOWN)
+                for key in ("precision", "pose", "gate")
+            },
         }
         self._rules = _read_rules(folder / "run.json", self.report)
         # In the order of the frames, which is that of the lines of poses.txt.
@@ -64,13 +68,20 @@ class RecordedRun:
         entry = self.report.get("assumed_camera")
         if not isinstance(entry, dict):
             return None
-        fov, focal = entry.get("fov"), entry.get("focal")
+        fov, focal = (entry.get(key) for key in ("fov", "focal"))
+        for value, most in ((fov, 170), (focal, 1e6)):
+            if value is None:
+                continue
+            if type(value) not in (int, float) or not 0 < value <= most:
+                raise SourceError(
+                    f"{self._folder / 'run.json'}: {shown(value)} is no lens; run again"
+                )
         return AssumedLens(fov, focal) if fov or focal else None
 
     def weights(self, key: str) -> dict[str, str]:
         """Return name, path and sha256 of weights as far as the report has them."""
         entry = self.report.get(key)
-        return {k: str(v) for k, v in entry.items()} if isinstance(entry, dict) else {}
+        return {k: plain(str(v)) for k, v in entry.items()} if isinstance(entry, dict) else {}
 
     def headers(self) -> tuple[list[Header], tuple[str, ...]]:
         """Find the weights that the run used.
@@ -140,10 +151,10 @@ def is_recorded_run(path: Path) -> bool:
 def _read_report(folder: Path) -> dict[str, Any]:
     path = folder / "run.json"
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(report, dict) or "source" not in report:
+        report = read_json(path)
+        if not isinstance(report, dict) or not isinstance(report.get("source"), str):
             raise ValueError("no source in it")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, DocumentError) as error:
         raise SourceError(
             f"{path}: not a report of depth-recog run ({error}); run again, or give another folder"
         ) from error
@@ -155,29 +166,48 @@ def _read_rules(path: Path, report: dict[str, Any]) -> PresetRules:
     usual = PresetRules()
     try:
         return PresetRules(
-            tuple(report.get("classes", usual.classes)),
-            tuple(report.get("dynamic_classes", usual.dynamic)),
+            _classes(report.get("classes", list(usual.classes))),
+            _classes(report.get("dynamic_classes", list(usual.dynamic))),
         )
     except (ConfigurationError, TypeError) as error:
         raise SourceError(f"{path}: its classes cannot be used ({error}); run again") from error
+
+
+def _classes(names: Any) -> tuple[str, ...]:
+    if not isinstance(names, list) or len(names) > CLASSES:
+        raise TypeError(f"a list of at most {CLASSES} names is needed")
+    for name in names:
+        if not isinstance(name, str) or len(name) > NAME_CHARACTERS or not name.isprintable():
+            raise TypeError(f"{shown(name)} is no name")
+    return tuple(names)
 
 
 def _read_motions(path: Path) -> dict[str, PairMotion]:
     """By the second frame's name; empty where the file is missing."""
     if not path.is_file():
         return {}
+    motions: dict[str, PairMotion] = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path}: cannot be read ({error}); run again") from error
-    motions = {}
-    for number, line in enumerate(lines, 1):
-        try:
-            pair = json.loads(line)
-            motions[str(pair["second"])] = PairMotion(str(pair["first"]), _matrix(pair["static"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise SourceError(f"{path}, line {number}: not a pair ({error}); run again") from error
+        with os.fdopen(open_regular(path), "rb") as file:
+            # Line by line: with the regions of every pair the file can be large.
+            while line := file.readline(DOCUMENT_BYTES):
+                _add_motion(motions, line, f"{path}, line {len(motions) + 1}")
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror}); run again") from error
     return motions
+
+
+def _add_motion(motions: dict[str, PairMotion], line: bytes, where: str) -> None:
+    try:
+        if len(motions) >= LINES:
+            raise ValueError(f"more than {LINES} lines")
+        pair = parse_json(line.decode())
+        names = pair["first"], pair["second"]
+        if not all(isinstance(name, str) for name in names) or names[1] in motions:
+            raise ValueError("names that are none, or occur twice")
+        motions[names[1]] = PairMotion(names[0], _matrix(pair["static"]))
+    except (DocumentError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise SourceError(f"{where}: not a pair ({error}); run again") from error
 
 
 def _matrix(rows: Any) -> NDArray[np.float64] | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.errors import OutputError
-from depth_recog.files import write_whole
+from depth_recog.files import beside, create, write_whole
 from depth_recog.interfaces.regions import record
 from depth_recog.method.pair import Pair
 from depth_recog.method.trajectory import Trajectory
@@ -52,8 +53,8 @@ class RunWriter:
         try:
             for folder in ("depth", "mask", "moving"):
                 (out / folder).mkdir(parents=True, exist_ok=True)
-            self._poses: TextIO = (out / "poses.txt").open("w", encoding="utf-8")
-            self._pairs: TextIO = (out / "pairs.jsonl").open("w", encoding="utf-8")
+            self._poses: TextIO = os.fdopen(_fresh(out / "poses.txt"), "w", encoding="utf-8")
+            self._pairs: TextIO = os.fdopen(_fresh(out / "pairs.jsonl"), "w", encoding="utf-8")
         except OSError as error:
             raise OutputError(f"{out}: cannot be written ({error.strerror})") from error
 
@@ -99,10 +100,11 @@ class RunWriter:
         self, folder: str, name: str, pixels: NDArray[np.uint8] | NDArray[np.uint16]
     ) -> None:
         path = self._out / folder / f"{name}.png"
-        partial = path.with_suffix(".partial")
+        partial = beside(path)
         try:
             encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
-            partial.write_bytes(encoded.tobytes())
+            with os.fdopen(create(partial), "wb") as file:
+                file.write(encoded.tobytes())
             partial.replace(path)
         except OSError as error:
             partial.unlink(missing_ok=True)
@@ -114,6 +116,12 @@ class RunWriter:
             file.flush()
         except OSError as error:
             raise OutputError(f"{self._out}: cannot be written ({error.strerror})") from error
+
+
+def _fresh(path: Path) -> int:
+    """Open a text file for writing, in place of one that is there. Raises OSError."""
+    path.unlink(missing_ok=True)
+    return create(path)
 
 
 def pair_record(pair: Pair) -> dict[str, Any]:

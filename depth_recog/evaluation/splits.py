@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
+import os
 import re
 import zlib
 from functools import cache
@@ -19,6 +21,8 @@ from typing import Any
 
 from depth_recog.datasets.image_files import IMAGE_SUFFIXES
 from depth_recog.errors import ConfigurationError, SourceError, WeightsError
+from depth_recog.files import open_regular, read_bytes
+from depth_recog.limits import TEXT_BYTES
 from depth_recog.networks.hf.directory import LISTED
 from depth_recog.networks.weights import Header
 
@@ -43,9 +47,9 @@ def read_file_list(path: Path) -> FileList:
         ConfigurationError: it cannot be read, is empty, or a line has another layout.
     """
     try:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        data = read_bytes(path, TEXT_BYTES)
+        text = (_unpacked(data) if path.suffix == ".gz" else data).decode()
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise ConfigurationError(f"{path}: cannot be read ({error})") from error
     if not text:
         raise ConfigurationError(f"{path}: is empty; restore it, or remove it")
@@ -60,6 +64,14 @@ def read_file_list(path: Path) -> FileList:
             )
         files[match[1]] = match[2]
     return files
+
+
+def _unpacked(data: bytes) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        text = file.read(TEXT_BYTES + 1)
+    if len(text) > TEXT_BYTES:
+        raise ValueError(f"it unpacks to more than {TEXT_BYTES} bytes")
+    return text
 
 
 @cache
@@ -101,7 +113,7 @@ def sha256_of(file: Path) -> str:
     """Return a file's sha256, 64 hexadecimal digits. Raises SourceError."""
     digest = hashlib.sha256()
     try:
-        with file.open("rb") as stream:
+        with os.fdopen(open_regular(file), "rb") as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)
     except OSError as error:

@@ -9,17 +9,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from depth_recog.errors import ConfigurationError
+from depth_recog.documents import parse_yaml, read_yaml, yaml_text
+from depth_recog.errors import ConfigurationError, DocumentError
+from depth_recog.limits import DEPTH, NETWORK_SIDE
 from depth_recog.method.geometry.viewport import STRIDE
 from depth_recog.method.masking import CITYSCAPES, DYNAMIC
+from depth_recog.texts import shown
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+
+
+_MOST_SENTENCES = 10
 
 
 class ConfigGroup(BaseModel):
@@ -154,14 +159,14 @@ class TrainingConfig(ConfigGroup):
     def _known_classes(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name not in CITYSCAPES:
-                raise ValueError(f"{name!r} is unknown: {', '.join(CITYSCAPES)}")
+                raise ValueError(f"{shown(name)} is unknown: {', '.join(CITYSCAPES)}")
         return names
 
     @field_validator("size")
     @classmethod
     def _multiple(cls, size: tuple[int, int] | None) -> tuple[int, int] | None:
-        if size is not None and (size[0] % STRIDE or size[1] % STRIDE):
-            raise ValueError(f"both must be multiples of {STRIDE}")
+        if size is not None and (size[0] % STRIDE or size[1] % STRIDE or max(size) > NETWORK_SIDE):
+            raise ValueError(f"both must be multiples of {STRIDE}, up to {NETWORK_SIDE}")
         return size
 
 
@@ -174,7 +179,7 @@ def make_config(values: dict[str, Any], origin: str) -> TrainingConfig:
     try:
         return TrainingConfig.model_validate(values)
     except ValidationError as error:
-        sentences = "; ".join(_sentence(e) for e in error.errors())
+        sentences = "; ".join(_sentence(e) for e in error.errors()[:_MOST_SENTENCES])
         raise ConfigurationError(f"{origin}: {sentences}") from error
 
 
@@ -185,9 +190,9 @@ def _sentence(error: Any) -> str:
         model: Any = TrainingConfig
         for group in groups:
             model = type(model.model_fields[group].default)
-        return f"unknown key {key!r} (known: {', '.join(model.model_fields)})"
+        return f"unknown key {shown(key)} (known: {', '.join(model.model_fields)})"
     message = error["msg"].removeprefix("Value error, ")
-    return f"{key}: {error['input']!r} cannot be used: {message}"
+    return f"{shown(key)[1:-1]}: {shown(error['input'])} cannot be used: {message}"
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -197,11 +202,11 @@ def read_config(path: Path) -> dict[str, Any]:
         ConfigurationError: it cannot be read, or is not a mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot be read ({error})") from error
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+        values = read_yaml(path)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from error
+    except DocumentError as error:
+        raise ConfigurationError(f"{path}: not YAML ({error})") from error
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -217,19 +222,19 @@ def set_value(values: dict[str, Any], assignment: str) -> None:
     """
     key, equals, text = assignment.partition("=")
     *groups, last = key.split(".")
-    if not equals or not last:
+    if not equals or not last or len(groups) > DEPTH:
         raise ConfigurationError(
-            f"{assignment!r}: must have the form KEY=VALUE, such as loss.sky=0"
+            f"{shown(assignment)}: must have the form KEY=VALUE, such as loss.sky=0"
         )
     place = values
     for group in groups:
         place = place.setdefault(group, {})
         if not isinstance(place, dict):
-            raise ConfigurationError(f"{assignment!r}: {group} has no keys of its own")
+            raise ConfigurationError(f"{shown(assignment)}: {group} has no keys of its own")
     try:
-        place[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{assignment!r}: the value is not YAML") from error
+        place[last] = parse_yaml(text)
+    except DocumentError as error:
+        raise ConfigurationError(f"{shown(assignment)}: the value is not YAML ({error})") from error
 
 
 def write_config(config: TrainingConfig) -> str:
@@ -247,6 +252,6 @@ def _lines(group: ConfigGroup, depth: int) -> list[str]:
             lines += [f"{indent}{name}:", *_lines(value, depth + 1)]
             continue
         plain = list(value) if isinstance(value, tuple) else value
-        text = yaml.safe_dump(plain, default_flow_style=True, width=10**6, allow_unicode=True)
+        text = yaml_text(plain, default_flow_style=True, width=10**6)
         lines.append(f"{indent}{name}: {text.removesuffix(chr(10)).removesuffix('...').rstrip()}")
     return lines

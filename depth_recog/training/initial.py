@@ -6,8 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from depth_recog.errors import WeightsError
 from depth_recog.files import user_path
@@ -20,6 +19,7 @@ from depth_recog.networks.own.encoders import Encoder
 from depth_recog.networks.own.files import load_network
 from depth_recog.networks.own.pose import PoseNetwork
 from depth_recog.networks.weights import Header, read_header, resolve
+from depth_recog.training.checkpoint_files import load_tensors
 
 DEFAULT_SIZE = (416, 128)
 """(width, height) of the training where the initial weights name none."""
@@ -96,9 +96,15 @@ def _with_encoder_of_masks(text: str) -> InitialNetwork:
 
 def _load_imagenet(network: DepthNetwork | PoseNetwork, path: Path) -> None:
     try:
-        state = torch.load(user_path(path), map_location="cpu", weights_only=True)
-    except Exception as error:
+        state = load_tensors(user_path(path))
+        if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+            raise ValueError("it is no dictionary of tensors")
+        _load_state(network, state)
+    except Exception as error:  # torch has no error of its own for a damaged file
         raise WeightsError(f"{path}: not readable as torchvision's weights ({error})") from error
+
+
+def _load_state(network: DepthNetwork | PoseNetwork, state: dict[str, Tensor]) -> None:
     if isinstance(network, PoseNetwork):
         network.load_imagenet(state)
     else:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from torch import nn
 
+from depth_recog.documents import yaml_text
 from depth_recog.errors import OutputError
 from depth_recog.evaluation.splits import DIGITS, trained_on
-from depth_recog.files import write_whole
+from depth_recog.files import beside, write_whole
 from depth_recog.networks.hf.depth import HfDepth
 from depth_recog.networks.hf.directory import CARD, LISTED, directory_sha256
 from depth_recog.networks.own.files import save_network
@@ -91,8 +91,8 @@ def export(
     network, unit = trained.network, trained.unit.unit if trained.unit else ""
     in_directory = isinstance(network, HfDepth)
     path = folder.path / (name if in_directory else f"{name}.safetensors")
-    beside = path.with_suffix(".train.sha256")
-    list_name = LISTED if in_directory else beside.name
+    list_file = path.with_suffix(".train.sha256")
+    list_name = LISTED if in_directory else list_file.name
     if listed is None:
         list_name = "not known: the initial weights have no list of their own"
     content: dict[str, Any] = {
@@ -109,9 +109,9 @@ def export(
         file.write_text(card(path, content, _TEXTS[trained.kind], digest), encoding="utf-8")
 
     if isinstance(network, HfDepth):
-        partial = path.with_name(path.name + ".partial")
+        partial = beside(path)
         try:
-            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
             network.save(partial, trained.size, unit)
             if listed is not None:
                 (partial / LISTED).write_text(listed, encoding="utf-8")
@@ -125,7 +125,7 @@ def export(
     kind, architecture = trained.kind, trained.initial.architecture
     write_whole(path, lambda p: save_network(network, p, kind, architecture, trained.size, unit))
     if listed is not None:
-        write_whole(beside, lambda p: p.write_text(listed, encoding="utf-8"))
+        write_whole(list_file, lambda p: p.write_text(listed, encoding="utf-8"))
     write_whole(path.with_suffix(".md"), lambda p: write_card(p, file_sha256(path)))
     return path
 
@@ -133,7 +133,7 @@ def export(
 def card(weights: Path, facts: dict[str, Any], text: str, sha256: str) -> str:
     """The card of weights: Markdown with `facts` as YAML front matter, as model cards have it."""
     content = {"name": weights.stem, "sha256": sha256, **facts}
-    front = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=96)
+    front = yaml_text(content, sort_keys=False, width=96)
     return f"---\n{front}---\n\n# {weights.stem}\n\n{text.strip()}\n"
 
 

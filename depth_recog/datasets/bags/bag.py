@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import weakref
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
-
-import yaml
 
 from depth_recog.datasets.bags.files import (
     ASSUMED,
@@ -32,7 +31,11 @@ from depth_recog.datasets.bags.storage import (
     zstd,
 )
 from depth_recog.datasets.image_files import natural_key
-from depth_recog.errors import SourceError
+from depth_recog.documents import read_yaml
+from depth_recog.errors import DocumentError, SourceError
+from depth_recog.files import open_regular
+from depth_recog.limits import BAG_CHANNELS, FREE_DISK, MIB, SHOWN, unpacked_most
+from depth_recog.texts import plain
 
 STORAGES: dict[str, Callable[[Path], Storage]] = {".mcap": McapFile, ".db3": SqliteFile}
 
@@ -60,13 +63,18 @@ class Bag:
                 self._files.append(self._open(file))
             except (SourceError, OSError) as error:
                 if len(paths) == 1:
-                    raise SourceError(str(error)) from error
+                    text = f"{file}: {error.strerror}" if isinstance(error, OSError) else error
+                    raise SourceError(str(text)) from error
                 self._notes.append(f"{file.name} is left out: {error}")
         if not self._files:
             raise SourceError(f"{path}: none of its files can be read: {'; '.join(self._notes)}")
         self.topics: dict[str, Topic] = {}
         for storage in self._files:
             self.topics = {**storage.topics, **self.topics}
+        if len(self.topics) > BAG_CHANNELS:
+            raise SourceError(
+                f"{path} has more than {BAG_CHANNELS} topics: choose one of its files"
+            )
 
     @property
     def damage(self) -> list[str]:
@@ -137,15 +145,16 @@ class Bag:
     def _read_metadata(self, path: Path) -> list[str]:
         """Names of the files that metadata.yaml lists; also sets the message counts."""
         try:
-            content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content: Any = read_yaml(path)
             information = content["rosbag2_bagfile_information"]
             names = [PurePosixPath(str(p)).name for p in information["relative_file_paths"]]
             for topic in information["topics_with_message_count"]:
                 self._counts[str(topic["topic_metadata"]["name"])] = int(topic["message_count"])
-            self.assumed = str((information.get("custom_data") or {}).get(ASSUMED, ""))
+            assumed = (information.get("custom_data") or {}).get(ASSUMED, "")
+            self.assumed = plain(str(assumed), SHOWN)
         except FileNotFoundError:
             self._notes.append(f"{path.name} is missing")
-        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError):
+        except (OSError, DocumentError, KeyError, TypeError, ValueError, AttributeError):
             self._notes.append(f"{path.name} is damaged")
         else:
             return names
@@ -153,6 +162,7 @@ class Bag:
         return []
 
     def _open(self, path: Path) -> Storage:
+        os.close(open_regular(path))
         if not path.stat().st_size:
             raise SourceError(f"{path} is empty: copy it again")
         if path.suffix != ZSTD_SUFFIX:
@@ -168,11 +178,23 @@ class Bag:
             raise SourceError(f"{path}: {error}") from error
 
     def _decompress(self, source: Path, target: Path) -> None:
+        left = unpacked_most(source.stat().st_size)
+        free = shutil.disk_usage(target.parent).free - FREE_DISK
         try:
-            with zstd.open(source, "rb") as packed, target.open("wb") as plain:
-                while piece := packed.read1(2**20):
-                    plain.write(piece)
-        except (zstd.ZstdError, EOFError) as error:
+            with (
+                os.fdopen(open_regular(source), "rb") as file,
+                zstd.open(file, "rb") as packed,
+                target.open("wb") as unpacked_file,
+            ):
+                while piece := packed.read1(MIB):
+                    left, free = left - len(piece), free - len(piece)
+                    if left < 0:
+                        self._notes.append(f"{source.name} unpacks to more than a recording holds")
+                        break
+                    if free < 0:
+                        raise OSError(0, f"less than {FREE_DISK // MIB} MiB would be left")
+                    unpacked_file.write(piece)
+        except (zstd.ZstdError, EOFError, MemoryError) as error:
             self._notes.append(f"{source.name} is damaged or cut off ({error})")
         except OSError as error:
             raise SourceError(

@@ -12,10 +12,14 @@ from typing import Any
 
 from depth_recog.datasets.bags.storage import DamagedError
 from depth_recog.datasets.boxes import Box
+from depth_recog.documents import parse_json
+from depth_recog.errors import DocumentError
 from depth_recog.interfaces import pose
+from depth_recog.limits import DOCUMENT_BYTES
 
 CUBE = 1
 ADD = 0
+_LARGEST_M = 1e6
 
 
 def text(box: Box) -> str:
@@ -37,17 +41,25 @@ def _box(marker: Any) -> Box:
     if matrix is None:
         raise DamagedError(f"marker {marker.id} has no orientation")
     try:
-        known = json.loads(marker.text)
+        known = parse_json(marker.text, DOCUMENT_BYTES)
         speed = known["speed"]
         return Box(
             track=str(known["track"]),
             kind=str(known["kind"]),
             T_camera_from_box=matrix,
-            size=(float(marker.scale.x), float(marker.scale.y), float(marker.scale.z)),
+            size=_size(marker.scale),
             speed=math.nan if speed is None else float(speed),
             truncated=bool(known["truncated"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (DocumentError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise DamagedError(
             f"the text of marker {marker.id} does not describe a box ({error})"
         ) from error
+
+
+def _size(scale: Any) -> tuple[float, float, float]:
+    """Raises ValueError for a size that no object has."""
+    length, width, height = float(scale.x), float(scale.y), float(scale.z)
+    if not all(0 <= side < _LARGEST_M for side in (length, width, height)):
+        raise ValueError("a size that cannot be")
+    return length, width, height

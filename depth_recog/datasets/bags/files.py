@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+from depth_recog.files import open_regular
 
 METADATA = "metadata.yaml"
 ASSUMED = "depth_recog_assumed_camera"
@@ -23,7 +26,7 @@ def is_ros1_bag(path: Path) -> bool:
         files = [file for file in path.iterdir() if file.is_file() and file.name[0] != "."]
         return any(file.suffix == ".bag" for file in files) and not is_bag(path)
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             return file.read(7) == b"#ROSBAG"
     except OSError:
         return False

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ import lz4.frame
 import zstandard
 from mcap.data_stream import ReadDataStream
 from mcap.records import Chunk
+
+from depth_recog.files import open_regular
+from depth_recog.limits import BAG_CHUNK_BYTES, BAG_SUMMARY_BYTES
 
 _FOOTER = struct.Struct("<BQQQI8s")
 """The file's end: opcode, length, offsets of summary and summary offsets, CRC, magic bytes."""
@@ -31,13 +35,14 @@ class FileBytes:
         self.path = path
         self.size = path.stat().st_size
         self._file: Any = None
+        os.close(open_regular(path))
 
     def __call__(self, start: int, count: int) -> bytes:
         """Up to `count` bytes from `start` on; fewer at the end. Raises OSError."""
         # A damaged index may hold any position and length.
         count = min(count, self.size - start)
         if self._file is None:
-            self._file = self.path.open("rb", buffering=0)
+            self._file = os.fdopen(open_regular(self.path), "rb", 0)
         pieces: list[bytes] = []
         while count > 0 and (piece := os.pread(self._file.fileno(), count, start)):
             pieces.append(piece)
@@ -73,6 +78,8 @@ def summary_is_intact(read: FileBytes) -> bool:
     footer = read(read.size - _FOOTER.size, _FOOTER.size)
     _, _, start, _, wanted, _ = _FOOTER.unpack(footer)
     end = read.size - _FOOTER_TAIL_BYTES
+    if end - start > BAG_SUMMARY_BYTES:
+        return False
     return not wanted or zlib.crc32(read(start, end - start)) == wanted
 
 
@@ -81,10 +88,36 @@ def stream_of(content: bytes) -> ReadDataStream:
     return ReadDataStream(BytesIO(content))
 
 
-def decompress_part(chunk: Chunk) -> bytes:
-    """The records of a chunk whose end is missing, as far as they can be decompressed."""
+def decompressed(chunk: Chunk, whole: bool) -> bytes:
+    """The records of a chunk.
+
+    Args:
+        chunk: of the sizes that its head states, which are believed only as limits.
+        whole: whether its end is there; else the records are read as far as they go, and neither
+            size nor CRC is checked.
+
+    Raises:
+        ValueError: it unpacks to more or less than it says, or the CRC is wrong.
+        zstandard.ZstdError, RuntimeError: it is damaged.
+    """
+    most = min(chunk.uncompressed_size, BAG_CHUNK_BYTES)
     if chunk.compression == "zstd":
-        return zstandard.ZstdDecompressor().decompressobj().decompress(chunk.data)
-    if chunk.compression == "lz4":
-        return bytes(lz4.frame.LZ4FrameDecompressor().decompress(chunk.data))
-    return chunk.data
+        with zstandard.ZstdDecompressor().stream_reader(chunk.data) as stream:
+            data = _pieces(stream.read, most + 1)
+    elif chunk.compression == "lz4":
+        data = bytes(lz4.frame.LZ4FrameDecompressor().decompress(chunk.data, most + 1))
+    else:
+        data = chunk.data
+    if len(data) > most or (whole and len(data) < chunk.uncompressed_size):
+        raise ValueError(f"a chunk of {chunk.uncompressed_size} bytes unpacks to another size")
+    if whole and chunk.uncompressed_crc and zlib.crc32(data) != chunk.uncompressed_crc:
+        raise ValueError("the CRC is wrong")
+    return data
+
+
+def _pieces(read: Callable[[int], bytes], most: int) -> bytes:
+    """Up to `most` bytes; memory grows with what comes, not with what is said."""
+    found = bytearray()
+    while len(found) < most and (piece := read(min(_PIECE_BYTES, most - len(found)))):
+        found += piece
+    return bytes(found)

@@ -12,6 +12,7 @@ This file does what neither `mcap` nor `rosbags` does:
 
 from __future__ import annotations
 
+import os
 import struct
 from collections import OrderedDict
 from collections.abc import Callable
@@ -22,18 +23,20 @@ import zstandard
 from mcap.exceptions import McapError
 from mcap.opcode import Opcode
 from mcap.reader import SeekingReader
-from mcap.records import Channel, Chunk, ChunkIndex, MessageIndex, Schema
-from mcap.stream_reader import get_chunk_data_stream
+from mcap.records import Chunk, ChunkIndex, MessageIndex
 
 from depth_recog.datasets.bags.mcap_bytes import (
     FileBytes,
     crc_fits,
-    decompress_part,
+    decompressed,
     stream_of,
     summary_is_intact,
 )
-from depth_recog.datasets.bags.storage import DamagedError, Entry, Peek, Topic
+from depth_recog.datasets.bags.mcap_channels import Channels
+from depth_recog.datasets.bags.storage import DamagedError, Entry, Peek
 from depth_recog.errors import SourceError
+from depth_recog.files import open_regular
+from depth_recog.limits import BAG_MESSAGES, BAG_SUMMARY_BYTES, unpacked_most
 
 _MAGIC = b"\x89MCAP0\r\n"
 _RECORD_HEAD = struct.Struct("<BQ")
@@ -44,6 +47,8 @@ _CHUNK_HEAD_BYTES = _RECORD_HEAD.size + 40
 """A Chunk's bytes before its records, without the name of its compression."""
 _COMPRESSIONS = ("", "lz4", "zstd")
 _CACHE_BYTES = 64 * 2**20
+_ANY = -1
+"""In place of a channel: of chunks without an index."""
 # What the libraries raise when they parse damaged bytes.
 _DAMAGE = (McapError, ValueError, struct.error, zstandard.ZstdError, RuntimeError, MemoryError)
 
@@ -66,29 +71,43 @@ class McapFile:
         self.path = path
         self.damage: str | None = None
         self._read = FileBytes(path)
-        self._schemas: dict[int, Schema] = {}
-        self._channels: dict[int, Channel] = {}
+        self._channels = Channels(path)
         self._chunks: list[ChunkIndex] = []
         # Times and offsets of messages that no index lists: by number of the chunk, -1 for those
         # outside of chunks, then by channel.
         self._scanned: dict[int, dict[int, list[tuple[int, int]]]] = {}
         self._cache: OrderedDict[int, bytes] = OrderedDict()
+        self._by_channel: dict[int, list[int]] | None = None
         self._intact: dict[int, bool] = {}
+        self._unpacked: dict[int, int] = {}
+        self._left = unpacked_most(self._read.size)
+        self._index_of: dict[int, tuple[int, int]] = {}
         if self._read(0, len(_MAGIC)) != _MAGIC:
             raise SourceError(f"{path} is no mcap file ({self._read.size} bytes): copy it again")
         if not self._read_summary():
             self._scan()
-        self.topics = {c.topic: self._topic(c) for c in self._channels.values()}
+        self.topics = self._channels.topics()
 
     def index(self, topic: str, file: int) -> list[Entry]:
         """See `Storage`."""
-        channels = [n for n, c in self._channels.items() if c.topic == topic]
-        return [
-            Entry(time, file, chunk, offset)
-            for chunk in (-1, *range(len(self._chunks)))
-            for channel in channels
-            for time, offset in self._offsets(chunk, channel)
-        ]
+        channels = self._channels.of(topic)
+        found: list[Entry] = []
+        for chunk in (-1, *self._chunks_of(channels)):
+            for channel in channels:
+                found += [Entry(t, file, chunk, at) for t, at in self._offsets(chunk, channel)]
+            if len(found) > BAG_MESSAGES:
+                raise SourceError(f"{self.path}: {topic} has more than {BAG_MESSAGES} messages")
+        return found
+
+    def _chunks_of(self, channels: list[int]) -> list[int]:
+        """Numbers of the chunks that may have messages of some channels, in order."""
+        if self._by_channel is None:
+            self._by_channel = {}
+            for number, chunk in enumerate(self._chunks):
+                indexed = number not in self._scanned and chunk.message_index_offsets
+                for channel in indexed or (_ANY,):
+                    self._by_channel.setdefault(channel, []).append(number)
+        return sorted({n for c in (_ANY, *channels) for n in self._by_channel.get(c, ())})
 
     def read(self, entry: Entry) -> bytes | memoryview:
         """See `Storage`."""
@@ -106,13 +125,6 @@ class McapFile:
     def __getstate__(self) -> dict[str, Any]:
         """Leaves the decompressed chunks out."""
         return {**self.__dict__, "_cache": OrderedDict()}
-
-    def _topic(self, channel: Channel) -> Topic:
-        schema = self._schemas.get(channel.schema_id)
-        if schema is None:
-            return Topic(channel.topic, "")
-        definition = schema.data.decode(errors="replace")
-        return Topic(channel.topic, schema.name, schema.encoding, definition)
 
     def _message(self, entry: Entry) -> tuple[Take, int, int]:
         """Where a message's bytes are: a reader of its chunk or file, begin and length."""
@@ -155,11 +167,8 @@ class McapFile:
             record = Chunk.read(stream_of(self._read(start + _RECORD_HEAD.size, 64)))
             begin = start + _CHUNK_HEAD_BYTES + len(chunk.compression)
             record.data = self._read(begin, chunk.compressed_size)
-            if len(record.data) == chunk.compressed_size:
-                stream, size = get_chunk_data_stream(record, validate_crc=True)
-                data = stream.read(size)
-            else:
-                data = decompress_part(record)
+            self._spend(number, record.uncompressed_size)
+            data = decompressed(record, len(record.data) == chunk.compressed_size)
         except _DAMAGE as error:
             raise DamagedError(f"a chunk is damaged ({error})") from error
         # The messages of one frame may lie in neighbouring chunks.
@@ -167,6 +176,14 @@ class McapFile:
             self._cache.popitem(last=False)
         self._cache[number] = data
         return data
+
+    def _spend(self, number: int, size: int) -> None:
+        """Counts what chunks unpack to, each once. Raises ValueError beyond what a bag has."""
+        if number not in self._unpacked:
+            self._unpacked[number] = size
+            self._left -= size
+        if self._left < 0:
+            raise ValueError("the chunks unpack to more than a recording holds")
 
     def _offsets(self, number: int, channel: int) -> list[tuple[int, int]]:
         """Times and offsets of a channel's messages in a chunk, or outside of chunks (-1)."""
@@ -176,14 +193,17 @@ class McapFile:
                 return []
             try:
                 if indexes:
-                    return self._message_index(indexes[channel], channel)
+                    return self._message_index(indexes[channel], number, channel)
                 self._scanned[number] = self._scan_chunk(number)
             except DamagedError as error:
                 self.damage = self.damage or f"{self.path.name}: {error}"
                 self._scanned[number] = {}
         return self._scanned.get(number, {}).get(channel, [])
 
-    def _message_index(self, at: int, channel: int) -> list[tuple[int, int]]:
+    def _message_index(self, at: int, number: int, channel: int) -> list[tuple[int, int]]:
+        # Shared by chunks, a small index would be read as often as there are chunks.
+        if self._index_of.setdefault(at, (number, channel)) != (number, channel):
+            raise DamagedError("two chunks share a message index")
         head = self._read(at, _RECORD_HEAD.size)
         length = int.from_bytes(head[1:], "little")
         try:
@@ -197,20 +217,25 @@ class McapFile:
     def _read_summary(self) -> bool:
         """Reads schemas, channels and chunks from the file's end; False if it lacks some."""
         try:
-            with self.path.open("rb") as file:
-                summary = SeekingReader(file, record_size_limit=self._read.size).get_summary()
+            # First, as a summary of any size would be parsed.
+            intact = summary_is_intact(self._read)
+            if intact:
+                with os.fdopen(open_regular(self.path), "rb") as file:
+                    limit = min(self._read.size, BAG_SUMMARY_BYTES)
+                    summary = SeekingReader(file, record_size_limit=limit).get_summary()
         except (*_DAMAGE, OSError):
+            return False
+        if not intact:
+            self.damage = f"{self.path.name}: the summary is damaged"
             return False
         if summary is None or not summary.chunk_indexes:
             return False
-        if not summary_is_intact(self._read):
-            self.damage = f"{self.path.name}: the summary is damaged"
-            return False
-        self._schemas, self._channels = summary.schemas, summary.channels
+        self._channels.take(summary)
         self._chunks = sorted(summary.chunk_indexes, key=lambda chunk: chunk.chunk_start_offset)
         if self._find_channels():
             return True
-        self._schemas, self._channels, self._chunks = {}, {}, []
+        self._channels.clear()
+        self._chunks = []
         return False
 
     def _find_channels(self) -> bool:
@@ -219,16 +244,12 @@ class McapFile:
         A writer may leave them out of the summary, and always writes them before their messages.
         """
         for number, chunk in enumerate(self._chunks):
-            if not self._known(chunk):
+            if not self._channels.known(chunk):
                 try:
                     self._scan_chunk(number)
                 except DamagedError:
                     return False
-        return bool(self._channels) and all(map(self._known, self._chunks))
-
-    def _known(self, chunk: ChunkIndex) -> bool:
-        channels = [self._channels.get(number) for number in chunk.message_index_offsets]
-        return all(c is not None and c.schema_id in {0, *self._schemas} for c in channels)
+        return bool(self._channels) and all(map(self._channels.known, self._chunks))
 
     def _scan(self) -> None:
         """Looks through all records; a chunk in which the file ends is read as far as it goes."""
@@ -246,7 +267,7 @@ class McapFile:
                     head = _MESSAGE_HEAD.unpack(self._read(start, _MESSAGE_HEAD.size))
                     outside.setdefault(head[2], []).append((head[4], start))
                 elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
-                    self._note(opcode, self._read(start + _RECORD_HEAD.size, length))
+                    self._channels.note(opcode, self._read(start + _RECORD_HEAD.size, length))
                 ended = opcode in (Opcode.DATA_END, Opcode.FOOTER)
             except (DamagedError, *_DAMAGE) as error:
                 self.damage = self.damage or f"{self.path.name}: {error}"
@@ -287,17 +308,5 @@ class McapFile:
                 head = _MESSAGE_HEAD.unpack_from(data, start)
                 found.setdefault(head[2], []).append((head[4], start))
             elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
-                self._note(opcode, data[start + _RECORD_HEAD.size : at])
+                self._channels.note(opcode, data[start + _RECORD_HEAD.size : at])
         return found
-
-    def _note(self, opcode: int, content: bytes) -> None:
-        """Keeps a Schema or Channel. Raises DamagedError."""
-        try:
-            if opcode == Opcode.SCHEMA:
-                schema = Schema.read(stream_of(content))
-                self._schemas[schema.id] = schema
-            else:
-                channel = Channel.read(stream_of(content))
-                self._channels[channel.id] = channel
-        except _DAMAGE as error:
-            raise DamagedError(f"a schema or channel is damaged ({error})") from error

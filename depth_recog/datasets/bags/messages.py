@@ -6,17 +6,12 @@ from __future__ import annotations
 import struct
 from typing import Any, NamedTuple
 
-from rosbags.serde import SerdeError
-from rosbags.typesys import (
-    Stores,
-    TypesysError,
-    get_types_from_idl,
-    get_types_from_msg,
-    get_typestore,
-)
+from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
 from depth_recog.datasets.bags.storage import DamagedError, Peek, Topic
+from depth_recog.limits import BAG_SMALL_MESSAGE_BYTES
+from depth_recog.limits import MARKERS as MARKERS_MOST
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
@@ -26,6 +21,8 @@ ODOMETRY = "nav_msgs/msg/Odometry"
 TRANSFORM = "geometry_msgs/msg/TransformStamped"
 MARKERS = "visualization_msgs/msg/MarkerArray"
 
+_NEW_FIELD = "uv_coordinates"
+"""Of Marker, since Humble."""
 HEAD_BYTES = 512
 """Enough for the fields before an image's pixels."""
 STAMP_BYTES = 16
@@ -33,21 +30,30 @@ STAMP_BYTES = 16
 
 
 class MessageDecoder:
-    """Deserialises messages of one topic, with the bag's definition or else Jazzy's."""
+    """Deserialises messages of one topic, by the definitions of ROS, never by the bag's own.
+
+    A definition is a program for the library, which generates code from it. All types that are read
+    are the same in every distribution, but for Marker.
+    """
 
     def __init__(self, topic: Topic) -> None:
-        """Parses the definition at the first message only."""
+        """Makes the types at the first message only."""
         self._topic = topic
         self._types: Typestore | None = None
 
     def __call__(self, data: bytes | memoryview) -> Any:
         """Deserialises a message; its arrays are views of `data`. Raises DamagedError."""
+        kind = self._topic.msgtype
+        if kind not in (IMAGE, COMPRESSED_IMAGE) and len(data) > BAG_SMALL_MESSAGE_BYTES:
+            raise DamagedError(f"a {kind} of {len(data)} bytes")
+        if kind == MARKERS and _count(data) > MARKERS_MOST:
+            raise DamagedError(f"more than {MARKERS_MOST} markers")
         if self._types is None:
             self._types = _typestore(self._topic)
         try:
-            return self._types.deserialize_cdr(memoryview(data), self._topic.msgtype)
-        except (SerdeError, KeyError, IndexError, AssertionError) as error:
-            raise DamagedError(f"no {self._topic.msgtype}: {error}") from error
+            return self._types.deserialize_cdr(memoryview(data), kind)
+        except Exception as error:  # the generated code raises many types
+            raise DamagedError(f"no {kind} ({type(error).__name__})") from error
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out the code that was generated from the definition."""
@@ -55,25 +61,15 @@ class MessageDecoder:
 
 
 def _typestore(topic: Topic) -> Typestore:
-    """The message types of a topic.
+    """The message types of a topic: those of Jazzy, or of Foxy where Marker had fewer fields."""
+    old = topic.msgtype == MARKERS and topic.definition and _NEW_FIELD not in topic.definition
+    return get_typestore(Stores.ROS2_FOXY if old else Stores.ROS2_JAZZY)
 
-    The bag's own definition is preferred, as types such as Marker differ between distributions.
-    """
-    known = get_typestore(Stores.ROS2_JAZZY)
-    if not topic.definition:
-        return known
-    try:
-        idl = topic.encoding == "ros2idl"
-        own = Typestore()
-        own.register(
-            get_types_from_idl(topic.definition)
-            if idl
-            else get_types_from_msg(topic.definition, topic.msgtype)
-        )
-        own.get_msgdef(topic.msgtype)
-    except (TypesysError, KeyError, ValueError):
-        return known
-    return own
+
+def _count(data: bytes | memoryview) -> int:
+    """The length of a sequence that a message begins with."""
+    head = bytes(data[:8])
+    return int.from_bytes(head[4:8], "little" if head[1:2] != b"\0" else "big")
 
 
 class Head(NamedTuple):
@@ -145,6 +141,8 @@ def stamp(peek: Peek, msgtype: str) -> int | None:
         return None
     order, at = "<" if head[1] & 1 else ">", 4
     if msgtype == MARKERS:
+        if len(head) < 8:
+            return None
         (count,) = struct.unpack_from(order + "I", head, at)
         at = 8
         if not count:

@@ -17,6 +17,15 @@ import apsw
 
 from depth_recog.datasets.bags.storage import DamagedError, Entry, Peek, Topic
 from depth_recog.errors import SourceError
+from depth_recog.files import open_regular
+from depth_recog.limits import BAG_CHANNELS, BAG_MESSAGE_BYTES, BAG_MESSAGES
+
+_MOST_TABLES = 1000
+_STEPS = 1_000_000
+"""Steps of sqlite's machine for a query on a small file; a row takes about ten."""
+_STEPS_PER_BYTE = 2
+_PAGES = 1000
+"""Steps between two looks at their number."""
 
 
 class SqliteFile:
@@ -36,10 +45,11 @@ class SqliteFile:
         self._half_a_page = False
         try:
             self._ids, self.topics = self._topics()
-        except (apsw.Error, UnicodeDecodeError) as error:
+        except (apsw.Error, ValueError, TypeError) as error:
             size = path.stat().st_size
             raise SourceError(
-                f"{path} ({size} bytes) cannot be read as an sqlite3 bag ({error}): copy it again"
+                f"{path} ({size} bytes) cannot be read as an sqlite3 bag ({_text(error)}): copy it "
+                "again"
             ) from error
 
     def index(self, topic: str, file: int) -> list[Entry]:
@@ -50,8 +60,10 @@ class SqliteFile:
         try:
             for row, time in self._connect().execute(query, (self._ids[topic],)):
                 entries.append(Entry(int(time), file, 0, int(row)))
-        except apsw.Error as error:
-            self.damage = self.damage or f"{self.path.name} is damaged ({error})"
+                if len(entries) > BAG_MESSAGES:
+                    raise SourceError(f"{self.path}: {topic} has more than {BAG_MESSAGES} messages")
+        except (apsw.Error, ValueError, TypeError) as error:
+            self.damage = self.damage or f"{self.path.name} is damaged ({_text(error)})"
         if not self.damage:
             return entries
         # In a file that was cut off a row may exist while its data do not. If the last page is
@@ -65,7 +77,7 @@ class SqliteFile:
         try:
             return blob.read()
         except apsw.Error as error:
-            raise DamagedError(str(error)) from error
+            raise DamagedError(_text(error)) from error
 
     def peek(self, entry: Entry, head: int, tail: int) -> Peek:
         """See `Storage`."""
@@ -76,7 +88,7 @@ class SqliteFile:
             blob.seek(max(0, length - tail))
             return Peek(length, begin, blob.read() if tail else b"")
         except apsw.Error as error:
-            raise DamagedError(str(error)) from error
+            raise DamagedError(_text(error)) from error
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves the open connection out."""
@@ -99,7 +111,7 @@ class SqliteFile:
                 self._blob.reopen(entry.place)
         except apsw.Error as error:
             self._blob = None
-            raise DamagedError(str(error)) from error
+            raise DamagedError(_text(error)) from error
         return self._blob
 
     def _connect(self) -> apsw.Connection:
@@ -112,6 +124,7 @@ class SqliteFile:
             # A path need not be valid UTF-8, so its bytes are quoted.
             uri = f"file:{quote(os.fsencode(self.path))}{how}"
             self._connection = apsw.Connection(uri, flags=flags)
+            _restrict(self._connection, self.path.stat().st_size)
             # Makes sqlite read a file that is shorter than its header says.
             self._connection.execute("PRAGMA writable_schema=ON")
         return self._connection
@@ -124,17 +137,26 @@ class SqliteFile:
     def _topics(self) -> tuple[dict[str, int], dict[str, Topic]]:
         connection = self._connect()
         self._check_length()
-        tables = {str(row[0]) for row in connection.execute("SELECT name FROM sqlite_master")}
+        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE TABLE%'"
+        tables = {str(row[0]) for row in connection.execute(f"{query} LIMIT {_MOST_TABLES}")}
         if not {"topics", "messages"} <= tables:
             raise SourceError(f"{self.path} is no bag: it has no tables topics and messages")
+        for table in ("topics", "messages", "message_definitions"):
+            # A generated column is a program that runs for every row.
+            hidden = f"SELECT count(*) FROM pragma_table_xinfo('{table}') WHERE hidden != 0"
+            if next(iter(connection.execute(hidden)))[0]:
+                raise SourceError(f"{self.path} is no bag: {table} has columns that are computed")
         definitions = self._definitions() if "message_definitions" in tables else {}
         ids: dict[str, int] = {}
         topics: dict[str, Topic] = {}
-        for number, name, msgtype in connection.execute("SELECT id, name, type FROM topics"):
+        query = f"SELECT id, name, type FROM topics LIMIT {BAG_CHANNELS + 1}"
+        for number, name, msgtype in connection.execute(query):
             ids[str(name)] = int(str(number))
             topics[str(name)] = Topic(
                 str(name), str(msgtype), *definitions.get(str(msgtype), ("", ""))
             )
+        if len(topics) > BAG_CHANNELS:
+            raise SourceError(f"{self.path} has more than {BAG_CHANNELS} topics")
         return ids, topics
 
     def _definitions(self) -> dict[str, tuple[str, str]]:
@@ -142,18 +164,21 @@ class SqliteFile:
 
         Jazzy's definitions serve for those that cannot.
         """
-        query = "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions"
+        query = (
+            "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions "
+            f"LIMIT {BAG_CHANNELS}"
+        )
         found: dict[str, tuple[str, str]] = {}
         try:
             for name, encoding, text in self._connect().execute(query):
                 found[str(name)] = (str(encoding), str(text))
-        except (apsw.Error, UnicodeDecodeError) as error:
-            self.damage = self.damage or f"{self.path.name} is damaged ({error})"
+        except (apsw.Error, ValueError, TypeError) as error:
+            self.damage = self.damage or f"{self.path.name} is damaged ({_text(error)})"
         return found
 
     def _check_length(self) -> None:
         """Compares the file's size with its header's (sqlite.org/fileformat.html)."""
-        with self.path.open("rb") as file:
+        with os.fdopen(open_regular(self.path), "rb") as file:
             header = file.read(32)
         page = int.from_bytes(header[16:18], "big")
         page = 65536 if page == 1 else max(1, page)
@@ -161,3 +186,37 @@ class SqliteFile:
         if not self._logged() and size < int.from_bytes(header[28:32], "big") * page:
             self.damage = f"{self.path.name} is cut off"
             self._half_a_page = size % page > 0
+
+
+def _restrict(connection: apsw.Connection, size: int) -> None:
+    """What a file's schema may do: nothing but hold tables, and no query may go on for ever."""
+    for option, value in (
+        (apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0),
+        (apsw.SQLITE_DBCONFIG_ENABLE_VIEW, 0),
+        (apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0),
+        (apsw.SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0),
+    ):
+        connection.config(option, value)
+    connection.limit(apsw.SQLITE_LIMIT_LENGTH, BAG_MESSAGE_BYTES)
+    connection.limit(apsw.SQLITE_LIMIT_ATTACHED, 0)
+    looks = (_STEPS + _STEPS_PER_BYTE * size) // _PAGES
+    count = 0
+
+    def look() -> bool:
+        nonlocal count
+        count += 1
+        return count > looks
+
+    def begin(*_: object) -> bool:
+        nonlocal count
+        count = 0
+        return True
+
+    connection.exec_trace = begin
+    connection.set_progress_handler(look, _PAGES)
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, apsw.InterruptError):
+        return "a query does not end: its tables are not those of a bag"
+    return str(error)

@@ -13,6 +13,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd as zstd
 
+from depth_recog.limits import BAG_MESSAGE_BYTES, unpacked_most
+
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
@@ -89,6 +91,10 @@ def unpacked(data: bytes | memoryview) -> bytes | memoryview:
     if bytes(data[:4]) != ZSTD_MAGIC:
         return data
     try:
-        return zstd.decompress(data)
-    except zstd.ZstdError as error:
+        most = min(BAG_MESSAGE_BYTES, unpacked_most(len(data)))
+        plain = zstd.ZstdDecompressor().decompress(data, most + 1)
+    except (zstd.ZstdError, EOFError, MemoryError) as error:
         raise DamagedError(str(error)) from error
+    if len(plain) > most:
+        raise DamagedError(f"a message of {len(data)} bytes unpacks to more than {most}")
+    return plain

@@ -3,10 +3,32 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import BinaryIO
 
+from depth_recog.errors import SourceError
+from depth_recog.files import open_regular
+
+_HEAD_BYTES = 64
+_MOST_BOXES = 10_000
+_TEXT = frozenset(b"\t\n\r\0" + bytes(range(32, 127)))
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
+
+
+def check_file(path: Path) -> None:
+    """Check that a file is no list that names other files, which ffmpeg would follow.
+
+    Raises:
+        SourceError: it is a text, as playlists and descriptions of sessions are, or cannot be read.
+    """
+    try:
+        with os.fdopen(open_regular(path), "rb") as file:
+            head = file.read(_HEAD_BYTES).lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read ({error.strerror}): restore it") from error
+    if not head.startswith(b"RIFF") and len(head) > 4 and all(c in _TEXT for c in head[:16]):
+        raise SourceError(f"{path} is a text, not a video: give the video file itself")
 
 
 def is_matroska(path: Path) -> bool:
@@ -43,11 +65,14 @@ def _number(file: BinaryIO, keep_marker: bool) -> int | None:
 
 def has_box(path: Path, name: bytes) -> bool:
     """Whether an MP4 file has a box of this name at its top level."""
-    size, at = path.stat().st_size, 0
+    size, at, boxes = path.stat().st_size, 0, 0
     with path.open("rb") as file:
         while at + 8 <= size:
             file.seek(at)
             head = file.read(16)
+            boxes += 1
+            if boxes > _MOST_BOXES:
+                return False
             length = int.from_bytes(head[:4], "big")
             if head[4:8] == name:
                 return True

@@ -16,19 +16,26 @@ import numpy as np
 
 from depth_recog.datasets.assumed import AssumedLens, source_camera
 from depth_recog.datasets.camera_yaml import EXAMPLE, read_camera_yaml
-from depth_recog.datasets.media.containers import has_box, is_matroska, matroska_is_cut_off
+from depth_recog.datasets.media.containers import (
+    check_file,
+    has_box,
+    is_matroska,
+    matroska_is_cut_off,
+)
 from depth_recog.datasets.orientation import ROTATIONS, UPRIGHT, warn_turned
 from depth_recog.datasets.reader import RecordingReader, Refused
 from depth_recog.datasets.sequence import Frame
 from depth_recog.datasets.times import FASTEST_HZ
 from depth_recog.errors import SourceError, UncalibratedError
 from depth_recog.files import text_of, user_path
+from depth_recog.limits import IMAGE_PIXELS, LINES
 from depth_recog.method.geometry.camera import Camera
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts"),
     *(".3gp", ".mts", ".m2ts", ".wmv", ".flv", ".h264", ".h265", ".mjpeg"),
 )
+_OPTIONS = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 8000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 8000]
 _PROBED = 16
 """Frames at the start whose times give the rate."""
 _RATE_DIFFERS = 1.2
@@ -129,9 +136,16 @@ class Video(RecordingReader):
 
     def _open(self) -> cv2.VideoCapture:
         """A decoder at the first frame, which turns frames upright. Raises SourceError."""
-        capture = cv2.VideoCapture(text_of(self._path), cv2.CAP_FFMPEG)
+        check_file(self._path)
+        capture = cv2.VideoCapture(text_of(self._path), cv2.CAP_FFMPEG, _OPTIONS)
         if not capture.isOpened():
             raise SourceError(f"{self._path} is no video that OpenCV can open: {self._why()}")
+        size = [capture.get(key) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
+        if not 0 <= size[0] * size[1] <= IMAGE_PIXELS:
+            raise SourceError(
+                f"{self._path} has {size[0]:.0f}x{size[1]:.0f} pixels, more than {IMAGE_PIXELS}: "
+                "make it smaller with ffmpeg -i IN -vf scale=1920:-2 OUT.mp4"
+            )
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
         return capture
 
@@ -184,8 +198,8 @@ class Video(RecordingReader):
         """Stamps of all frames; decodes the video once."""
         if self._times is None:
             counter, clock = self._open(), _Clock(self.rate_hz)
-            times = []
-            while counter.grab():
+            times: list[int] = []
+            while len(times) < LINES and counter.grab():
                 times.append(clock.stamp(counter.get(cv2.CAP_PROP_POS_MSEC)))
             counter.release()
             self._times = times
@@ -197,7 +211,8 @@ class Video(RecordingReader):
             self._seek(index)
         assert self._capture is not None
         ok, image = self._capture.read()
-        if not ok:
+        # The size may change from frame to frame.
+        if not ok or image.shape[0] * image.shape[1] > IMAGE_PIXELS or image.ndim != 3:
             self._capture = None
             return None
         stamp = self._clock.stamp(self._capture.get(cv2.CAP_PROP_POS_MSEC))

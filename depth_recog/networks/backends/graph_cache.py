@@ -14,7 +14,8 @@ import stat
 from pathlib import Path
 
 from depth_recog.errors import OutputError
-from depth_recog.files import write_whole
+from depth_recog.files import open_regular, write_whole
+from depth_recog.limits import WEIGHTS_BYTES
 
 _DIGEST = 32
 _MOST = 24
@@ -29,15 +30,17 @@ def folder() -> Path:
 
 def read(key: str) -> bytes | None:
     """Return a graph; None where there is none, or a damaged or somebody else's."""
-    path = _path(key)
     try:
-        with path.open("rb") as file:
-            content = file.read()
+        path = _path(key)
+        if not _private(path.parent.stat()):
+            return None
+        with os.fdopen(open_regular(path, os.O_NOFOLLOW), "rb") as file:
             owner = os.fstat(file.fileno())
-    except OSError:
+            content = file.read(WEIGHTS_BYTES + 1)
+    except (OSError, RuntimeError):
         return None
     digest, graph = content[:_DIGEST], content[_DIGEST:]
-    if not _private(owner) or digest != _digest(key, graph):
+    if not _private(owner) or len(content) > WEIGHTS_BYTES or digest != _digest(key, graph):
         return None
     with contextlib.suppress(OSError):
         os.utime(path)  # the latest are kept
@@ -46,22 +49,19 @@ def read(key: str) -> bytes | None:
 
 def write(key: str, graph: bytes) -> None:
     """Keep a graph; without a place to write nothing is kept, and it is made again next time."""
-    path = _path(key)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = _path(key)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Fails for a folder of somebody else, in which nothing is kept.
         path.parent.chmod(0o700)
-        write_whole(path, lambda partial: _write(partial, _digest(key, graph) + graph))
+        if path.parent.is_symlink() or not _private(path.parent.stat()):
+            return
+        write_whole(path, lambda partial: partial.write_bytes(_digest(key, graph) + graph), 0o600)
         files = sorted(path.parent.glob("*.onnx"), key=lambda one: one.stat().st_mtime)
         for old in files[:-_MOST]:
             old.unlink(missing_ok=True)
     except (OSError, OutputError, RuntimeError):
         return
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
 
 
 def _path(key: str) -> Path:

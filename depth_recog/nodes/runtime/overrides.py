@@ -14,9 +14,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+
+from depth_recog.documents import read_yaml
+from depth_recog.errors import DocumentError
 
 QOS = "qos_overrides."
 """rclpy declares such a parameter when the endpoint that it belongs to is created."""
@@ -80,8 +82,8 @@ def sections_of(file: str) -> list[str]:
     rcl has read the file before, and has named what is wrong with it.
     """
     try:
-        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        content = read_yaml(Path(file))
+    except (OSError, DocumentError):
         return []
     return list(_sections(content, ""))
 

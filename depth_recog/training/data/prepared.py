@@ -11,7 +11,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.errors import SourceError
+from depth_recog.documents import read_json
+from depth_recog.errors import DocumentError, SourceError
 from depth_recog.method.geometry.se3 import relative
 
 META = "meta.json"
@@ -127,7 +128,7 @@ def open_prepared(folder: Path, source: str) -> PreparedFrames:
 
     try:
         optional = [n for n in OPTIONAL if (folder / f"{n}.npy").is_file()]
-        meta = json.loads((folder / META).read_text(encoding="utf-8"))
+        meta = read_json(folder / META)
         return PreparedFrames(
             source,
             meta["names"],
@@ -140,5 +141,5 @@ def open_prepared(folder: Path, source: str) -> PreparedFrames:
             meta["dense"],
             **{name: array(name) for name in optional},
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, DocumentError, ValueError, KeyError, TypeError, EOFError) as error:
         raise SourceError(f"{folder}: damaged ({error}); remove it and start again") from error

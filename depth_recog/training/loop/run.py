@@ -32,8 +32,10 @@ from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
 from depth_recog import __version__
-from depth_recog.errors import ConfigurationError, OutputError, WeightsError
+from depth_recog.documents import read_json
+from depth_recog.errors import ConfigurationError, DocumentError, OutputError, WeightsError
 from depth_recog.files import user_path, write_whole
+from depth_recog.training.checkpoint_files import load_tensors
 from depth_recog.training.config import TrainingConfig, make_config, read_config, write_config
 from depth_recog.training.loop.processes import first_alone, make_fabric
 
@@ -100,11 +102,19 @@ class TrainingRunFolder:
         """
         file = self.path / "run.json"
         if file.is_file():
-            earlier: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            earlier.setdefault("resumed", []).append(origin())
-            facts = earlier
+            facts = _resumed(file)
         self.write(file.name, json.dumps(facts, indent=2) + "\n")
         return facts
+
+
+def _resumed(file: Path) -> dict[str, Any]:
+    """The content of run.json with this process's versions. Raises ConfigurationError."""
+    try:
+        earlier = read_json(file)
+        earlier.setdefault("resumed", []).append(origin())
+    except (OSError, DocumentError, AttributeError) as error:
+        raise ConfigurationError(f"{file}: not that of a training run ({error})") from error
+    return dict(earlier)
 
 
 @dataclass(frozen=True)
@@ -206,7 +216,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         WeightsError: missing or damaged.
     """
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = load_tensors(path)
     except FileNotFoundError as error:
         raise WeightsError(f"{path}: no such checkpoint") from error
     except Exception as error:  # torch has no error of its own for a damaged file

@@ -2,7 +2,7 @@
 """An ONNX segmentation model as the mask network: input, tiles, classes, devices, refusals."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -30,16 +30,19 @@ from depth_recog.networks import factory
 from depth_recog.networks.device import Device
 from depth_recog.networks.models import header_of, preset_rules
 from depth_recog.networks.models_in_torch import load_model
+from depth_recog.networks.onnx import masks
 from depth_recog.networks.onnx.session import choose_providers
 
 STREET = "synthetic:street?frames=3&width=160&height=64"
 CPU, CUDA, RT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 
 
-@pytest.fixture(autouse=True)
-def _no_trial(monkeypatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def _no_trial() -> Iterator[None]:
     """A process for each graph would take a second; test_onnx_trial.py tests it."""
-    monkeypatch.setattr(masks, "try_out", lambda header, description: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(masks, "try_out", lambda header, description: None)
+        yield
 
 
 def scores_of(path: Path, image: torch.Tensor) -> torch.Tensor:
