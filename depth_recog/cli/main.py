@@ -92,8 +92,9 @@ class _PlainHandler(logging.Handler):
 
 
 def _log_plainly() -> None:
+    """In place of logging's last resort; not where somebody else handles the records."""
     log = logging.getLogger("depth_recog")
-    if not any(isinstance(handler, _PlainHandler) for handler in log.handlers):
+    if not log.hasHandlers():
         log.addHandler(_PlainHandler(logging.WARNING))
 
 

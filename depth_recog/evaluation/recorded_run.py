@@ -152,8 +152,9 @@ def _read_report(folder: Path) -> dict[str, Any]:
     path = folder / "run.json"
     try:
         report = read_json(path)
-        if not isinstance(report, dict) or not isinstance(report.get("source"), str):
-            raise ValueError("no source in it")
+        source = report.get("source") if isinstance(report, dict) else None
+        if not isinstance(source, str):
+            raise ValueError(f"its source is {shown(source)}")
     except (OSError, ValueError, DocumentError) as error:
         raise SourceError(
             f"{path}: not a report of depth-recog run ({error}); run again, or give another folder"

@@ -10,6 +10,7 @@ from typing import Any
 from depth_recog.limits import CHANNELS, NETWORK_SIDE
 from depth_recog.texts import shown
 
+_NEEDED = {"design": "; refined_deeplab is known"}
 _ENCODERS = ("edgetpu", "mobilenet_v2", "mobilenet_v3_small")
 _MOST_WIDTHS = 5
 _LEAST_SIDE = 16
@@ -30,9 +31,9 @@ def check_architecture(network: str, architecture: Mapping[str, Any]) -> None:
         if key not in known:
             raise ValueError(f"{shown(key)} is unknown; known: {', '.join(known)}")
         if not known[key](value):
-            raise ValueError(f"{key} is {shown(value)}")
+            raise ValueError(f"{key} is {shown(value)}{_NEEDED.get(key, '')}")
     if network == "masks" and "design" not in architecture:
-        raise ValueError("design is missing; refined_deeplab is known")
+        raise ValueError(f"design is missing{_NEEDED['design']}")
 
 
 def check_size(size: Any) -> tuple[int, int]:

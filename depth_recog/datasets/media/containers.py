@@ -28,7 +28,10 @@ def check_file(path: Path) -> None:
     except OSError as error:
         raise SourceError(f"{path} cannot be read ({error.strerror}): restore it") from error
     if not head.startswith(b"RIFF") and len(head) > 4 and all(c in _TEXT for c in head[:16]):
-        raise SourceError(f"{path} is a text, not a video: give the video file itself")
+        raise SourceError(
+            f"{path} is no video but a text, as playlists are: give the video itself, or convert "
+            "it with ffmpeg"
+        )
 
 
 def is_matroska(path: Path) -> bool:

@@ -134,7 +134,9 @@ def open_session(
     # Tensors in other files would not be covered by the hash: there is no folder to find them in.
     options.add_session_config_entry(_EXTERNAL, os.devnull)
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=providers)
+        session = onnxruntime.InferenceSession(
+            content, options, providers=providers, enable_fallback=0
+        )
     except Exception as error:  # onnxruntime's have no base of their own
         text = str(error).lower()
         if "external data" in text or "model_path" in text:
