@@ -159,7 +159,7 @@ def _read_report(folder: Path) -> dict[str, Any]:
         raise SourceError(
             f"{path}: not a report of depth-recog run ({error}); run again, or give another folder"
         ) from error
-    return report
+    return dict(report)
 
 
 def _read_rules(path: Path, report: dict[str, Any]) -> PresetRules:

@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
-for package in ("rosbags", "onnxruntime", "onnx", "transformers", "lightning_fabric", "pydantic"):
-    pytest.importorskip(package)
+pytest.importorskip("rosbags")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnx")
+pytest.importorskip("transformers")
+pytest.importorskip("lightning_fabric")
+pytest.importorskip("pydantic")
 pytest.importorskip("rclpy", reason="the sections of parameter files are the nodes'")
 
 from fuzz import networks, sources

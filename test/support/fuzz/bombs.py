@@ -16,7 +16,6 @@ import bags
 import cv2
 import lz4.frame
 import numpy as np
-import zstandard
 from mcap.writer import CompressionType
 
 from fuzz.mutations import Files
@@ -71,8 +70,8 @@ def tiff() -> Files:
     return {"a.tif": bytes(data)}
 
 
-def _mcap(folder: Path, compression: str, change: Callable[[bytes], bytes]) -> Files:
-    """A bag whose only chunk unpacks to something else."""
+def _mcap(folder: Path, compression: str, change: Callable[[bytes], bytes], stated: int) -> Files:
+    """A bag whose only chunk unpacks to something else than it states."""
     rows = list(bags.serialised(bags.calibrated(2)))
     path = folder / "b.mcap"
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,31 +83,31 @@ def _mcap(folder: Path, compression: str, change: Callable[[bytes], bytes]) -> F
     head = at - len(compression) - 4 - 28 - 9
     record = bytearray(data[head : at + 8])
     struct.pack_into("<Q", record, 1, len(record) - 9 + len(packed))
-    struct.pack_into("<Q", record, 9 + 16, 2**40)
+    struct.pack_into("<Q", record, 9 + 16, stated)
     struct.pack_into("<Q", record, len(record) - 8, len(packed))
     # Without the rest there is no summary: the file is read record by record.
     return {"b.mcap": data[:head] + bytes(record) + packed}
 
 
 def _zeros(count: int) -> bytes:
-    packer = zstandard.ZstdCompressor(level=3).compressobj()
-    piece, parts = bytes(2**24), []
-    for _ in range(count // len(piece)):
-        parts.append(packer.compress(piece))
-    return b"".join((*parts, packer.flush()))
+    """Zeros as a frame of zstd: blocks of 128 KiB, each in four bytes (RFC 8878)."""
+    block = (1 << 1 | 2**17 << 3).to_bytes(3, "little") + b"\0"
+    last = (1 | 1 << 1 | 2**17 << 3).to_bytes(3, "little") + b"\0"
+    return b"\x28\xb5\x2f\xfd\0\x38" + block * (count // 2**17 - 1) + last
 
 
-def zstd_chunk(folder: Path) -> Files:
-    return _mcap(folder, "ZSTD", lambda _: _zeros(4 * GIB))
+def zstd_chunk(folder: Path, stated: int = 2**40) -> Files:
+    return _mcap(folder, "ZSTD", lambda _: _zeros(4 * GIB), stated)
 
 
-def lz4_chunk(folder: Path) -> Files:
+def lz4_chunk(folder: Path, stated: int = 2**40) -> Files:
     def packed(_: bytes) -> bytes:
-        packer = lz4.frame.LZ4FrameCompressor(block_size=lz4.frame.BLOCKSIZE_MAX4MB)
-        parts = [packer.begin()] + [packer.compress(bytes(2**24)) for _ in range(128)]
-        return b"".join((*parts, packer.flush()))
+        size = lz4.frame.BLOCKSIZE_MAX4MB
+        packer = lz4.frame.LZ4FrameCompressor(block_size=size, block_linked=False)
+        head = packer.begin()
+        return head + packer.compress(bytes(2**22)) * 600 + bytes(4)
 
-    return _mcap(folder, "LZ4", packed)
+    return _mcap(folder, "LZ4", packed, stated)
 
 
 def zstd_file(folder: Path) -> Files:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mutations of files: of bytes, of numbers and words in texts, of JSON values, of binary headers."""
+"""Mutations of files: of bytes, of numbers and words in texts, of JSON values, of headers."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ from depth_recog.networks.onnx.description import read_description
 from depth_recog.networks.onnx.masks import OnnxMasks
 from depth_recog.networks.own.deeplab import segmentation_network
 from depth_recog.networks.own.depth import DepthNetwork
+from depth_recog.networks.own.encoders import mobilenet_v3_small
 from depth_recog.networks.own.files import network_of, save_network
 from depth_recog.networks.own.pose import PoseNetwork
 from depth_recog.networks.weights import read_card, read_header
@@ -168,7 +169,8 @@ def _read_file_list(folder: Path) -> None:
 
 def _checkpoints(folder: Path) -> list[Files]:
     buffer = io.BytesIO()
-    torch.save({"features.0.0.weight": torch.zeros(16, 3, 3, 3), "step": torch.tensor(3)}, buffer)
+    state = mobilenet_v3_small().features.state_dict()
+    torch.save({f"features.{key}": value for key, value in state.items()}, buffer)
     return [{"w.pth": buffer.getvalue()}]
 
 
@@ -208,6 +210,6 @@ DOORS = (
     Door("training YAML, --set", _settings, _read_settings),
     Door("parameter YAML", _parameters, _read_parameters),
     Door("file lists", _file_lists, _read_file_list),
-    Door("checkpoints", _checkpoints, lambda f: initial_network(str(f / "w.pth"), "depth")),
+    Door("checkpoints", _checkpoints, lambda f: initial_network(str(f / "w.pth"), "pose")),
     Door("run folders", _runs, _read_run, r"\.(json|jsonl|txt)$|depth/.*png$"),
 )

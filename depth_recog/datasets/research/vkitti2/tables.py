@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from depth_recog.errors import SourceError
 from depth_recog.files import read_lines
+from depth_recog.limits import DIGITS
 from depth_recog.texts import shown
 
 Float = NDArray[np.float64]
@@ -101,7 +102,7 @@ def read_kinds(path: Path) -> dict[int, str]:
     """By track: the Cityscapes class, in which vans are cars. Raises SourceError."""
     kinds = {}
     for track, label in read_rows(path, "trackID label"):
-        if not track.isdecimal() or label not in _KINDS:
+        if not track.isdecimal() or len(track) > DIGITS or label not in _KINDS:
             raise SourceError(
                 f"{path}: track {shown(track)} is a {shown(label)}, none of {', '.join(_KINDS)}: "
                 f"{REMEDY}"
@@ -114,7 +115,7 @@ def read_colours(path: Path) -> dict[str, tuple[int, int, int]]:
     """The colour (r, g, b) of each category in the class images. Raises SourceError."""
     colours = {}
     for name, *values in read_rows(path, "Category r g b"):
-        if not all(value.isdecimal() and int(value) < 256 for value in values):
+        if not all(v.isdecimal() and len(v) < 4 and int(v) < 256 for v in values):
             raise SourceError(f"{path}: {name} has the colour {' '.join(values)}; {REMEDY}")
         colours[name] = (int(values[0]), int(values[1]), int(values[2]))
     if not colours:
