@@ -55,6 +55,8 @@ FREE_DISK = 1024 * MIB
 """bytes that decompression leaves free on the disk"""
 COEFFICIENTS = 100
 """coefficients of a lens; the models have at most 14"""
+FRAME_CHARACTERS = 1024
+"""characters of a frame name, an encoding or a lens model of a message"""
 MARKERS = 10_000
 """markers of a MarkerArray of a bag"""
 OBJECTS = 10_000

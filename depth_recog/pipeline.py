@@ -11,7 +11,9 @@ The depth node, `run` and `evaluate` send every frame through the same stages:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 
@@ -20,7 +22,14 @@ from numpy.typing import NDArray
 
 from depth_recog.datasets.sequence import Frame
 from depth_recog.method.geometry.camera import Camera
-from depth_recog.method.geometry.viewport import FARTHEST, NEAREST, T, Viewport, limit_depth
+from depth_recog.method.geometry.viewport import (
+    FARTHEST,
+    NEAREST,
+    T,
+    Viewport,
+    check_size,
+    limit_depth,
+)
 from depth_recog.method.masking import UNLABELLED, masked_image
 from depth_recog.method.pair import Step
 from depth_recog.method.scale.measurement import Scale
@@ -28,6 +37,9 @@ from depth_recog.method.settings import Wanted
 from depth_recog.networks.factory import Assembly
 
 _SETTLING_NS = 5 * 10**9
+KEPT = 3
+"""Cameras whose maps are kept: a stream that changes between them computes nothing anew. The maps
+take 7 bytes for each pixel, so those of three 8K cameras 0.7 GB."""
 
 
 @dataclass(frozen=True)
@@ -152,10 +164,18 @@ class Pipeline:
 
     Args:
         assembly: networks, pose estimator, gate and settings.
+        costly: is entered to get ready for another calibration or size, which takes seconds; it may
+            refuse by a DepthRecogError.
     """
 
-    def __init__(self, assembly: Assembly) -> None:
+    def __init__(
+        self,
+        assembly: Assembly,
+        costly: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         self._assembly = assembly
+        self._costly = costly
+        self._views: OrderedDict[tuple[object, ...], Viewport] = OrderedDict()
         self._camera: Camera | None = None
         self._rectified: Camera | None = None
         self._rotation: NDArray[np.float64] | None = None
@@ -192,8 +212,20 @@ class Pipeline:
         Raises:
             CalibrationError: the image has another size than its calibration, or is too long.
         """
+        # First, because maps of a giant calibration take gigabytes.
+        self.check_size((image.shape[1], image.shape[0]))
         view = self._viewport()
         return PreparedImage(name, stamp_ns, *view.prepare(image), view)
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Check that images of (width, height) pixels fit the calibration.
+
+        Raises:
+            CalibrationError: they do not, or are too long.
+        """
+        camera = self._known_camera()
+        check_size(size, camera)
+        self._assembly.network_size(self._rectified or camera.rectified())
 
     def recognize(self, prepared: PreparedImage, wanted: Wanted = Wanted.PAIR) -> ProcessedFrame:
         """Compute depth, and masks, poses and decisions as far as they are wanted."""
@@ -252,11 +284,29 @@ class Pipeline:
         """The scale after the newest frame."""
         return self._assembly.recognizer.scale.now
 
-    def _viewport(self) -> Viewport:
+    def _known_camera(self) -> Camera:
         if self._camera is None:
             raise RuntimeError("set_camera must be called before prepare")
-        size = self._assembly.network_size(self._rectified or self._camera.rectified())
+        return self._camera
+
+    def _viewport(self) -> Viewport:
+        camera = self._known_camera()
+        size = self._assembly.network_size(self._rectified or camera.rectified())
         if self._view is None or self._view.network.size != size:
-            self._view = Viewport.of(self._camera, size, self._rectified, self._rotation)
+            self._view = self._view_of(camera, size)
             self._assembly.recognizer.reset()
         return self._view
+
+    def _view_of(self, camera: Camera, size: tuple[int, int]) -> Viewport:
+        """A viewport that is kept, or a new one; the networks are ready for its size."""
+        turned = None if self._rotation is None else self._rotation.tobytes()
+        key = (camera, self._rectified, turned, size)
+        view = self._views.pop(key, None)
+        if view is None or not self._assembly.is_ready_for(size):
+            with self._costly():
+                view = view or Viewport.of(camera, size, self._rectified, self._rotation)
+                self._assembly.prepare(size)
+        self._views[key] = view
+        while len(self._views) > KEPT:
+            self._views.popitem(last=False)
+        return view

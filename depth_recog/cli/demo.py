@@ -192,7 +192,7 @@ def _listen(recorder: Any, depth: subprocess.Popen[bytes], camera: subprocess.Po
     """Spin until the camera node has ended and the depth node has processed every image."""
     import rclpy
 
-    from depth_recog.nodes.diagnostics.ledger import OUTCOMES
+    from depth_recog.nodes.diagnostics.ledger import IN_PROGRESS, OUTCOMES
     from depth_recog.nodes.io.outputs import DEPTH_INFO
 
     start = time.monotonic()
@@ -208,7 +208,7 @@ def _listen(recorder: Any, depth: subprocess.Popen[bytes], camera: subprocess.Po
     while time.monotonic() < deadline:
         rclpy.spin_once(recorder, timeout_sec=0.1)
         counts = {k: int(recorder.diagnostics.get(k, 0)) for k in ("received", *OUTCOMES)}
-        settled = counts["received"] == sum(counts[k] for k in OUTCOMES)
+        settled = recorder.diagnostics.get(IN_PROGRESS) == "0"
         heard = recorder.count(DEPTH_INFO) >= counts["published"]
         if settled and heard and counts["received"] >= recorder.count("image"):
             return

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from depth_recog.errors import CalibrationError
 from depth_recog.interfaces.calibration import intrinsics, with_lens
-from depth_recog.limits import COEFFICIENTS
+from depth_recog.limits import COEFFICIENTS, FRAME_CHARACTERS
 from depth_recog.method.geometry.camera import Camera
 
 
@@ -33,10 +33,23 @@ class CameraCalibration:
     baseline: tuple[float, float] = (0.0, 0.0)
 
 
+def check_lengths(info: Any) -> None:
+    """Refuse a CameraInfo that is too long to be kept. Raises CalibrationError."""
+    if len(info.d) > COEFFICIENTS:
+        raise CalibrationError(
+            f"camera_info has {len(info.d)} distortion coefficients, no lens model has more than "
+            "14: calibrate again"
+        )
+    for name, text in (("model", info.distortion_model), ("frame_id", info.header.frame_id)):
+        if len(text) > FRAME_CHARACTERS:
+            raise CalibrationError(f"camera_info has a {name} of {len(text)} characters")
+
+
 def identity(info: Any) -> tuple[object, ...]:
     """All fields that `from_message` reads, to compare calibrations."""
     roi = info.roi
-    matrices = (tuple(values) for values in (info.k, info.d, info.r, info.p))
+    # As bytes, because NaN differs from itself.
+    matrices = (np.asarray(m, np.float64).tobytes() for m in (info.k, info.d, info.r, info.p))
     window = roi.x_offset, roi.y_offset, roi.width, roi.height, info.binning_x, info.binning_y
     return info.width, info.height, info.distortion_model, *matrices, *window
 

@@ -8,13 +8,14 @@ encoding before compression and the channel order that the compressor was given.
 from __future__ import annotations
 
 import array
+import struct
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.errors import EncodingError
-from depth_recog.interfaces import encoded_image, image_codec
+from depth_recog.interfaces import encoded_image, image_codec, image_header
 from depth_recog.interfaces.bit_depth import FULL_RANGE, BitDepth
 from depth_recog.texts import shown
 
@@ -40,8 +41,7 @@ def to_rgb(form: str, data: object, bits: BitDepth = FULL_RANGE) -> NDArray[np.u
     Raises:
         EncodingError: neither JPEG, PNG nor TIFF, cut off, or damaged.
     """
-    # frombuffer takes array.array, bytes and ndarray alike.
-    file = np.frombuffer(data, np.uint8).tobytes()  # type: ignore[call-overload]
+    file = _bytes(data)
     pixels = bits.to_8_bit(_decode(form, file))
     encoding, _, compression = form.partition(";")
     if pixels.ndim == 2:
@@ -55,6 +55,20 @@ def to_rgb(form: str, data: object, bits: BitDepth = FULL_RANGE) -> NDArray[np.u
         return np.ascontiguousarray(pixels[..., :3])
     code = cv2.COLOR_BGRA2RGB if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB
     return np.asarray(cv2.cvtColor(pixels, code), np.uint8)
+
+
+def size_of(data: object) -> tuple[int, int]:
+    """(width, height) that the header of a message's bytes states. Raises EncodingError."""
+    try:
+        return image_header.size_of(_bytes(data))
+    except (struct.error, IndexError) as error:
+        text = "the size of a compressed image cannot be read: it is damaged or cut off"
+        raise EncodingError(text) from error
+
+
+def _bytes(data: object) -> bytes:
+    # frombuffer takes array.array, bytes and ndarray alike.
+    return np.frombuffer(data, np.uint8).tobytes()  # type: ignore[call-overload,no-any-return]
 
 
 def _decode(form: str, data: bytes) -> NDArray[np.generic]:

@@ -124,6 +124,20 @@ class Assembly:
         wanted = self.recognizer.settings.width or width
         return network_size(camera, (wanted, round(wanted * height / width)))
 
+    def is_ready_for(self, size: Size) -> bool:
+        """Whether images of (width, height) pixels need no preparation."""
+        return all(size in network.sizes for network in self._by_size())
+
+    def prepare(self, size: Size) -> None:
+        """Get the networks ready for images of (width, height) pixels. Raises WeightsError."""
+        for network in self._by_size():
+            network.prepare([size])
+
+    def _by_size(self) -> list[Any]:
+        """The networks that need a preparation for each size of images."""
+        networks = (self.depth_network, self.mask_network, self.gate_network)
+        return [network for network in networks if hasattr(network, "prepare")]
+
     def warm_up(self, times: int = 2) -> None:
         """Run the networks on a blank image, so that the first frame is not delayed."""
         width, height = self.depth.size

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from itertools import islice
 
 from builtin_interfaces.msg import Time as TimeMessage
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
-from rosgraph_msgs.msg import Clock
+from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -22,6 +24,8 @@ from depth_recog.datasets.sources import open_source
 from depth_recog.errors import ConfigurationError, describe
 from depth_recog.interfaces import compressed_image
 from depth_recog.interfaces.camera_info import uncalibrated_fields
+from depth_recog.nodes.diagnostics.health import callbacks_status
+from depth_recog.nodes.diagnostics.ledger import status
 from depth_recog.nodes.io import messages
 from depth_recog.nodes.io.names import info_topic
 from depth_recog.nodes.runtime.main import request_stop
@@ -87,6 +91,10 @@ class CameraNode(ManagedNode):
         self._thread: threading.Thread | None = None
         self._halt = threading.Event()
         self._qos = QosWatch(self)
+        # Not of `_qos`, which destroys its own at deactivate.
+        self._reports = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # In wall time, so also while /clock stands still.
+        self.create_timer(1.0, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.published = 0
 
     def configure(self) -> None:
@@ -107,7 +115,9 @@ class CameraNode(ManagedNode):
         self._compressed = self._qos.publisher(CompressedImage, compressed, qos)
         self._clock_publisher = None
         if p["publish_clock"]:
-            self._clock_publisher = self._qos.publisher(Clock, "/clock", QoSProfile(depth=10))
+            self._clock_publisher = self._qos.publisher(
+                ClockMessage, "/clock", QoSProfile(depth=10)
+            )
         self._halt.clear()
         self._thread = threading.Thread(target=self._play, name="play", daemon=True)
         self._thread.start()
@@ -129,6 +139,14 @@ class CameraNode(ManagedNode):
         """Stop playing and close the source."""
         self.deactivate()
         self._sequence = None
+
+    def _report(self) -> None:
+        health, rows = callbacks_status(self.failures)
+        name = f"{self.get_fully_qualified_name().lstrip('/')}: callbacks"
+        report = DiagnosticArray()
+        report.header.stamp = self.get_clock().now().to_msg()
+        report.status = [status(name, health.level, health.message, rows)]
+        self._reports.publish(report)
 
     # The playing thread
 
@@ -207,7 +225,7 @@ class CameraNode(ManagedNode):
             data = compressed_image.to_jpeg(frame.image)
             compressed = CompressedImage(header=header, format=compressed_image.FORMAT, data=data)
         if self._clock_publisher is not None:
-            self._clock_publisher.publish(Clock(clock=header.stamp))
+            self._clock_publisher.publish(ClockMessage(clock=header.stamp))
         # K of a guess would be taken for a calibration.
         info = messages.camera_info(frame.camera, header)
         if frame.camera.assumed:

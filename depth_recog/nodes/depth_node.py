@@ -34,6 +34,7 @@ from depth_recog.nodes.io.scale_inputs import ScaleInputs
 from depth_recog.nodes.io.seam import offer_trigger, transform_broadcaster
 from depth_recog.nodes.io.stamps import StampReader
 from depth_recog.nodes.runtime import depth_parameters
+from depth_recog.nodes.runtime.allowance import Allowance
 from depth_recog.nodes.runtime.assembler import Assembler
 from depth_recog.nodes.runtime.depth_parameters import SPECS
 from depth_recog.nodes.runtime.managed import ManagedNode
@@ -64,8 +65,9 @@ class DepthNode(ManagedNode):
         self._scale_inputs: ScaleInputs | None = None
         self._frames = Frames(self.get_logger())
         self._camera_key: tuple[Any, ...] | None = None
+        self._allowance = Allowance()
         self._pipeline: Pipeline | None = None
-        self._reporter = Reporter(self._qos, self._ledger, self._assembler)
+        self._reporter = Reporter(self._qos, self._ledger, self._assembler, self.failures)
         offer_trigger(self, "~/reset_odometry", self._reset_odometry)
         # In wall time, so also while /clock stands still.
         self.create_timer(1.0, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -87,7 +89,8 @@ class DepthNode(ManagedNode):
         p = self._params
         self._slot = LatestSlot()
         assert self._assembler.current is not None
-        self._pipeline, self._camera_key = Pipeline(self._assembler.current), None
+        self._pipeline = Pipeline(self._assembler.current, self._allowance.spend)
+        self._camera_key = None
         broadcaster = self._broadcaster if p["publish_tf"] else None
         self._frames = Frames(self.get_logger())
         self._outputs = Outputs(self._qos, p.__getitem__, self._on_subscribers_changed, broadcaster)
@@ -188,11 +191,13 @@ class DepthNode(ManagedNode):
         while (job := self._slot.take()) is not None:
             try:
                 self._process(job)
-            except Exception as error:
+            except BaseException as error:
                 # One frame that fails must not end the stream.
                 self._ledger.count("rejected", why=describe(error))
                 text = f"image rejected: {describe(error)}"
                 self.get_logger().error(text, throttle_duration_sec=5.0)
+                if not isinstance(error, Exception):
+                    raise
 
     def _process(self, job: Job) -> None:
         assert self._outputs is not None
@@ -213,8 +218,11 @@ class DepthNode(ManagedNode):
             # Another camera: nothing that was seen before is compared with it.
             self._camera_key, self._bits = None, BitDepth(self._params["image_bits"], "image")
             self._outputs.reset_odometry()
+        size = messages.size_of(job.image)
+        self._set_camera(pipeline, job.info, size)
+        # Before the image takes memory: a small file may state, or hold, a giant one.
+        pipeline.check_size(size)
         image = messages.to_rgb(job.image, self._bit_depth())
-        self._set_camera(pipeline, job.info, (image.shape[1], image.shape[0]))
         stamp = self._stamps.time_ns(messages.stamp_ns(header), job.arrived)
         prepared = pipeline.prepare(str(stamp), stamp, image)
         resized = time.perf_counter()

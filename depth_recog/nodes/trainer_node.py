@@ -20,10 +20,10 @@ from std_srvs.srv import Trigger
 from depth_recog.adaptation.adapter import Adapter
 from depth_recog.adaptation.lineage import Lineage
 from depth_recog.adaptation.settings import AdaptationSettings
-from depth_recog.errors import ConfigurationError, DepthRecogError
+from depth_recog.errors import ConfigurationError, describe
 from depth_recog.networks.device import choose_device
-from depth_recog.nodes.diagnostics.health import OK, HealthStatus
-from depth_recog.nodes.diagnostics.ledger import status
+from depth_recog.nodes.diagnostics.health import OK, HealthStatus, callbacks_status
+from depth_recog.nodes.diagnostics.ledger import ARRIVED, status
 from depth_recog.nodes.io.inputs import Inputs, Job
 from depth_recog.nodes.runtime import memory
 from depth_recog.nodes.runtime.managed import ManagedNode
@@ -172,18 +172,19 @@ class TrainerNode(ManagedNode):
 
     # Messages
 
-    def _count(self, outcome: str, number: int = 1, why: str = "") -> None:
-        self._received[outcome] += number
+    def _count(self, outcome: str, number: int, why: str) -> None:
+        self._received["received" if outcome == ARRIVED else outcome] += number
+        self._rejection = why or self._rejection
 
     def _hand_in(self, job: Job) -> None:
         if self._learning is None or self._maker is None or not self._learning.frames.wants():
             return
         try:
             self._learning.frames.put(self._maker.frame(job))
-        except DepthRecogError as error:
+        except Exception as error:
             self._received["rejected"] += 1
-            self._rejection = str(error)
-            text = f"image rejected: {error}"
+            self._rejection = describe(error)
+            text = f"image rejected: {self._rejection}"
             self.get_logger().error(text, throttle_duration_sec=30.0)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
@@ -268,6 +269,7 @@ class TrainerNode(ManagedNode):
                     self._params["image_timeout"],
                 )
             )
+        found["callbacks"] = callbacks_status(self.failures)
         name = self.get_fully_qualified_name().lstrip("/")
         array = DiagnosticArray()
         array.header.stamp = self.get_clock().now().to_msg()

@@ -28,7 +28,7 @@ ERROR = DiagnosticStatus.ERROR
 def test_the_names_and_levels_of_the_statuses(start: Any) -> None:
     _, peer = start("fleet/one", {"autostart": False})
     peer.wait(lambda: peer.statuses, "diagnostics")
-    assert set(peer.statuses) == {"input", "depth", "gate", "scale", "weights"}
+    assert set(peer.statuses) == {"input", "depth", "gate", "callbacks", "scale", "weights"}
     for part, status in peer.statuses.items():
         assert status.name == f"fleet/one/depth_node: {part}"
         assert status.hardware_id

@@ -60,6 +60,7 @@ class Peer:
         self.diagnostics: dict[str, str] = {}
         self.statuses: dict[str, Any] = {}
         self.reported_ns = 0
+        self.camera_statuses: dict[str, Any] = {}
         self._subscriptions: dict[str, Any] = {}
         self._clients: dict[str, Any] = {}
         self._prefix = f"{namespace.strip('/')}/"
@@ -74,7 +75,9 @@ class Peer:
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         ours = [s for s in message.status if s.name.startswith(self._prefix)]
-        if ours:
+        if ours and ours[0].name.startswith(f"{self._prefix}camera_node"):
+            self.camera_statuses = {status.name.split(": ")[1]: status for status in ours}
+        elif ours:
             self.reported_ns = ros_messages.stamp_ns(message)
             self.statuses = {status.name.split(": ")[1]: status for status in ours}
             self.diagnostics = {v.key: v.value for status in ours for v in status.values}
@@ -196,10 +199,10 @@ class Peer:
     # The ledger
 
     def counts(self) -> dict[str, int]:
-        return {k: int(self.diagnostics.get(k, -1)) for k in ("received", *OUTCOMES)}
+        return {k: int(self.diagnostics.get(k, 0)) for k in ("received", *OUTCOMES)}
 
     def settled(self, received: int | None = None) -> dict[str, int]:
-        """Wait for a report, made from now on, in which every received image has an outcome.
+        """Wait for a report, made from now on, in which each arrived image has an outcome.
 
         An image that is still on its way is not in it: wait for its depth first, or tell how many
         must have been received.
@@ -210,7 +213,8 @@ class Peer:
             c = self.counts()
             enough = received is None or c["received"] >= received
             new = self.reported_ns >= called_ns  # one that waits in the queue may be old
-            return new and enough and c["received"] == sum(c[k] for k in OUTCOMES)
+            assert c["received"] == sum(c[k] for k in OUTCOMES), c  # in every report
+            return new and enough and self.diagnostics["in progress"] == "0"
 
         self.wait(ready, f"received = {'+'.join(OUTCOMES)}, received >= {received}")
         return self.counts()

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stages around `Recognizer.step`: which image goes in, and at which size results come out."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -14,12 +16,13 @@ from depth_recog.datasets.sequence import Frame
 from depth_recog.errors import CalibrationError
 from depth_recog.evaluation.run_writer import RunWriter
 from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.geometry.viewport import Viewport
 from depth_recog.method.masking import PresetRules
 from depth_recog.method.observation import Observation
 from depth_recog.method.pair import Step
 from depth_recog.method.settings import Wanted
 from depth_recog.networks.factory import Assembly
-from depth_recog.pipeline import Pipeline
+from depth_recog.pipeline import KEPT, Pipeline
 
 CAMERA = Camera(128, 64, 100.0, 100.0, 64.0, 32.0)
 SKY, CAR, ROAD = 10, 13, 0
@@ -61,8 +64,16 @@ class Networks:
     def __init__(self, recognizer: Columns, size: tuple[int, int]) -> None:
         self.recognizer, self.size = recognizer, size
 
+        self.prepared: list[tuple[int, int]] = []
+
     def network_size(self, camera: Camera) -> tuple[int, int]:
         return self.size
+
+    def is_ready_for(self, size: tuple[int, int]) -> bool:
+        return size in self.prepared
+
+    def prepare(self, size: tuple[int, int]) -> None:
+        self.prepared.append(size)
 
 
 def pipeline_of(recognizer: Columns, size: tuple[int, int] = (64, 32)) -> Pipeline:
@@ -175,3 +186,69 @@ def test_where_the_camera_has_seen_nothing_there_is_no_result(size: str) -> None
     assert (maps.image[maps.seen] == 200).all()
     # The networks see the mirror image of the scene there, not black.
     assert (recognizer.seen[0][0] == 200).all()
+
+
+LENS = replace(CAMERA, distortion=(-0.2, 0.05, 0.0, 0.0))
+
+
+def image_of(camera: Camera) -> NDArray[np.uint8]:
+    return np.zeros((camera.height, camera.width, 3), np.uint8)
+
+
+def test_no_maps_are_made_for_a_size_that_no_image_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of 30000x30000 pixels take 6 GB."""
+    monkeypatch.setattr(Viewport, "of", None)
+    pipeline = pipeline_of(Columns())
+    pipeline.set_camera(LENS.resized(30_000, 15_000))
+    with pytest.raises(CalibrationError, match="1x1 pixels, its calibration is for 30000x15000"):
+        pipeline.prepare("giant", 0, np.zeros((1, 1, 3), np.uint8))
+
+
+def test_cameras_that_take_turns_are_prepared_once() -> None:
+    entered: list[int] = []
+
+    @contextmanager
+    def costly() -> Iterator[None]:
+        entered.append(1)
+        yield
+
+    networks = Networks(Columns(), (64, 32))
+    pipeline = Pipeline(cast(Assembly, networks), costly)
+    cameras = [replace(LENS, fx=LENS.fx + n) for n in range(KEPT + 1)]
+
+    def turn(camera: Camera) -> Viewport:
+        pipeline.set_camera(camera)
+        return pipeline.prepare("turn", 0, image_of(camera)).view
+
+    first = [turn(camera) for camera in cameras[:KEPT]]
+    for _ in range(3):
+        assert all(turn(c) is view for c, view in zip(cameras, first, strict=False))
+    assert len(entered) == KEPT
+    assert networks.recognizer.resets == 4 * KEPT
+    # Only so many are kept: the one that was not used for the longest time is made again.
+    turn(cameras[KEPT])
+    assert turn(cameras[KEPT - 1]) is first[KEPT - 1]
+    assert turn(cameras[0]) is not first[0]
+    # Networks that have forgotten the size are made ready again, within the same limit.
+    networks.prepared.clear()
+    turn(cameras[KEPT])
+    assert len(entered) == KEPT + 3
+
+
+def test_a_preparation_that_is_refused_changes_nothing() -> None:
+    @contextmanager
+    def costly() -> Iterator[None]:
+        if refusing:
+            raise CalibrationError("too often")
+        yield
+
+    refusing: list[int] = []
+    pipeline = Pipeline(cast(Assembly, Networks(Columns(), (64, 32))), costly)
+    pipeline.set_camera(CAMERA)
+    pipeline.prepare("good", 0, image_of(CAMERA))
+    refusing.append(1)
+    pipeline.set_camera(LENS)
+    with pytest.raises(CalibrationError, match="too often"):
+        pipeline.prepare("other", 1, image_of(LENS))
+    pipeline.set_camera(CAMERA)
+    pipeline.prepare("good", 2, image_of(CAMERA))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.errors import CalibrationError, UncalibratedError
+from depth_recog.texts import shown
 
 DISTORTION_MODELS = {
     "plumb_bob": (0, 4, 5),
@@ -74,7 +75,7 @@ class Camera:
         allowed = DISTORTION_MODELS.get(self.distortion_model)
         if allowed is None:
             raise CalibrationError(
-                f"unknown distortion model {self.distortion_model!r}: "
+                f"unknown distortion model {shown(self.distortion_model)}: "
                 f"one of {', '.join(DISTORTION_MODELS)} is needed"
             )
         if self.distorted and len(self.distortion) not in allowed:

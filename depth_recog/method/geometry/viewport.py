@@ -57,6 +57,16 @@ def network_size(camera: Camera, trained: tuple[int, int]) -> tuple[int, int]:
     return size_alike(camera.width, camera.height, trained)
 
 
+def check_size(size: tuple[int, int], camera: Camera) -> None:
+    """Check that an image of (width, height) pixels is of this camera. Raises CalibrationError."""
+    if size != camera.size:
+        raise CalibrationError(
+            f"the image has {size[0]}x{size[1]} pixels, its calibration is for "
+            f"{camera.width}x{camera.height}: recalibrate, or publish the camera_info that "
+            "belongs to this size"
+        )
+
+
 def size_alike(width: int, height: int, trained: tuple[int, int]) -> tuple[int, int]:
     """Return (width, height) with this aspect ratio and about the area of `trained`."""
     aspect = width / height
@@ -124,13 +134,7 @@ class Viewport:
         Raises:
             CalibrationError: image and calibration differ in size.
         """
-        height, width = image.shape[:2]
-        if (width, height) != self.camera.size:
-            raise CalibrationError(
-                f"the image has {width}x{height} pixels, its calibration is for "
-                f"{self.camera.width}x{self.camera.height}: recalibrate, or publish the "
-                "camera_info that belongs to this size"
-            )
+        check_size((image.shape[1], image.shape[0]), self.camera)
         if self._maps is None:
             return image
         border = cv2.BORDER_REFLECT_101 if mirrored else cv2.BORDER_CONSTANT

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from depth_recog.method.scale.measurement import Scale, ScaleState
+from depth_recog.nodes.runtime.guard import Failures
 
 OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
 ERROR = DiagnosticStatus.ERROR
@@ -179,3 +180,13 @@ def weights_status(state: str, why: str) -> HealthStatus:
     if state == "loading":
         return HealthStatus(OK, f"loading {why}".rstrip())
     return HealthStatus(OK, state or "not configured")
+
+
+def callbacks_status(failures: Failures) -> tuple[HealthStatus, dict[str, str]]:
+    """Whether a callback of the node has failed, and the rows of that status."""
+    rows = {"callback failures": str(failures.count)}
+    if failures.why:
+        rows["last callback failure"] = failures.why
+    if failures.recent:
+        return HealthStatus(ERROR, f"a callback has failed: {failures.why}"), rows
+    return HealthStatus(OK, "no callback fails"), rows

@@ -10,6 +10,9 @@ from collections import Counter, deque
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from depth_recog.texts import plain
+
+ARRIVED = "arrived"
 OUTCOMES = ("published", "dropped", "rejected", "unmatched", "idle")
 """What happens to a received image: its depth is published; a newer image replaces it; an error in
 it or in its processing; no camera_info for it; no output has a subscriber."""
@@ -17,12 +20,17 @@ it or in its processing; no camera_info for it; no output has a subscriber."""
 DECISIONS = ("moving", "still", "undecided", "alone")
 """The gate's decision on a published frame; "alone": no earlier frame to compare it with."""
 
+IN_PROGRESS = "in progress"
+"""Key of the images that have arrived and have no outcome yet: they wait, or are processed."""
+
 LISTENED = "listened to"
 """Key of the list of outputs that have a subscriber."""
 
 REGIONS = ("moving", "still", "undecided")
 """Decisions of the gate by object on a region."""
 
+# Characters of a message or value; the classes of a segmentation model take the most.
+_LONGEST = 8000
 # Frames over which medians and percentiles are taken.
 _WINDOW = 100
 # Seconds over which numbers of regions are averaged.
@@ -30,12 +38,16 @@ _REGIONS_S = 1.0
 
 
 class Ledger:
-    """Counts received images by outcome: received = the sum over `OUTCOMES` + in progress."""
+    """Counts images by outcome.
+
+    "received" are those with an outcome, so it is the sum over `OUTCOMES` at any moment; those that
+    have none yet are counted apart.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # With all keys from the start, because other threads iterate over it.
-        self.counts: Counter[str] = Counter(dict.fromkeys(("received", *OUTCOMES), 0))
+        self._arrived = 0
+        self._outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
         self.decisions: Counter[str] = Counter()
         self._latencies: deque[float] = deque(maxlen=_WINDOW)
         self._finished: deque[float] = deque(maxlen=_WINDOW)
@@ -47,11 +59,25 @@ class Ledger:
         """What is assumed because there is no calibration; empty with one."""
 
     def count(self, outcome: str, number: int = 1, why: str = "") -> None:
-        """Add to "received" or to one of `OUTCOMES`."""
+        """Add images that have "arrived", or that got one of `OUTCOMES`."""
         with self._lock:
-            self.counts[outcome] += number
+            if outcome == ARRIVED:
+                self._arrived += number
+            else:
+                self._outcomes[outcome] += number
             if why:
                 self.last_rejection = why
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Images "received", by outcome, and "in progress", of one moment."""
+        with self._lock:
+            return self._counts()
+
+    def _counts(self) -> Counter[str]:
+        received = self._outcomes.total()
+        waiting = self._arrived - received
+        return Counter({"received": received, **self._outcomes, IN_PROGRESS: waiting})
 
     def finished(
         self,
@@ -71,7 +97,7 @@ class Ledger:
             regions: number of regions by decision; None without the gate by object.
         """
         with self._lock:
-            self.counts["published"] += 1
+            self._outcomes["published"] += 1
             self._latencies.append(latency)
             self._finished.append(time.monotonic())
             self.decisions[decision] += 1
@@ -91,15 +117,16 @@ class Ledger:
             return {}
         return {name: sum(c[name] for c in recent) / len(recent) for name in REGIONS}
 
-    def report(self) -> dict[str, dict[str, str]]:
-        """Keys and values of the statuses "input", "depth" and "gate"."""
+    def report(self) -> tuple[Counter[str], dict[str, dict[str, str]]]:
+        """The counts, and keys and values of the statuses "input", "depth" and "gate"."""
         regions = self.regions()
         with self._lock:
-            counts = {outcome: str(self.counts[outcome]) for outcome in ("received", *OUTCOMES)}
-            inputs = {key: counts[key] for key in ("received", "rejected", "unmatched")}
+            counts = self._counts()
+            keys = ("received", "rejected", "unmatched", IN_PROGRESS)
+            inputs = {key: str(counts[key]) for key in keys}
             if self.last_rejection:
                 inputs["last rejection"] = self.last_rejection
-            depth = {key: counts[key] for key in ("published", "dropped", "idle")}
+            depth = {key: str(counts[key]) for key in ("published", "dropped", "idle")}
             depth["calibration"] = self.assumed or "camera_info"
             gate = {f"gate {name}": str(self.decisions[name]) for name in DECISIONS}
             gate |= {f"regions {name}": f"{number:.1f}" for name, number in regions.items()}
@@ -114,7 +141,7 @@ class Ledger:
                 gate["dynamic share of the image"] = f"{np.mean(self._masked):.3f}"
             for part, values in self._parts.items():
                 depth[f"{part} (ms)"] = f"{np.median(values) * 1e3:.2f}"
-            return {"input": inputs, "depth": depth, "gate": gate}
+            return counts, {"input": inputs, "depth": depth, "gate": gate}
 
 
 def status(
@@ -129,6 +156,9 @@ def status(
         rows: keys and values.
         hardware_id: of the camera: the full name of its topic.
     """
-    entry = DiagnosticStatus(level=level, name=name, message=message, hardware_id=hardware_id)
-    entry.values = [KeyValue(key=key, value=value) for key, value in rows.items()]
+    text = plain(message, _LONGEST)
+    entry = DiagnosticStatus(level=level, name=name, message=text, hardware_id=hardware_id)
+    entry.values = [
+        KeyValue(key=plain(key), value=plain(value, _LONGEST)) for key, value in rows.items()
+    ]
     return entry

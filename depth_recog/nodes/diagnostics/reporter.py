@@ -15,6 +15,7 @@ from depth_recog.nodes.diagnostics.ledger import LISTENED, Ledger, status
 from depth_recog.nodes.io.inputs import IMAGE, Inputs
 from depth_recog.nodes.runtime import memory
 from depth_recog.nodes.runtime.assembler import Assembler
+from depth_recog.nodes.runtime.guard import Failures
 from depth_recog.nodes.runtime.parameters import Values
 from depth_recog.nodes.runtime.qos import QosWatch
 
@@ -35,16 +36,20 @@ class Running:
 
 
 class Reporter:
-    """Publishes the statuses `input`, `depth`, `gate`, `scale` and `weights` as one array.
+    """Publishes one array of statuses: `input`, `depth`, `gate`, `scale`, `callbacks`, `weights`.
 
     Args:
         watch: creates the publisher and knows of QoS mismatches.
         ledger: counts the images.
         assembler: holds the networks.
+        failures: of the node's callbacks.
     """
 
-    def __init__(self, watch: QosWatch, ledger: Ledger, assembler: Assembler) -> None:
+    def __init__(
+        self, watch: QosWatch, ledger: Ledger, assembler: Assembler, failures: Failures
+    ) -> None:
         self._node = watch.node
+        self._failures = failures
         self._watch = watch
         self._ledger = ledger
         self._assembler = assembler
@@ -58,8 +63,8 @@ class Reporter:
             values: all parameters of the node.
             running: None while the node is not active.
         """
-        rows = self._ledger.report()
-        self._recent.add(self._ledger.counts | {health.LOST: self._watch.lost})
+        counts, rows = self._ledger.report()
+        self._recent.add(counts | {health.LOST: self._watch.lost})
         rows["input"] |= {
             "image rate (Hz)": f"{self._recent.rate('received'):.2f}",
             "QoS mismatches": str(self._watch.incompatible),
@@ -72,6 +77,7 @@ class Reporter:
         if running is not None:
             health_of |= self._health(values, running)
             rows["depth"][LISTENED] = ", ".join(sorted(running.wanted))
+        health_of["callbacks"], rows["callbacks"] = health.callbacks_status(self._failures)
         health_of["weights"] = health.weights_status(self._assembler.state, self._assembler.why)
         name = self._node.get_fully_qualified_name().lstrip("/")
         camera = self._node.resolve_topic_name(IMAGE)

@@ -7,6 +7,11 @@ from typing import Any
 
 from std_msgs.msg import Header
 
+from depth_recog.texts import shown
+
+_WARNINGS = 20
+"""Names of which a warning is logged: a publisher may send a new one with every image."""
+
 
 class Frames:
     """Notices that the images' frame has changed, and warns once of each doubtful name.
@@ -38,18 +43,19 @@ class Frames:
             )
         elif info is not None and info.frame_id != image.frame_id:
             self._warn(
-                f"the images' frame_id is {image.frame_id!r}, their camera_info's is "
-                f"{info.frame_id!r}: the images' is used; set both alike in the camera's driver"
+                f"the images' frame_id is {shown(image.frame_id)}, their camera_info's is "
+                f"{shown(info.frame_id)}: the images' is used; set both alike in the "
+                "camera's driver"
             )
         if before is None or before == self.frame:
             return False
         self._warn(
-            f"the images' frame_id has changed from {before!r} to {self.frame!r}: frames of "
-            "different cameras are not compared; give each camera a topic of its own"
+            f"the images' frame_id has changed from {shown(before)} to {shown(self.frame)}: "
+            "frames of different cameras are not compared; give each camera a topic of its own"
         )
         return True
 
     def _warn(self, text: str) -> None:
-        if text not in self._warned:
+        if text not in self._warned and len(self._warned) < _WARNINGS:
             self._warned.add(text)
             self._log.warning(text)

@@ -10,14 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from depth_recog.errors import ConfigurationError
+from depth_recog.errors import ConfigurationError, DepthRecogError, describe
 from depth_recog.interfaces import camera_info
 from depth_recog.nodes.io import messages
 from depth_recog.nodes.io.matching import CameraMatcher
@@ -53,6 +53,9 @@ class Job:
 Arrived = tuple[Image | CompressedImage, float]
 """An image, and when it arrived."""
 
+Info: TypeAlias = CameraInfo | DepthRecogError
+"""A CameraInfo, or why it cannot be used: only what is bounded is kept."""
+
 
 class Inputs:
     """Subscribes to the image and its camera_info. For the executor's thread.
@@ -63,7 +66,7 @@ class Inputs:
         watch: creates the subscriptions.
         reliability: `AUTO`, or the reliability of both subscriptions: reliable or best_effort.
         transport: "raw" for `image`, "compressed" for `image/compressed`.
-        count: called with "received" or "unmatched" and a number of images.
+        count: called with "arrived", "unmatched" or "rejected", a number of images, and why.
         give: called with every image that has its CameraInfo.
 
     Raises:
@@ -75,7 +78,7 @@ class Inputs:
         watch: QosWatch,
         reliability: str,
         transport: str,
-        count: Callable[[str, int], None],
+        count: Callable[[str, int, str], None],
         give: Callable[[Job], None],
     ) -> None:
         node = watch.node
@@ -85,7 +88,7 @@ class Inputs:
         self._reliability = reliability
         self._count = count
         self._give = give
-        self._matcher: CameraMatcher[Arrived, CameraInfo] = CameraMatcher(_fits)
+        self._matcher: CameraMatcher[Arrived, Info] = CameraMatcher(_fits)
         self._images: Subscription | None = None
         self._infos: Subscription | None = None
         self._chosen: dict[str, QoSProfile] = {}
@@ -161,7 +164,7 @@ class Inputs:
         if self._images is not None:
             self._watch.destroy(self._images)
             self._images = None
-            self._count("unmatched", self._matcher.give_up())
+            self._count("unmatched", self._matcher.give_up(), "")
         if self._infos is not None and self._matcher.informed:
             self._watch.destroy(self._infos)
             self._infos = None
@@ -220,14 +223,19 @@ class Inputs:
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         self._since, self.heard = time.monotonic(), True
-        self._count("received", 1)
+        self._count("arrived", 1, "")
+        try:
+            messages.check_lengths(message)
+        except DepthRecogError as error:
+            self._reject(error)
+            return
         if self._used_alone():
-            self._count("unmatched", self._matcher.give_up())
+            self._count("unmatched", self._matcher.give_up(), "")
             self._give(Job(message, None, self._since))
             return
         arrived = message, self._since
         pairs, lost = self._matcher.image(messages.stamp_ns(message.header), arrived)
-        self._count("unmatched", lost)
+        self._count("unmatched", lost, "")
         if self._matcher.loose and not self._said_loose:
             self._said_loose = True
             self._log.warning(
@@ -235,6 +243,11 @@ class Inputs:
                 "one is used"
             )
         self._hand_over(pairs)
+
+    def _reject(self, error: DepthRecogError) -> None:
+        self._count("rejected", 1, describe(error))
+        text = f"image rejected: {describe(error)}"
+        self._log.error(text, throttle_duration_sec=5.0)
 
     def _used_alone(self) -> bool:
         """Whether an image that has just arrived is used without a CameraInfo."""
@@ -246,16 +259,26 @@ class Inputs:
         return self.assuming() and self._since - self._first_alone >= _FALLBACK_S
 
     def _on_info(self, message: CameraInfo) -> None:
-        self._hand_over(self._matcher.info(messages.stamp_ns(message.header), message))
+        info: Info = message
+        try:
+            camera_info.check_lengths(message)
+        except DepthRecogError as error:
+            info = error.with_traceback(None)  # which would keep the message
+        self._hand_over(self._matcher.info(messages.stamp_ns(message.header), info))
 
-    def _hand_over(self, pairs: list[tuple[Arrived, CameraInfo]]) -> None:
+    def _hand_over(self, pairs: list[tuple[Arrived, Info]]) -> None:
         for (image, arrived), info in pairs:
-            self._give(Job(image, info, arrived))
+            if isinstance(info, DepthRecogError):
+                self._reject(info)
+            else:
+                self._give(Job(image, info, arrived))
 
 
-def _fits(image: Arrived, info: CameraInfo) -> bool:
+def _fits(image: Arrived, info: Info) -> bool:
     """Whether an image has its CameraInfo's size; a compressed image may have any."""
     message = image[0]
+    if isinstance(info, DepthRecogError):
+        return False
     return isinstance(message, CompressedImage) or (
         (message.width, message.height) == camera_info.image_size(info)
     )

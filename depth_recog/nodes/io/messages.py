@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Float64MultiArray, Header, MultiArrayDimension
 
+from depth_recog import limits
+from depth_recog.errors import EncodingError
 from depth_recog.interfaces import compressed_image
 from depth_recog.interfaces.bit_depth import FULL_RANGE, BitDepth
 from depth_recog.interfaces.camera_info import fields
@@ -23,6 +25,34 @@ from depth_recog.nodes.io.seam import image_to_rgb
 def stamp_ns(header: Header) -> int:
     """Nanoseconds of a stamp. rclpy's Time would raise an exception for a negative one."""
     return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+
+
+def check_lengths(message: Image | CompressedImage) -> None:
+    """Refuse an image that is too large or has too long texts. Raises EncodingError."""
+    if isinstance(message, Image) and message.width * message.height > limits.IMAGE_PIXELS:
+        size = f"{message.width}x{message.height}"
+        raise EncodingError(
+            f"image of {size} pixels: more than {limits.IMAGE_PIXELS} are not taken"
+        )
+    form = message.encoding if isinstance(message, Image) else message.format
+    for field, text in (("frame_id", message.header.frame_id), ("encoding", form)):
+        if len(text) > limits.FRAME_CHARACTERS:
+            raise EncodingError(
+                f"its {field} has {len(text)} characters, more than {limits.FRAME_CHARACTERS}: "
+                "check the camera's driver"
+            )
+
+
+def size_of(message: Image | CompressedImage) -> tuple[int, int]:
+    """(width, height) that an image message states, without decoding. Raises EncodingError."""
+    if isinstance(message, Image):
+        if not message.width or not message.height:
+            raise EncodingError(
+                f"image of {message.width}x{message.height} pixels is empty: check the camera's "
+                "driver"
+            )
+        return message.width, message.height
+    return compressed_image.size_of(message.data)
 
 
 def to_rgb(message: Image | CompressedImage, bits: BitDepth = FULL_RANGE) -> NDArray[np.uint8]:

@@ -11,7 +11,8 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-from depth_recog.errors import DepthRecogError, WeightsError, describe
+from depth_recog.errors import WeightsError, describe
+from depth_recog.limits import SHOWN
 from depth_recog.method.scale.height import CameraMount
 from depth_recog.method.scale.motion import OdometryBuffer
 from depth_recog.method.settings import Settings
@@ -20,6 +21,7 @@ from depth_recog.nodes.runtime import memory
 from depth_recog.nodes.runtime.depth_parameters import settings_of
 from depth_recog.nodes.runtime.parameters import Names, Values
 from depth_recog.nodes.runtime.slot import LatestSlot
+from depth_recog.texts import plain
 
 # Parameters that decide which networks are loaded, in the order of NetworkOptions.
 _FROM_FILES = ("weights", "mask_weights", "pose_weights", "gate_weights", "pose_estimator")
@@ -87,9 +89,9 @@ class Assembler:
             return
         try:
             settings = settings_of(values, self._mount)
-        except DepthRecogError as error:
+        except Exception as error:
             # A file has changed since it was checked.
-            self._fail(self._request, str(error))
+            self._fail(self._request, describe(error))
             return
         self._values = values
         with self._lock:
@@ -99,7 +101,10 @@ class Assembler:
             # Also if the name is the same: the file may have been replaced.
             if changed := names.intersection(_FROM_FILES):
                 self._request = dict(values)
-                self.state, self.why = LOADING, ", ".join(str(values[n]) for n in sorted(changed))
+                self.state, self.why = (
+                    LOADING,
+                    ", ".join(plain(str(values[n]), SHOWN) for n in sorted(changed)),
+                )
                 self._requests.put(self._request)
 
     def mounted(self, mount: CameraMount) -> None:

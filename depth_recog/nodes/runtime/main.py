@@ -31,6 +31,7 @@ _NEEDED = ("numpy", "cv2", "PIL", "yaml", "tqdm", "safetensors")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # ros2 launch sends SIGTERM 5 s after SIGINT: the process must have ended before that.
 _SHUTDOWN_LIMIT_S = 4.0
+_PAUSE_S = 0.01
 
 # A signal handler may call SimpleQueue.put, which is reentrant; Event.set could deadlock there.
 _stop: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -72,7 +73,6 @@ def run(name: str, load: Callable[[], Callable[[], ManagedNode]]) -> int:
     except ImportError as error:
         print(f"{name}: {NO_ROS} ({error})", file=sys.stderr)
         return 1
-    from rclpy.executors import SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
 
     try:
@@ -92,7 +92,10 @@ def run(name: str, load: Callable[[], Callable[[], ManagedNode]]) -> int:
         rclpy.logging.get_logger(name).fatal(str(error))
         rclpy.try_shutdown()
         return 1
-    executor = SingleThreadedExecutor()
+    from depth_recog.nodes.runtime.guard import GuardedExecutor, answer_all
+
+    answer_all(node, node.failures)
+    executor = GuardedExecutor(node.failures)
     executor.add_node(node)
     return _spin(node, executor)
 
@@ -132,9 +135,14 @@ def _spin(node: ManagedNode, executor: Executor) -> int:
             # In this thread, so that a signal need not wait until the networks are loaded.
             node.autostart()
             while not halt.is_set() and rclpy.ok():
-                executor.spin_once()
-        except ExternalShutdownException:
-            pass
+                try:
+                    executor.spin_once()
+                except ExternalShutdownException:
+                    return
+                except Exception as error:
+                    # Not of a callback: rclpy failed to wait. The pause keeps it from spinning.
+                    node.failures.add("executor", error)
+                    halt.wait(_PAUSE_S)
         except BaseException as error:
             failures.append(error)
         finally:

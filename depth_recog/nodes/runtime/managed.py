@@ -12,6 +12,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 
 from depth_recog.errors import DepthRecogError, describe
 from depth_recog.nodes.runtime import overrides
+from depth_recog.nodes.runtime.guard import Failures
 from depth_recog.nodes.runtime.parameters import Parameters
 
 
@@ -21,6 +22,7 @@ class ManagedNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
     Attributes:
         failed: True after a failure that must end the process with status 1.
         active: whether the node is in the lifecycle state `active`.
+        failures: exceptions of its callbacks.
     """
 
     _params: Parameters
@@ -30,6 +32,7 @@ class ManagedNode(LifecycleNode):  # type: ignore[misc]  # rclpy is untyped
         super().__init__(name)
         self.failed = False
         self.active = False
+        self.failures = Failures(self.get_logger())
         self._refuse_invalid_transitions()
         overrides.warn_of_unread_files(self, sys.argv)
         self._qos_checked = False

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +18,16 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from depth_recog.errors import ConfigurationError, DepthRecogError
+from depth_recog.errors import ConfigurationError, describe
 from depth_recog.nodes.runtime import overrides
+from depth_recog.texts import shown
 
 Names = frozenset[str]
 Values = Mapping[str, Any]
 """The values of all parameters, by name."""
+
+_LONGEST_TEXT = 16384
+"""Characters of a text, or of a list of texts: longer than any path."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,21 @@ class Spec:
     def check(self, value: Any) -> None:
         """Raise ConfigurationError for a value that is not allowed.
 
-        rclpy itself checks types and ranges.
+        rclpy itself checks types and ranges; NaN passes its ranges.
         """
         if self.choices and value not in self.choices:
-            allowed = ", ".join(self.choices)
-            raise ConfigurationError(f"parameter {self.name}: {value!r} is not one of {allowed}")
+            text = f"{shown(value)} is not one of {', '.join(self.choices)}"
+            raise ConfigurationError(f"parameter {self.name}: {text}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigurationError(
+                f"parameter {self.name}: {value} is no number: set a finite one"
+            )
+        if isinstance(self.default, list | str):
+            length = sum(map(len, value)) if isinstance(self.default, list) else len(value)
+            if length > _LONGEST_TEXT:
+                raise ConfigurationError(
+                    f"parameter {self.name}: {length} characters; at most {_LONGEST_TEXT} are taken"
+                )
 
 
 class Parameters:
@@ -111,8 +126,8 @@ class Parameters:
                 value = node.declare_parameter(spec.name, spec.default, spec.descriptor()).value
             except (InvalidParameterTypeException, InvalidParameterValueException) as error:
                 raise ConfigurationError(f"parameter {spec.name}: {error}") from error
-            spec.check(value)
             self.values[spec.name] = _typed(spec, value)
+            spec.check(self.values[spec.name])
         check(frozenset(self._specs), self.values)
         overrides.warn_of_unknown(node)
         node.add_pre_set_parameters_callback(
@@ -134,8 +149,10 @@ class Parameters:
 
     def _before_set(self, changes: list[Parameter]) -> SetParametersResult:
         """Accept or refuse; rclpy sends the reason to the caller. No effect of its own."""
-        names, values = self._with(changes)
         try:
+            if not all(change.name for change in changes):
+                raise ConfigurationError("a parameter has no name")  # rclpy would add it
+            names, values = self._with(changes)
             for name in (change.name for change in changes if change.name in names):
                 self._specs[name].check(values[name])
                 if not self._specs[name].live and self._is_active():
@@ -144,8 +161,8 @@ class Parameters:
                     )
             if names:
                 self._check(names, values)
-        except DepthRecogError as error:
-            return SetParametersResult(successful=False, reason=str(error))
+        except Exception as error:
+            return SetParametersResult(successful=False, reason=describe(error))
         return SetParametersResult(successful=True)
 
     def _after_set(self, changes: list[Parameter]) -> None:

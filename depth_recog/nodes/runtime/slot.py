@@ -18,8 +18,10 @@ class LatestSlot(Generic[T]):
         self._closed = False
 
     def put(self, item: T) -> bool:
-        """Store an item; returns True if it replaced one that was not taken."""
+        """Store an item; returns True if one is lost: another that was not taken, or this one."""
         with self._condition:
+            if self._closed:
+                return True
             replaced = self._item is not None
             self._item = item
             self._condition.notify()

@@ -15,9 +15,10 @@ from sensor_msgs.msg import CameraInfo
 from depth_recog.adaptation.frame import LiveFrame
 from depth_recog.interfaces import camera_info, pose
 from depth_recog.interfaces.bit_depth import BitDepth
-from depth_recog.method.geometry.viewport import Viewport, network_size
+from depth_recog.method.geometry.viewport import Viewport, check_size, network_size
 from depth_recog.nodes.io import messages
 from depth_recog.nodes.io.inputs import Job
+from depth_recog.nodes.runtime.allowance import Allowance
 
 _OPTICAL_FROM_FORWARD = np.array(((0.0, -1.0, 0.0), (0.0, 0.0, -1.0), (1.0, 0.0, 0.0)))
 _ODOMETRY_KEPT = 400
@@ -68,6 +69,7 @@ class FrameMaker:
         self._key: tuple[Any, ...] | None = None
         self._view: Viewport | None = None
         self._bits = BitDepth()
+        self._allowance = Allowance()
         self.odometry = OdometryBuffer()
 
     def frame(self, job: Job) -> LiveFrame:
@@ -77,17 +79,20 @@ class FrameMaker:
             CalibrationError: no calibration, or one of another size than the image's.
             EncodingError: the image cannot be read.
         """
-        view = self._view_of(job.info)
+        view = self._view_of(job.info, messages.size_of(job.image))
         image = messages.to_rgb(job.image, self._bits)
         stamp = messages.stamp_ns(job.image.header)
         name = job.image.header.frame_id
         return LiveFrame.of(image, view, stamp, name, self.odometry.at(stamp))
 
-    def _view_of(self, info: CameraInfo) -> Viewport:
+    def _view_of(self, info: CameraInfo, image: tuple[int, int]) -> Viewport:
         key = camera_info.identity(info)
         if self._view is None or key != self._key:
             found = camera_info.from_message(info, self._rectified)
+            # First, because maps of a giant calibration take gigabytes.
+            check_size(image, found.camera)
             size = network_size(found.rectified, self._size)
-            self._view = Viewport.of(found.camera, size, found.rectified, found.rotation)
+            with self._allowance.spend():
+                self._view = Viewport.of(found.camera, size, found.rectified, found.rotation)
             self._key = key
         return self._view
