@@ -40,8 +40,9 @@ class Block:
     @property
     def nbytes(self) -> int:
         """Size in memory, bytes."""
-        frames, still = self.recording.frames, self.recording.still
-        arrays = (frames.images, frames.labels, frames.anchors, frames.depths, still)
+        frames, of = self.recording.frames, self.recording
+        images = frames.images, frames.labels, frames.anchors, frames.depths
+        arrays = *images, of.still, of.points
         return sum(a.nbytes for a in arrays if a is not None)
 
 

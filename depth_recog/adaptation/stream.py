@@ -31,6 +31,7 @@ from depth_recog.method.recognizer import Recognizer
 from depth_recog.method.tracking.features import find_features
 from depth_recog.method.tracking.tracks import Points, optical_flow
 from depth_recog.training.data.batches import TrainingRecording
+from depth_recog.training.data.points import points_of
 from depth_recog.training.data.prepared import PreparedFrames
 from depth_recog.training.data.triplets import LEAST, choose_triplets
 
@@ -161,7 +162,8 @@ class BlockBuilder:
             return None
         still = [k.step.frame.dynamic & (k.step.moving == Motion.STILL) for k in kept]
         exclusions = np.ones((len(triplets), 2), np.bool_)
-        recording = TrainingRecording(frames, triplets, exclusions, np.stack(still), seen)
+        points = points_of(frames, triplets, rules, seen)
+        recording = TrainingRecording(frames, triplets, exclusions, np.stack(still), seen, points)
         where = kept[len(kept) // 2].frame.pose
         place = None if where is None else where[:3, 3]
         self._number += 1

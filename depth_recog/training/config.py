@@ -53,6 +53,8 @@ class LossWeights(ConfigGroup):
     """gradient error, w of the method"""
     exact: Weight = 0.15
     """mean |log depth error| where a source has dense true depth"""
+    points: Weight = 0.3
+    """mean |log depth error| of triangulated points; up to scale where motion is not recorded"""
     contact: Weight = 0.1
     """|log depth error| of excluded pixels against the road's depth where the object stands"""
     sky: Weight = 0.5

@@ -107,7 +107,8 @@ def train(
     weights = None
     if run.fabric.is_global_zero and why != "stopped":
         trainer.load_best()
-        size = data.recordings[0].frames.size
+        sizes = {one.frames.size for one in data.recordings}
+        size = sizes.pop() if len(sizes) == 1 else depth.size
         network = cast(DepthModel, trainer.average).depth
         trained = TrainedNetwork("depth", network, depth, size, unit)
         facts = {

@@ -74,6 +74,8 @@ def batch_of(frames: torch.Tensor, **known: torch.Tensor) -> TripletBatch:
         "colours": torch.ones(count, 4),
         "plain": torch.zeros(count, 0, dtype=torch.uint8),
         "mirror": torch.eye(4).expand(count, 4, 4),
+        "points": torch.zeros(count, 1, 3),
+        "weights": torch.zeros(count, 1),
     }
     return TripletBatch(frames, **(values | known))
 

@@ -69,6 +69,14 @@ class Augmentation:
             k[0, 2] = self.width - 1 - k[0, 2]
         return k
 
+    def pixels(self, places: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Places (N, 2) after the augmentation, column and row, from those in the frame."""
+        sx, sy = self.enlarged[0] / self.width, self.enlarged[1] / self.height
+        moved = (places + 0.5) * np.array((sx, sy)) - 0.5 - np.array((self.x, self.y))
+        if self.flip:
+            moved[:, 0] = self.width - 1 - moved[:, 0]
+        return np.asarray(moved, np.float32)
+
     def motion(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """The motion (4, 4) of the mirrored camera where frames are flipped."""
         return MIRROR @ matrix @ MIRROR if self.flip else matrix

@@ -15,6 +15,7 @@ from depth_recog.method.masking import PresetRules, dilated
 from depth_recog.training.config import TrainingConfig
 from depth_recog.training.data.augmentation import MIRROR, Augmentation, draw_colours
 from depth_recog.training.data.gating import Exclusions
+from depth_recog.training.data.points import MOST, in_crop
 from depth_recog.training.data.prepared import PreparedFrames
 from depth_recog.training.data.triplets import Triplet
 from depth_recog.training.loop.batches import StepDataset, TensorBatch, collate
@@ -39,6 +40,8 @@ class TripletBatch(TensorBatch):
         colours: (B, 4) float32, factors for `coloured`.
         plain: (B, 3, 3, H, W) uint8, `frames` before zoom and flip; empty where not needed.
         mirror: (B, 4, 4) float32, `MIRROR` where the sample is flipped, else identity.
+        points: (B, N, 3) float32, column and row in pixels, and depth of triangulated points.
+        weights: (B, N) float32 of these points, with the sum 1, or 0 where there are too few.
     """
 
     frames: Tensor
@@ -51,6 +54,8 @@ class TripletBatch(TensorBatch):
     colours: Tensor
     plain: Tensor
     mirror: Tensor
+    points: Tensor
+    weights: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +67,7 @@ class TrainingRecording:
         still: (N, H, W) bool, dynamic pixels that are compared nevertheless; None for none.
         seen: (H, W) bool, pixels that the camera has seen in all frames; None for all. The others
             are never compared.
+        points: (triplets, N, 3), see `points_of`; None for none.
     """
 
     frames: PreparedFrames
@@ -69,6 +75,7 @@ class TrainingRecording:
     exclusions: Exclusions
     still: NDArray[np.bool_] | None = None
     seen: NDArray[np.bool_] | None = None
+    points: NDArray[np.float32] | None = None
 
 
 class TripletDataset(StepDataset[TripletBatch]):
@@ -83,21 +90,24 @@ class TripletDataset(StepDataset[TripletBatch]):
     def __init__(
         self, recordings: list[TrainingRecording], config: TrainingConfig, plain: bool
     ) -> None:
-        super().__init__([len(one.triplets) for one in recordings], config.seed)
+        lengths = [len(one.triplets) for one in recordings]
+        super().__init__(lengths, config.seed, [one.frames.size for one in recordings])
         self._recordings, self._plain = recordings, plain
         self._rules = PresetRules(dynamic=config.dynamic_classes)
         self._augment = config.augment
         self._recorded = config.motion != "network"
-        self._size = recordings[0].frames.size
 
     def read(self, step: int, index: int, rng: np.random.Generator) -> TripletBatch:
         """A triplet with random augmentation."""
-        augmentation = Augmentation.draw(rng, self._size, self._augment.zoom)
+        augmentation = Augmentation.draw(rng, self._size_of(index), self._augment.zoom)
         return self.augmented(index, augmentation, draw_colours(rng, 1, self._augment.colour)[0])
 
     def unchanged(self, index: int) -> TripletBatch:
         """A batch of one triplet without augmentation."""
-        return collate([self.augmented(index, Augmentation(*self._size), torch.ones(4))])
+        return collate([self.augmented(index, Augmentation(*self._size_of(index)), torch.ones(4))])
+
+    def _size_of(self, index: int) -> tuple[int, int]:
+        return self._recordings[self.index[index][0]].frames.size
 
     def augmented(self, index: int, augmentation: Augmentation, colours: Tensor) -> TripletBatch:
         """A triplet with a given augmentation, without batch dimension."""
@@ -132,6 +142,10 @@ class TripletDataset(StepDataset[TripletBatch]):
         plain = np.zeros((0,), np.uint8)
         if self._plain:
             plain = np.stack(originals).transpose(0, 3, 1, 2)
+        known = np.zeros((MOST, 3), np.float32)
+        if recording.points is not None:
+            known = recording.points[number]
+        points, weights = in_crop(known, augmentation)
         return TripletBatch(
             torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2)),
             torch.from_numpy(masked),
@@ -143,4 +157,6 @@ class TripletDataset(StepDataset[TripletBatch]):
             colours,
             torch.from_numpy(plain),
             torch.from_numpy(MIRROR if augmentation.flip else np.eye(4)).float(),
+            torch.from_numpy(points),
+            torch.from_numpy(weights),
         )

@@ -24,6 +24,7 @@ from depth_recog.training.data.cache import (
     prepare,
 )
 from depth_recog.training.data.gating import exclusions_of, still_pixels
+from depth_recog.training.data.points import points_of
 from depth_recog.training.data.prepared import PreparedFrames
 from depth_recog.training.data.triplets import choose_triplets
 from depth_recog.training.initial import InitialNetwork
@@ -154,10 +155,10 @@ def read_data(
     check_disjoint(split)
     if not split.validation:
         split = hold_out(split.training, config.validation.share)
-    size = common_size(config, [*split.training, *split.validation], trained_size)
     rules = PresetRules(dynamic=config.dynamic_classes)
     recordings, counts = [], {}
     for one in split.training:
+        size = size_of(config, one, trained_size)
         frames = prepare(one, size, networks, cache, control.stop)
         _check_motion(config, frames)
         triplets, found = choose_triplets(frames, rules, config.longest_gap)
@@ -168,14 +169,19 @@ def read_data(
         if triplets:
             exclusions = exclusions_of(config.gate, frames, triplets, rules, networks)
             still = still_pixels(frames, rules, networks) if config.gate == "object" else None
-            recordings.append(TrainingRecording(frames, triplets, exclusions, still))
+            points = points_of(frames, triplets, rules) if config.loss.points else None
+            recording = TrainingRecording(frames, triplets, exclusions, still, points=points)
+            recordings.append(recording)
     if not recordings:
         raise TrainingError(
             "no frame has neighbours with enough parallax on both sides: depth cannot be trained "
             "on a camera at rest, or on images that are not a sequence"
         )
     needs_pose_network = config.motion == "network" or not all(r.frames.posed for r in recordings)
-    held_out = [prepare(one, size, networks, cache, control.stop) for one in split.validation]
+    held_out = [
+        prepare(one, size_of(config, one, trained_size), networks, cache, control.stop)
+        for one in split.validation
+    ]
     held_out_recordings = []
     for frames in held_out:
         triplets, _ = choose_triplets(frames, rules, config.longest_gap)
@@ -185,25 +191,11 @@ def read_data(
     return TrainingData(recordings, held_out, held_out_recordings, counts)
 
 
-def common_size(
-    config: TrainingConfig, chosen: list[SourceFrames], trained_size: tuple[int, int]
+def size_of(
+    config: TrainingConfig, chosen: SourceFrames, trained_size: tuple[int, int]
 ) -> tuple[int, int]:
-    """The (width, height) of all recordings: the one that `run` would use for their images.
-
-    Raises:
-        ConfigurationError: the recordings differ in shape.
-    """
-    sizes = {
-        one.text: config.size or network_size(first_frame(one).camera.rectified(), trained_size)
-        for one in chosen
-    }
-    if len(set(sizes.values())) > 1:
-        listed = ", ".join(f"{w}x{h} for {text}" for text, (w, h) in sizes.items())
-        raise ConfigurationError(
-            f"the sources have different shapes ({listed}): train on sources of one shape, or set "
-            "size, to which all images are stretched"
-        )
-    return next(iter(sizes.values()))
+    """(width, height) in pixels of a recording's frames: those that `run` would use."""
+    return config.size or network_size(first_frame(chosen).camera.rectified(), trained_size)
 
 
 def _check_motion(config: TrainingConfig, frames: PreparedFrames) -> None:

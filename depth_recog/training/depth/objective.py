@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import grid_sample, interpolate
 
 from depth_recog.method.geometry.projection import NEAREST, pixel_grid, sample, touches
 from depth_recog.method.loss.fused import Reference, photometric_errors
@@ -71,6 +71,7 @@ class LossTerms(NamedTuple):
     photometric: Tensor
     smoothness: Tensor
     exact: Tensor
+    points: Tensor
     contact: Tensor
     sky: Tensor
     scale: Tensor
@@ -179,6 +180,7 @@ def objective(
     target, standing = contact_inverse(fine, batch.labels, excluded)
     parts += [masked_mean(log_error, known), masked_mean(contact_error(fine, target), standing)]
     parts += [masked_mean(fine, batch.labels == SKY)]
+    parts += [(point_error(log_inverse, batch), (batch.weights > 0).sum(1))]
     counts = mean(torch.stack([(c > 0).sum() for _, c in parts]).float()).clamp(min=1e-9)
     means = torch.stack([values.sum() for values, _ in parts]) / counts
     zero = torch.zeros_like(means[0])
@@ -188,13 +190,39 @@ def objective(
         edges = interpolate(frame, size=inverse.shape[2:], mode="area")
         smooth = smooth + weight * gradient_error(inverse, edges)
     smooth = weights.smoothness * smooth
-    exact, contact = weights.exact * means[-3], weights.contact * means[-2]
-    sky = weights.sky * means[-1]
+    exact, contact = weights.exact * means[-4], weights.contact * means[-3]
+    sky, points = weights.sky * means[-2], weights.points * means[-1]
     scale = zero
     if weights.scale:
         scale = weights.scale * scale_ratio(fine, batch).log().square().mean()
-    total = photometric + smooth + exact + contact + sky + scale
-    return LossTerms(total, photometric, smooth, exact, contact, sky, scale), compared
+    total = photometric + smooth + exact + points + contact + sky + scale
+    terms = LossTerms(total, photometric, smooth, exact, points, contact, sky, scale)
+    return terms, compared
+
+
+def point_error(log_inverse: Tensor, batch: TripletBatch) -> Tensor:
+    """(B,) weighted mean |log depth error| of the triangulated points; 0 without points.
+
+    Where motion is not recorded the points have no scale: their median error is taken away.
+
+    Args:
+        log_inverse: (B, 1, H, W) log of the inverse depth.
+        batch: with the points.
+    """
+    height, width = log_inverse.shape[2:]
+    size = batch.points.new_tensor([width - 1, height - 1])
+    grid = batch.points[:, None, :, :2] * 2 / size - 1
+    found = grid_sample(log_inverse, grid, padding_mode="border", align_corners=True)[:, 0, 0]
+    used = batch.weights > 0
+    error = found + torch.where(used, batch.points[..., 2], 1.0).log()  # (B, N)
+    with torch.no_grad():
+        order = error.argsort(1)
+        reached = batch.weights.gather(1, order).cumsum(1)
+        middle = (reached < reached[:, -1:] / 2).sum(1, keepdim=True).clamp(max=error.shape[1] - 1)
+        median = error.gather(1, order.gather(1, middle))
+        recorded = torch.isfinite(batch.motions).all(3).all(2).all(1)[:, None]
+        median = torch.where(recorded, torch.zeros_like(median), median)
+    return ((error - median).abs() * batch.weights).sum(1)
 
 
 def compare_batch(batch: TripletBatch, predicted: Prediction, weights: LossWeights) -> Comparison:

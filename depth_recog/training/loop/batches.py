@@ -18,6 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+Shape = tuple[int, int]
+"""(width, height) in pixels."""
+
 Key = tuple[int, int, int]
 """(step, place in the batch, index of the sample)."""
 
@@ -50,15 +53,21 @@ class StepDataset(Dataset[B], Generic[B]):
     Args:
         lengths: number of samples of each recording; at least one in all.
         seed: of everything that is drawn at random.
+        shapes: of each recording's images: a batch holds images of one shape. None: all are alike.
     """
 
-    def __init__(self, lengths: list[int], seed: int) -> None:
+    def __init__(self, lengths: list[int], seed: int, shapes: list[Shape] | None = None) -> None:
         self._seed = seed
         self.index = [(k, n) for k, length in enumerate(lengths) for n in range(length)]
         # A recording is drawn in proportion to the square root of its length, so that short ones
         # have a part.
         counts = np.array([lengths[k] for k, _ in self.index], np.float64)
         self._shares = counts**-0.5 / (counts**-0.5).sum()
+        own = [shapes[k] if shapes else (0, 0) for k, _ in self.index]
+        self._alike = [
+            np.array([n for n, one in enumerate(own) if one == shape], np.int64)
+            for shape in dict.fromkeys(own)
+        ]
 
     def __len__(self) -> int:
         return len(self.index)
@@ -66,8 +75,12 @@ class StepDataset(Dataset[B], Generic[B]):
     def drawn(self, step: int, count: int) -> NDArray[np.int64]:
         """Indices of a step's samples, all different as long as there are enough."""
         rng = np.random.default_rng((self._seed, step))
-        again = count > len(self.index)
-        return rng.choice(len(self.index), count, replace=again, p=self._shares)
+        which = 0
+        if len(self._alike) > 1:
+            which = rng.choice(len(self._alike), p=[self._shares[a].sum() for a in self._alike])
+        alike = self._alike[which]
+        shares = self._shares[alike] / self._shares[alike].sum()
+        return alike[rng.choice(len(alike), count, replace=count > len(alike), p=shares)]
 
     def __getitem__(self, key: Key) -> B:
         step, place, index = key

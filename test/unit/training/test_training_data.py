@@ -26,7 +26,7 @@ from depth_recog.training.data.batches import TrainingRecording, TripletDataset
 from depth_recog.training.data.cache import PseudoLabelNetworks, prepare
 from depth_recog.training.data.gating import exclusions_of, still_pixels
 from depth_recog.training.data.prepared import PreparedFrames
-from depth_recog.training.data.selection import DataSplit, common_size, hold_out, read_data
+from depth_recog.training.data.selection import DataSplit, hold_out, read_data, size_of
 from depth_recog.training.data.triplets import (
     ALONE,
     LEAST,
@@ -268,11 +268,30 @@ def test_the_end_is_held_out_and_too_short_a_recording_is_refused() -> None:
         hold_out([chosen_frames(f"{STREET}@0:5")], 0.25)
 
 
-def test_sources_of_different_shapes_are_refused_unless_a_size_is_given(config) -> None:
-    both = [chosen_frames(STREET), chosen_frames("synthetic:street?width=64&height=64&frames=4")]
-    with pytest.raises(ConfigurationError, match="different shapes"):
-        common_size(config.model_copy(update={"size": None}), both, SIZE)
-    assert common_size(config, both, SIZE) == SIZE
+def test_frames_keep_the_shape_of_their_source_unless_a_size_is_given(config) -> None:
+    square = chosen_frames("synthetic:street?width=64&height=64&frames=4")
+    free = config.model_copy(update={"size": None})
+    assert size_of(free, chosen_frames(STREET), SIZE) == SIZE
+    assert size_of(free, square, SIZE)[0] == size_of(free, square, SIZE)[1]
+    assert size_of(config, square, SIZE) == SIZE
+
+
+def test_a_batch_holds_images_of_one_shape(recording, config) -> None:
+    frames = recording.frames
+    turned = {
+        name: np.asarray(getattr(frames, name)).swapaxes(1, 2)
+        for name in ("images", "labels", "depths", "anchors")
+    }
+    other = replace(recording, frames=replace(frames, **turned))
+    dataset = TripletDataset([recording, other], config, False)
+    tall, count = 0, len(recording.triplets)
+    for step in range(200):
+        drawn = dataset.drawn(step, 4)
+        assert len({n < count for n in drawn}) == 1
+        tall += drawn[0] >= count
+    assert 70 < tall < 130
+    batch = next(iter(make_loader(dataset, StepSampler(dataset, range(1), 3), 0, False)))
+    assert batch.truth.shape[0] == 3
 
 
 def test_an_interrupt_during_the_preparation_leaves_no_partial_folder(

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Triangulated points as pseudo-labels: sharp depth of what stands, where two frames show it.
+
+The photometric error says little where texture is poor or far away, and a network can lower it
+while the road sinks. A point that is matched in two frames has a depth with a known deviation.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_recog.evaluation.without_truth.agreement import balanced
+from depth_recog.evaluation.without_truth.points import evidence_of
+from depth_recog.evaluation.without_truth.views import View
+from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.masking import UNLABELLED, PresetRules
+from depth_recog.training.data.augmentation import Augmentation
+from depth_recog.training.data.prepared import PreparedFrames
+from depth_recog.training.data.triplets import Triplet
+
+MOST = 400
+"""Points that are kept of a frame."""
+
+_LONGEST = 6
+"""Most frames between a frame and its partner."""
+_LEAST = 20
+"""Points that a crop must show for its median to be known."""
+
+
+def points_of(
+    frames: PreparedFrames,
+    triplets: list[Triplet],
+    rules: PresetRules,
+    seen: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float32]:
+    """Triangulate static points of every triplet's frame with a later frame.
+
+    Args:
+        frames: of one recording.
+        triplets: of these frames.
+        rules: say which pixels could move; there are no points there.
+        seen: (H, W) bool, pixels that the camera has seen in all frames; None for all.
+
+    Returns:
+        (triplets, `MOST`, 3): column, row in pixels, and depth: metres where the motion is
+        recorded, else up to one factor for each frame. Rows without a point are zero.
+    """
+    camera = Camera.from_matrix(frames.intrinsics[0], *frames.size)
+
+    @lru_cache(maxsize=2 * _LONGEST)
+    def view(index: int) -> View:
+        labels = np.array(frames.labels[index])
+        if seen is not None:
+            labels[~seen] = UNLABELLED
+        stamp, image = int(frames.stamps[index]), np.asarray(frames.images[index])
+        made = View.of(str(index), stamp, image, camera, labels, rules)
+        return made.with_pose(frames.poses[index]) if frames.posed else made
+
+    table = np.zeros((len(triplets), MOST, 3), np.float32)
+    for row, triplet in zip(table, triplets, strict=True):
+        last = min(triplet.index + _LONGEST, len(frames) - 1)
+        if last == triplet.index:
+            continue
+        found = evidence_of([view(i) for i in range(triplet.index, last + 1)]).points
+        if found is None:
+            continue
+        depth = found.depth * (found.metres or 1.0)
+        chosen = np.linspace(0, len(found) - 1, min(MOST, len(found))).round().astype(int)
+        row[: len(chosen), :2] = found.pixels[chosen]
+        row[: len(chosen), 2] = depth[chosen]
+    return table
+
+
+def in_crop(
+    points: NDArray[np.float32], augmentation: Augmentation
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Points after an augmentation, and their weights.
+
+    Args:
+        points: (N, 3) column, row, depth; zero depth for none.
+        augmentation: of the frame.
+
+    Returns:
+        (N, 3) in pixels of the crop, and (N,) weights with the sum 1 that make all intervals of
+        log depth count the same; all zero where the crop shows too few points.
+    """
+    moved = points.copy()
+    moved[:, :2] = augmentation.pixels(points[:, :2])
+    inside = (moved[:, :2] >= 0).all(1) & (moved[:, 0] <= augmentation.width - 1)
+    inside &= (moved[:, 1] <= augmentation.height - 1) & (points[:, 2] > 0)
+    weights = np.zeros(len(points), np.float32)
+    if inside.sum() >= _LEAST:
+        share = balanced(points[inside, 2].astype(np.float64))
+        weights[inside] = share / share.sum()
+    return np.where(weights[:, None] > 0, moved, 0).astype(np.float32), weights
