@@ -128,7 +128,7 @@ def cli() -> str:
     common = {action.dest for action in shared._actions}
     for verb, text in VERBS.items():
         parser = argparse.ArgumentParser(add_help=False)
-        importlib.import_module(f"depth_recog.cli.{verb}").add_arguments(parser)
+        importlib.import_module(f"depth_recog.cli.{verb.replace('-', '_')}").add_arguments(parser)
         names = {action.dest for action in parser._actions}
         page += f"## depth-recog {verb}\n\n{text[:1].upper()}{text[1:]}.\n\n"
         # Options that several verbs share are explained once.

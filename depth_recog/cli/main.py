@@ -23,6 +23,7 @@ VERBS = {
     "record": "write a source, with its ground truth, as a ROS 2 bag",
     "train": "train a depth network on your own recordings",
     "adapt": "adapt depth weights to recordings, judged before they are accepted",
+    "calibrate-camera": "estimate a camera's focal length from the motion in a recording",
     "export": "write weights as an ONNX graph, and compare it with torch",
     "weights": "list, show and verify weights, and their lineage",
     "demo": "play a recording through the ROS nodes, and make a video",
@@ -134,9 +135,9 @@ def _read(given: list[str], named: str) -> tuple[ModuleType, argparse.Namespace]
         for verb, text in VERBS.items():
             sub = verbs.add_parser(verb, help=text, description=text[:1].upper() + text[1:] + ".")
             if verb == named:
-                importlib.import_module(f"depth_recog.cli.{verb}").add_arguments(sub)
+                _module(verb).add_arguments(sub)
         options = parser.parse_args(given)
-        return importlib.import_module(f"depth_recog.cli.{options.verb}"), options
+        return _module(options.verb), options
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get(str(error.name).partition(".")[0])
         if extra is None:
@@ -146,6 +147,10 @@ def _read(given: list[str], named: str) -> tuple[ModuleType, argparse.Namespace]
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def _module(verb: str) -> ModuleType:
+    return importlib.import_module(f"depth_recog.cli.{verb.replace('-', '_')}")
 
 
 if __name__ == "__main__":
