@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from depth_recog.errors import CalibrationError
 
-_SHARE = 0.25
+_SHARE = 0.5
 _AT_ONCE_S = 20.0
 """For a start, and for a few changes of a camera's mode."""
 
@@ -35,7 +35,7 @@ class Allowance:
         """Measure one preparation.
 
         Raises:
-            CalibrationError: more than a quarter of the time would go into preparations.
+            CalibrationError: more than half of the time would go into preparations.
         """
         start = self._clock()
         self._left = min(_AT_ONCE_S, self._left + _SHARE * (start - self._last))
