@@ -35,7 +35,7 @@ setup(
             "evaluation/manifests/*",
             "evaluation/report.html.j2",
             "networks/shipped/*",
-            "nodes/runtime/fastdds.xml",
+            "nodes/runtime/*.xml",
             "py.typed",
         ]
     },
@@ -43,7 +43,11 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", glob("launch/*.launch.py")),
-        (f"share/{PACKAGE}/config", [*glob("config/*"), "depth_recog/nodes/runtime/fastdds.xml"]),
+        (
+            f"share/{PACKAGE}/config",
+            [*glob("config/*.*"), *glob("depth_recog/nodes/runtime/*.xml")],
+        ),
+        (f"share/{PACKAGE}/config/sros2", glob("config/sros2/*")),
     ],
     install_requires=[
         "setuptools",
