@@ -57,6 +57,8 @@ COEFFICIENTS = 100
 """coefficients of a lens; the models have at most 14"""
 FRAME_CHARACTERS = 1024
 """characters of a frame name, an encoding or a lens model of a message"""
+TRANSFORM_FRAMES = 1000
+"""frames of tf that the depth node keeps"""
 MARKERS = 10_000
 """markers of a MarkerArray of a bag"""
 OBJECTS = 10_000

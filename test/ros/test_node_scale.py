@@ -96,6 +96,18 @@ def test_frames_that_are_not_connected_or_go_in_a_circle() -> None:
     assert mount_of(np.eye(4)) is None, "a camera in the ground"
 
 
+def test_a_publisher_of_endless_frames_is_bounded() -> None:
+    found = tree(0, 1, 2)
+    for number in range(3000):
+        found.add(f"parent {number}", f"child {number}", transform())
+        found.add("base_link", "x" * 100_000 + str(number), transform())
+    assert len(found._parents) == 1000
+    found.add("base_link", "camera_link", transform(2.0))
+    matrix = found.between("base_footprint", "optical")
+    assert matrix is not None
+    assert matrix[2, 3] == pytest.approx(2.2)
+
+
 class Watch:
     """Keeps the callbacks of subscriptions by topic."""
 

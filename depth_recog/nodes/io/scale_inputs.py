@@ -15,6 +15,7 @@ from sensor_msgs.msg import NavSatFix
 
 from depth_recog.interfaces import pose
 from depth_recog.interfaces.robot_motion import RobotMotion
+from depth_recog.limits import FRAME_CHARACTERS, TRANSFORM_FRAMES
 from depth_recog.method.geometry.se3 import Matrix, inverse_matrix
 from depth_recog.method.scale.estimator import KNOWN_TILT_STD, ScaleSettings
 from depth_recog.method.scale.height import CameraMount
@@ -104,10 +105,12 @@ class TransformTree:
         self._parents: dict[str, tuple[str, Matrix]] = {}
 
     def add(self, parent: str, child: str, transform: Any) -> None:
-        """Take a geometry_msgs/Transform; one that is not valid is left out."""
+        """Take a geometry_msgs/Transform; one that is not valid, or of too many, is left out."""
         matrix = pose.from_message(transform.translation, transform.rotation)
-        if matrix is not None:
-            self._parents[child.lstrip("/")] = parent.lstrip("/"), matrix
+        child, parent = child.lstrip("/"), parent.lstrip("/")
+        full = child not in self._parents and len(self._parents) >= TRANSFORM_FRAMES
+        if matrix is not None and not full and len(child) + len(parent) <= FRAME_CHARACTERS:
+            self._parents[child] = parent, matrix
 
     def between(self, target: str, source: str) -> Matrix | None:
         """(4, 4) T_target_from_source; None while the frames are not connected."""

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,10 @@ class WantedWeights:
     known: frozenset[str]
 
 
+_ROWS, _CHARACTERS = 500, 1000
+"""What is kept of a report: anybody may publish one in the depth node's name."""
+
+
 class DepthNodeView:
     """What the depth node's diagnostics say.
 
@@ -55,7 +61,8 @@ class DepthNodeView:
         ours = [s for s in message.status if s.name.startswith(self._prefix)]
         if not ours:
             return False
-        self.rows = {v.key: v.value for status in ours for v in status.values}
+        rows = islice((v for status in ours for v in status.values), _ROWS)
+        self.rows = {v.key[:_CHARACTERS]: v.value[:_CHARACTERS] for v in rows}
         self._seen = time.monotonic()
         return True
 
@@ -67,9 +74,10 @@ class DepthNodeView:
     def number(self, key: str) -> float | None:
         """A number of its report; None where there is none."""
         try:
-            return float(self.rows[key])
+            number = float(self.rows[key])
         except (KeyError, ValueError):
             return None
+        return number if math.isfinite(number) else None
 
 
 class HandOver:
