@@ -51,7 +51,7 @@ CONDITIONS = {
 }
 RELIABILITIES = ("reliable", "best_effort")
 NAMESPACE = "apart"
-CUT_S, LATE_S, SETTLE_S = 10.0, 1.5, 1.5
+CUT_S, LATE_S, SETTLE_S, CALM_S = 10.0, 1.5, 1.5, 8.0
 
 
 def qos_of(reliability: str, depth: int = 10) -> QoSProfile:
@@ -166,7 +166,15 @@ class Trial:
             "worst (ms)": 1e3 * latencies[-1],
         }
 
+    def calm(self) -> None:
+        """Wait on a clean link until depth arrives again, so that no condition spoils the next."""
+        self._machines.condition = Condition()
+        known, end = len(self.stamps("listener", "heard")), time.monotonic() + CALM_S
+        while len(self.stamps("listener", "heard")) < known + 2 and time.monotonic() < end:
+            time.sleep(0.1)
+
     def run(self, name: str, seconds: float) -> Row:
+        self.calm()
         self._machines.condition = CONDITIONS[name]
         if not CONDITIONS[name].cut:
             time.sleep(SETTLE_S)
@@ -202,12 +210,12 @@ def compare(options: Any) -> list[Row]:
                 trial.ready()
                 for name in options.conditions:
                     runs = [trial.run(name, options.seconds) for _ in range(options.runs)]
-                    machines.condition = Condition()
                     row = {
                         "condition": name,
                         "transport": transport,
                         "reliability": reliability,
                         "profile": Path(profile).stem,
+                        "rate (Hz)": options.rate,
                         **{k: spread([run[k] for run in runs]) for k in runs[0] if k != "sent"},
                     }
                     print(row, f"load {os.getloadavg()[0]:.1f}", flush=True)

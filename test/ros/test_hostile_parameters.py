@@ -12,6 +12,8 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+import numpy as np
+import ros_messages
 import ros_processes as rp
 from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
@@ -23,8 +25,10 @@ from rcl_interfaces.srv import (
     SetParametersAtomically,
 )
 from rclpy.parameter import Parameter as Made
-from robot import DEPTH, NODE, PARAMETERS, Robot
+from robot import DEPTH, NODE, PARAMETERS, Robot, other_weights
 from rosgraph_msgs.msg import Clock
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 pytestmark = pytest.mark.ros
 
@@ -132,6 +136,21 @@ def odd_header(folder: Path) -> Path:
     path = folder / "odd.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header)
     return path
+
+
+def test_weights_that_are_not_finite_do_not_become_active(robot: Robot, tmp_path: Path) -> None:
+    path = other_weights(tmp_path / "nan.safetensors")
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    next(iter(tensors.values())).flat[0] = NAN
+    save_file(tensors, path, metadata)
+    before = ros_messages.array_of(robot.depth_of(robot.image()))
+    robot.set_parameters(NODE, weights=str(path))
+    robot.process.wait_for_line("nan.safetensors.*not finite.*previous networks stay")
+    after = ros_messages.array_of(robot.depth_of(robot.image()))
+    assert np.array_equal(before, after, equal_nan=True)
+    assert robot.set_parameters(NODE, weights="") == (True, "")
 
 
 def test_a_sane_parameter_among_hostile_ones_is_set(robot: Robot) -> None:
