@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import struct
+from functools import cache
 from typing import Any, NamedTuple
 
 from rosbags.typesys import Stores, get_typestore
@@ -63,7 +64,13 @@ class MessageDecoder:
 def _typestore(topic: Topic) -> Typestore:
     """The message types of a topic: those of Jazzy, or of Foxy where Marker had fewer fields."""
     old = topic.msgtype == MARKERS and topic.definition and _NEW_FIELD not in topic.definition
-    return get_typestore(Stores.ROS2_FOXY if old else Stores.ROS2_JAZZY)
+    return _known_types(Stores.ROS2_FOXY if old else Stores.ROS2_JAZZY)
+
+
+@cache
+def _known_types(store: Stores) -> Typestore:
+    """Made once: each takes as long as decoding hundreds of messages."""
+    return get_typestore(store)
 
 
 def _count(data: bytes | memoryview) -> int:
