@@ -243,7 +243,7 @@ def test_the_fuzzers_own_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
             pass
 
     def large(_: Path) -> None:
-        np.ones(2 * 2**30, np.uint8)
+        np.ones(2**28, np.uint8)
 
     def foreign(_: Path) -> None:
         json.loads("{")
@@ -251,5 +251,6 @@ def test_the_fuzzers_own_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "SECONDS", 0.1)
     answers = [tried(Door("x", lambda _: [], c), Path()).answer for c in (slow, foreign)]
     monkeypatch.setattr(running, "SECONDS", 60)
+    monkeypatch.setattr(running, "MEBIBYTES", 200)
     answers.append(tried(Door("x", lambda _: [], large), Path()).answer)
     assert answers == ["late", "JSONDecodeError", "memory"]

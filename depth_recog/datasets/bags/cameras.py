@@ -112,7 +112,8 @@ class BagCameras:
         Raises DamagedError if all are damaged.
         """
         first: DamagedError | None = None
-        for at in (*range(number, -1, -1), *range(number + 1, len(self._entries))):
+        count = len(self._entries)
+        for at in (*range(min(number, count - 1), -1, -1), *range(number + 1, count)):
             try:
                 return self._bag.read(self._entries[at])
             except DamagedError as error:

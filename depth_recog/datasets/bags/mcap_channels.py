@@ -49,7 +49,7 @@ class Channels:
             else:
                 channel = Channel.read(stream_of(content))
                 self._channels[channel.id] = channel
-        except (McapError, ValueError, struct.error, MemoryError) as error:
+        except (McapError, ValueError, struct.error, MemoryError, OverflowError) as error:
             raise DamagedError(f"a schema or channel is damaged ({error})") from error
         self._check()
 

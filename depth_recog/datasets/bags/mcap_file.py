@@ -50,7 +50,10 @@ _CACHE_BYTES = 64 * 2**20
 _ANY = -1
 """In place of a channel: of chunks without an index."""
 # What the libraries raise when they parse damaged bytes.
-_DAMAGE = (McapError, ValueError, struct.error, zstandard.ZstdError, RuntimeError, MemoryError)
+_DAMAGE = (
+    *(McapError, ValueError, struct.error, zstandard.ZstdError, RuntimeError, MemoryError),
+    *(OverflowError, LookupError, TypeError),
+)
 
 Take = Callable[[int, int], bytes | memoryview]
 

@@ -214,15 +214,14 @@ def computed_column(folder: Path) -> Files:
     path = folder / "b.db3"
     path.unlink(missing_ok=True)
     with sqlite3.connect(path) as base:
+        base.execute("CREATE TABLE topics(id INTEGER PRIMARY KEY, type TEXT, x)")
+        base.executemany("INSERT INTO topics(type, x) VALUES (?, ?)", [(bags.IMAGE, "a")] * 2000)
         slow = "length(hex(zeroblob(100000000)))"
-        base.execute(
-            "CREATE TABLE topics(id INTEGER PRIMARY KEY, type TEXT, x, name AS (x || " + slow + "))"
-        )
+        base.execute(f"ALTER TABLE topics ADD COLUMN name AS (x || {slow})")
         base.execute(
             "CREATE TABLE messages(id INTEGER PRIMARY KEY, topic_id INTEGER, timestamp INTEGER, "
             "data BLOB)"
         )
-        base.executemany("INSERT INTO topics(type, x) VALUES (?, ?)", [(bags.IMAGE, "a")] * 2000)
     base.close()
     return {"b.db3": path.read_bytes()}
 

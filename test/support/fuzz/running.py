@@ -125,7 +125,7 @@ def _alarm(seconds: float) -> Iterator[None]:
         raise _Late
 
     before = signal.signal(signal.SIGPROF, ring)
-    signal.setitimer(signal.ITIMER_PROF, seconds + 1)
+    signal.setitimer(signal.ITIMER_PROF, 1.1 * seconds)
     try:
         yield
     finally:
