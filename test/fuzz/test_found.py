@@ -60,9 +60,16 @@ def damaged_calibrations(folder: Path) -> Files:
     return {"b.mcap": bags.write_mcap(folder / "b.mcap", rows).read_bytes()}
 
 
+def input_without_a_name(folder: Path) -> Files:
+    """A graph whose input is named by bytes that are no UTF-8."""
+    files = DOORS["ONNX graphs with YAML"].corpus(folder)[0]
+    return {**files, "m.onnx": files["m.onnx"].replace(b"image", b"\xff\xfe\xfd\xfc\xfb")}
+
+
 FOUND: dict[str, tuple[str, Callable[[Path], Files]]] = {
     "chunk of any size": ("bags, mcap", chunk_of_any_size),
     "damaged calibrations": ("bags, mcap", damaged_calibrations),
+    "input without a name": ("ONNX graphs with YAML", input_without_a_name),
     "digits of a track": (
         "tables of Virtual KITTI 2",
         replaced("tables of Virtual KITTI 2", "0 Car a b", "9" * 5000 + " Car a b"),

@@ -24,8 +24,9 @@ _MOST = 24
 
 def folder() -> Path:
     """Return $XDG_CACHE_HOME/depth_recog/graphs, below ~/.cache by default."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "depth_recog" / "graphs"
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    # A relative one is invalid by the XDG specification.
+    return (base if base.is_absolute() else Path.home() / ".cache") / "depth_recog" / "graphs"
 
 
 def read(key: str) -> bytes | None:

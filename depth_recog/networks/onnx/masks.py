@@ -76,7 +76,10 @@ class OnnxMasks:
         path = header.path
         self._path, self._description = path, description
         self._session = open_session(header.content, device, description.provider, name=str(path))
-        self._input = _input_of(self._session, path, description)
+        try:
+            self._input = _input_of(self._session, path, description)
+        except UnicodeDecodeError as error:
+            raise WeightsError(f"{path}: its input has a name that is no text") from error
         whole = np.issubdtype(self._input.numbers, np.integer)
         self._scale = description.scale or (255.0 if whole else 1.0)
         width, height = self._input.size or _PROBE
