@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "test" / "support")]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-BATCH = 500
+BATCH = 2500
 MEMORY = 8 * 2**30
 """Address space of a process, bytes."""
 QUIET_SECONDS = 300

@@ -10,79 +10,79 @@ from __future__ import annotations
 MIB = 2**20
 
 IMAGE_PIXELS = 50_000_000
-"""pixels of an image, a frame of a video or a calibration; 8K has 33 million"""
+"""pixels of an image, video or calibration"""
 IMAGE_FILE_BYTES = 256 * MIB
-"""bytes of an image file"""
+"""an image file"""
 JPEG_SCANS = 100
-"""scans of a JPEG; a progressive one has about 10"""
+"""scans of a JPEG"""
 TEXT_BYTES = 32 * MIB
-"""bytes of a text file: time stamps, poses, tables, tracklets, file lists after decompression"""
+"""a text file"""
 LINES = 1_000_000
-"""lines of a text file"""
+"""its lines"""
 LINE_CHARACTERS = 10_000
-"""characters of a line of numbers"""
+"""characters of a line"""
 DOCUMENT_BYTES = MIB
-"""bytes of a YAML file, a card or a camera calibration"""
+"""a YAML file or card"""
 JSON_BYTES = 16 * MIB
-"""bytes of a JSON file"""
+"""a JSON file"""
 DEPTH = 32
-"""levels of nesting in YAML and JSON; YAML may have no aliases"""
+"""levels of both"""
 VALUES = 100_000
-"""values in a YAML document"""
+"""values of YAML, without aliases"""
 DIGITS = 40
-"""digits of a whole number in YAML, JSON or a time stamp"""
+"""digits of a number or time"""
 SHOWN = 120
 """characters of a foreign value in a message"""
 MESSAGE_CHARACTERS = 4000
 """characters of an error message"""
 BAG_MESSAGE_BYTES = 256 * MIB
-"""bytes of an image message of a bag after decompression"""
+"""an image in a bag, unpacked"""
 BAG_SMALL_MESSAGE_BYTES = 16 * MIB
-"""bytes of any other message that is read from a bag"""
+"""another message in a bag"""
 BAG_CHUNK_BYTES = 256 * MIB
-"""bytes of a chunk of a bag after decompression"""
+"""a chunk, unpacked"""
 BAG_SUMMARY_BYTES = 64 * MIB
-"""bytes of the summary of an mcap file; one with a larger summary is read record by record"""
+"""a summary; else every record is read"""
 BAG_CHANNELS = 2000
-"""topics and channels of a bag"""
+"""topics of a bag"""
 BAG_MESSAGES = 2_000_000
 """messages of a topic"""
 UNPACKED_FREE = 256 * MIB
-"""bytes into which a compressed file may unpack, whatever its size"""
+"""a compressed file may unpack to this"""
 UNPACKED_RATIO = 200
-"""further bytes for each byte of the compressed file"""
+"""and so many times its size"""
 FREE_DISK = 1024 * MIB
-"""bytes that decompression leaves free on the disk"""
+"""left free on the disk"""
 COEFFICIENTS = 100
-"""coefficients of a lens; the models have at most 14"""
+"""coefficients of a lens"""
 FRAME_CHARACTERS = 1024
 """characters of a frame name, an encoding or a lens model of a message"""
 TRANSFORM_FRAMES = 1000
 """frames of tf that the depth node keeps"""
 MARKERS = 10_000
-"""markers of a MarkerArray of a bag"""
+"""markers of a MarkerArray"""
 OBJECTS = 10_000
-"""tracklets of a drive"""
+"""tracklets"""
 WEIGHTS_BYTES = 256 * MIB
-"""bytes of a weights file or an ONNX model"""
+"""weights, an ONNX model"""
 DIRECTORY_BYTES = 4096 * MIB
-"""bytes of the safetensors of a directory of transformers"""
+"""a directory of transformers"""
 HEADER_BYTES = 4 * MIB
-"""bytes of the header of a safetensors file"""
+"""the header of safetensors"""
 CHANNELS = 4096
-"""channels of a layer of the own networks"""
+"""channels of a layer"""
 NETWORK_SIDE = 4096
-"""pixels of a side of a network's input"""
+"""pixels of a network's side"""
 CLASSES = 255
-"""classes of a segmentation model"""
+"""classes"""
 NAME_CHARACTERS = 100
-"""characters of the name of a class"""
+"""characters of a class name"""
 ONNX_SECONDS = 20
-"""seconds that an ONNX model's first inference may take, in a process of its own"""
+"""an ONNX model's inference, seconds"""
 ONNX_MEMORY = 4096 * MIB
-"""bytes of memory of that process"""
+"""memory of the first one, in its own process"""
 LINEAGE_ENTRIES = 10_000
-"""entries of the list of a lineage"""
+"""entries of a lineage"""
 
 
 def unpacked_most(packed: int) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes docs/reference/{topics,parameters,cli,files}.md from the code.
+"""Writes docs/reference/{topics,parameters,cli,files,limits}.md from the code.
 
 python docs/generate.py
 
@@ -11,6 +11,7 @@ without a name, is an error. test/unit/test_docs.py compares the pages with what
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import importlib
 import io
@@ -20,6 +21,7 @@ import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -226,11 +228,31 @@ def paths(value: Any, prefix: str = "") -> Iterator[str]:
         yield from paths(inner, f"{prefix}.{key}" if prefix else str(key))
 
 
+def limits() -> str:
+    """The limits on what comes in."""
+    from depth_recog import limits as module
+
+    page = f"# Limits\n\n{NOTE}{meanings()['limits']['introduction']}\n"
+    page += rows("limit", "value", "of") + rows("---", "---", "---")
+    body = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")).body
+    for statement, below in pairwise(body):
+        if not isinstance(statement, ast.Assign) or not isinstance(below, ast.Expr):
+            continue
+        (target,) = statement.targets
+        assert isinstance(target, ast.Name)
+        assert isinstance(below.value, ast.Constant)
+        value = getattr(module, target.id)
+        text = f"{value // module.MIB} MiB" if value % module.MIB == 0 else f"{value}"
+        page += rows(f"`{target.id}`", text, str(below.value.value))
+    return page + "\n" + str(meanings()["limits"]["notes"])
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "topics": topics,
     "parameters": parameters,
     "cli": cli,
     "files": files,
+    "limits": limits,
 }
 
 

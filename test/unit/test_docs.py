@@ -21,7 +21,7 @@ def generate():
     return module
 
 
-@pytest.mark.parametrize("name", ["topics", "parameters", "cli", "files"])
+@pytest.mark.parametrize("name", ["topics", "parameters", "cli", "files", "limits"])
 def test_a_reference_page_is_what_the_code_says(name, generate):
     if name in ("topics", "parameters"):
         pytest.importorskip("rclpy", reason="the nodes need rclpy")
