@@ -17,6 +17,13 @@ from depth_recog.texts import shown
 _BREAKS = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
+class UnreadableError(OSError):
+    """A file that is not read, although it could be opened; `strerror` is the reason."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
 def user_path(text: str | Path) -> Path:
     """A path from the user; ~ is the home folder, and stays as it is for an unknown user."""
     path = Path(text)
@@ -33,11 +40,11 @@ def open_regular(path: Path, flags: int = 0) -> int:
         OSError: it cannot be read, or is no regular file: a pipe, a device, a folder.
     """
     if "\0" in str(path):
-        raise OSError(0, "a name cannot hold a zero byte")
+        raise UnreadableError(0, "a name cannot hold a zero byte")
     found = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
     if not stat.S_ISREG(os.fstat(found).st_mode):
         os.close(found)
-        raise OSError(0, "it is not a regular file")
+        raise UnreadableError(0, "it is not a regular file")
     return found
 
 
@@ -56,7 +63,7 @@ def read_bytes(path: Path, most: int) -> bytes:
         size = os.fstat(file.fileno()).st_size
         data = file.read(most + 1) if size <= most else b""
     if size > most or len(data) > most:
-        raise OSError(0, f"it has {max(size, len(data))} bytes, more than {most}")
+        raise UnreadableError(0, f"it has {max(size, len(data))} bytes, more than {most}")
     return data
 
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every limit on what comes in, in one place: what is larger is refused before memory is taken.
 
-docs/reference/limits.md is written from this file by docs/generate.py: each value with the text
-below it.
+docs/generate.py writes docs/reference/limits.md from it.
 """
 
 from __future__ import annotations
@@ -10,27 +9,27 @@ from __future__ import annotations
 MIB = 2**20
 
 IMAGE_PIXELS = 50_000_000
-"""pixels of an image, video or calibration"""
+"""of an image, a frame of a video or a calibration; 8K has 33 million"""
 IMAGE_FILE_BYTES = 256 * MIB
 """an image file"""
 JPEG_SCANS = 100
-"""scans of a JPEG"""
+"""a progressive JPEG has about 10"""
 TEXT_BYTES = 32 * MIB
-"""a text file"""
+"""time stamps, poses, tables, tracklets; file lists after decompression"""
 LINES = 1_000_000
-"""its lines"""
+"""of a text file"""
 LINE_CHARACTERS = 10_000
-"""characters of a line"""
+"""of a line of a text file"""
 DOCUMENT_BYTES = MIB
 """a YAML file or card"""
 JSON_BYTES = 16 * MIB
 """a JSON file"""
 DEPTH = 32
-"""levels of both"""
+"""levels of nesting in YAML and JSON"""
 VALUES = 100_000
-"""values of YAML, without aliases"""
+"""in a YAML document, which may have no aliases"""
 DIGITS = 40
-"""digits of a number or time"""
+"""of a whole number in YAML or JSON, or of a time"""
 SHOWN = 120
 """characters of a foreign value in a message"""
 MESSAGE_CHARACTERS = 4000
@@ -42,15 +41,15 @@ BAG_SMALL_MESSAGE_BYTES = 16 * MIB
 BAG_CHUNK_BYTES = 256 * MIB
 """a chunk, unpacked"""
 BAG_SUMMARY_BYTES = 64 * MIB
-"""a summary; else every record is read"""
+"""of an mcap file; with a larger one, every record is read"""
 BAG_CHANNELS = 2000
 """topics of a bag"""
 BAG_MESSAGES = 2_000_000
 """messages of a topic"""
 UNPACKED_FREE = 256 * MIB
-"""a compressed file may unpack to this"""
+"""bytes into which a compressed file may unpack, whatever its size"""
 UNPACKED_RATIO = 200
-"""and so many times its size"""
+"""further bytes for each of its own"""
 FREE_DISK = 1024 * MIB
 """left free on the disk"""
 COEFFICIENTS = 100

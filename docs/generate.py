@@ -11,7 +11,6 @@ without a name, is an error. test/unit/test_docs.py compares the pages with what
 from __future__ import annotations
 
 import argparse
-import ast
 import contextlib
 import importlib
 import io
@@ -21,7 +20,6 @@ import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -233,17 +231,12 @@ def limits() -> str:
     from depth_recog import limits as module
 
     page = f"# Limits\n\n{NOTE}{meanings()['limits']['introduction']}\n"
-    page += rows("limit", "value", "of") + rows("---", "---", "---")
-    body = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")).body
-    for statement, below in pairwise(body):
-        if not isinstance(statement, ast.Assign) or not isinstance(below, ast.Expr):
+    page += rows("limit", "value") + rows("---", "---")
+    for name, value in vars(module).items():
+        if not name.isupper() or name == "MIB":
             continue
-        (target,) = statement.targets
-        assert isinstance(target, ast.Name)
-        assert isinstance(below.value, ast.Constant)
-        value = getattr(module, target.id)
         text = f"{value // module.MIB} MiB" if value % module.MIB == 0 else f"{value}"
-        page += rows(f"`{target.id}`", text, str(below.value.value))
+        page += rows(f"`{name}`", text)
     return page + "\n" + str(meanings()["limits"]["notes"])
 
 

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, deserialize
 
 from depth_recog.documents import parse_json, parse_yaml
 from depth_recog.errors import DocumentError, WeightsError
-from depth_recog.files import open_regular, read_bytes, read_text, user_path
+from depth_recog.files import UnreadableError, open_regular, read_bytes, read_text, user_path
 from depth_recog.limits import (
     DIRECTORY_BYTES,
     DOCUMENT_BYTES,
@@ -210,7 +210,7 @@ def file_sha256(path: Path) -> str:
                 digest.update(block)
                 left -= len(block)
                 if left < 0:
-                    raise OSError(0, f"it has more than {DIRECTORY_BYTES} bytes")
+                    raise UnreadableError(0, f"it has more than {DIRECTORY_BYTES} bytes")
         return digest.hexdigest()
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error

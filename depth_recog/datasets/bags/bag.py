@@ -33,7 +33,7 @@ from depth_recog.datasets.bags.storage import (
 from depth_recog.datasets.image_files import natural_key
 from depth_recog.documents import read_yaml
 from depth_recog.errors import DocumentError, SourceError
-from depth_recog.files import open_regular
+from depth_recog.files import UnreadableError, open_regular
 from depth_recog.limits import BAG_CHANNELS, FREE_DISK, MIB, SHOWN, unpacked_most
 from depth_recog.texts import plain
 
@@ -192,7 +192,7 @@ class Bag:
                         self._notes.append(f"{source.name} unpacks to more than a recording holds")
                         break
                     if free < 0:
-                        raise OSError(0, f"less than {FREE_DISK // MIB} MiB would be left")
+                        raise UnreadableError(0, f"less than {FREE_DISK // MIB} MiB would be left")
                     unpacked_file.write(piece)
         except (zstd.ZstdError, EOFError, MemoryError) as error:
             self._notes.append(f"{source.name} is damaged or cut off ({error})")
