@@ -93,6 +93,7 @@ def test_a_pipe_as_an_image_is_refused_without_waiting(tmp_path: Path) -> None:
         bombs.many_channels,
         bombs.endless_view,
         bombs.computed_column,
+        bombs.shared_pages,
     ],
 )
 def test_a_bag_that_unpacks_or_computes_without_end(
@@ -102,8 +103,9 @@ def test_a_bag_that_unpacks_or_computes_without_end(
     assert outcome.answer == "refused", outcome
 
 
-def test_chunks_that_share_a_message_index(tmp_path: Path) -> None:
+def test_chunks_that_share_a_message_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """5000 chunks, 20,000 messages in one index: a hundred million entries."""
+    monkeypatch.setattr(running, "MEBIBYTES", 150)
     outcome = opened(BAGS, bombs.shared_index(tmp_path / "made"), tmp_path)
     assert not outcome.failed, outcome
     assert outcome.seconds < 5

@@ -208,6 +208,38 @@ def endless_view(folder: Path) -> Files:
     return {"b.db3": path.read_bytes()}
 
 
+def shared_pages(folder: Path) -> Files:
+    """A table of few pages that lead to one another: 450^6 rows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "b.db3"
+    path.unlink(missing_ok=True)
+    with sqlite3.connect(path) as base:
+        base.execute("CREATE TABLE topics(id INTEGER PRIMARY KEY, name TEXT, type TEXT)")
+        base.execute(
+            "CREATE TABLE messages(id INTEGER PRIMARY KEY, topic_id INTEGER, timestamp INTEGER, "
+            "data BLOB)"
+        )
+        base.execute("INSERT INTO topics VALUES (1, '/image', ?)", (bags.IMAGE,))
+        base.execute("INSERT INTO messages VALUES (1, 2, 3, x'00')")
+        query = "SELECT rootpage FROM sqlite_master WHERE name = 'messages'"
+        (root,) = base.execute(query).fetchone()
+    base.close()
+    data = bytearray(path.read_bytes())
+    size, levels = 4096, 6
+    count = len(data) // size
+    # An interior page (sqlite.org/fileformat.html): all its cells are one, which names the next.
+    pages = [bytes(data[(root - 1) * size : root * size])]
+    for level in range(levels):
+        child = (count + 1 + level).to_bytes(4, "big")
+        head = b"\5\0\0" + (450).to_bytes(2, "big") + (size - 5).to_bytes(2, "big") + b"\0" + child
+        page = head + (size - 5).to_bytes(2, "big") * 450
+        pages.append(page + bytes(size - 5 - len(page)) + child + b"\1")
+    data[(root - 1) * size : root * size] = pages.pop()
+    data += b"".join(pages)
+    data[28:32] = (len(data) // size).to_bytes(4, "big")
+    return {"b.db3": bytes(data)}
+
+
 def computed_column(folder: Path) -> Files:
     """A table whose rows compute for ever."""
     folder.mkdir(parents=True, exist_ok=True)
