@@ -59,11 +59,12 @@ def _width(value: Any) -> bool:
 
 
 def _widths(value: Any) -> bool:
-    return (
-        isinstance(value, list | tuple)
-        and 2 <= len(value) <= _MOST_WIDTHS
-        and all(map(_width, value))
-    )
+    some = isinstance(value, list | tuple) and 1 <= len(value) <= _MOST_WIDTHS
+    return some and all(map(_width, value))
+
+
+def _two_widths(value: Any) -> bool:
+    return _widths(value) and len(value) == 2
 
 
 def _positive(value: Any) -> bool:
@@ -84,7 +85,7 @@ _KNOWN: dict[str, dict[str, Callable[[Any], bool]]] = {
     },
     "masks": {
         "design": _one_of("refined_deeplab"),
-        "widths": _widths,
+        "widths": _two_widths,
         "classes": _width,
         "enlargement": _enlargement,
         "temperature": _positive,
