@@ -194,7 +194,9 @@ def _drive(folder: Path) -> list[Files]:
 
 def _source(folder: Path) -> None:
     (only,) = (p for p in folder.iterdir() if p.is_dir())
-    frames_of(open_source(str(only)))
+    drive = open_source(str(only))
+    assert isinstance(drive, Recording)
+    each(lambda: drive[0], *(lambda i=i: drive.truth(i) for i in range(len(drive))))
 
 
 def _side_texts(folder: Path) -> list[Files]:
