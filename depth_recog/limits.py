@@ -51,7 +51,7 @@ UNPACKED_FREE = 256 * MIB
 UNPACKED_RATIO = 200
 """further bytes for each of its own"""
 FREE_DISK = 1024 * MIB
-"""left free on the disk"""
+"""bytes that decompression leaves free on the disk, or half of those that are free"""
 COEFFICIENTS = 100
 """coefficients of a lens"""
 FRAME_CHARACTERS = 1024

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -101,6 +102,16 @@ def test_a_bag_that_unpacks_or_computes_without_end(
 ) -> None:
     outcome = opened(BAGS, make(tmp_path / "made"), tmp_path)
     assert outcome.answer == "refused", outcome
+
+
+def test_decompression_does_not_fill_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = SimpleNamespace(free=40 * 2**20)
+    monkeypatch.setattr("depth_recog.datasets.bags.bag.shutil.disk_usage", lambda _: free)
+    put(bombs.zstd_file(tmp_path / "made"), tmp_path / "input")
+    with pytest.raises(SourceError, match="less than 20 MiB would be left"):
+        Rosbag(tmp_path / "input" / "b.mcap.zstd")
 
 
 def test_chunks_that_share_a_message_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,7 +179,9 @@ class Bag:
 
     def _decompress(self, source: Path, target: Path) -> None:
         left = unpacked_most(source.stat().st_size)
-        free = shutil.disk_usage(target.parent).free - FREE_DISK
+        there = shutil.disk_usage(target.parent).free
+        kept = min(FREE_DISK, there // 2)
+        free = there - kept
         try:
             with (
                 os.fdopen(open_regular(source), "rb") as file,
@@ -192,7 +194,7 @@ class Bag:
                         self._notes.append(f"{source.name} unpacks to more than a recording holds")
                         break
                     if free < 0:
-                        raise UnreadableError(0, f"less than {FREE_DISK // MIB} MiB would be left")
+                        raise UnreadableError(0, f"less than {kept // MIB} MiB would be left")
                     unpacked_file.write(piece)
         except (zstd.ZstdError, EOFError, MemoryError) as error:
             self._notes.append(f"{source.name} is damaged or cut off ({error})")
