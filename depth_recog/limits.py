@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every limit on what comes in, in one place: what is larger is refused before memory is taken.
 
-docs/generate.py writes docs/reference/limits.md from it.
+docs/generate.py writes docs/reference/limits.md from it: run it after a change.
 """
 
 from __future__ import annotations
