@@ -5,29 +5,26 @@ import math
 
 import numpy as np
 import pytest
+from ground_scenes import (
+    CAMERA,
+    HEIGHT,
+    hill,
+    kerb,
+    lorry,
+    mirror,
+    noise,
+    plane_depth,
+    room,
+    tilted,
+    unknown,
+    wall,
+)
 
 from depth_recog.datasets.street import parse_spec
-from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.scale.height import CameraMount, GroundPlane, find_ground, height_of
 from depth_recog.method.scale.measurement import Refusal
 
-CAMERA = Camera(320, 192, 200.0, 200.0, 159.5, 95.5)
 ROAD = 0
-
-
-def plane_depth(normal: np.ndarray, distance: float) -> np.ndarray:
-    """Depth of the plane normal . p = distance; inf above its horizon."""
-    v, u = np.mgrid[:192, :320]
-    x, y = CAMERA.rays(u.ravel(), v.ravel())
-    towards = (x * normal[0] + y * normal[1] + normal[2]).reshape(192, 320)
-    with np.errstate(divide="ignore"):
-        return np.where(towards > 1e-3, distance / towards, np.inf).astype(np.float32)
-
-
-def tilted(pitch: float, roll: float = 0.0) -> np.ndarray:
-    """The direction to the ground of a camera pitched below the horizon and rolled, degrees."""
-    p, r = math.radians(pitch), math.radians(roll)
-    return np.array([-math.cos(p) * math.sin(r), math.cos(p) * math.cos(r), math.sin(p)])
 
 
 def found(depth: np.ndarray, mount: CameraMount) -> GroundPlane | Refusal:
@@ -78,29 +75,7 @@ def test_noise_and_outliers_of_a_network_change_little() -> None:
     assert height_of(ground, CameraMount(1.65)).log_scale == pytest.approx(0, abs=0.02)
 
 
-LEVEL = CameraMount(1.65)
-
-
-def hill() -> np.ndarray:
-    """The road rises by a tenth from 8 m on."""
-    flat, rising = plane_depth(tilted(0), 1.65), plane_depth(tilted(0) + [0, 0, 0.1], 2.45)
-    return np.where(flat < 8, flat, np.minimum(flat, rising))
-
-
-def lorry() -> np.ndarray:
-    """A flat side, 5 m away, that the masks call road."""
-    return plane_depth(np.array([0.1, 0.0, 1.0]) / math.hypot(0.1, 1), 5.0)
-
-
-def mirror() -> np.ndarray:
-    """A wet road whose depth is that of the mirrored houses: far everywhere beyond a few metres."""
-    flat = plane_depth(tilted(0), 1.65)
-    return np.where(flat > 5, 2.5 * flat, flat)
-
-
-def noise() -> np.ndarray:
-    rng = np.random.default_rng(0)
-    return np.exp(rng.uniform(0.5, 3, (192, 320))).astype(np.float32)
+LEVEL = CameraMount(HEIGHT)
 
 
 @pytest.mark.parametrize(
@@ -110,10 +85,12 @@ def noise() -> np.ndarray:
         (lorry(), "tilted|range|no plane"),
         (mirror(), "bends|plane|flat"),
         (noise(), "flat|plane|tilted"),
-        (np.full((192, 320), 3.0, np.float32), "tilted|range|plane"),
-        (np.full((192, 320), np.nan, np.float32), "too little ground"),
+        (wall(), "tilted|range|plane"),
+        (unknown(), "too little ground"),
+        (kerb(), "a step"),
+        (room(), "too little ground|plane|bends"),
     ],
-    ids=["hill", "lorry", "mirror", "noise", "wall", "nan"],
+    ids=["hill", "lorry", "mirror", "noise", "wall", "nan", "kerb", "room"],
 )
 def test_what_is_no_ground_is_refused(depth: np.ndarray, why: str) -> None:
     ground = find_ground(depth, np.ones_like(depth, np.bool_), CAMERA, LEVEL)
