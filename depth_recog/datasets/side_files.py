@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import array
 import re
+from collections.abc import Callable
 from collections.abc import Sequence as Items
 from decimal import Decimal
 from itertools import pairwise
@@ -69,19 +70,9 @@ def read_stamps(path: Path) -> list[int | None]:
         SourceError: the file is missing or damaged, a stamp is not later than the one before, or
             the times are not those of a camera.
     """
-    try:
-        lines = _without_end(read_lines(path, "utf-8-sig"))
-        texts = [line.strip() for line in lines]
-        stamps = _nanoseconds([text for text in texts if text], path)
-    except (OSError, ValueError) as error:
-        raise SourceError(
-            f"{path} cannot be read as timestamps ({error}): one a line is needed, whole "
-            "nanoseconds or 2011-09-26 13:04:32.345808896"
-        ) from error
-    check_rising(stamps, path)
-    check_rate(stamps, path)
-    rest = iter(stamps)
-    return [next(rest) if text else None for text in texts]
+    form = "whole nanoseconds or 2011-09-26 13:04:32.345808896"
+    problem = "cannot be read as timestamps ({}): one a line is needed, " + form
+    return _read_times(path, lambda texts: _nanoseconds(texts, path), problem)
 
 
 def read_seconds(path: Path) -> list[int | None]:
@@ -94,15 +85,23 @@ def read_seconds(path: Path) -> list[int | None]:
         SourceError: the file is missing or damaged, a time is not later than the one before, or
             the times are not those of a camera.
     """
+    problem = "is not a table of numbers ({}): restore it"
+    return _read_times(path, lambda texts: [_in_range(float(t) * 1e9) for t in texts], problem)
+
+
+def _read_times(
+    path: Path, parse: Callable[[list[str]], list[int]], problem: str
+) -> list[int | None]:
+    """Reads one time a line; `problem` says what is wrong with the file, {} is the error."""
     try:
-        lines = _without_end(read_lines(path, "utf-8-sig"))
-        stamps = [_in_range(float(line) * 1e9) if line.strip() else None for line in lines]
+        texts = [line.strip() for line in _without_end(read_lines(path, "utf-8-sig"))]
+        known = parse([text for text in texts if text])
     except (OSError, ValueError) as error:
-        raise SourceError(f"{path} is not a table of numbers ({error}): restore it") from error
-    known = [stamp for stamp in stamps if stamp is not None]
+        raise SourceError(f"{path} {problem.format(error)}") from error
     check_rising(known, path)
     check_rate(known, path)
-    return stamps
+    rest = iter(known)
+    return [next(rest) if text else None for text in texts]
 
 
 def _nanoseconds(texts: list[str], path: Path) -> list[int]:

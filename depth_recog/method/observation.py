@@ -32,8 +32,8 @@ class Observation:
         stamp_ns: time of exposure, nanoseconds.
         image: (h, w, 3) uint8 RGB.
         camera: intrinsics of `image`.
-        known_depth, known_labels, known_categories, known_frozen_depth: the property of that name,
-            or a function that waits until a network has computed it.
+        known_depth, known_labels, known_frozen_depth: the property of that name, or a function that
+            waits until a network has computed it.
         rules: the meaning of the class ids.
         seen: (h, w) bool, pixels that the camera has seen; None for all. The others are unlabelled.
         tracks: features with an identity; None for a frame without a stream.
@@ -46,7 +46,6 @@ class Observation:
     camera: Camera
     known_depth: NDArray[np.float32] | Callable[[], NDArray[np.float32]]
     known_labels: NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]
-    known_categories: NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]
     rules: PresetRules = field(default_factory=PresetRules)
     known_frozen_depth: NDArray[np.float32] | Callable[[], NDArray[np.float32]] | None = None
     seen: NDArray[np.bool_] | None = None
@@ -66,7 +65,7 @@ class Observation:
     @cached_property
     def categories(self) -> NDArray[np.uint8]:
         """(h, w) uint8 category ids, 0 on static classes."""
-        return _arrived(self.known_categories)
+        return self.rules.category_ids(self.labels)
 
     @cached_property
     def frozen_depth(self) -> NDArray[np.float32] | None:

@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,9 +142,8 @@ class Recognizer:
         if wanted is Wanted.DEPTH:
             depth, frozen = self._depths(image, camera)
             labels = np.full(image.shape[:2], UNLABELLED, np.uint8)
-            of = depth, labels, np.zeros_like(labels)
             rules, scale = self._settings.rules, self.scale.now
-            frame = Observation(*picture, *of, rules, frozen, seen, scale=scale)
+            frame = Observation(*picture, depth, labels, rules, frozen, seen, scale=scale)
             frame.wait_for_depth()
             watch.lap("depth network")
             return Step(frame, None, "no masks were requested", seconds=watch.seconds)
@@ -166,16 +164,12 @@ class Recognizer:
         wait = self._labels(image)
         depth, frozen = self._depths(image, camera)
 
-        @cache  # the categories need them too
         def labels() -> NDArray[np.uint8]:
             ids = wait()
             return ids if seen is None else np.where(seen, ids, np.uint8(UNLABELLED))
 
-        def categories() -> NDArray[np.uint8]:
-            return rules.category_ids(labels())
-
-        picture, of = (name, stamp_ns, image, camera), (depth, labels, categories)
-        return Observation(*picture, *of, rules, frozen, seen, scale=self.scale.now)
+        picture = name, stamp_ns, image, camera
+        return Observation(*picture, depth, labels, rules, frozen, seen, scale=self.scale.now)
 
     def _depths(self, image: Image, camera: Camera) -> tuple[WaitForDepth, WaitForDepth | None]:
         """Start the depth network, and the frozen one if the gate needs it."""

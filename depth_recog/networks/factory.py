@@ -177,14 +177,15 @@ def assemble(
     kept = _networks_of(previous) if previous is not None and previous.place == place else []
     width = settings.width
     depth, depth_header = _network(options.depth, "depth", place, kept, width)
+    trained = depth_header.size
     gate, gate_header = None, None
     if options.gate:
         kept.append((depth, depth_header))
         gate, gate_header = _network(options.gate, "depth", place, kept, width)
         _check_units(depth_header, gate_header)
-    masks, mask_header = _network(options.masks, "masks", place, kept, width, depth_header.size)
+    masks, mask_header = _network(options.masks, "masks", place, kept, width, trained)
     _check_classes(mask_header, settings)
-    estimator = _make_estimator(options.estimator, options.pose, place)
+    estimator = _make_estimator(options, place, width, trained)
     if previous is not None and (depth, masks, gate) == (
         previous.depth_network,
         previous.mask_network,
@@ -267,11 +268,14 @@ def _network(
     return load(header, place, sizes), header
 
 
-def _make_estimator(name: str, weights: str, place: Place) -> PoseEstimator:
+def _make_estimator(
+    options: NetworkOptions, place: Place, width: int, trained: Size
+) -> PoseEstimator:
+    name = options.estimator
     if name == "pnp":
         return PnpEstimator()
     if name == "epipolar":
         return EpipolarEstimator()
     if name == "network":
-        return NetworkEstimator(_network(weights, "pose", place, [])[0])
+        return NetworkEstimator(_network(options.pose, "pose", place, [], width, trained)[0])
     raise ConfigurationError(f"unknown pose estimator {name!r}; known: {', '.join(ESTIMATORS)}")

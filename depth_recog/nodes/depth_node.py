@@ -54,7 +54,7 @@ class DepthNode(ManagedNode):
             self, SPECS, lambda: self.active, self._check, self._assembler.apply
         )
         self._ledger = ledger.Ledger()
-        self._bits = BitDepth()
+        self._bits: BitDepth | None = None
         self._stamps = StampReader(self._warn_of_stamps)
         self._slot: LatestSlot[Job] = LatestSlot()
         self._thread: threading.Thread | None = None
@@ -105,7 +105,7 @@ class DepthNode(ManagedNode):
             p["base_frame"],
             self._assembler.mounted,
         )
-        self._bits = BitDepth(p["image_bits"], "image")
+        self._bits = None
         self._stamps = StampReader(self._warn_of_stamps)
         self._thread = threading.Thread(target=self._infer, name="inference", daemon=True)
         self._thread.start()
@@ -216,7 +216,7 @@ class DepthNode(ManagedNode):
             self._scale_inputs.frame = header.frame_id
         if self._frames.changed(header, job.info.header if job.info else None):
             # Another camera: nothing that was seen before is compared with it.
-            self._camera_key, self._bits = None, BitDepth(self._params["image_bits"], "image")
+            self._camera_key, self._bits = None, None
             self._outputs.reset_odometry()
         size = messages.size_of(job.image)
         self._set_camera(pipeline, job.info, size)
@@ -246,8 +246,9 @@ class DepthNode(ManagedNode):
 
     def _bit_depth(self) -> BitDepth:
         """That of the stream; starts again when the parameter changes."""
-        if self._bits.given != self._params["image_bits"]:
-            self._bits = BitDepth(self._params["image_bits"], "image")
+        given = self._params["image_bits"]
+        if self._bits is None or self._bits.given != given:
+            self._bits = BitDepth(given, "image")
         return self._bits
 
     def _set_camera(

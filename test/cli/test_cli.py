@@ -1,26 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`depth-recog run`, `demo` and `doctor`: output, exit status, and files."""
+"""`depth-recog run`: its output, exit status and files; usage of all verbs."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import bags
 import cv2
 import numpy as np
 import pytest
 from commands import command, fails, misused, process
-from training_runs import image_folder
 
-from depth_recog.datasets.sequence import Frame
-from depth_recog.datasets.sources import READERS, open_source
-from depth_recog.errors import SourceError
+from depth_recog.datasets.sources import open_source
 
 FRAMES = 6
 STREET = f"synthetic:street?frames={FRAMES}&width=320&height=96"
@@ -235,181 +228,3 @@ def test_run_again_gives_the_same(out: Path, tmp_path: Path) -> None:
             assert (tmp_path / folder / name).read_bytes() == (out / folder / name).read_bytes()
     beginning = (out / "poses.txt").read_text().splitlines()[:3]
     assert (tmp_path / "poses.txt").read_text().splitlines() == beginning
-
-
-def test_run_leaves_a_damaged_frame_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    clip, out = image_folder(tmp_path / "clip", 3), tmp_path / "out"
-    bad = tmp_path / "clip" / "1.png"
-    bad.write_bytes(bad.read_bytes()[:100])
-    result = command("run", clip, "--out", out)
-    assert result.returncode == 0
-    assert "clip/1.png" in caplog.text
-    report = json.loads((out / "run.json").read_text())
-    assert report["frames"] == {"in": 3, "out": 2, "dropped": 0, "rejected": 1}
-    assert report["error"] is None
-    assert len((out / "poses.txt").read_text().splitlines()) == 2
-    assert [path.name for path in sorted((out / "depth").iterdir())] == ["0.png", "2.png"]
-
-
-class Unplugged:
-    """A camera that stops after two frames."""
-
-    kind, name, rate_hz, live = "v4l2", "video0", 10.0, True
-
-    def __iter__(self) -> Iterator[Frame]:
-        yield from islice(open_source(STREET), 2)
-        raise SourceError("video0 gives no images any more")
-
-
-def test_run_keeps_the_frames_before_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("depth_recog.cli.run.open_source", lambda *_: Unplugged())
-    assert "no images any more" in fails("run", "/dev/video0", "--out", tmp_path)
-    report = json.loads((tmp_path / "run.json").read_text())
-    assert report["frames"]["out"] == 2
-    assert "no images any more" in report["error"]
-    assert len((tmp_path / "poses.txt").read_text().splitlines()) == 2
-    assert len(list((tmp_path / "depth").glob("*.png"))) == 2
-
-
-BAD: dict[str, tuple[list[str], list[str]]] = {
-    "missing source": (["/nowhere", "--out", "OUT"], ["/nowhere does not exist", "kitti_raw:"]),
-    "unknown kind": (["piano:/tmp", "--out", "OUT"], ["'piano'", "folder"]),
-    "unknown scene": (["synthetic:moon", "--out", "OUT"], ["'moon'", "street"]),
-    "no source": (["", "--out", "OUT"], ["empty", "path"]),
-    "gpu": (["synthetic", "--out", "OUT", "--device", "cuda:7"], ["'cuda:7'", "--device cpu"]),
-    "fruit": (["synthetic", "--out", "OUT", "--device", "banana"], ["'banana'", "auto, cpu, cuda"]),
-    "weights": (["synthetic", "--out", "OUT", "--weights", "moon"], ["moon", "depth-street"]),
-    "no weights": (
-        ["synthetic", "--out", "OUT", "--weights", __file__],
-        ["_cli.py", "safetensors"],
-    ),
-    "kind of weights": (
-        ["synthetic", "--out", "OUT", "--mask-weights", "depth-street"],
-        ["depth network", "masks network is needed"],
-    ),
-    "out is a file": (["synthetic", "--out", __file__], ["test_cli.py", "cannot be written"]),
-    "out below a file": (["synthetic", "--out", f"{__file__}/a"], ["test_cli.py/a", "cannot be"]),
-    "out is /proc": (["synthetic", "--out", "/proc/depth"], ["/proc/depth", "cannot be written"]),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_run_fails_with_one_line(case: str, tmp_path: Path) -> None:
-    arguments, words = BAD[case]
-    line = fails("run", *(a.replace("OUT", str(tmp_path / "out")) for a in arguments))
-    for word in words:
-        assert word in line
-
-
-NOT_UTF8 = os.fsdecode(b"\xff")
-
-
-@pytest.mark.parametrize("kind", [*READERS, ""])
-def test_a_path_that_is_not_utf8_is_named(kind: str, tmp_path: Path) -> None:
-    """OpenCV would crash on such a path, and SQLite raise."""
-    folder = tmp_path / NOT_UTF8
-    folder.mkdir()
-    for source, out in ((folder, tmp_path / "out"), (STREET, folder)):
-        text = f"{kind}:{source}" if kind and source is folder else str(source)
-        line = fails("run", text, "--out", out)
-        assert line.startswith(f"depth-recog run: {kind if source is folder else ''}")
-        assert f"{tmp_path}/\\udcff is not valid UTF-8: rename it" in line
-    assert not any(folder.iterdir())
-    assert not (tmp_path / "out").exists()
-
-
-def test_paths_below_a_folder_that_is_not_utf8(tmp_path: Path) -> None:
-    folder = tmp_path / NOT_UTF8
-    folder.mkdir()
-    (folder / "drive.mp4").write_bytes(b"film")
-    with pytest.raises(SourceError, match=r"drive\.mp4 is not valid UTF-8"):
-        open_source(str(folder / "drive.mp4"))
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images" / f"{NOT_UTF8}.png").write_bytes(b"image")
-    with pytest.raises(SourceError, match=r"images/\\udcff\.png is not valid UTF-8"):
-        open_source(str(tmp_path / "images"))
-    for storage in bags.STORAGES:
-        bags.write(tmp_path / storage, bags.calibrated(2), storage=storage)
-        moved = (tmp_path / storage).rename(folder / storage)
-        assert len(list(open_source(str(moved)))) == 2
-
-
-def test_a_failure_as_a_process(tmp_path: Path) -> None:
-    result = process("run", tmp_path / NOT_UTF8, "--out", tmp_path)
-    assert (result.returncode, result.stdout) == (1, "")
-    (line,) = result.stderr.splitlines()
-    assert re.match("depth-recog run: .*is not valid UTF-8", line)
-
-
-@pytest.mark.parametrize("kind", [*READERS, ""])
-@pytest.mark.parametrize("name", ["x" * 6000, "a\nb\x1b[31m"], ids=["long", "control"])
-def test_a_strange_name_gives_one_line_that_can_be_read(
-    kind: str, name: str, tmp_path: Path
-) -> None:
-    source = f"{kind}:{tmp_path / name}" if kind else str(tmp_path / name)
-    line = fails("run", source, "--out", tmp_path / "out")
-    assert line.isprintable()
-    assert len(line) < 1200
-    assert str(tmp_path)[:40] in line, "the path must be recognisable"
-
-
-@pytest.mark.parametrize("limit", ["0", "-3", "two"])
-def test_run_refuses_a_limit_without_frames(limit: str, tmp_path: Path) -> None:
-    assert "argument --limit" in misused("run", STREET, "--out", tmp_path, "--limit", limit)
-
-
-# doctor and demo
-
-
-@pytest.mark.ros
-def test_doctor_finds_everything() -> None:
-    result = process("doctor")
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stderr == ""
-    states = {}
-    for line in result.stdout.splitlines():
-        state, subject = line[:8].strip(), line[9:32].strip()
-        assert state in ("ok", "note"), line
-        states[subject] = state
-    needed = {"depth_recog", "Python", "numpy", "backend", "rclpy", "RMW", "DDS"}
-    needed |= {"weights: depth", "weights: masks", "weights: pose", "image conversion"}
-    assert {states[subject] for subject in needed} == {"ok"}
-    assert "a message from another process arrived" in result.stdout
-
-
-@pytest.mark.ros
-def test_demo(tmp_path: Path) -> None:
-    pytest.importorskip("rclpy")
-    result = process("demo", "synthetic", "--limit", "25", "--out", tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert "Traceback" not in result.stderr
-    rows = dict(re.findall(r"^ *(\S.*?)  +(\S.*)$", result.stdout, re.MULTILINE))
-    assert rows["source"] == "synthetic"
-    number = {k: int(v) for k, v in rows.items() if v.isdigit()}
-    assert number["images sent"] == number["received by the node"] == 25
-    outcomes = ("published", "dropped", "rejected", "unmatched", "idle")
-    assert sum(number[k] for k in outcomes) == 25
-    assert number["rejected"] == number["unmatched"] == 0
-    assert number["published"] >= 1
-    assert number["depth images received"] == number["published"]
-    assert number["complete sets, equal stamps"] == number["published"]
-    assert number["outputs without an image"] == 0
-    assert rows["camera_info fits the depth"] == "yes"
-    # Not rows["gate"]: the duration of that stage has the same name.
-    (gate,) = re.findall(r"^gate +(moving .*)$", result.stdout, re.MULTILINE)
-    assert sum(int(n) for n in re.findall(r"\d+", gate)) <= number["published"]
-    picture = cv2.imread(str(tmp_path / "demo.png"))
-    assert picture is not None
-    assert picture.shape[1] == 3 * 416
-    film = cv2.VideoCapture(str(tmp_path / "demo.mp4"))
-    frames = list(iter(lambda: film.read()[0], False))
-    assert len(frames) == number["complete sets, equal stamps"]
-    assert str(tmp_path / "demo.png") in result.stdout
-
-
-@pytest.mark.ros
-def test_demo_fails_with_one_line() -> None:
-    assert "/nowhere does not exist" in fails("demo", "/nowhere")
-    assert "cannot be written" in fails("demo", "synthetic", "--out", f"{__file__}/a")

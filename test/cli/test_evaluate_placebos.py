@@ -11,7 +11,7 @@ import pytest
 import yaml
 from commands import command, fails, misused
 
-STREET = "synthetic:parked?seed=31&frames={}&width=288&height=96"
+STREET = "synthetic:parked?seed=31&frames={}&width=312&height=96"
 
 
 @pytest.fixture(scope="module")

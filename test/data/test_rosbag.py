@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bags that are whole: topics, calibration, stamps, encodings, truth."""
+"""Bags that are whole: topics, stamps, encodings."""
 
 import pickle
 import shutil
@@ -12,7 +12,6 @@ import bags
 import cv2
 import numpy as np
 import pytest
-from camera_files import write_camera_yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rosbags.rosbag2 import CompressionMode
@@ -22,10 +21,8 @@ from depth_recog.datasets.bags.recording import Rosbag
 from depth_recog.datasets.bags.writer import BagWriter
 from depth_recog.datasets.sequence import Frame
 from depth_recog.datasets.sources import open_source
-from depth_recog.errors import CalibrationError, OutputError, SourceError
+from depth_recog.errors import OutputError, SourceError
 from depth_recog.interfaces.image_codec import ENCODINGS, to_rgb
-from depth_recog.interfaces.pose import quaternion
-from depth_recog.method.geometry.camera import Camera
 
 DRIVE = bags.Drive()
 
@@ -224,81 +221,6 @@ def test_a_bag_without_a_camera(tmp_path: Path) -> None:
         open_source(str(bag))
 
 
-# Calibration
-
-
-def test_a_camera_info_is_valid_from_its_stamp_on(tmp_path: Path) -> None:
-    """Two frames before the first CameraInfo, and one change; received out of order."""
-    second = replace(bags.CAMERA, fx=40.0, distortion=())
-    stamps = [frame.stamp_ns for frame in DRIVE]
-    messages = [("/cam/image_raw", f.stamp_ns, bags.image(f.stamp_ns, f.image)) for f in DRIVE]
-    messages.append(("/cam/camera_info", stamps[5] + 1, bags.info(stamps[4] - 1, second)))
-    messages.append(("/cam/camera_info", stamps[5] + 2, bags.info(stamps[2])))
-    cameras = [frame.camera for frame in Rosbag(bags.write(tmp_path / "bag", messages))]
-    assert cameras == [bags.CAMERA] * 4 + [second] * 2
-
-
-def test_a_camera_info_without_a_stamp_is_valid_from_its_receipt_on(tmp_path: Path) -> None:
-    second = replace(bags.CAMERA, fx=40.0)
-    messages = [m for m in bags.calibrated() if m[0] == "/cam/image_raw"]
-    messages.append(("/cam/camera_info", messages[0][1], bags.info(0)))
-    messages.append(("/cam/camera_info", messages[3][1], bags.info(0, second)))
-    cameras = [frame.camera for frame in Rosbag(bags.write(tmp_path / "bag", messages))]
-    assert cameras == [bags.CAMERA] * 3 + [second] * 3
-
-
-def test_region_and_binning(tmp_path: Path) -> None:
-    """The image is the region of interest after binning."""
-    full = Camera(128, 96, 100.0, 100.0, 64.0, 48.0)
-    roi = {"x_offset": 20, "y_offset": 10, "width": 64, "height": 48}
-    info = bags.info(5, full, roi, binning_x=2, binning_y=2)
-    camera = only_frame(tmp_path, info, bags.image(5, DRIVE[0].image)).camera
-    assert camera == full.cropped(20, 10, 64, 48).resized(32, 24)
-
-
-def test_an_image_rect_takes_p(tmp_path: Path) -> None:
-    info = bags.info(5)
-    info.p[0], info.p[5] = 25.0, 26.0
-    image = bags.image(5, DRIVE[0].image)
-    camera = only_frame(tmp_path, info, image, "/c/image_rect_color").camera
-    assert (camera.fx, camera.fy, camera.distorted) == (25.0, 26.0, False)
-
-
-def test_no_camera_info(tmp_path: Path) -> None:
-    """A YAML by option, in the bag's folder or beside it; else an error with the remedy."""
-    messages = [m for m in bags.calibrated() if m[0] == "/cam/image_raw"]
-    bag = bags.write(tmp_path / "bag", messages)
-    with pytest.raises(CalibrationError, match=r"no /cam/camera_info.*\?camera=camera\.yaml"):
-        Rosbag(bag)
-    for place in (tmp_path / "camera.yaml", bag / "camera.yaml"):
-        write_camera_yaml(place, bags.CAMERA)
-        assert Rosbag(bag)[0].camera == bags.CAMERA
-    other = replace(bags.CAMERA, fx=77.0)
-    write_camera_yaml(tmp_path / "o.yaml", other)
-    assert Rosbag(f"{bag}?camera={tmp_path}/o.yaml")[0].camera == other
-    with pytest.raises(CalibrationError, match=r"gone\.yaml cannot be read"):
-        Rosbag(f"{bag}?camera={tmp_path}/gone.yaml")
-
-
-def test_an_uncalibrated_camera(tmp_path: Path) -> None:
-    messages = bags.calibrated(2)
-    for topic, _, message in messages:
-        if topic == "/cam/camera_info":
-            message.k[:] = 0
-            message.p[:] = 0
-    bag = bags.write(tmp_path / "bag", messages)
-    with pytest.raises(CalibrationError, match=r"/cam/camera_info.*uncalibrated.*\?camera="):
-        Rosbag(bag)
-    write_camera_yaml(tmp_path / "camera.yaml", bags.CAMERA)
-    assert Rosbag(f"{bag}?camera={tmp_path}/camera.yaml")[1].camera == bags.CAMERA
-
-
-def test_a_camera_info_of_another_shape(tmp_path: Path) -> None:
-    info = bags.info(5, Camera(32, 32, 30.0, 30.0, 16.0, 16.0))
-    with pytest.raises(CalibrationError, match=r"image 0 of /c/image is 32x24"):
-        only_frame(tmp_path, info, bags.image(5, DRIVE[0].image))
-
-
 # Stamps
 
 
@@ -335,87 +257,3 @@ def test_stamps_always_rise(stamps: list[int], tmp_path: Path) -> None:
     found = [frame.stamp_ns for frame in bag]
     assert found == sorted(set(found))
     assert len(found) + bag.left_out == len(stamps)
-
-
-# Ground truth of other topics
-
-
-def pose_message(kind: str, stamp: int, matrix: np.ndarray) -> Any:
-    def make(name: str, **fields: Any) -> Any:
-        return bags.make(f"geometry_msgs/msg/{name}", **fields)
-
-    place = dict(zip("xyz", matrix[:3, 3].tolist(), strict=True))
-    q = make("Quaternion", **dict(zip("xyzw", quaternion(matrix[:3, :3]), strict=True)))
-    head = bags.header(stamp, "map")
-    if kind == "TransformStamped":
-        turn = make("Transform", translation=make("Vector3", **place), rotation=q)
-        return make(kind, header=head, child_frame_id="c", transform=turn)
-    pose = make("Pose", position=make("Point", **place), orientation=q)
-    if kind == "PoseStamped":
-        return make(kind, header=head, pose=pose)
-    zero, cov = make("Vector3", x=0.0, y=0.0, z=0.0), np.zeros(36)
-    twist = make("Twist", linear=zero, angular=zero)
-    found = make("PoseWithCovariance", pose=pose, covariance=cov)
-    speed = make("TwistWithCovariance", twist=twist, covariance=cov)
-    return bags.make(
-        "nav_msgs/msg/Odometry", header=head, child_frame_id="c", pose=found, twist=speed
-    )
-
-
-@pytest.mark.parametrize("kind", ["PoseStamped", "TransformStamped", "Odometry"])
-def test_poses_of_other_topics(tmp_path: Path, kind: str) -> None:
-    """The nearest pose within half a frame; None beyond that and where tracking was lost."""
-    messages = bags.calibrated()
-    offsets = (0, 49_000_000, -49_000_000, 51_000_000)
-    for index, offset in enumerate(offsets):
-        stamp = bags.START + index * bags.PERIOD + offset
-        messages.append(("/pose", stamp, pose_message(kind, stamp, bags.turned(index))))
-    lost = pose_message(kind, bags.START + 5 * bags.PERIOD, np.full((4, 4), np.nan))
-    messages.append(("/pose", bags.START + 5 * bags.PERIOD, lost))
-    bag = Rosbag(f"{bags.write(tmp_path / 'bag', messages)}?pose=/pose")
-    for index in range(3):
-        pose = bag.truth(index).world_from_camera
-        np.testing.assert_allclose(pose, bags.turned(index), 0, 1e-12)
-    # The fourth is nearer to the fifth image.
-    np.testing.assert_allclose(bag.truth(4).world_from_camera, bags.turned(3), 0, 1e-12)
-    assert bag.truth(3).world_from_camera is None
-    assert bag.truth(5).world_from_camera is None
-
-
-def test_depth_of_other_topics(tmp_path: Path) -> None:
-    """16UC1 is in millimetres, 0 unknown; another size than the image's is an error."""
-    messages = bags.calibrated()
-    raw = np.full((24, 32), 1500, np.uint16)
-    raw[0, 0] = 0
-    stamp = bags.START + 20_000_000
-    messages.append(("/depth/image", stamp, bags.image(stamp, raw, "16UC1")))
-    half = np.ones((12, 16), np.float32)
-    messages.append(("/half/image", stamp, bags.image(stamp, half, "32FC1")))
-    bag = bags.write(tmp_path / "bag", messages)
-    depth = Rosbag(f"{bag}?image=/cam/image_raw&depth=/depth/image").truth(0).depth
-    assert np.isnan(depth[0, 0])
-    assert np.all(depth.reshape(-1)[1:] == np.float32(1.5))
-    small = Rosbag(f"{bag}?image=/cam/image_raw&depth=/half/image")
-    assert small.truth(1).depth is None
-    with pytest.raises(SourceError, match=r"/half/image is 16x12, its image 32x24.*registered"):
-        small.truth(0)
-
-
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
-@given(offsets=st.lists(st.integers(-60, 660), max_size=12, unique=True))
-def test_poses_are_joined_as_by_a_slow_search(offsets: list[int], tmp_path: Path) -> None:
-    shutil.rmtree(tmp_path / "bag", ignore_errors=True)
-    messages = bags.calibrated()
-    stamps = {bags.START + o * 1_000_000: bags.turned(k) for k, o in enumerate(offsets)}
-    for stamp, matrix in stamps.items():
-        messages.append(("/pose", stamp, pose_message("PoseStamped", stamp, matrix)))
-    anchor = bags.START + 10**12
-    messages.append(("/pose", anchor, pose_message("PoseStamped", anchor, np.eye(4))))
-    bag = Rosbag(f"{bags.write(tmp_path / 'bag', messages)}?pose=/pose")
-    for index, frame in enumerate(bag):
-        near = sorted((abs(s - frame.stamp_ns), s) for s in stamps)
-        pose = bag.truth(index).world_from_camera
-        if near and near[0][0] <= bags.PERIOD // 2:
-            np.testing.assert_allclose(pose, stamps[near[0][1]], 0, 1e-12)
-        else:
-            assert pose is None

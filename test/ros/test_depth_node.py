@@ -31,6 +31,7 @@ from robot import (
     Robot,
     fleet,
     street,
+    unharmed,
 )
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -50,17 +51,7 @@ def robot() -> Iterator[Robot]:
         process.end()
 
 
-@pytest.fixture(autouse=True)
-def alive(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Forget received messages before each test; the shared node must survive the test."""
-    if "robot" not in request.fixturenames:
-        yield
-        return
-    robot = request.getfixturevalue("robot")
-    for heard in robot.heard.values():
-        heard.clear()
-    yield
-    robot.process.assert_alive()
+alive = pytest.fixture(autouse=True)(unharmed)
 
 
 # Outputs of one image
@@ -404,7 +395,7 @@ def test_a_recording_in_a_loop_with_its_own_clock(start: Any) -> None:
     process, peer = start("looped", {"use_sim_time": True})
     peer.listen(TOPICS)
     values = {
-        "source": "synthetic:street?frames=6&width=96&height=32&rate=20",
+        "source": "synthetic:street?frames=6&width=104&height=32&rate=20",
         "rate": 5.0,
         "loop": True,
         "stamps": "recorded",
@@ -522,7 +513,7 @@ def test_plain_rclpy_programs_work_with_the_node(robot: Robot, reliability: str)
             lambda: len(robot.node.get_subscriptions_info_by_topic("/robot/depth/image_rect")) == 2,
             "the planner's subscription",
         )
-        driver = rp.foreign("camera.py", "robot", "96x64", "8", reliability)
+        driver = rp.foreign("camera.py", "robot", "104x32", "8", reliability)
 
         def records(topic: str) -> dict[int, Any]:
             """What the planner has received, by stamp."""
@@ -535,7 +526,7 @@ def test_plain_rclpy_programs_work_with_the_node(robot: Robot, reliability: str)
         )
         for record in (*records("depth").values(), *records("info").values()):
             assert record["frame"] == "fast_camera_optical"
-            assert record["size"] == [96, 64]
+            assert record["size"] == [104, 32]
         for record in records("depth").values():
             assert record["encoding"] == "32FC1"
             assert record["least"] >= 0.1

@@ -44,7 +44,7 @@ def test_a_camera_starts_stops_and_starts_again(start: Any) -> None:
     peer.listen({DEPTH: Image})
     peer.status("input", ERROR, "/watch/image has no publisher")
     for _ in range(2):
-        camera = rp.foreign("camera.py", "watch", "96x64", "4", "reliable")
+        camera = rp.foreign("camera.py", "watch", "104x32", "4", "reliable")
         try:
             peer.status("input", OK, "images per second")
             peer.heard[DEPTH].clear()
@@ -101,7 +101,7 @@ def test_a_camera_that_is_too_fast(start: Any) -> None:
     # Small images for a large network: the camera is the faster one on any machine.
     process, peer = start("fast", {"width": 640})
     peer.listen({DEPTH: Image, "pose/target_matrix": Float64MultiArray})
-    camera = rp.foreign("camera.py", "fast", "160x120", "60", "reliable")
+    camera = rp.foreign("camera.py", "fast", "208x64", "60", "reliable")
     try:
         peer.status("depth", WARN, "were dropped for newer ones")
         # At the start the camera may be slower than the node.

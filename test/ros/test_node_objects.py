@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 pytest.importorskip("rclpy")
 
 import ros_messages
-from robot import DEPTH, NODE, Robot, fleet, other_weights
+from robot import DEPTH, NODE, Robot, fleet, other_weights, unharmed
 from sensor_msgs.msg import Image
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -86,10 +86,7 @@ def robot() -> Iterator[Driver]:
         process.end()
 
 
-@pytest.fixture(autouse=True)
-def forget(robot: Driver) -> None:
-    for heard in robot.heard.values():
-        heard.clear()
+alive = pytest.fixture(autouse=True)(unharmed)
 
 
 def added(array: MarkerArray, ns: str) -> dict[int, Marker]:

@@ -31,7 +31,7 @@ def work() -> Iterator[None]:
     camera = rp.start_node(
         "camera_node",
         "signals",
-        {"source": "synthetic:street?width=160&height=64&frames=20", "loop": True, "rate": 15.0},
+        {"source": "synthetic:street?width=208&height=64&frames=20", "loop": True, "rate": 15.0},
         forked=True,
     )
     listener = rp.foreign("listener.py", "signals")
@@ -76,7 +76,7 @@ def test_a_signal_ends_a_node_in_order(work: None, executable: str, kind: str) -
 
 
 def run_command(out: Path, forked: bool) -> rp.Process:
-    source = "synthetic:street?frames=100000&width=160&height=64"
+    source = "synthetic:street?frames=100000&width=208&height=64"
     return rp.start_command("run", source, "--out", str(out), forked=forked)
 
 
@@ -106,7 +106,7 @@ def test_an_interrupted_run_leaves_complete_files(kind: str, tmp_path: Path) -> 
         for path in paths:
             pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
             assert pixels is not None
-            assert pixels.shape == (64, 160)
+            assert pixels.shape == (64, 208)
     poses = np.loadtxt(tmp_path / "poses.txt")
     assert poses.shape == (count, 12)
     for line in (tmp_path / "pairs.jsonl").read_text().splitlines():

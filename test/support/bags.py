@@ -20,7 +20,7 @@ from rosbags.typesys import Stores, get_typestore
 from depth_recog.datasets.bags.writer import BagWriter
 from depth_recog.datasets.boxes import Box
 from depth_recog.datasets.reader import RecordingReader
-from depth_recog.datasets.sequence import Frame, Truth
+from depth_recog.datasets.sequence import Frame, Recording, Truth
 from depth_recog.method.geometry.camera import Camera
 
 TYPES = get_typestore(Stores.ROS2_JAZZY)
@@ -197,3 +197,15 @@ def write_mcap(path: Path, rows: Rows, **options: Any) -> Path:
             writer.add_message(channels[topic], time, data, time)
         writer.finish()
     return path
+
+
+def check_part(bag: Recording, drive: Drive) -> int:
+    """Assert that the frames are the drive's first ones, unchanged; return their number."""
+    frames = list(bag)
+    numbers = [(frame.stamp_ns - START) // PERIOD for frame in frames]
+    assert numbers == list(range(len(frames))), "not the first frames"
+    for number, frame in zip(numbers, frames, strict=True):
+        assert frame.stamp_ns == drive[number].stamp_ns
+        np.testing.assert_array_equal(frame.image, drive[number].image)
+        assert frame.camera == CAMERA
+    return len(frames)

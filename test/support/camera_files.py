@@ -5,9 +5,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from depth_recog.method.geometry.camera import DISTORTION_MODELS, Camera
+
+CAMERA = Camera(64, 48, 60.0, 60.0, 31.5, 23.5)
+BLUE = np.full((48, 64, 3), (250, 10, 20), np.uint8)  # as OpenCV stores it: B, G, R
 
 
 def write_camera_yaml(path: Path, camera: Camera) -> None:

@@ -126,8 +126,11 @@ def ahead(metres: float) -> NDArray[np.float64]:
     return pose
 
 
-def write_recording(folder: Path, frames: int = 4, width: int = 160, height: int = 96) -> Path:
-    """Write the synthetic street in the layout of 7-Scenes; depth in millimetres."""
+def write_recording(folder: Path, frames: int = 4, width: int = 208, height: int = 64) -> Path:
+    """Write the synthetic street in the layout of 7-Scenes; depth in millimetres.
+
+    The default size has the shape for which the networks are made ready when they are loaded.
+    """
     street = SyntheticStreet(frames=frames, width=width, height=height)
     folder.mkdir(parents=True)
     for i in range(frames):

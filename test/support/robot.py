@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import ros_messages
 import ros_peer
 import ros_processes as rp
@@ -112,6 +113,18 @@ class Robot(ros_peer.Peer):
     def row(self, key: str, value: str) -> None:
         """Wait for a value in the diagnostics."""
         self.wait(lambda: self.diagnostics.get(key) == value, f"{key} = {value}")
+
+
+def unharmed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """For a fixture around each test: forget received messages; a shared robot's node survives."""
+    if "robot" not in request.fixturenames:
+        yield
+        return
+    robot = request.getfixturevalue("robot")
+    for heard in robot.heard.values():
+        heard.clear()
+    yield
+    robot.process.assert_alive()
 
 
 @contextmanager

@@ -246,9 +246,10 @@ def wait_until(ready: Callable[[], Any], what: str, limit: float = LIMIT_S) -> N
 def waited_for_cpu(process: Process) -> float:
     """Seconds that the process's threads, those that run now, have waited for a core."""
     total = 0
-    for thread in Path(f"/proc/{process.popen.pid}/task").glob("*/schedstat"):
-        with contextlib.suppress(OSError):
-            total += int(thread.read_text().split()[1])
+    with contextlib.suppress(OSError):  # it ends meanwhile
+        for thread in Path(f"/proc/{process.popen.pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                total += int((thread / "schedstat").read_text().split()[1])
     return total / 1e9
 
 

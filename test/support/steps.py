@@ -46,7 +46,6 @@ def frame(stamp_ns: int, name: str = "") -> Observation:
         CAMERA,
         np.ones((2, 4), np.float32),
         grey,
-        grey,
     )
 
 

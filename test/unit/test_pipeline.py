@@ -53,8 +53,7 @@ class Columns:
         labels[:, : camera.width // 4] = SKY
         labels[:, camera.width // 4 : camera.width // 2] = CAR
         depth = np.select([labels == SKY, labels == CAR], [50.0, 90.0], 0.01).astype(np.float32)
-        groups = rules.category_ids(labels)
-        frame = name, stamp_ns, image, camera, depth, labels, groups, rules
+        frame = name, stamp_ns, image, camera, depth, labels, rules
         return Step(Observation(*frame, seen=seen), None)
 
 

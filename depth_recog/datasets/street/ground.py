@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_recog.datasets.street.path import generator
 from depth_recog.datasets.street.textures import Image, brightened, finish, mottle
 
 BLOCK = 20.0
@@ -28,6 +30,9 @@ WIDTH, LENGTH = 1024, 256
 
 HALF = 14.0
 """Half of the texture's width, metres."""
+
+TEXTURE = 31
+"""Of the random numbers for textures, among those of the street's seed."""
 
 _PLAIN_GREY = 104
 
@@ -57,6 +62,13 @@ def labels(lateral: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.u
 def flat() -> Image:
     """The texture of a block of uniform grey."""
     return np.full((LENGTH, WIDTH, 3), _PLAIN_GREY, dtype=np.uint8)
+
+
+# As many as are in sight: another recording of the same street needs them again.
+@lru_cache(maxsize=14)
+def strip(seed: int, block: int) -> Image:
+    """The texture of a block of the street with this seed."""
+    return paint(generator(seed, TEXTURE, block), block)
 
 
 def paint(rng: np.random.Generator, block: int) -> Image:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import cv2
 import numpy as np
@@ -33,7 +34,7 @@ _HAZE = 0.0052
 _SUN = np.array([-0.45, -0.75, -0.48])
 _AMBIENT, _DIRECT = 0.66, 0.42
 
-_TEXTURE, _MATERIAL = 31, 32
+_MATERIAL = 32
 _ROOM = 100.0
 """Largest radius of an ellipsoid in its texture, texels."""
 
@@ -62,6 +63,17 @@ class _Samples:
         return _Samples(*(a[which] for a in vars(self).values()))
 
 
+# As many as are in sight: another recording of the same street needs them again.
+@lru_cache(maxsize=72)
+def _wall(seed: int, key: int) -> tx.Image:
+    if key < tx.FACADE:
+        return tx.material(key, generator(seed, _MATERIAL, key))
+    block, side, index = layout.facade_owner(key)
+    house = layout.houses(seed, block, side)[index]
+    rng = generator(seed, ground.TEXTURE, block, side, index)
+    return tx.facade(rng, house.wall, house.end - house.start, house.height)
+
+
 class Painter:
     """Renders views of one street.
 
@@ -73,22 +85,10 @@ class Painter:
 
     def __init__(self, seed: int, bend: Bend, textured: bool) -> None:
         """Textures are painted when they are first visible."""
-        self._seed, self._bend, self._textured = seed, bend, textured
-        self._strips = Atlas(self._strip, ground.WIDTH, ground.LENGTH, 2, AHEAD // 2 + 2)
-        self._walls = Atlas(self._wall, tx.SIZE, tx.SIZE, 8, 9)
-
-    def _strip(self, block: int) -> tx.Image:
-        if not self._textured:
-            return ground.flat()
-        return ground.paint(generator(self._seed, _TEXTURE, block), block)
-
-    def _wall(self, key: int) -> tx.Image:
-        if key < tx.FACADE:
-            return tx.material(key, generator(self._seed, _MATERIAL, key))
-        block, side, index = layout.facade_owner(key)
-        house = layout.houses(self._seed, block, side)[index]
-        rng = generator(self._seed, _TEXTURE, block, side, index)
-        return tx.facade(rng, house.wall, house.end - house.start, house.height)
+        self._bend = bend
+        strip = partial(ground.strip, seed) if textured else lambda block: ground.flat()
+        self._strips = Atlas(strip, ground.WIDTH, ground.LENGTH, 2, AHEAD // 2 + 2)
+        self._walls = Atlas(partial(_wall, seed), tx.SIZE, tx.SIZE, 8, 9)
 
     def paint(self, camera: Camera, view: StreetView) -> NDArray[np.uint8]:
         """Renders a view as an (H, W, 3) uint8 RGB image."""

@@ -97,15 +97,14 @@ def still_pixels(
 def _observation(
     frames: PreparedFrames, index: int, rules: PresetRules, depth: NDArray[np.float32]
 ) -> Observation:
-    labels = np.array(frames.labels[index])
     return Observation(
         frames.names[index],
         int(frames.stamps[index]),
         np.array(frames.images[index]),
         Camera.from_matrix(frames.intrinsics[index], *frames.size),
         depth,
-        labels,
-        rules.category_ids(labels),
+        np.array(frames.labels[index]),
+        rules,
     )
 
 

@@ -13,9 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
 
 import launch_testing
 import ros_peer
-from launch import LaunchDescription
-from launch.actions import IncludeLaunchDescription
-from launch_testing.actions import ReadyToTest
+from launched import ended_in_order, launched
 from sensor_msgs.msg import CameraInfo, Image
 
 # The defaults of launch arguments must not override values of this file.
@@ -39,9 +37,7 @@ def generate_test_description():
         "params_file": str(file),
         "log_level": "warn",
     }
-    source = Path(__file__).parents[3] / "launch" / "depth.launch.py"
-    depth = IncludeLaunchDescription(str(source), launch_arguments=arguments.items())
-    return LaunchDescription([depth, ReadyToTest()])
+    return launched("depth.launch.py", arguments)
 
 
 class TestWhileItRuns(unittest.TestCase):
@@ -92,8 +88,4 @@ class TestAfterwards(unittest.TestCase):
     """The state after SIGINT."""
 
     def test_both_nodes_ended_in_order(self, proc_info, proc_output):
-        launch_testing.asserts.assertExitCodes(proc_info)
-        self.assertEqual(len(proc_info.process_names()), 2)
-        for name in proc_info.process_names():
-            text = "".join(e.text.decode() for e in proc_output[name])
-            self.assertNotIn("Traceback", text)
+        ended_in_order(proc_info, proc_output, 2)

@@ -14,9 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
 import launch_testing
 import ros_messages
 import ros_peer
-from launch import LaunchDescription
-from launch.actions import IncludeLaunchDescription
-from launch_testing.actions import ReadyToTest
+from launched import ended_in_order, launched
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 
@@ -27,9 +25,7 @@ SOURCE = "synthetic:street?width=160&height=64&rate=10&frames=8"
 
 def generate_test_description():
     arguments = {"source": SOURCE, "clock": "true", "loop": "true", "rate": "5"}
-    source = Path(__file__).parents[3] / "launch" / "replay.launch.py"
-    replay = IncludeLaunchDescription(str(source), launch_arguments=arguments.items())
-    return LaunchDescription([replay, ReadyToTest()])
+    return launched("replay.launch.py", arguments)
 
 
 class TestWhileItRuns(unittest.TestCase):
@@ -54,6 +50,5 @@ class TestWhileItRuns(unittest.TestCase):
 class TestAfterwards(unittest.TestCase):
     """The state after SIGINT."""
 
-    def test_both_nodes_ended_in_order(self, proc_info):
-        launch_testing.asserts.assertExitCodes(proc_info)
-        self.assertEqual(len(proc_info.process_names()), 2)
+    def test_both_nodes_ended_in_order(self, proc_info, proc_output):
+        ended_in_order(proc_info, proc_output, 2)

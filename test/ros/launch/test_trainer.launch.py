@@ -14,9 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
 
 import launch_testing
 import ros_peer
-from launch import LaunchDescription
-from launch.actions import IncludeLaunchDescription
-from launch_testing.actions import ReadyToTest
+from launched import ended_in_order, launched
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
@@ -32,9 +30,7 @@ def generate_test_description():
         "trainer": "true",
         "folder": str(FOLDER),
     }
-    source = Path(__file__).parents[3] / "launch" / "depth.launch.py"
-    depth = IncludeLaunchDescription(str(source), launch_arguments=arguments.items())
-    return LaunchDescription([depth, ReadyToTest()])
+    return launched("depth.launch.py", arguments)
 
 
 class TestWhileItRuns(unittest.TestCase):
@@ -77,8 +73,4 @@ class TestAfterwards(unittest.TestCase):
         shutil.rmtree(FOLDER.parent, ignore_errors=True)
 
     def test_all_nodes_ended_in_order(self, proc_info, proc_output):
-        launch_testing.asserts.assertExitCodes(proc_info)
-        self.assertEqual(len(proc_info.process_names()), 3)
-        for name in proc_info.process_names():
-            text = "".join(e.text.decode() for e in proc_output[name])
-            self.assertNotIn("Traceback", text)
+        ended_in_order(proc_info, proc_output, 3)

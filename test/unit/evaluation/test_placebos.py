@@ -41,7 +41,7 @@ def flat(depth: float) -> NDArray[np.float32]:
 
 def observed(depth: NDArray[np.float32]) -> Observation:
     blank = np.zeros(SHAPE, np.uint8)
-    return Observation("0", 0, np.zeros((*SHAPE, 3), np.uint8), CAMERA, depth, blank, blank)
+    return Observation("0", 0, np.zeros((*SHAPE, 3), np.uint8), CAMERA, depth, blank)
 
 
 def placebo_at(shape: PlaceboShape, depth: float) -> Placebo:

@@ -12,6 +12,7 @@ from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.observation import Observation
 from depth_recog.method.tracking import tracks
 
+ROAD, CAR = 0, 13
 CAMERA = Camera(width=24, height=16, fx=20.0, fy=20.0, cx=11.5, cy=7.5)
 
 
@@ -23,8 +24,7 @@ def frame() -> Observation:
         rng.integers(0, 256, (16, 24, 3), np.uint8),
         CAMERA,
         np.ones((16, 24), np.float32),
-        np.zeros((16, 24), np.uint8),
-        (rng.random((16, 24)) < 0.1).astype(np.uint8),
+        np.where(rng.random((16, 24)) < 0.1, np.uint8(CAR), np.uint8(ROAD)),
     )
 
 
@@ -51,7 +51,7 @@ def test_other_masks_have_components_of_their_own() -> None:
     seen = frame()
     assert seen.components.any()
     assert seen.near(1).any()
-    blank = replace(seen, known_categories=np.zeros_like(seen.categories))
+    blank = replace(seen, known_labels=np.full_like(seen.labels, ROAD))
     assert not blank.components.any()
     assert not blank.near(1).any()
 

@@ -18,6 +18,7 @@ from safetensors.numpy import load_file, save_file
 from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.errors import ConfigurationError, DeviceError, WeightsError
 from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.settings import Settings
 from depth_recog.networks import factory
 from depth_recog.networks.backends import checked, choice, graph_cache, in_openvino
 from depth_recog.networks.factory import Assembly, NetworkOptions
@@ -28,7 +29,9 @@ from depth_recog.networks.weights import header_of, resolve
 
 BACKENDS = [name for name in choice.BACKENDS[1:] if choice.installed(name)]
 GRAPHS = [name for name in BACKENDS if name != "torch"]
-SIZES = ((416, 128), (128, 96))
+SIZES = ((192, 64), (128, 96))
+"""The first is that of `SETTINGS`; at the size of the training, commands and nodes are tested."""
+SETTINGS = Settings(width=192)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,7 +43,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def made(backend: str, **options: Any) -> Assembly:
     given = {"device": "cpu", "precision": "float32", "estimator": "network"} | options
-    return factory.assemble(NetworkOptions(backend=backend, **given))
+    return factory.assemble(NetworkOptions(backend=backend, **given), SETTINGS)
 
 
 def picture(size: tuple[int, int]) -> np.ndarray:
@@ -60,7 +63,7 @@ def expected() -> Assembly:
 
 @pytest.mark.parametrize("backend", GRAPHS)
 def test_a_backend_computes_what_torch_does(backend: str, expected: Assembly) -> None:
-    """At the size of the depth network's training and at another, in float32."""
+    """At the size for which it is made ready and at another, in float32."""
     assembly = made(backend)
     assert assembly.backend == backend
     for size in SIZES:
@@ -114,6 +117,7 @@ def test_networks_are_replaced_while_frames_are_in_work(backend: str, tmp_path: 
     waiting = [seen(before, SIZES[0]) for _ in range(5)]
     after = factory.assemble(
         NetworkOptions(str(other), device="cpu", precision="float32", backend=backend),
+        SETTINGS,
         previous=before,
     )
     assert after.mask_network is before.mask_network

@@ -28,7 +28,7 @@ from depth_recog.networks.models import header_of
 from depth_recog.networks.models_in_torch import load_model
 from depth_recog.networks.precision import in_precision
 
-STREET = "synthetic:street?frames=3&width=160&height=64"
+STREET = "synthetic:street?frames=3&width=208&height=64"
 FOCAL = torch.tensor([300.0])
 SIZE = (224, 448)
 """(height, width): multiples of the patches' 14 and of our 32, so that nothing is resized."""
@@ -255,7 +255,7 @@ def test_run_without_a_network(relative: Path, tmp_path: Path) -> None:
     assert report["weights"]["path"] == str(relative)
     assert report["weights"]["sha256"] == header_of(str(relative), "depth").sha256
     depth = cv2.imread(str(tmp_path / "out" / "depth" / "0000000001.png"), cv2.IMREAD_UNCHANGED)
-    assert depth.shape == (64, 160)
+    assert depth.shape == (64, 208)
     assert (depth > 0).any()
 
 

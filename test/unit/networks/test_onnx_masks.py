@@ -33,7 +33,7 @@ from depth_recog.networks.models_in_torch import load_model
 from depth_recog.networks.onnx import masks
 from depth_recog.networks.onnx.session import choose_providers
 
-STREET = "synthetic:street?frames=3&width=160&height=64"
+STREET = "synthetic:street?frames=3&width=208&height=64"
 CPU, CUDA, RT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 
 

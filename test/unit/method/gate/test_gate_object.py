@@ -258,10 +258,8 @@ def test_objects_are_expected_to_move_along_the_cameras_way(
         ids = np.arange(len(x))
         tracks = Tracks(ids, pixels, np.ones(len(x), np.uint8), len(x))
         depth = np.full(labels.shape, seen[0, 2], np.float32)
-        image, categories = np.zeros((48, 64, 3), np.uint8), np.ones_like(labels)
-        frames.append(
-            Observation("", stamp_ns, image, camera, depth, labels, categories, tracks=tracks)
-        )
+        image = np.zeros((48, 64, 3), np.uint8)
+        frames.append(Observation("", stamp_ns, image, camera, depth, labels, tracks=tracks))
     gate = ObjectGate(PresetRules())
     gate.update(frames[0], ())
     pose = PoseEstimate(motion, True, covariance=1e-8 * np.eye(6))
