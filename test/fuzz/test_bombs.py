@@ -26,6 +26,7 @@ from depth_recog.datasets.bags.recording import Rosbag
 from depth_recog.datasets.bags.storage import DamagedError, Topic
 from depth_recog.datasets.camera_yaml import read_camera_yaml
 from depth_recog.datasets.image_files import read_rgb
+from depth_recog.datasets.kitti.tracklets import read_tracklets
 from depth_recog.documents import parse_json, parse_yaml, yaml_text
 from depth_recog.errors import CalibrationError, DocumentError, SourceError
 from depth_recog.interfaces.calibration import intrinsics, with_lens
@@ -230,6 +231,14 @@ def test_half_a_million_blank_times(tmp_path: Path) -> None:
 
     stamps: list[int | None] = [0, *[None] * 300_000, 10**12]
     assert len(filled(stamps, tmp_path)) == len(stamps)
+
+
+@pytest.mark.parametrize("text", ["<a>" * 3_000_000, "<!ENTITY a 'b'>", "<a/>" * 2])
+def test_deep_and_large_xml(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.xml").write_text(text)
+    door = Door("xml", lambda _: [], lambda folder: read_tracklets(folder / "t.xml"))
+    outcome = tried(door, tmp_path)
+    assert outcome.answer == "refused", outcome
 
 
 def test_a_playlist_is_no_video(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from depth_recog.datasets.boxes import Box
 from depth_recog.errors import SourceError
 from depth_recog.files import read_text
-from depth_recog.limits import OBJECTS
+from depth_recog.limits import DEPTH, LINES, OBJECTS
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.texts import shown
 
@@ -77,6 +77,24 @@ class Tracklet:
         return transform
 
 
+class _Builder(ET.TreeBuilder):
+    """Builds a tree of limited depth and size: a deep one takes minutes to take apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = self._count = 0
+
+    def start(self, tag: str, attrs: dict[str, str]) -> ET.Element:
+        self._depth, self._count = self._depth + 1, self._count + 1
+        if self._depth > DEPTH or self._count > LINES:
+            raise ValueError(f"it is nested more than {DEPTH} levels deep, or too large")
+        return super().start(tag, attrs)
+
+    def end(self, tag: str) -> ET.Element:
+        self._depth -= 1
+        return super().end(tag)
+
+
 def read_tracklets(path: Path) -> tuple[Tracklet, ...]:
     """Reads all tracklets of a file.
 
@@ -88,7 +106,9 @@ def read_tracklets(path: Path) -> tuple[Tracklet, ...]:
         # KITTI's files declare no entities; they could be used to exhaust memory.
         if "<!ENTITY" in text:
             raise ValueError("it declares entities")
-        root = ET.fromstring(text).find("tracklets")
+        parser = ET.XMLParser(target=_Builder())
+        parser.feed(text)
+        root = parser.close().find("tracklets")
         if root is None:
             raise ValueError("it has no tracklets")
         items = root.findall("item")
