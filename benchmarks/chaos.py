@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -223,6 +224,7 @@ def main() -> None:
     parser.add_argument("--others", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the nodes must end too
     disk = Path(tempfile.mkdtemp(prefix="chaos_disk_"))
     mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)]
     mounted = subprocess.run(mount, check=False, capture_output=True).returncode == 0

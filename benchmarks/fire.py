@@ -10,6 +10,9 @@ received = published + dropped + rejected + unmatched + idle.
 
 from __future__ import annotations
 
+import signal
+import sys
+
 from common import parser_of, report, resident_mb, use_local_ros
 
 use_local_ros()
@@ -25,6 +28,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the nodes must end too
     process = rp.start_node(NODE, "fire", {"device": "cpu"})
     target = Target("fire", process)
     fire = Fire(target, options.seed)

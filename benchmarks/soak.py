@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import os
 import random
+import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -85,6 +87,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=30.0)
     parser.add_argument("--size", default="640x480")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the nodes must end too
     folder = Path(tempfile.mkdtemp(prefix="soak_"))
     process = rp.start_node("depth_node", NAMESPACE, {"device": "cpu"})
     robot = Recorder(NAMESPACE)
@@ -101,6 +104,7 @@ def main() -> None:
                 robot.spin(0.5)
                 windows.sample()
             windows.end()
+        camera.kill()
         robot.settled()
         process.end()
     finally:
