@@ -55,7 +55,7 @@ def test_without_rclpy_a_node_names_the_package(node: str) -> None:
         f"from depth_recog.nodes.process import {node}; sys.exit({node}())"
     )
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 1
     assert "pip install '.[ros]'" in done.stderr
     assert "Traceback" not in done.stderr
@@ -136,7 +136,7 @@ def test_a_missing_extra_is_named(verb: str, module: str, extra: str) -> None:
         f"from depth_recog.cli.main import main; sys.exit(main([{verb!r}, 'x', '--out', 'y']))"
     )
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 1
     assert f"pip install 'depth-recog[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr

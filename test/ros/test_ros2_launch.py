@@ -89,7 +89,7 @@ def test_a_launched_system(file: str) -> None:
     if command is None:
         pytest.skip("no launch_test here")
     process = rp.Process([command, str(Path(__file__).parent / "launch" / f"test_{file}")])
-    assert process.wait(110) == 0, process.story()
+    assert process.wait(250) == 0, process.story()
     assert everything(process).count("\nOK\n") == 2, process.story()
 
 

@@ -28,7 +28,7 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def process(
     *arguments: str | Path,
-    limit: float = 90,
+    limit: float = 200,
     without: str = "",
     before: Callable[[], None] | None = None,
 ) -> subprocess.CompletedProcess[str]:

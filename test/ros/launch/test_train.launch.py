@@ -32,7 +32,7 @@ class TestWhileItRuns(unittest.TestCase):
     """The output of the running training."""
 
     def test_it_trains(self, proc_output):
-        proc_output.assertWaitFor("step 2, validation: abs_rel", timeout=60, stream="stdout")
+        proc_output.assertWaitFor("step 2, validation: abs_rel", timeout=120, stream="stdout")
 
 
 @launch_testing.post_shutdown_test()
