@@ -96,7 +96,8 @@ def scene_of(sequence: Recording, frames: range) -> Scene:
         scene.pairs.append((pair.first, pair.second, pair.evidence))
         start = pair.first + (step + 1) // 2
         apart = pair.second - pair.first
-        if not scene.truths and start + apart < len(scene.views):
+        posed = scene.views[pair.first].world_from_camera is not None
+        if posed and not scene.truths and start + apart < len(scene.views):
             points = by_recorded_poses(scene.views[start : start + apart + 1])
             if len(points) >= 60:
                 scene.reference.append((start, points))
