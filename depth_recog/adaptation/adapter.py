@@ -100,7 +100,10 @@ class Adapter:
         place = Place(TORCH, Device(self._device.type, self._device.index), "float32")
         networks = TorchDepth(self._frozen, self.start.size, place), TorchLabels(scores, place)
         recognizer = Recognizer(*networks, PnpEstimator(), gate)
-        self._stream = BlockBuilder(recognizer, self.settings.block, self.settings.longest_gap)
+        settings = self.settings
+        self._stream = BlockBuilder(
+            recognizer, settings.block, settings.longest_gap, settings.loss.points > 0
+        )
         self._learnt = ReplayMemory(self.settings.memory)
         self._held_back = ReplayMemory(self.settings.memory / 2)
         self._anchors: AnchorFrames | None = None

@@ -47,8 +47,8 @@ class AdaptationSettings(ConfigGroup):
     """learning rate of the encoder, as a share of `rate`"""
     average: Share = 0.97
     """weight of the old value in the running average of the weights"""
-    loss: LossWeights = LossWeights(scale=0.0)
-    """weights of the parts of the loss"""
+    loss: LossWeights = LossWeights(scale=0.0, points=0.0)
+    """weights of the parts of the loss; with points more is learnt, and more forgotten"""
     augment: AugmentationConfig = AugmentationConfig()
     """random changes of the images"""
     seed: int = Field(default=0, ge=0, lt=2**31)

@@ -58,10 +58,14 @@ class BlockBuilder:
         recognizer: with the start's networks, and the gate by object.
         length: frames of a block.
         longest_gap: longest time between neighbours, seconds.
+        with_points: whether points are triangulated for `loss.points`.
     """
 
-    def __init__(self, recognizer: Recognizer, length: int, longest_gap: float) -> None:
+    def __init__(
+        self, recognizer: Recognizer, length: int, longest_gap: float, with_points: bool = False
+    ) -> None:
         self._recognizer, self._length, self._gap = recognizer, length, longest_gap
+        self._with_points = with_points
         self._number = 0
         self._begin()
 
@@ -162,7 +166,7 @@ class BlockBuilder:
             return None
         still = [k.step.frame.dynamic & (k.step.moving == Motion.STILL) for k in kept]
         exclusions = np.ones((len(triplets), 2), np.bool_)
-        points = points_of(frames, triplets, rules, seen)
+        points = points_of(frames, triplets, rules, seen) if self._with_points else None
         recording = TrainingRecording(frames, triplets, exclusions, np.stack(still), seen, points)
         where = kept[len(kept) // 2].frame.pose
         place = None if where is None else where[:3, 3]

@@ -86,7 +86,12 @@ def unseen(frames: list[LiveFrame]) -> NDArray[np.bool_]:
 
 def test_recorded_frames_are_prepared_as_by_the_pipeline(frames: list[LiveFrame]) -> None:
     recognizer = SimpleNamespace(reset=lambda: None)
-    networks = SimpleNamespace(recognizer=recognizer, network_size=lambda camera: (416, 128))
+    networks = SimpleNamespace(
+        recognizer=recognizer,
+        network_size=lambda camera: (416, 128),
+        is_ready_for=lambda size: True,
+        prepare=lambda size: None,
+    )
     prepared = Pipeline(cast(Assembly, networks)).prepare_frame(STREET[0])
     seen = prepared.view.network_seen
     assert seen is not None
