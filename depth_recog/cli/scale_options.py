@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from depth_recog.cli.options import positive, real
-from depth_recog.datasets.robot_motion import FORMATS, read_motion
+from depth_recog.datasets.robot_motion import read_motion
 from depth_recog.datasets.sequence import Sequence
 from depth_recog.errors import ConfigurationError
 from depth_recog.method.scale.estimator import SCALE_MODES, ScaleSettings, chosen_scale
@@ -41,7 +41,9 @@ def add_height_arguments(parser: argparse.ArgumentParser) -> None:
 def add_scale_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that verbs with a pipeline share."""
     group = _add(parser, "none", "camera_height", "odometry", "auto")
-    group.add_argument("--odometry", default="", metavar="TOPIC|FILE", help=FORMATS)
+    group.add_argument(
+        "--odometry", default="", metavar="TOPIC|FILE", help="of the bag, or TUM, KITTI or CSV"
+    )
     group.add_argument("--speed", type=positive, metavar="M/S", help="the robot's constant speed")
 
 
@@ -53,20 +55,19 @@ def _add(parser: argparse.ArgumentParser, *modes: str) -> argparse._ArgumentGrou
         type=_mode(*modes),
         default="none",
         metavar="MODE",
-        help=f"where metres come from: {told}, or a number: metres per unit of the network",
+        help=f"source of metres: {told}, or a number: metres per unit of the network",
     )
     group.add_argument(
         "--camera-height",
         type=positive,
         metavar="METRES",
-        help="of the camera above the ground, for the scale; with evaluate also for the ground "
-        "plane (default: 1.65)",
+        help="of the camera; evaluate's ground plane has 1.65 by default",
     )
     group.add_argument(
         "--camera-pitch",
         type=real(-60, 60),
         metavar="DEGREES",
-        help="of the optical axis below the horizon, where it is known within 2 degrees",
+        help="below the horizon, if known within 2 degrees",
     )
     return group
 

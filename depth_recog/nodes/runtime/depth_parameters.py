@@ -127,22 +127,21 @@ SPECS = (
     Spec(
         "scale",
         "none",
-        "Where metres come from: none (what the weights give), constant (depth_scale), "
-        "camera_height, odometry (topics odometry, speed or gps), auto (both, which must agree).",
+        "Source of metres: none (the weights), constant (depth_scale), camera_height, odometry "
+        "(topic odometry, speed or gps), auto (both).",
         choices=SCALE_MODES,
     ),
     _live(
         "camera_height",
         0.0,
-        "Height of the camera above the ground, metres; 0: from tf, base_frame to the images' "
-        "frame.",
+        "Height of the camera above the ground, metres; 0: from tf.",
         0.0,
         50.0,
     ),
     _live(
         "camera_pitch",
         UNKNOWN_PITCH,
-        "Pitch of the camera below the horizon, degrees, if it is known within 2; -90: unknown.",
+        "Pitch below the horizon, degrees, if known within 2; -90: unknown.",
         UNKNOWN_PITCH,
         60.0,
     ),
@@ -150,8 +149,7 @@ SPECS = (
     _live(
         "unscaled_depth",
         "relative",
-        "Depth that is not in metres, such as before the scale is found: published on "
-        "depth/relative only (relative), or not at all (hold).",
+        "Depth that is not in metres: on depth/relative (relative), or nowhere (hold).",
         choices=("relative", "hold"),
     ),
     _live("points_step", 4, "Every n-th pixel of every n-th row becomes a point.", 1, 64),
