@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from depth_recog.errors import CalibrationError
+from depth_recog.nodes.runtime import memory
 
 _SHARE = 0.5
 _AT_ONCE_S = 20.0
@@ -48,4 +49,5 @@ class Allowance:
         try:
             yield
         finally:
+            memory.give_back()  # of those that were made for another camera
             self._left -= self._clock() - start
