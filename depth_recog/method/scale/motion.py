@@ -23,6 +23,9 @@ Float = NDArray[np.float64]
 
 LEAST_DISTANCE = 0.3
 """Metres."""
+LEAST_S = 1.0
+"""Least time over which distances are compared, seconds: the motion of a single pair of frames is
+wrong by several percent, at any speed."""
 LEAST_PRECISION = 8.0
 """Least distance in standard deviations of the odometry's position."""
 LONGEST_S = 10.0
@@ -187,7 +190,9 @@ class MotionComparison:
         if farthest < least:
             return Refusal("the robot moves too little")
         # By time, not by the distance itself: that would select those that noise has enlarged.
-        lag = (newest.seconds - oldest.seconds) * least / farthest
+        lag = max(LEAST_S, (newest.seconds - oldest.seconds) * least / farthest)
+        if newest.seconds - oldest.seconds < lag:
+            return Refusal("the path is too short so far")
         start = next(p for p in reversed(self._places) if newest.seconds - p.seconds >= lag)
         std = self._odometry.position_std
         return _compared(there - start.position, newest.seen - start.seen, std)
