@@ -128,3 +128,11 @@ def test_a_height_that_is_a_tenth_wrong_shows_as_a_tenth() -> None:
     scale = watched(estimator, "road", 0, 30)[-1]
     assert scale.state is ScaleState.LOCKED
     assert scale.factor == pytest.approx(1.1 * UNIT, rel=5e-3)
+
+
+@pytest.mark.parametrize(("unit", "least"), [(1.0, 0.03), (0.8, 0.06), (0.35, 0.3)])
+def test_a_unit_far_from_the_metre_is_less_certain(unit: float, least: float) -> None:
+    """Cameras unlike those of the training have a road that is wrong too."""
+    scale = watched(ScaleEstimator(BY_HEIGHT), "road", 0, 30, unit)[-1]
+    assert scale.factor == pytest.approx(unit, rel=5e-3)
+    assert least <= scale.std < 1.3 * least
