@@ -6,9 +6,11 @@ All waits are for events, with a deadline. A failure shows the output of the pro
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +34,7 @@ INFERENCE = ("depth_recog.datasets.sources", "depth_recog.networks.factory")
 TRAINING = (*INFERENCE, "depth_recog.adaptation.adapter", "depth_recog.training.train")
 """What a node server has imported."""
 _LOGS = tempfile.mkdtemp(prefix="depth_recog_test_ros_")
+atexit.register(shutil.rmtree, _LOGS, ignore_errors=True)
 
 
 def environment() -> dict[str, str]:
