@@ -17,8 +17,10 @@ import ros_messages
 import ros_peer
 from diagnostic_msgs.msg import DiagnosticStatus
 from robot import DEFAULTS, DEPTH, NODE, TOPICS, Robot, fleet, other_weights, street, unharmed
+from sensor_msgs.msg import Image
 
 from depth_recog.networks.weights import DEFAULT, SHIPPED, file_sha256
+from depth_recog.nodes.io.outputs import RELATIVE
 from depth_recog.nodes.runtime.depth_parameters import SPECS
 
 pytestmark = pytest.mark.ros
@@ -32,7 +34,7 @@ def robot() -> Iterator[Robot]:
     """One node that all tests share; each test restores what it changed."""
     with fleet() as start:
         process, peer = start("changes")
-        peer.begin(TOPICS)
+        peer.begin(TOPICS | {RELATIVE: Image})
         yield peer
         counts = peer.settled()
         assert counts["received"] == sum(counts[k] for k in ros_peer.OUTCOMES)
@@ -106,6 +108,9 @@ LIVE: dict[str, Any] = {
     "depth_encoding": "16UC1",
     "output_size": "network",
     "depth_scale": 2.0,
+    "camera_height": 1.65,
+    "camera_pitch": 5.0,
+    "unscaled_depth": "hold",
     "points_step": 2,
     "pose_estimator": "epipolar",
     "dynamic_classes": ["person"],
@@ -224,7 +229,7 @@ def test_of_two_quick_changes_the_last_wins(robot: Robot, files: dict[str, Path]
     assert robot.diagnostics["unit"] == "relative"
     # No earlier request may take effect after the last.
     for _ in range(3):
-        robot.depth_of(robot.image())
+        robot.of(RELATIVE, robot.image())
         robot.settled()
         assert robot.diagnostics["weights"] == "second"
     use_shipped_weights(robot)
@@ -336,7 +341,7 @@ def test_a_directory_of_transformers_in_the_place_of_the_weights(
     assert robot.set_parameters(NODE, weights=str(folder)) == (True, "")
     robot.row("weights", "theirs")
     robot.row("unit", "relative")
-    theirs = depth_of(robot)
+    theirs = ros_messages.array_of(robot.of(RELATIVE, robot.image()))
     assert theirs.shape == street(0).shape[:2]
     (folder / "config.json").unlink()
     assert "config.json" in robot.refusal(NODE, weights=str(folder))
