@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
@@ -17,7 +16,7 @@ pytest.importorskip("rclpy")
 
 import ros_peer
 import ros_processes as rp
-from robot import DEPTH, HEIGHT, NODE, WIDTH, other_weights, street
+from robot import DEPTH, HEIGHT, NODE, PARAMETERS, WIDTH, Robot, street
 from sensor_msgs.msg import Image
 
 from depth_recog.networks.weights import DEFAULT, SHIPPED
@@ -74,21 +73,35 @@ def test_configure_fails_with_a_damaged_file_and_can_be_repeated(
     peer.begin()
 
 
-def test_an_exception_in_a_transition(start: Any, tmp_path: Path) -> None:
+GREEDY = """
+from depth_recog.nodes.runtime import assembler
+assemble, left = assembler.assemble, [1, 2]
+def greedy(*arguments, **more):
+    if left:
+        left.pop()
+        raise RuntimeError("out of memory")
+    return assemble(*arguments, **more)
+assembler.assemble = greedy
+"""
+
+
+def test_an_exception_in_a_transition() -> None:
     """An unexpected exception (out of memory) leads to rclpy's error processing."""
-    process, peer = start("greedy", {"autostart": False, "backend": "torch"})
-    widths = [10**10] * 5  # more than any address space
-    architecture = json.dumps({"encoder": "mobilenet_v2", "widths": widths})
-    huge = other_weights(tmp_path / "huge.safetensors", architecture=architecture)
-    for attempt in (1, 2):
-        assert peer.set_parameters(NODE, weights=str(huge)) == (True, "")
-        assert not peer.change_state(NODE, "configure")
-        process.wait_for_line(r"RuntimeError: .*memory", times=attempt)
-        assert peer.state(NODE) == "unconfigured"
-    assert peer.set_parameters(NODE, weights="") == (True, "")
-    peer.change_states(NODE, "configure", "activate")
-    peer.begin()
-    process.end()
+    command = rp.node_command(NODE, "greedy", PARAMETERS | {"autostart": False})
+    command[2] = GREEDY + command[2]
+    process = rp.Process(command, True)
+    peer = Robot("greedy", process)
+    try:
+        for attempt in (1, 2):
+            assert not peer.change_state(NODE, "configure")
+            process.wait_for_line(r"RuntimeError: .*memory", times=attempt)
+            assert peer.state(NODE) == "unconfigured"
+        peer.change_states(NODE, "configure", "activate")
+        peer.begin()
+        process.end()
+    finally:
+        peer.close()
+        process.kill()
 
 
 def test_a_failed_activation_leaves_nothing_open(start: Any) -> None:
