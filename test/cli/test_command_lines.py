@@ -83,7 +83,7 @@ print(*(os.environ[name] for name in {list(environment.DEFAULTS)}))
 """
     unset = {k: v for k, v in os.environ.items() if k not in environment.DEFAULTS}
     chosen = {**unset, "GOMP_SPINCOUNT": "77"}
-    for given, expected in ((unset, "1000 1 ERROR"), (chosen, "77 1 ERROR")):
+    for given, expected in ((unset, "1000 1 ERROR 50000000"), (chosen, "77 1 ERROR 50000000")):
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, env=given, check=False
         )

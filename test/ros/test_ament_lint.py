@@ -19,7 +19,7 @@ def test_every_file_names_its_licence() -> None:
     patterns = ("*.py", "*.yaml", "*.rviz", "*.xml", "*.toml", "Makefile")
     files = [path for folder in FOLDERS for path in Path(folder).rglob("*.py")]
     files += [path for name in patterns for path in ROOT.glob(name) if path.name != "package.xml"]
-    files += list((ROOT / "config").iterdir())
+    files += [path for path in (ROOT / "config").rglob("*") if path.is_file()]
     assert len(files) > 100
     for path in files:
         head = "".join(path.read_text(encoding="utf-8").splitlines(keepends=True)[:3])
