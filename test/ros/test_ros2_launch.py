@@ -178,6 +178,7 @@ def test_a_profile_of_ones_own_is_kept(launch: Launch, variable: str, tmp_path: 
     process = launch("depth.launch.py", "source:=none", **changes)
     line = process.wait_for_line(r"\[depth_node-1\]: process started with pid \[\d+\]")
     pid = int(line.split("pid [")[1].split("]")[0])
+    process.wait_for_line("depth weights")  # before its start the process still has launch's own
     text = Path(f"/proc/{pid}/environ").read_bytes().decode()
     environment = dict(entry.split("=", 1) for entry in text.split("\0") if entry)
     found = {name: environment.get(name) for name in names}
@@ -186,7 +187,6 @@ def test_a_profile_of_ones_own_is_kept(launch: Launch, variable: str, tmp_path: 
     else:
         assert {Path(value or "").name for value in found.values()} == {"fastdds.xml"}
         assert all(os.path.exists(value or "") for value in found.values())
-    process.wait_for_line("depth weights")
     assert process.interrupt() == 0, process.story()
 
 
