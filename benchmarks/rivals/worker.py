@@ -91,11 +91,16 @@ def depth_anything(runtime: str) -> Callable[[int, int], Method]:
             import openvino
 
             class Depth(torch.nn.Module):
-                def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-                    return model(pixels).predicted_depth
+                def __init__(self) -> None:
+                    super().__init__()
+                    self.model = model
 
-            with torch.inference_mode():
-                graph = openvino.convert_model(Depth(), example_input=example, input=example.shape)
+                def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+                    return self.model(pixels).predicted_depth
+
+            with torch.no_grad():
+                traced = torch.jit.trace(Depth().eval(), example, check_trace=False)
+                graph = openvino.convert_model(traced, example_input=example, input=example.shape)
             compiled = openvino.Core().compile_model(graph, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
 
             def run(pixels: np.ndarray) -> np.ndarray:
