@@ -7,13 +7,14 @@ while the road sinks. A point that is matched in two frames has a depth with a k
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.evaluation.without_truth.agreement import balanced
-from depth_recog.evaluation.without_truth.points import evidence_of
+from depth_recog.evaluation.without_truth.points import Evidence, evidence_of
 from depth_recog.evaluation.without_truth.views import View
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import UNLABELLED, PresetRules
@@ -28,6 +29,41 @@ _LONGEST = 6
 """Most frames between a frame and its partner."""
 _LEAST = 20
 """Points that a crop must show for its median to be known."""
+
+
+def evidence_in(
+    frames: PreparedFrames,
+    rules: PresetRules,
+    with_poses: bool = False,
+    seen: NDArray[np.bool_] | None = None,
+) -> Callable[[int], Evidence]:
+    """Return a function of a frame's number: what that frame and a later one tell without a depth.
+
+    Args:
+        frames: of one recording.
+        rules: say which pixels could move; there are no points there.
+        with_poses: use the recorded poses, for metres.
+        seen: (H, W) bool, pixels that the camera has seen in all frames; None for all.
+
+    Returns:
+        The function; not for the last frame. The second view's name is its number.
+    """
+    camera = Camera.from_matrix(frames.intrinsics[0], *frames.size)
+
+    @lru_cache(maxsize=2 * _LONGEST)
+    def view(index: int) -> View:
+        labels = np.array(frames.labels[index])
+        if seen is not None:
+            labels[~seen] = UNLABELLED
+        stamp, image = int(frames.stamps[index]), np.asarray(frames.images[index])
+        made = View.of(str(index), stamp, image, camera, labels, rules)
+        return made.with_pose(frames.poses[index]) if with_poses else made
+
+    def evidence(first: int) -> Evidence:
+        last = min(first + _LONGEST, len(frames) - 1)
+        return evidence_of([view(i) for i in range(first, last + 1)])
+
+    return evidence
 
 
 def points_of(
@@ -48,23 +84,10 @@ def points_of(
         (triplets, `MOST`, 3): column, row in pixels, and depth: metres where the motion is
         recorded, else up to one factor for each frame. Rows without a point are zero.
     """
-    camera = Camera.from_matrix(frames.intrinsics[0], *frames.size)
-
-    @lru_cache(maxsize=2 * _LONGEST)
-    def view(index: int) -> View:
-        labels = np.array(frames.labels[index])
-        if seen is not None:
-            labels[~seen] = UNLABELLED
-        stamp, image = int(frames.stamps[index]), np.asarray(frames.images[index])
-        made = View.of(str(index), stamp, image, camera, labels, rules)
-        return made.with_pose(frames.poses[index]) if frames.posed else made
-
+    evidence = evidence_in(frames, rules, frames.posed, seen)
     table = np.zeros((len(triplets), MOST, 3), np.float32)
     for row, triplet in zip(table, triplets, strict=True):
-        last = min(triplet.index + _LONGEST, len(frames) - 1)
-        if last == triplet.index:
-            continue
-        found = evidence_of([view(i) for i in range(triplet.index, last + 1)]).points
+        found = evidence(triplet.index).points if triplet.index < len(frames) - 1 else None
         if found is None:
             continue
         depth = found.depth * (found.metres or 1.0)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -14,11 +13,10 @@ from torch import Tensor, nn
 
 from depth_recog.evaluation.without_truth.collected import Collected
 from depth_recog.evaluation.without_truth.measures import measure
-from depth_recog.evaluation.without_truth.points import Evidence, evidence_of
-from depth_recog.evaluation.without_truth.views import View
-from depth_recog.method.geometry.camera import Camera
+from depth_recog.evaluation.without_truth.points import Evidence
 from depth_recog.method.masking import SKY, PresetRules
 from depth_recog.training.data.batches import TrainingRecording
+from depth_recog.training.data.points import evidence_in
 from depth_recog.training.depth.contact import contact_error, contact_inverse
 from depth_recog.training.depth.objective import FARTHEST_EXACT
 from depth_recog.training.judge.anchors import AnchorFrames
@@ -29,8 +27,6 @@ _MOST_PAIRS = 64
 """Of one recording."""
 _CHUNK = 12
 """Frames of one forward pass."""
-_LONGEST = 6
-"""Most frames between a frame and its partner."""
 _LEAST_PIXELS = 50
 _FAINTEST = 1e-6
 
@@ -183,19 +179,11 @@ class Witness:
         return self._evidence[recording]
 
     def _found(self, recording: TrainingRecording) -> list[tuple[int, int, Evidence]]:
-        frames = recording.frames
-        camera = Camera.from_matrix(frames.intrinsics[0], *frames.size)
-
-        @lru_cache(maxsize=2 * _LONGEST)
-        def view(index: int) -> View:
-            image, labels = np.asarray(frames.images[index]), np.asarray(frames.labels[index])
-            stamp = int(frames.stamps[index])
-            return View.of(str(index), stamp, image, camera, labels, self._rules)
-
-        last = len(frames) - 1
+        evidence_at = evidence_in(recording.frames, self._rules)
+        last = len(recording.frames) - 1
         apart = max(_APART, -(-last // _MOST_PAIRS))
         found = []
         for first in range(0, last, apart):
-            evidence = evidence_of([view(i) for i in range(first, min(first + _LONGEST, last) + 1)])
+            evidence = evidence_at(first)
             found.append((first, int(evidence.second.name), evidence))
         return found
