@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from rclpy.node import Node
+from rclpy.node import Node, NodeNameNonExistentError
 
 FOLDER = Path(__file__).parents[2] / "config" / "sros2"
 KINDS = {
@@ -26,7 +26,7 @@ WORKSPACE: dict[str, Used] = {
 
 
 def used_by(peer: Node, name: str, namespace: str) -> Used:
-    """Return the names that a node uses now, as seen from another node.
+    """Return the names that a node uses now, as seen from another node; empty while it is unknown.
 
     Args:
         peer: looks at the graph.
@@ -35,7 +35,10 @@ def used_by(peer: Node, name: str, namespace: str) -> Used:
     """
     found = {}
     for kind, query in KINDS.items():
-        names = [full for full, _ in getattr(peer, query)(name, f"/{namespace}")]
+        try:
+            names = [full for full, _ in getattr(peer, query)(name, f"/{namespace}")]
+        except NodeNameNonExistentError:  # DDS may report a node's services before its name.
+            names = []
         found[kind] = {_relative(full, name, namespace) for full in names}
     return found
 
