@@ -119,9 +119,9 @@ def _batch(options: Any) -> int:
 
 
 def _doors() -> dict[str, Any]:
-    from fuzz import networks, sources
+    from fuzz import motion, networks, sources
 
-    return {door.name: door for door in (*sources.DOORS, *networks.DOORS)}
+    return {door.name: door for door in (*sources.DOORS, *motion.DOORS, *networks.DOORS)}
 
 
 def _names() -> list[str]:

@@ -58,6 +58,10 @@ FRAME_CHARACTERS = 1024
 """characters of a frame name, an encoding or a lens model of a message"""
 TRANSFORM_FRAMES = 1000
 """frames of tf that the depth node keeps"""
+FARTHEST_M = 1e9
+"""a coordinate of odometry or tf, metres"""
+FASTEST_M_S = 150.0
+"""a robot, metres per second; odometry that moves faster has jumped"""
 MARKERS = 10_000
 """markers of a MarkerArray"""
 OBJECTS = 10_000

@@ -14,6 +14,7 @@ from depth_recog.datasets.research.stamped_poses import read_stamped_poses
 from depth_recog.datasets.sequence import Sequence
 from depth_recog.datasets.side_files import read_numbers
 from depth_recog.errors import SourceError
+from depth_recog.files import read_lines
 from depth_recog.interfaces.robot_motion import RobotMotion
 from depth_recog.method.scale.motion import OdometryBuffer
 
@@ -72,17 +73,20 @@ def _read_file(path: Path, sequence: Sequence, buffer: OdometryBuffer) -> None:
 
 def _read_csv(path: Path, buffer: OdometryBuffer) -> None:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            table = list(csv.DictReader(file))
-        names = [name.strip() for name in table[0]] if table else []
+        # What a row has beyond the header gets a name as well.
+        read = csv.DictReader(read_lines(path, "utf-8-sig"), restkey="")
+        table = [{name.strip(): value for name, value in row.items()} for row in read]
+        names = list(table[0]) if table else []
         times = next(name for name in names if name.lower() in _TIMES)
         speed = next((name for name in names if "speed" in name.lower()), None)
         columns = [times, speed] if speed else [times, "x", "y", "z"]
         rows: NDArray[np.float64] = np.array([[float(row[c]) for c in columns] for row in table])
     except StopIteration:
         raise SourceError(f"{path} has no column with times: {FORMATS}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise SourceError(f"{path} cannot be read ({error}): {FORMATS}") from error
+    if not np.isfinite(rows[:, :1]).all():
+        raise SourceError(f"{path} has a time that is not finite: delete its line")
     for row in rows:
         stamp = round(float(row[0]) * 1e9)
         if speed:

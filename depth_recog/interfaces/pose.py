@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_recog.limits import FARTHEST_M
+
 
 def quaternion(rotation: NDArray[np.float64]) -> tuple[float, float, float, float]:
     """The quaternion (x, y, z, w), w >= 0, of a (3, 3) rotation matrix.
@@ -54,4 +56,5 @@ def from_message(translation: Any, orientation: Any) -> NDArray[np.float64] | No
     matrix = np.eye(4)
     matrix[:3, :3] = turned
     matrix[:3, 3] = translation.x, translation.y, translation.z
-    return matrix if np.isfinite(matrix).all() else None
+    # NaN is not within either.
+    return matrix if (np.abs(matrix[:3, 3]) <= FARTHEST_M).all() else None

@@ -14,11 +14,11 @@ pytest.importorskip("rclpy", reason="the sections of parameter files are the nod
 pytest.importorskip("transformers")
 
 import bags
-from fuzz import networks, sources
+from fuzz import motion, networks, sources
 from fuzz.mutations import Files
 from fuzz.running import put, tried
 
-DOORS = {door.name: door for door in (*sources.DOORS, *networks.DOORS)}
+DOORS = {door.name: door for door in (*sources.DOORS, *motion.DOORS, *networks.DOORS)}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -73,6 +73,14 @@ FOUND: dict[str, tuple[str, Callable[[Path], Files]]] = {
     "digits of a track": (
         "tables of Virtual KITTI 2",
         replaced("tables of Virtual KITTI 2", "0 Car a b", "9" * 5000 + " Car a b"),
+    ),
+    "a time that is no number": (
+        "motion of the robot",
+        replaced("motion of the robot", "\n0.3,", "\nnan,"),
+    ),
+    "a row beyond its header": (
+        "motion of the robot",
+        replaced("motion of the robot", "\n0.0,", "\n0.0,1,2,3,4,5,"),
     ),
 }
 

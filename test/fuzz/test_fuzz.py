@@ -18,10 +18,10 @@ pytest.importorskip("lightning_fabric")
 pytest.importorskip("pydantic")
 pytest.importorskip("rclpy", reason="the sections of parameter files are the nodes'")
 
-from fuzz import networks, sources
+from fuzz import motion, networks, sources
 from fuzz.running import put, run, tried
 
-DOORS = {door.name: door for door in (*sources.DOORS, *networks.DOORS)}
+DOORS = {door.name: door for door in (*sources.DOORS, *motion.DOORS, *networks.DOORS)}
 SEED = 17
 INPUTS = 200
 SECONDS = 1.0

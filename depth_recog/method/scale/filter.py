@@ -15,6 +15,8 @@ from depth_recog.method.scale.measurement import Refusal, Scale, ScaleMeasuremen
 
 WINDOW_S = 10.0
 """Measurements older than this no longer count."""
+MOST_COUNT = 2000
+"""Measurements that count, where their stamps hardly grow."""
 LEAST_COUNT = 12
 LEAST_SPAN_S = 1.0
 """Number of measurements, and the time that they span, before the scale is trusted."""
@@ -56,7 +58,7 @@ class MeasurementFilter:
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self._entries: deque[_Entry] = deque()
+        self._entries: deque[_Entry] = deque(maxlen=MOST_COUNT)
         self._last: Scale | None = None
         self._confirmed_s = 0.0
 

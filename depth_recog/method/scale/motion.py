@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_recog.limits import FASTEST_M_S
 from depth_recog.method.scale.measurement import Refusal, ScaleMeasurement
 
 Float = NDArray[np.float64]
@@ -38,6 +39,10 @@ PAIR_STD = 0.05
 """Standard deviation of the log of a visual distance: the scale of one frame's depth."""
 
 _KEPT = 2000
+_KEPT_FRAMES, _MOST_WAITING = 2000, 300
+"""Frames whose stamps hardly grow do not get old."""
+_NOISE = 8.0
+"""Distance between two positions, in standard deviations, that is no jump."""
 
 
 class _Fix(NamedTuple):
@@ -68,17 +73,24 @@ class OdometryBuffer:
         self._lock = threading.Lock()
 
     def add(self, stamp_ns: int, position: Float) -> None:
-        """Add a position (3,) in metres, in any fixed frame. Time that goes back starts anew."""
+        """Add a position (3,) in metres, in any fixed frame.
+
+        After a jump in place, or in time to the past, it starts anew.
+        """
         with self._lock:
             self._add(stamp_ns / 1e9, np.asarray(position, np.float64))
 
     def _add(self, seconds: float, position: Float) -> None:
         if not np.isfinite(position).all():
             return
-        if self._fixes and seconds <= self._fixes[-1].seconds:
-            if seconds == self._fixes[-1].seconds:
+        if self._fixes:
+            last = self._fixes[-1]
+            gap = seconds - last.seconds
+            if gap == 0:
                 return
-            self._fixes.clear()
+            most = FASTEST_M_S * gap + _NOISE * self.position_std
+            if gap < 0 or float(np.linalg.norm(position - last.position)) > most:
+                self._fixes.clear()
         self._fixes.append(_Fix(seconds, position))
 
     def add_speed(self, stamp_ns: int, speed: float) -> None:
@@ -153,7 +165,7 @@ class MotionComparison:
 
     def reset(self) -> None:
         """Forget the path: it was interrupted."""
-        self._places: deque[_Place] = deque()
+        self._places: deque[_Place] = deque(maxlen=_KEPT_FRAMES)
         self._waiting: deque[tuple[int, Float]] = deque()
 
     def add(self, stamp_ns: int, position: Float) -> list[tuple[int, ScaleMeasurement | Refusal]]:
@@ -172,6 +184,7 @@ class MotionComparison:
             then, seen = self._waiting[0]
             there = self._odometry.at(then)
             recent = 0 <= stamp_ns - then < LONGEST_WAIT_S * 1e9
+            recent = recent and len(self._waiting) <= _MOST_WAITING
             if there is None and recent and self._odometry.awaits(then):
                 break
             self._waiting.popleft()

@@ -71,11 +71,11 @@ def test_odometry_counts_before_speeds_and_speeds_before_fixes() -> None:
 
 def test_fixes_become_metres_with_the_receivers_deviation() -> None:
     """A minute of latitude is a nautical mile; one of longitude is shorter by the cosine."""
-    minute = 1 / 60
-    given = ((0, fix(60, 8)), (1, fix(60 + minute, 8)), (2, fix(60 + minute, 8 + minute)))
+    step = 1 / 60 / 20
+    given = ((0, fix(60, 8)), (1, fix(60 + step, 8)), (2, fix(60 + step, 8 + step)))
     buffer = filled(*given, (2.5, fix(0, 0, status=-1)))
-    assert length(buffer, 0, 1) == pytest.approx(1852, rel=4e-3)
-    assert length(buffer, 1, 2) == pytest.approx(926, rel=4e-3)
+    assert length(buffer, 0, 1) == pytest.approx(1852 / 20, rel=4e-3)
+    assert length(buffer, 1, 2) == pytest.approx(926 / 20, rel=4e-3)
     assert buffer.position_std == pytest.approx(2)
     assert buffer.longest_gap_s > 1
 
@@ -83,3 +83,57 @@ def test_fixes_become_metres_with_the_receivers_deviation() -> None:
 def test_other_messages_are_refused() -> None:
     with pytest.raises(SourceError, match="NavSatFix"):
         filled((0, Message(data=3.0)))
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf, 1e308, -1e10])
+def test_odometry_that_no_robot_has_leaves_the_speeds(wrong: float) -> None:
+    """A publisher of garbage does not silence those that count less."""
+    speeds = [(0.1 * i, speed(2)) for i in range(11)]
+    buffer = filled(
+        speeds[0], (0.05, odometry(wrong)), *speeds[1:5], (0.45, odometry(wrong)), *speeds[5:]
+    )
+    assert length(buffer, 0, 1) == pytest.approx(2)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, 1e308, 1e17, -200.0])
+def test_a_speed_that_no_robot_has_is_left_out(wrong: float) -> None:
+    """It would make the path so long that later metres are below its resolution."""
+    speeds = [(0.1 * i, speed(2)) for i in range(11)]
+    buffer = filled(*speeds[:5], (0.41, speed(wrong)), (0.42, speed(wrong)), *speeds[5:])
+    assert length(buffer, 0, 1) == pytest.approx(2)
+
+
+@pytest.mark.parametrize("jump", [100.0, -1e5, 1e8])
+def test_no_distance_spans_a_jump(jump: float) -> None:
+    before = [(0.1 * i, odometry(0.5 * i)) for i in range(5)]
+    after = [(0.1 * i, odometry(0.5 * i + jump)) for i in range(5, 11)]
+    buffer = filled(*before, *after)
+    assert buffer.at(2 * SECOND // 10) is None
+    assert length(buffer, 0.5, 1) == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize(
+    ("latitude", "longitude"), [(200, 8), (-90.5, 8), (49, 181), (math.nan, 8), (49, math.inf)]
+)
+def test_a_fix_that_is_nowhere_on_earth_is_left_out(latitude: float, longitude: float) -> None:
+    buffer = filled((0, fix(49, 8)), (0.5, fix(latitude, longitude)), (1, fix(49.0001, 8)))
+    assert length(buffer, 0, 0.5) == pytest.approx(5.56, rel=0.01)
+
+
+@pytest.mark.parametrize("first", [fix(0, 0), fix(89.99, 8)])
+def test_a_wrong_first_fix_does_not_change_the_length_of_a_longitude(first: Message) -> None:
+    """Receivers send latitude and longitude 0 before they know."""
+    buffer = filled((0, first), (1, fix(60, 8)), (2, fix(60, 8.001)))
+    assert length(buffer, 1, 2) == pytest.approx(55.66, rel=0.01)
+
+
+def test_fixes_on_both_sides_of_the_date_line() -> None:
+    buffer = filled((0, fix(60, 179.9995)), (1, fix(60, -179.9995)))
+    assert length(buffer, 0, 1) == pytest.approx(55.66, rel=0.01)
+
+
+@pytest.mark.parametrize("variance", [math.nan, math.inf, -4.0, 0.0, 1e308, 1e-300])
+def test_a_variance_that_no_receiver_has(variance: float) -> None:
+    buffer = filled((0, fix(60, 8, variance)), (1, fix(60.0001, 8, variance)))
+    assert length(buffer, 0, 1) == pytest.approx(11.1, rel=0.01)
+    assert buffer.position_std >= 0.01

@@ -9,6 +9,7 @@ import pytest
 from depth_recog.errors import ConfigurationError
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.scale.estimator import ScaleEstimator, ScaleSettings, chosen_scale
+from depth_recog.method.scale.filter import MeasurementFilter
 from depth_recog.method.scale.height import CameraMount
 from depth_recog.method.scale.measurement import Refusal, Scale, ScaleMeasurement, ScaleState
 from depth_recog.method.scale.motion import ConstantSpeed, MotionComparison, OdometryBuffer
@@ -215,3 +216,17 @@ def test_wheels_that_spin_while_the_images_stand_still_are_refused() -> None:
         ((_, result),) = comparison.add(i * STEP_NS, np.zeros(3))
         assert isinstance(result, Refusal)
     assert "not both show" in result.why
+
+
+def test_frames_whose_stamps_hardly_grow_are_not_kept_for_ever() -> None:
+    """A camera that counts nanoseconds once a frame: no frame ever gets old."""
+    comparison = MotionComparison(OdometryBuffer())
+    results = [r for i in range(3000) for r in comparison.add(i, np.zeros(3))]
+    assert len(results) >= 2700
+    assert all(isinstance(result, Refusal) for _, result in results)
+    measured = MeasurementFilter("odometry")
+    moving = MotionComparison(ConstantSpeed(1e9))
+    for i in range(3000):
+        measured.add(i, ScaleMeasurement(0.0, 0.1))
+        moving.add(i, np.zeros(3))
+    assert len(measured._entries) == len(moving._places) == 2000
