@@ -53,6 +53,8 @@ class LossWeights(ConfigGroup):
     """gradient error, w of the method"""
     exact: Weight = 0.15
     """mean |log depth error| where a source has dense true depth"""
+    edges: Weight = 0.0
+    """gradients of that error at strides 1, 2 and 4: sharp edges of objects"""
     points: Weight = 0.3
     """mean |log depth error| of triangulated points; up to scale where motion is not recorded"""
     contact: Weight = 0.1
@@ -62,6 +64,8 @@ class LossWeights(ConfigGroup):
     scale: Weight = 1.0
     """squared log of the road's mean inverse depth over that of the initial weights, where motion
     is not recorded; 0: the scale is free"""
+    start: Weight = 0.0
+    """mean |log ratio| to the depth of the initial weights, in images without dense true depth"""
 
 
 class AugmentationConfig(ConfigGroup):
@@ -116,8 +120,9 @@ class TrainingConfig(ConfigGroup):
     """dynamic pixels that are excluded from the comparison of images: off: none; all: all; image,
     object: all but those that this gate decides to be still; auto: object where the initial weights
     give metres, else all"""
-    motion: Literal["auto", "recorded", "network"] = "auto"
-    """motion between frames; auto: recorded where a source has poses"""
+    motion: Literal["auto", "recorded", "network", "points"] = "auto"
+    """motion between frames; auto: recorded where a source has poses, else by the pose network;
+    points: images are not compared where motion is not recorded, triangulated points teach alone"""
     longest_gap: Positive = 0.5
     """longest time between neighbours, seconds"""
     loss: LossWeights = LossWeights()
@@ -150,6 +155,10 @@ class TrainingConfig(ConfigGroup):
     """processes that read data, for each device; 0: none"""
     cache: str = ""
     """folder of prepared frames; '': a folder in the run's folder"""
+
+    def needs_pose_network(self, posed: bool) -> bool:
+        """Whether a pose network is needed; `posed`: the motion of every frame is recorded."""
+        return self.motion == "network" or (self.motion != "points" and not posed)
 
     @field_validator("gate", mode="before")
     @classmethod

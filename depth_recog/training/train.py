@@ -75,7 +75,7 @@ def train(
     config = config.model_copy(update={"gate": gate_for(config.gate, depth)})
     run = TrainingRun(config, run.fabric, folder, run.control)
     data = read_data_of_run(run, split, depth)
-    needs_pose_network = config.motion == "network" or not data.posed
+    needs_pose_network = config.needs_pose_network(data.posed)
     unit = unit_of(config, data, depth)
     pose = initial_network(config.start.pose, "pose") if needs_pose_network else None
     depth_network = cast(DepthNetwork | HfDepth, depth.network)

@@ -28,10 +28,12 @@ from depth_recog.datasets.sequence import Frame, Recording
 from depth_recog.errors import OutputError
 from depth_recog.evaluation.evaluate import rectified
 from depth_recog.evaluation.splits import sha256_of
+from depth_recog.evaluation.without_truth.views import View
 from depth_recog.method.geometry.viewport import Viewport
 from depth_recog.method.masking import UNLABELLED, PresetRules
 from depth_recog.networks.models_in_torch import ScoreModel
 from depth_recog.networks.own.tensors import image_tensor
+from depth_recog.training.data.points import PointFinder
 from depth_recog.training.data.prepared import META, FrameWriter, PreparedFrames, open_prepared
 
 LAYOUT = 1
@@ -122,6 +124,7 @@ def prepare(
     annotator: Annotator,
     cache: Path,
     stop: Callable[[], bool] = lambda: False,
+    points: PresetRules | None = None,
 ) -> PreparedFrames:
     """Read frames at a size, from the cache where they are already there.
 
@@ -131,6 +134,8 @@ def prepare(
         annotator: computes labels and what else is stored.
         cache: a folder; each recording gets a folder in it.
         stop: called after every frame; True ends the preparation.
+        points: says what could move, where static points are to be triangulated; None: no points.
+            Frames with depth at every pixel get none.
 
     Raises:
         KeyboardInterrupt: `stop` returned True.
@@ -142,6 +147,8 @@ def prepare(
     facts = [LAYOUT, chosen.source, [chosen.frames.start, chosen.frames.stop], list(size)]
     # The calibration is in another file, or assumed.
     facts.append(repr(first_frame(chosen).camera))
+    if points is not None:
+        facts.append(sorted(points.dynamic))
     identity = json.dumps([facts, annotator.identity, [digests[f] if f else None for f in files]])
     folder = cache / hashlib.sha256(identity.encode()).hexdigest()[:20]
     if not (folder / META).is_file():
@@ -149,7 +156,7 @@ def prepare(
         try:
             partial.mkdir(parents=True)
             writer = FrameWriter(partial)
-            names, dense = _write(chosen, size, annotator, writer, stop)
+            names, dense = _write(chosen, size, annotator, writer, stop, points)
             shown = [[digest, _shown(path, chosen.source)] for path, digest in digests.items()]
             writer.close({"names": names, "files": shown, "dense": dense})
             shutil.rmtree(folder, ignore_errors=True)
@@ -178,11 +185,13 @@ def _write(
     annotator: Annotator,
     writer: FrameWriter,
     stop: Callable[[], bool],
+    points: PresetRules | None,
 ) -> tuple[list[str], bool]:
     """Write all frames; their names, and whether the depth is known at every pixel."""
     names: list[str] = []
     view: Viewport | None = None
     has_depth, dense = False, True
+    finder: PointFinder | None = None
     bar = tqdm(chosen.frames, unit="frame", disable=None, desc=chosen.text)
     for index, frame in readable(chosen.recording, bar):
         if view is None or view.camera != frame.camera:
@@ -205,9 +214,18 @@ def _write(
             dense = dense and not bool(np.isnan(arrays["depths"]).any())
         for name, values in arrays.items():
             writer.add(name, values)
+        if points is not None and not names and not (has_depth and dense):
+            finder = PointFinder(size)
+        if points is not None and finder is not None:
+            stamp, labels = frame.stamp_ns, arrays["labels"]
+            seen = View.of(frame.name, stamp, image, view.rectified, labels, points)
+            for table in finder.add(seen.with_pose(pose)):
+                writer.add("points", table)
         names.append(frame.name)
         if stop():
             raise KeyboardInterrupt
+    for table in finder.rest() if finder is not None else ():
+        writer.add("points", table)
     return names, has_depth and dense
 
 

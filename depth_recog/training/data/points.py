@@ -7,14 +7,15 @@ while the road sinks. A point that is matched in two frames has a depth with a k
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.evaluation.without_truth.agreement import balanced
-from depth_recog.evaluation.without_truth.points import Evidence, evidence_of
+from depth_recog.evaluation.without_truth.points import Evidence, Points, evidence_of
 from depth_recog.evaluation.without_truth.views import View
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import UNLABELLED, PresetRules
@@ -29,6 +30,62 @@ _LONGEST = 6
 """Most frames between a frame and its partner."""
 _LEAST = 20
 """Points that a crop must show for its median to be known."""
+
+
+class PointFinder:
+    """Triangulates static points of each frame of a recording with a later one, at full size.
+
+    At the size of the training a far point moves by a part of a pixel only.
+
+    Args:
+        size: (width, height) of the training, pixels: the points are in pixels of that size.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self._size = size
+        self._views: deque[View] = deque()
+
+    def add(self, view: View) -> Iterator[NDArray[np.float32]]:
+        """Take the next frame; yield the `table` of each frame that needs no later ones."""
+        self._views.append(view)
+        if len(self._views) > _LONGEST:
+            yield self._first()
+
+    def rest(self) -> Iterator[NDArray[np.float32]]:
+        """Yield the tables of the last frames."""
+        while self._views:
+            yield self._first()
+
+    def _first(self) -> NDArray[np.float32]:
+        views = list(self._views)
+        found = evidence_of(views).points if len(views) > 1 else None
+        first = self._views.popleft()
+        recorded = first.world_from_camera is not None
+        if found is None or (recorded and found.metres is None):
+            return np.zeros((MOST, 3), np.float32)
+        return table(found, first.camera.size, self._size)
+
+
+def table(
+    points: Points, size: tuple[int, int], wanted: tuple[int, int] | None = None
+) -> NDArray[np.float32]:
+    """Return points as training stores them.
+
+    Args:
+        points: of a frame.
+        size: (width, height) of the images in which they were found, pixels.
+        wanted: size whose pixels the result has; None for the same.
+
+    Returns:
+        (`MOST`, 3): column, row in pixels, and depth: metres where the motion is recorded, else up
+        to one factor. Rows without a point are zero.
+    """
+    rows = np.zeros((MOST, 3), np.float32)
+    chosen = np.linspace(0, len(points) - 1, min(MOST, len(points))).round().astype(int)
+    scale = np.array(wanted or size) / size
+    rows[: len(chosen), :2] = (points.pixels[chosen] + 0.5) * scale - 0.5
+    rows[: len(chosen), 2] = points.depth[chosen] * (points.metres or 1.0)
+    return rows
 
 
 def evidence_in(
@@ -72,7 +129,7 @@ def points_of(
     rules: PresetRules,
     seen: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
-    """Triangulate static points of every triplet's frame with a later frame.
+    """Triangulate static points of every triplet's frame with a later frame, at the frames' size.
 
     Args:
         frames: of one recording.
@@ -81,20 +138,15 @@ def points_of(
         seen: (H, W) bool, pixels that the camera has seen in all frames; None for all.
 
     Returns:
-        (triplets, `MOST`, 3): column, row in pixels, and depth: metres where the motion is
-        recorded, else up to one factor for each frame. Rows without a point are zero.
+        (triplets, `MOST`, 3), a `table` for each.
     """
     evidence = evidence_in(frames, rules, frames.posed, seen)
-    table = np.zeros((len(triplets), MOST, 3), np.float32)
-    for row, triplet in zip(table, triplets, strict=True):
+    tables = np.zeros((len(triplets), MOST, 3), np.float32)
+    for rows, triplet in zip(tables, triplets, strict=True):
         found = evidence(triplet.index).points if triplet.index < len(frames) - 1 else None
-        if found is None:
-            continue
-        depth = found.depth * (found.metres or 1.0)
-        chosen = np.linspace(0, len(found) - 1, min(MOST, len(found))).round().astype(int)
-        row[: len(chosen), :2] = found.pixels[chosen]
-        row[: len(chosen), 2] = depth[chosen]
-    return table
+        if found is not None:
+            rows[:] = table(found, frames.size)
+    return tables
 
 
 def in_crop(

@@ -16,7 +16,7 @@ from depth_recog.errors import DocumentError, SourceError
 from depth_recog.method.geometry.se3 import relative
 
 META = "meta.json"
-OPTIONAL = ("depths", "anchors", "probabilities")
+OPTIONAL = ("depths", "anchors", "probabilities", "points")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class PreparedFrames:
         anchors: (N, H, W) float16, inverse depth by the initial weights; None for recipes that do
             not train depth.
         probabilities: (N, h, w, 19) uint8, class probabilities in 255ths; None where not stored.
+        points: (N, P, 3) float32, column and row in pixels, and depth of triangulated points; None
+            where not stored. See `points.table`.
     """
 
     source: str
@@ -51,6 +53,7 @@ class PreparedFrames:
     depths: NDArray[np.float32] | None = None
     anchors: NDArray[np.float16] | None = None
     probabilities: NDArray[np.uint8] | None = None
+    points: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.images)

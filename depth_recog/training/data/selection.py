@@ -24,7 +24,6 @@ from depth_recog.training.data.cache import (
     prepare,
 )
 from depth_recog.training.data.gating import exclusions_of, still_pixels
-from depth_recog.training.data.points import points_of
 from depth_recog.training.data.prepared import PreparedFrames
 from depth_recog.training.data.triplets import choose_triplets
 from depth_recog.training.initial import InitialNetwork
@@ -159,7 +158,8 @@ def read_data(
     recordings, counts = [], {}
     for one in split.training:
         size = size_of(config, one, trained_size)
-        frames = prepare(one, size, networks, cache, control.stop)
+        points = rules if config.loss.points else None
+        frames = prepare(one, size, networks, cache, control.stop, points)
         _check_motion(config, frames)
         triplets, found = choose_triplets(frames, rules, config.longest_gap)
         key = f"{one.source}, frames {one.frames.start} to {one.frames.stop - 1}"
@@ -169,15 +169,15 @@ def read_data(
         if triplets:
             exclusions = exclusions_of(config.gate, frames, triplets, rules, networks)
             still = still_pixels(frames, rules, networks) if config.gate == "object" else None
-            points = points_of(frames, triplets, rules) if config.loss.points else None
-            recording = TrainingRecording(frames, triplets, exclusions, still, points=points)
+            known = None if frames.points is None else frames.points[[t.index for t in triplets]]
+            recording = TrainingRecording(frames, triplets, exclusions, still, points=known)
             recordings.append(recording)
     if not recordings:
         raise TrainingError(
             "no frame has neighbours with enough parallax on both sides: depth cannot be trained "
             "on a camera at rest, or on images that are not a sequence"
         )
-    needs_pose_network = config.motion == "network" or not all(r.frames.posed for r in recordings)
+    needs_pose_network = config.needs_pose_network(all(r.frames.posed for r in recordings))
     held_out = [
         prepare(one, size_of(config, one, trained_size), networks, cache, control.stop)
         for one in split.validation
@@ -185,7 +185,7 @@ def read_data(
     held_out_recordings = []
     for frames in held_out:
         triplets, _ = choose_triplets(frames, rules, config.longest_gap)
-        if triplets and (needs_pose_network or frames.posed):
+        if triplets and (needs_pose_network or frames.posed or config.motion == "points"):
             every = np.ones((len(triplets), 2), np.bool_)
             held_out_recordings.append(TrainingRecording(frames, triplets, every))
     return TrainingData(recordings, held_out, held_out_recordings, counts)
@@ -203,5 +203,5 @@ def _check_motion(config: TrainingConfig, frames: PreparedFrames) -> None:
         missing = int((~np.isfinite(frames.poses).all((1, 2))).sum())
         raise ConfigurationError(
             f"{frames.source}: motion is 'recorded', but {missing} of its {len(frames)} frames "
-            "have no pose: use motion 'auto' or 'network'"
+            "have no pose: use motion 'auto', 'network' or 'points'"
         )

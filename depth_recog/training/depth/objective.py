@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 
 from depth_recog.method.geometry.projection import NEAREST, pixel_grid, sample, touches
+from depth_recog.method.loss.edges import edge_error
 from depth_recog.method.loss.fused import Reference, photometric_errors
 from depth_recog.method.loss.photometric import masked_mean
 from depth_recog.method.loss.smoothness import gradient_error
@@ -32,6 +33,8 @@ LEAST_ROAD = 0.03
 
 FARTHEST_EXACT = 80.0
 """Metres: exact depth beyond this is not trained on; validation ignores it as well."""
+FAINTEST = 1e-4
+"""Least inverse depth of the initial weights, 1/m, whose logarithm is taken."""
 _BORDER = 1e-3
 
 
@@ -71,9 +74,11 @@ class LossTerms(NamedTuple):
     photometric: Tensor
     smoothness: Tensor
     exact: Tensor
+    edges: Tensor
     points: Tensor
     contact: Tensor
     sky: Tensor
+    start: Tensor
     scale: Tensor
 
 
@@ -174,13 +179,16 @@ def objective(
     fine = predicted.inverses[0]
     log_inverse = fine.log()
     known = torch.isfinite(batch.truth) & (batch.truth < FARTHEST_EXACT)
-    log_error = (log_inverse + torch.where(known, batch.truth, 1.0).log()).abs()
+    log_error = log_inverse + torch.where(known, batch.truth, 1.0).log()
+    change = (log_inverse - batch.anchor.clamp(min=FAINTEST).log()).abs()
+    kept = ~torch.isfinite(batch.truth).flatten(1).any(1).view(-1, 1, 1, 1) & (batch.anchor > 0)
     parts = [masked_mean(e, v) for e, v in zip(compared.error, compared.valid, strict=True)]
     excluded = batch.masked[:, :, 0].all(1, keepdim=True)
     target, standing = contact_inverse(fine, batch.labels, excluded)
-    parts += [masked_mean(log_error, known), masked_mean(contact_error(fine, target), standing)]
-    parts += [masked_mean(fine, batch.labels == SKY)]
+    parts += [masked_mean(log_error.abs(), known), edge_error(log_error, known)]
     parts += [(point_error(log_inverse, batch), (batch.weights > 0).sum(1))]
+    parts += [masked_mean(contact_error(fine, target), standing)]
+    parts += [masked_mean(fine, batch.labels == SKY), masked_mean(change, kept)]
     counts = mean(torch.stack([(c > 0).sum() for _, c in parts]).float()).clamp(min=1e-9)
     means = torch.stack([values.sum() for values, _ in parts]) / counts
     zero = torch.zeros_like(means[0])
@@ -190,14 +198,15 @@ def objective(
         edges = interpolate(frame, size=inverse.shape[2:], mode="area")
         smooth = smooth + weight * gradient_error(inverse, edges)
     smooth = weights.smoothness * smooth
-    exact, contact = weights.exact * means[-4], weights.contact * means[-3]
-    sky, points = weights.sky * means[-2], weights.points * means[-1]
+    factors = weights.exact, weights.edges, weights.points, weights.contact
+    shares = means.new_tensor([*factors, weights.sky, weights.start])
+    exact, edges, points, contact, sky, start = (shares * means[-len(shares) :]).unbind()
     scale = zero
     if weights.scale:
         scale = weights.scale * scale_ratio(fine, batch).log().square().mean()
-    total = photometric + smooth + exact + points + contact + sky + scale
-    terms = LossTerms(total, photometric, smooth, exact, points, contact, sky, scale)
-    return terms, compared
+    parts_of_total = photometric, smooth, exact, edges, points, contact, sky, start, scale
+    total = torch.stack(parts_of_total).sum()
+    return LossTerms(total, *parts_of_total), compared
 
 
 def point_error(log_inverse: Tensor, batch: TripletBatch) -> Tensor:
@@ -235,10 +244,14 @@ def compare_batch(batch: TripletBatch, predicted: Prediction, weights: LossWeigh
     if predicted.motions is not None:
         turned = batch.mirror[:, None] @ predicted.motions @ batch.mirror[:, None]
         motions = torch.where(torch.isfinite(motions), motions, turned)
+    unknown = ~torch.isfinite(motions).all(3).all(2)  # (B, 2): these pairs are not compared
+    still = torch.eye(4, dtype=motions.dtype, device=motions.device)
+    motions = torch.where(unknown[..., None, None], still, motions)
+    masked = batch.masked | unknown[..., None, None, None]
     neighbours = Neighbours(
         images[:, 1:].transpose(0, 1).contiguous(),
         motions.transpose(0, 1),
-        batch.masked.transpose(0, 1),
+        masked.transpose(0, 1),
     )
     frame = images[:, 0].contiguous()
     return compare(frame, neighbours, inverses, batch.intrinsics, weights.alpha)

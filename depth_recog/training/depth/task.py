@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from depth_recog.errors import TrainingError
 from depth_recog.evaluation.depth_errors import Protocol
 from depth_recog.evaluation.depth_tally import DepthTally, Groups
 from depth_recog.method.gate.ground import fit_plane
@@ -136,8 +137,9 @@ class DepthTask:
                 "scale_spread": result["scale"]["spread"],
             }
         errors = [self._photometric(depth_model, n, device) for n in self._held_out.chosen_triplets]
-        if errors:
-            figures["photometric"] = float(np.mean(errors))
+        compared = [error for error in errors if error is not None]
+        if compared:
+            figures["photometric"] = float(np.mean(compared))
         if len(heights) >= 3:
             figures["road_height"] = float(np.median(heights))
             figures["road_spread"] = robust_std(np.log(heights))
@@ -146,16 +148,25 @@ class DepthTask:
         # The photometric error alone is no judge: it falls while the road sinks.
         opinion = self._referee(depth_model.depth) if self._referee else Opinion(None, "")
         if opinion.triangulation is None:
+            if not compared:
+                raise TrainingError(
+                    "the held-out frames can be judged by nothing: they have no true depth, too "
+                    "few points can be triangulated, and their motion is unknown; name others with "
+                    "--validate, or use motion 'auto'"
+                )
             return ValidationResult(figures, "photometric", opinion.worse)
         figures["triangulation"] = opinion.triangulation
         return ValidationResult(figures, "triangulation", opinion.worse)
 
-    def _photometric(self, model: DepthModel, index: int, device: torch.device) -> float:
-        """Without auto-masking, which depends on the network: all must use the same pixels."""
+    def _photometric(self, model: DepthModel, index: int, device: torch.device) -> float | None:
+        """Without auto-masking, which depends on the network: all must use the same pixels.
+
+        None where the motion is unknown, so that nothing can be compared.
+        """
         batch = self._held_out.triplets.unchanged(index).to(device)
         compared = compare_batch(batch, predict(model, batch), self._weights)
-        mean, _ = masked_mean(compared.error[0], compared.seen[0])
-        return float(mean[0])
+        mean, count = masked_mean(compared.error[0], compared.seen[0])
+        return float(mean[0]) if count[0] else None
 
     @torch.inference_mode()
     def picture(self, model: nn.Module, device: torch.device) -> NDArray[np.uint8] | None:

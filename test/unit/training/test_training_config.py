@@ -45,7 +45,7 @@ def test_the_command_line_overrides_the_file(tmp_path: Path, capsys) -> None:
         ({"loss": {"alfa": 1}}, ("unknown key 'loss.alfa'", "alpha")),
         ({"loss": {"alpha": 1.5}}, ("loss.alpha", "1.5", "less than or equal to 1")),
         ({"gate": "pixel"}, ("gate", "'auto', 'off', 'all', 'image' or 'object'")),
-        ({"motion": "odometry"}, ("motion", "'auto', 'recorded' or 'network'")),
+        ({"motion": "odometry"}, ("motion", "'auto', 'recorded', 'network' or 'points'")),
         ({"size": [100, 64]}, ("size", "multiples of 32")),
         ({"dynamic_classes": ["cars"]}, ("dynamic_classes", "'cars'", "bicycle")),
         ({"steps": 0}, ("steps", "greater than or equal to 1")),

@@ -13,6 +13,7 @@ import training_runs
 
 from depth_recog.method.geometry.se3_tensors import from_vector
 from depth_recog.method.loss import photometric
+from depth_recog.method.loss.edges import LARGEST_STEP, edge_error
 from depth_recog.method.loss.fused import Reference, box, box_adjoint, photometric_errors
 from depth_recog.method.loss.pair import (
     ImagePair,
@@ -157,7 +158,8 @@ def test_the_total_is_the_sum_of_the_weighted_parts() -> None:
     truth = torch.full((B, 1, H, W), 5.0)
     truth[:, :, :4] = torch.inf
     answer = predicted(scene)
-    weights = LossWeights(smoothness=0.1, exact=0.2, sky=0.3, contact=0.4)
+    truth[1] = torch.nan
+    weights = LossWeights(smoothness=0.1, exact=0.2, edges=0.6, sky=0.3, contact=0.4, start=0.5)
     batch = batch_of(scene, labels=labels, truth=truth)
     terms, compared = objective(batch, answer, weights, itself)
     torch.testing.assert_close(terms.total, sum(terms[1:]))
@@ -169,8 +171,12 @@ def test_the_total_is_the_sum_of_the_weighted_parts() -> None:
     gradients = [gradient_error(i, s) for i, s in zip(answer.inverses, small, strict=True)]
     torch.testing.assert_close(terms.smoothness, 0.1 * (gradients[0] + 0.5 * gradients[1]))
     fine = answer.inverses[0]
-    log_error = ((1 / fine).log() - torch.tensor(5.0).log()).abs()[:, :, 4:].mean()
-    torch.testing.assert_close(terms.exact, 0.2 * log_error)
+    log_error = ((1 / fine).log() - torch.tensor(5.0).log())[:1, :, 4:]
+    torch.testing.assert_close(terms.exact, 0.2 * log_error.abs().mean())
+    edges = edge_error(log_error, torch.ones_like(log_error, dtype=torch.bool))[0]
+    torch.testing.assert_close(terms.edges, 0.6 * edges[0])
+    change = (fine[1] / batch.anchor[1]).log().abs().mean()
+    torch.testing.assert_close(terms.start, 0.5 * change)
     torch.testing.assert_close(terms.sky, 0.3 * fine[0, :, :4].mean())
     assert terms.scale == 0, "recorded motion determines the scale"
 
@@ -226,3 +232,53 @@ def test_the_loss_of_a_fully_masked_batch_is_zero() -> None:
     assert terms.total == 0
     for gradient in torch.autograd.grad(terms.total, answer.inverses):
         assert (gradient == 0).all()
+
+
+@pytest.mark.parametrize("one_neighbour", [False, True])
+def test_pairs_without_a_motion_are_not_compared(one_neighbour: bool) -> None:
+    """With `motion: points` there is neither a recorded motion nor a pose network."""
+    scene = Scene(False)
+    motions = scene.motions.transpose(0, 1).float().clone()
+    motions[:, 0] = torch.nan
+    if not one_neighbour:
+        motions[:] = torch.nan
+    answer = predicted(scene)
+    weights = LossWeights(smoothness=0, sky=0, scale=0)
+    terms, _ = objective(batch_of(scene, motions=motions), answer, weights, itself)
+    gradients = torch.autograd.grad(terms.total, answer.inverses)
+    assert all(torch.isfinite(g).all() for g in gradients)
+    assert bool(terms.photometric > 0) is one_neighbour
+    excluded = scene.masked.clone()
+    excluded[0] = True
+    if one_neighbour:
+        scene.masked = excluded
+        expected, _ = objective(batch_of(scene), answer, weights, itself)
+        torch.testing.assert_close(terms.photometric, expected.photometric)
+
+
+def slow_edges(error: torch.Tensor, known: torch.Tensor) -> float:
+    """One image, pixel by pixel."""
+    total = 0.0
+    for stride in (1, 2, 4):
+        rows, columns = range(0, H, stride), range(0, W, stride)
+        for down, right in ((stride, 0), (0, stride)):
+            steps = [
+                min(abs(float(error[r + down, c + right] - error[r, c])), LARGEST_STEP)
+                for r in rows
+                for c in columns
+                if r + down < H and c + right < W and known[r, c] and known[r + down, c + right]
+            ]
+            total += sum(steps) / len(steps)
+    return total
+
+
+def test_the_error_of_edges_is_that_of_a_loop_over_the_pixels() -> None:
+    error = (random(B, 1, H, W) * 4).requires_grad_()
+    known = random(B, 1, H, W, seed=7) > 0.2
+    found, count = edge_error(error, known)
+    for one, result, mask in zip(error, found, known, strict=True):
+        assert result.item() == pytest.approx(slow_edges(one[0].detach(), mask[0]))
+    assert torch.equal(count, known.sum((1, 2, 3)))
+    assert torch.autograd.gradcheck(lambda e: edge_error(e, known)[0], error)
+    constant, _ = edge_error(torch.full_like(error, 3.0), known)
+    assert not constant.any(), "a constant factor of the depth blurs no edge"

@@ -10,11 +10,13 @@ import pytest
 import torch
 from training_runs import batch_of
 
+from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import open_source
+from depth_recog.evaluation.without_truth.views import View
 from depth_recog.method.masking import PresetRules
 from depth_recog.training.config import LossWeights
 from depth_recog.training.data.augmentation import Augmentation
-from depth_recog.training.data.points import MOST, in_crop, points_of
+from depth_recog.training.data.points import MOST, PointFinder, in_crop, points_of
 from depth_recog.training.data.prepared import PreparedFrames
 from depth_recog.training.data.triplets import Triplet
 from depth_recog.training.depth.model import Prediction
@@ -67,6 +69,49 @@ def test_points_have_the_depth_of_the_surface(street, points) -> None:
         error = np.abs(np.log(found[known, 2] / truth[known]))
         assert np.median(error) < 0.06
         assert (error > 0.2).mean() < 0.1
+
+
+@pytest.fixture(scope="module")
+def fine() -> tuple[Recording, list[np.ndarray]]:
+    """The same street at twice the size, and the points found there, in pixels of the training."""
+    recording = open_source(f"synthetic:empty?width=832&height=256&frames={FRAMES}&seed=3")
+    finder = PointFinder((WIDTH, HEIGHT))
+    tables: list[np.ndarray] = []
+    for i in range(FRAMES):
+        frame, truth = recording[i], recording.truth(i)
+        view = View.of(str(i), frame.stamp_ns, frame.image, frame.camera, truth.labels, RULES)
+        tables.extend(finder.add(view.with_pose(truth.world_from_camera)))
+    tables.extend(finder.rest())
+    return recording, tables
+
+
+def test_points_of_the_full_size_are_nearer_the_truth(street, points, fine) -> None:
+    _, tables = fine
+    assert len(tables) == FRAMES
+    assert not tables[-1].any(), "the last frame has no later one"
+    errors = []
+    for found in (points[0], tables[1]):
+        found = found[found[:, 2] > 0]
+        truth = true_depth(street, 1, found[:, :2])
+        far = np.isfinite(truth) & (truth > 10)
+        errors.append(np.median(np.abs(np.log(found[far, 2] / truth[far]))))
+    assert errors[1] < errors[0]
+    assert errors[1] < 0.04
+
+
+def test_points_with_an_unknown_motion_are_no_metres(fine) -> None:
+    """The frame's pose is recorded, so its points would count as metres."""
+    recording, _ = fine
+    finder = PointFinder((WIDTH, HEIGHT))
+    views = []
+    for i in range(2):
+        frame, truth = recording[3 * i], recording.truth(3 * i)
+        view = View.of(str(i), frame.stamp_ns, frame.image, frame.camera, truth.labels, RULES)
+        views.append(view.with_pose(truth.world_from_camera))
+    whole = [*finder.add(views[0]), *finder.add(views[1]), *finder.rest()]
+    assert whole[0].any()
+    half = [*finder.add(views[0]), *finder.add(views[1].with_pose(None)), *finder.rest()]
+    assert not half[0].any()
 
 
 def test_the_last_frame_has_no_later_one_and_no_points(points) -> None:
