@@ -2,6 +2,7 @@
 """How mask and pose weights are trained, with the data and the loop of `depth_recog.training`.
 
 masks.py            trains a segmentation network on pseudo-labels
+mask_labels.py      what they learn: the pseudo-labels of a frame, or recorded labels
 pose.py             trains a pose network on recorded motion
 start.py            their command line, and the start of a run
 soft_teacher.py     the pseudo-label network, without quantisation: class probabilities

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains the segmentation network of block 103 on small frames.
 
-It begins with the weights of the pseudo-label network (teacher) and learns the class probabilities
-that this network gives for the same frames at full size, or the recorded labels where a source has
-them. At the end a temperature is fitted on the held-out frames and stored with the weights.
+It begins with the weights of the pseudo-label network (teacher), or with those of --start, and
+learns the class probabilities that the teacher gives for the same frames at full size, or the
+recorded labels where a source has them. Frames keep their aspect: their training sizes are those
+at which the pipeline processes their camera. At the end a temperature is fitted on the held-out
+frames and stored with the weights.
 
     python -m recipes.masks SOURCE[@A:B]... --validate SOURCE@A:B --teacher MODEL.tflite --out DIR
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import argparse
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -20,8 +23,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from depth_recog.method.geometry.viewport import STRIDE, Viewport
-from depth_recog.networks.own.deeplab import RefinedDeepLab
+from depth_recog.method.geometry.viewport import STRIDE, size_alike
+from depth_recog.networks.own.deeplab import RefinedDeepLab, segmentation_network
+from depth_recog.networks.own.files import load_network
 from depth_recog.training.data.augmentation import Augmentation, coloured, draw_colours
 from depth_recog.training.data.cache import Annotator, SourceFrames, first_frame, prepare
 from depth_recog.training.data.prepared import PreparedFrames
@@ -30,23 +34,25 @@ from depth_recog.training.loop.batches import StepDataset, TensorBatch
 from depth_recog.training.loop.run import TrainingRun, origin
 from depth_recog.training.loop.trainer import Mean, Trainer, ValidationResult
 from depth_recog.training.result import TrainedNetwork, export, facts_of_run
+from recipes.mask_labels import SoftLabels, VotedLabels, resized_labels
 from recipes.mask_metrics import CLASSES, Agreement, confusion
-from recipes.soft_teacher import SoftTeacher
 from recipes.start import make_parser, start
-from recipes.teacher import Teacher
 from recipes.teacher_weights import load_teacher
 from recipes.temperature import CalibrationTally, fit_temperature
 
 SIZES = ((640, 192), (416, 128))
-"""(width, height) in pixels of the training images, in turn: the sizes that are in use."""
+"""(width, height) in pixels of the training images, in turn, for KITTI's aspect; other frames have
+their own aspect and about as many pixels."""
+
+DESIGN = "refined_deeplab"
 
 DEFAULTS: dict[str, Any] = {
     "steps": 500,
     "batch": 4,
     "rate": 3e-4,
-    "encoder_rate": 0.1,
+    "encoder_rate": 0.2,
     "average": 0.99,
-    "augment": {"zoom": 1.8, "colour": 0.4},
+    "augment": {"zoom": 3.0, "colour": 0.5},
     "validation": {"every": 100, "frames": 20},
 }
 
@@ -55,49 +61,6 @@ CLASS_WEIGHTS = (0.4, 3)
 
 EVERY = 61
 """One pixel in so many is used to fit the temperature; prime, so that no column is preferred."""
-
-
-class SoftLabels:
-    """Annotates training frames with class probabilities, at half the size of the images."""
-
-    def __init__(self, teacher: Path) -> None:
-        self._teacher = SoftTeacher(teacher)
-        self.identity = ("class probabilities", teacher.name)
-
-    def annotate(
-        self, image: NDArray[np.uint8], view: Viewport, labels: NDArray[np.uint8] | None
-    ) -> dict[str, NDArray[Any]]:
-        """See `Annotator`. Recorded labels get the probability 1, unlabelled pixels none."""
-        width, height = view.network.size
-        half = (width // 2, height // 2)
-        if labels is None:
-            probabilities = self._teacher.probabilities(image, *half)
-            labels = probabilities.argmax(2).astype(np.uint8)
-        else:
-            probabilities = (
-                resized_labels(labels, half)[..., None] == np.arange(CLASSES)
-            ) * np.uint8(255)
-        return {"labels": resized_labels(labels, (width, height)), "probabilities": probabilities}
-
-
-class VotedLabels:
-    """Annotates held-out frames with the teacher's vote over several passes."""
-
-    def __init__(self, teacher: Path) -> None:
-        self._teacher = Teacher(teacher)
-        self.identity = ("votes", teacher.name)
-
-    def annotate(
-        self, image: NDArray[np.uint8], view: Viewport, labels: NDArray[np.uint8] | None
-    ) -> dict[str, NDArray[Any]]:
-        """See `Annotator`."""
-        found = self._teacher.vote(image).labels if labels is None else labels
-        return {"labels": resized_labels(found, view.network.size)}
-
-
-def resized_labels(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """(H, W) uint8 at (width, height)."""
-    return np.asarray(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
 
 
 @dataclass
@@ -128,7 +91,8 @@ class MaskDataset(StepDataset[MaskBatch]):
     def __init__(
         self, recordings: list[PreparedFrames], seed: int, zoom: float, colour: float
     ) -> None:
-        super().__init__([len(frames) for frames in recordings], seed)
+        shapes = [sizes_of(frames)[0] for frames in recordings]
+        super().__init__([len(frames) for frames in recordings], seed, shapes)
         self._recordings, self._zoom, self._colour = recordings, zoom, colour
 
     def read(self, step: int, index: int, rng: np.random.Generator) -> MaskBatch:
@@ -136,7 +100,8 @@ class MaskDataset(StepDataset[MaskBatch]):
         which, number = self.index[index]
         frames = self._recordings[which]
         assert frames.probabilities is not None
-        augmentation = Augmentation.draw(rng, SIZES[step % len(SIZES)], self._zoom)
+        size = sizes_of(frames)[step % len(SIZES)]
+        augmentation = Augmentation.draw(rng, size, self._zoom)
         image = augmentation.apply(np.asarray(frames.images[number]), cv2.INTER_AREA)
         wanted = augmentation.apply(np.asarray(frames.probabilities[number]), cv2.INTER_LINEAR)
         images, targets = (torch.from_numpy(a.transpose(2, 0, 1)) for a in (image, wanted))
@@ -150,7 +115,6 @@ class MaskTask:
         model: with the teacher's weights.
         class_weights: (19,) float.
         held_out: annotated with `VotedLabels`.
-        most: validate on at most so many frames of each recording, evenly spaced.
     """
 
     def __init__(
@@ -158,10 +122,9 @@ class MaskTask:
         model: RefinedDeepLab,
         class_weights: Tensor,
         held_out: list[PreparedFrames],
-        most: int,
     ) -> None:
         self.model = model
-        self._class_weights, self._held_out, self._most = class_weights, held_out, most
+        self._class_weights, self._held_out = class_weights, held_out
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """The parameters that the teacher has too."""
@@ -178,29 +141,36 @@ class MaskTask:
     def validate(self, model: nn.Module, device: torch.device) -> ValidationResult:
         """Intersection over union with the vote, at both sizes."""
         figures: dict[str, float] = {}
-        for size in SIZES:
+        for which, (width, _) in enumerate(SIZES):
             table = np.zeros((CLASSES, CLASSES), np.int64)
-            for image, labels in self.held_out_frames(size):
+            for image, labels in self.held_out_frames(which):
                 found = model(image.to(device)).argmax(1)[0].cpu().numpy().astype(np.uint8)
                 table += confusion(labels, found)
             agreement = Agreement.of(table)
             values = {"iou": agreement.mean, "accuracy": agreement.accuracy, **agreement.by_group}
-            figures |= {f"{name}_{size[0]}": value for name, value in values.items()}
+            figures |= {f"{name}_{width}": value for name, value in values.items()}
         figures["error"] = 1 - float(np.mean([figures[f"iou_{width}"] for width, _ in SIZES]))
         return ValidationResult(figures, "error")
 
     def picture(self, model: nn.Module, device: torch.device) -> None:
         """None: there is no picture for masks."""
 
-    def held_out_frames(self, size: tuple[int, int]) -> list[tuple[Tensor, NDArray[np.uint8]]]:
-        """Images (1, 3, H, W) float, 0..1, and labels (H, W) at a size."""
+    def held_out_frames(self, which: int) -> list[tuple[Tensor, NDArray[np.uint8]]]:
+        """Images (1, 3, H, W) float, 0..1, and labels (H, W) at a size of `sizes_of`."""
         chosen = []
         for frames in self._held_out:
-            for i in np.linspace(0, len(frames) - 1, min(len(frames), self._most)).astype(int):
+            size = sizes_of(frames)[which]
+            for i in range(len(frames)):
                 image = cv2.resize(np.asarray(frames.images[i]), size, interpolation=cv2.INTER_AREA)
                 tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
                 chosen.append((tensor, resized_labels(np.asarray(frames.labels[i]), size)))
         return chosen
+
+
+def sizes_of(frames: PreparedFrames) -> list[tuple[int, int]]:
+    """(width, height) of a recording's training images, one for each of `SIZES`."""
+    first = size_alike(*frames.size, SIZES[0])
+    return [first, *(size_alike(*first, size) for size in SIZES[1:])]
 
 
 def weights_of_classes(recordings: list[PreparedFrames]) -> Tensor:
@@ -224,8 +194,8 @@ def soft_cross_entropy(scores: Tensor, probabilities: Tensor, weights: Tensor) -
 def fit(network: RefinedDeepLab, task: MaskTask) -> dict[str, float]:
     """Fit the temperature on pixels of the held-out frames; with the calibration errors."""
     scores, labels = [], []
-    for size in SIZES:
-        for image, truth in task.held_out_frames(size):
+    for which in range(len(SIZES)):
+        for image, truth in task.held_out_frames(which):
             known = torch.from_numpy(truth).long().flatten()[::EVERY]
             answer = network(image)[0].flatten(1).T[::EVERY]
             scores.append(answer[known < CLASSES])
@@ -254,47 +224,71 @@ def annotated(
     return prepared
 
 
+def every_nth(chosen: SourceFrames, most: int) -> SourceFrames:
+    """At most so many of the chosen frames, evenly spaced."""
+    step = -(-len(chosen.frames) // most)
+    return replace(chosen, frames=chosen.frames[::step])
+
+
+def start_of(options: argparse.Namespace) -> InitialNetwork:
+    """The network before its training: the teacher's weights, or those of --start.
+
+    Raises:
+        WeightsError: they cannot be used.
+    """
+    if not options.start:
+        network = RefinedDeepLab(enlargement=options.enlargement)
+        load_teacher(network, options.teacher)
+        return InitialNetwork(network, SIZES[0], False, {"design": DESIGN}, options.teacher.name)
+    given, header = load_network(options.start, "masks")
+    own = {**header.architecture, "enlargement": options.enlargement, "temperature": 1.0}
+    network = segmentation_network(**own)
+    network.load_state_dict(given.state_dict())
+    return InitialNetwork(network, SIZES[0], False, header.architecture, header.path.stem, header)
+
+
 def main(arguments: list[str] | None = None) -> Path:
     """Train, fit the temperature and export; the path of the weights."""
     parser = make_parser(__doc__)
     parser.add_argument("--teacher", type=Path, required=True, help="TFLite segmentation model")
-    parser.add_argument(
-        "--enlargement", type=float, default=1.5, help="of frames in training, in halves"
-    )
-    parser.add_argument(
-        "--use-enlargement", type=float, default=2.0, help="of frames when the weights are used"
-    )
+    parser.add_argument("--start", default="", help="mask weights to start from; else the teacher")
+    parser.add_argument("--enlargement", type=float, default=1.5, help="of frames, in halves")
+    parser.add_argument("--most", type=int, default=40, help="frames of a source, evenly spaced")
     options = parser.parse_args(arguments)
+    initial = start_of(options)
+    network = cast(RefinedDeepLab, initial.network)
     run, split = start(options, DEFAULTS)
     config = run.config
-    network = RefinedDeepLab(enlargement=options.enlargement)
-    load_teacher(network, options.teacher)
-    recordings = annotated(run, split.training, SoftLabels(options.teacher))
-    held_out = annotated(run, split.validation, VotedLabels(options.teacher))
+    chosen = [every_nth(one, options.most) for one in split.training]
+    recordings = annotated(run, chosen, SoftLabels(options.teacher))
+    most = config.validation.frames
+    validated = [every_nth(one, most) for one in split.validation]
+    held_out = annotated(run, validated, VotedLabels(options.teacher))
     run.folder.write_manifest([file for frames in recordings for file in frames.files])
     weights = weights_of_classes(recordings)
-    task = MaskTask(network, weights, held_out, config.validation.frames)
+    task = MaskTask(network, weights, held_out)
     augment = config.augment
     dataset = MaskDataset(recordings, config.seed, augment.zoom, augment.colour)
     trainer = Trainer(run, task, dataset)
+    if options.resume:
+        trainer.resume()
     why = trainer.run()
     trainer.load_best()
-    result = RefinedDeepLab(enlargement=options.use_enlargement).eval()
-    result.load_state_dict(trainer.average.state_dict())
+    result = trainer.average.eval()
     temperature = fit(result, task)
     architecture = {
-        "design": "refined_deeplab",
-        "enlargement": options.use_enlargement,
+        **initial.architecture,
+        "enlargement": options.enlargement,
         "temperature": temperature["temperature"],
     }
-    initial = InitialNetwork(result, SIZES[0], False, architecture, options.teacher.name)
     facts = {
-        "origin": f"started from {options.teacher.name}, dequantised; it made the pseudo-labels",
+        "origin": f"started from {initial.name}; {options.teacher.name} made the pseudo-labels",
         "data": {"train": list(config.sources), "validation": list(config.validate_on)},
         **facts_of_run(config, origin("python -m recipes.masks"), trainer.progress, why),
         "temperature_scaling": temperature,
     }
-    trained = TrainedNetwork("masks", result, initial, SIZES[0], None)
+    start_facts = initial._replace(architecture=architecture)
+    trained = TrainedNetwork("masks", result, start_facts, SIZES[0], None)
     path = export(run.folder, config, trained, facts)
     print(path)
     return path

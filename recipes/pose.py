@@ -124,6 +124,8 @@ def main(arguments: list[str] | None = None) -> Path:
     run.folder.write_manifest(data.files)
     task = PoseTask(cast(PoseNetwork, initial.network), data.held_out)
     trainer = Trainer(run, task, TripletDataset(data.recordings, run.config, False))
+    if options.resume:
+        trainer.resume()
     why = trainer.run()
     trainer.load_best()
     facts = {

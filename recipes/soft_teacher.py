@@ -15,7 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from depth_recog.networks.backends.choice import choose
 from depth_recog.networks.own.deeplab import RefinedDeepLab
+from depth_recog.networks.precision import in_precision
 from recipes.teacher import with_gamma
 from recipes.teacher_weights import load_teacher
 
@@ -42,7 +44,9 @@ class SoftTeacher:
     def __init__(self, path: Path) -> None:
         network = RefinedDeepLab(enlargement=1)
         load_teacher(network, path)
-        self._network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        place = choose("torch", "cpu", "auto")
+        self._network = in_precision(network, place.precision, torch.device("cpu"))
 
     @torch.inference_mode()
     def probabilities(self, image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

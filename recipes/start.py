@@ -22,6 +22,7 @@ def make_parser(text: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's folder")
     help_text = "a setting of depth-recog train"
+    parser.add_argument("--resume", action="store_true", help="continue from DIR's last checkpoint")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=help_text)
     return parser
 
@@ -40,4 +41,4 @@ def start(options: argparse.Namespace, defaults: dict[str, Any]) -> tuple[Traini
     split = DataSplit(*([chosen_frames(text) for text in texts] for texts in given))
     check_disjoint(split)
     control = RunControl(lambda line: print(line, flush=True))
-    return start_run(config, TrainingRunFolder(options.out), control), split
+    return start_run(config, TrainingRunFolder(options.out), control, options.resume), split

@@ -127,7 +127,7 @@ def test_a_command_line_that_is_refused_leaves_the_signals_alone() -> None:
         ("adapt", "pydantic", "train"),
         ("train", "lightning_fabric", "train"),
         ("train", "tensorboard", "train"),
-        ("evaluate", "torch", "torch"),
+        ("export", "torch", "torch"),
     ],
 )
 def test_a_missing_extra_is_named(verb: str, module: str, extra: str) -> None:

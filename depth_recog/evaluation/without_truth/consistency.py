@@ -3,21 +3,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from depth_recog.evaluation.flicker import warped_difference
 from depth_recog.evaluation.without_truth.views import View
-from depth_recog.method.geometry.projection import intrinsics_tensor, projection_image, touches
-from depth_recog.method.loss.fused import Reference, photometric_errors
-from depth_recog.method.loss.photometric import whole_windows
-from depth_recog.networks.own.tensors import image_tensor
+from depth_recog.method.geometry.warp import projections, sampled
 
 Depth = NDArray[np.float32]
+Image = NDArray[Any]
 Matrix = NDArray[np.float64]
+
+_STRUCTURE = 0.85
+"""Share of the structural part in the photometric error."""
+_C1, _C2 = 0.01**2, 0.03**2
+"""Constants of the structural similarity, for images in 0..1."""
 
 _LARGEST = float(np.log(2.0))
 """Larger differences are clipped to this: they come from occlusion, not from flicker."""
@@ -93,21 +96,44 @@ def warp(views: tuple[View, View], depth: Depth, T_second_from_first: Matrix) ->
     Returns:
         None if too few pixels can be compared.
     """
-    # Contiguous: the means over windows are several times faster in this order of memory.
-    first, second = (image_tensor(view.image).contiguous() for view in views)
-    masked_first, masked_second = (torch.from_numpy(~v.static)[None, None] for v in views)
-    with torch.no_grad():
-        image, projection = projection_image(
-            second,
-            torch.from_numpy(np.ascontiguousarray(depth))[None, None],
-            intrinsics_tensor([views[0].camera], first),
-            torch.from_numpy(T_second_from_first)[None].to(first),
-        )
-        valid = projection.valid & ~masked_first & ~touches(masked_second, projection.pixels)
-        valid = whole_windows(valid)[0, 0]
-        pixels = int(valid.sum())
-        if pixels < _LEAST_SHARE * depth.size:
-            return None
-        errors = photometric_errors(Reference.of(first), torch.stack((image, second)))[:, 0]
-        error, unmoved = (float(e[valid].mean()) for e in errors)
+    u, v, valid = projections(depth, views[0].camera, T_second_from_first)
+    first, second = (view.image for view in views)
+    moving = (~views[1].static)[..., None].view(np.uint8)
+    # A sample that touches a masked pixel of the second image does not count.
+    valid &= views[0].static.ravel() & (sampled(moving, u, v)[:, 0] == 0)
+    # Nor does a pixel whose window holds one that does not count.
+    whole = cv2.erode(valid.reshape(depth.shape).astype(np.uint8), np.ones((3, 3)))
+    use = whole.astype(bool)
+    pixels = int(use.sum())
+    if pixels < _LEAST_SHARE * depth.size:
+        return None
+    projected = sampled(second, u, v).reshape(first.shape)
+    error, unmoved = (
+        float(photometric_error(first, other)[use].mean()) for other in (projected, second)
+    )
     return Warp(error, unmoved, pixels)
+
+
+def photometric_error(first: Image, second: Image) -> NDArray[np.float32]:
+    """Compute the photometric error of block 108, as `loss/photometric.py` does with torch.
+
+    Args:
+        first: (H, W, 3), 0..255.
+        second: the same.
+
+    Returns:
+        (H, W) float32, mean over the channels, 0..1.
+    """
+    x, y = (image.astype(np.float32) / 255 for image in (first, second))
+    mean_x, mean_y, xx, yy, xy = (_window_means(a) for a in (x, y, x * x, y * y, x * y))
+    products, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
+    similarity = (2 * products + _C1) * (2 * (xy - products) + _C2)
+    similarity /= (squares + _C1) * (xx + yy - squares + _C2)
+    structure = np.clip((1 - similarity) / 2, 0, 1)
+    error = _STRUCTURE * structure + (1 - _STRUCTURE) * np.abs(x - y)
+    return np.asarray(error.mean(2), np.float32)
+
+
+def _window_means(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means over 3x3 windows, reflected at the border."""
+    return np.asarray(cv2.blur(image, (3, 3), borderType=cv2.BORDER_REFLECT_101), np.float32)

@@ -33,6 +33,28 @@ def projection_image(
         (H, W, 3) uint8, 0 where a point has no projection inside I2.
     """
     height, width = depth.shape
+    u, v, valid = projections(depth, camera, T_second_from_first)
+    found = sampled(second, u, v)
+    found[~valid] = 0
+    # The half is not added: pixel values are cut off, not rounded.
+    return found.astype(np.uint8).reshape(height, width, 3)
+
+
+def projections(
+    depth: NDArray[np.float32], camera: Camera, T_second_from_first: Matrix
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Compute where the points of I1's pixels lie in I2.
+
+    Args:
+        depth: (H, W) float32, D1; not finite or not positive where unknown.
+        camera: intrinsics of both images.
+        T_second_from_first: (4, 4), translation in the depth's unit.
+
+    Returns:
+        For the H * W pixels, row by row: column and row in I2, moved to its border where they are
+        outside, and whether the point is in front of the second camera and inside I2.
+    """
+    height, width = depth.shape
     known = np.isfinite(depth) & (depth > 0)
     grid = np.indices(depth.shape).astype(np.float32)
     x, y = camera.rays(grid[1], grid[0])
@@ -44,16 +66,13 @@ def projection_image(
     valid = front & (u >= -_BORDER) & (u <= width - 1 + _BORDER)
     valid &= (v >= -_BORDER) & (v <= height - 1 + _BORDER)
     valid &= known.ravel()
-    sampled = _sampled(second, np.clip(u, 0, width - 1), np.clip(v, 0, height - 1))
-    sampled[~valid] = 0
-    # The half is not added: pixel values are cut off, not rounded.
-    return sampled.astype(np.uint8).reshape(height, width, 3)
+    return np.clip(u, 0, width - 1), np.clip(v, 0, height - 1), valid
 
 
-def _sampled(
+def sampled(
     image: NDArray[np.uint8], u: NDArray[np.float64], v: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Sample (H, W, 3) bilinearly at (N,) pixels inside it; OpenCV rounds pixels to 1/32."""
+    """Sample (H, W, C) bilinearly at (N,) pixels inside it; OpenCV rounds pixels to 1/32."""
     left, top = u.astype(np.intp), v.astype(np.intp)
     right = np.minimum(left + 1, image.shape[1] - 1)
     below = np.minimum(top + 1, image.shape[0] - 1)

@@ -144,7 +144,8 @@ def prepare(
     """
     files = [chosen.recording.file(i) for i in chosen.frames]
     digests = {path: sha256_of(path) for path in dict.fromkeys(f for f in files if f is not None)}
-    facts = [LAYOUT, chosen.source, [chosen.frames.start, chosen.frames.stop], list(size)]
+    frames = chosen.frames
+    facts = [LAYOUT, chosen.source, [frames.start, frames.stop, frames.step], list(size)]
     # The calibration is in another file, or assumed.
     facts.append(repr(first_frame(chosen).camera))
     if points is not None:

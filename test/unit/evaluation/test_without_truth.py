@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from street_views import HEIGHT, Street, mean, points_of, street_views
 
 from depth_recog.evaluation.without_truth.agreement import (
@@ -16,10 +17,12 @@ from depth_recog.evaluation.without_truth.agreement import (
     weighted_median,
 )
 from depth_recog.evaluation.without_truth.collected import Collected, compare, standard_error
+from depth_recog.evaluation.without_truth.consistency import photometric_error
 from depth_recog.evaluation.without_truth.measures import Measures, measure
 from depth_recog.evaluation.without_truth.road import road_of
 from depth_recog.evaluation.without_truth.views import depth_at
 from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.loss import photometric
 from depth_recog.method.pose.refinement import robust_std
 
 
@@ -63,6 +66,15 @@ def test_the_true_depth_beats_the_baselines(street: Street) -> None:
     assert figures["road"]["height_spread"] < 0.01
     scale = triangulation["scale_to_recorded_poses"]
     assert scale["median"] == pytest.approx(1, abs=0.02)
+
+
+def test_the_photometric_error_is_that_of_training() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 24, 40, 3), np.uint8)
+    images[1, :12] = images[0, :12]
+    first, second = (torch.from_numpy(i).permute(2, 0, 1)[None].float() / 255 for i in images)
+    expected = photometric.photometric_error(first, second)[0, 0].numpy()
+    assert np.allclose(photometric_error(*images), expected, atol=1e-5)
+    assert expected[:10].max() < 1e-6 < 0.2 < expected[14:].min()
 
 
 def test_another_unit_changes_the_height_and_the_scale_only(street: Street) -> None:

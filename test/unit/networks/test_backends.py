@@ -219,10 +219,11 @@ def test_bfloat16_is_not_chosen_where_onednn_may_not_use_it(monkeypatch: Any) ->
 
 
 @pytest.mark.skipif("openvino" not in GRAPHS, reason="needs openvino")
-def test_run_on_openvino_never_imports_torch(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("verb", "output"), [("run", "--out"), ("evaluate", "--json")])
+def test_on_openvino_torch_is_never_imported(verb: str, output: str, tmp_path: Path) -> None:
     code = (
         "import sys; from depth_recog.cli.main import main; "
-        f"code = main(['run', 'synthetic:street?frames=3', '--out', {str(tmp_path)!r}, "
+        f"code = main([{verb!r}, 'synthetic:street?frames=3', {output!r}, {str(tmp_path / 'x')!r}, "
         "'--backend', 'openvino', '--device', 'cpu']); "
         "sys.exit(code or ('torch' in sys.modules))"
     )
