@@ -104,7 +104,10 @@ class MaskDataset(StepDataset[MaskBatch]):
         augmentation = Augmentation.draw(rng, size, self._zoom)
         image = augmentation.apply(np.asarray(frames.images[number]), cv2.INTER_AREA)
         wanted = augmentation.apply(np.asarray(frames.probabilities[number]), cv2.INTER_LINEAR)
-        images, targets = (torch.from_numpy(a.transpose(2, 0, 1)) for a in (image, wanted))
+        # Copies: the frames are read-only.
+        images, targets = (
+            torch.from_numpy(np.array(a.transpose(2, 0, 1))) for a in (image, wanted)
+        )
         return MaskBatch(images, targets, draw_colours(rng, 1, self._colour)[0])
 
 

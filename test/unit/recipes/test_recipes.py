@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The recipes: masks from pseudo-labels, poses from recorded motion."""
 
+import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ pytest.importorskip("lightning_fabric", reason="pip install '.[train]'")
 
 from training_runs import batch_of
 
+from depth_recog.cli.train import chosen_frames
 from depth_recog.datasets.sources import open_source
 from depth_recog.method.geometry.se3 import inverse_matrix
 from depth_recog.networks.own.files import load_network
@@ -20,9 +22,15 @@ from depth_recog.networks.own.pose import PoseNetwork
 from depth_recog.networks.weights import read_card
 from depth_recog.training.data.prepared import PreparedFrames
 from recipes import masks, pose
-from recipes.masks import MaskDataset, soft_cross_entropy, weights_of_classes
-
-SIZES = ((640, 192), (416, 128))
+from recipes.masks import (
+    SIZES,
+    MaskDataset,
+    every_nth,
+    sizes_of,
+    soft_cross_entropy,
+    start_of,
+    weights_of_classes,
+)
 
 
 def halves(names: tuple[int, int] = (0, 13)) -> PreparedFrames:
@@ -39,10 +47,11 @@ def halves(names: tuple[int, int] = (0, 13)) -> PreparedFrames:
 
 def test_images_and_probabilities_are_augmented_together() -> None:
     dataset = MaskDataset([halves()], seed=0, zoom=1.8, colour=0.0)
+    sizes = sizes_of(halves())
     flips = set()
     for step in range(12):
         batch = dataset[step, 0, step % 2]
-        width, height = SIZES[step % 2]
+        width, height = sizes[step % 2]
         assert batch.images.shape == (3, height, width)
         assert batch.probabilities.shape == (19, height, width)
         assert (batch.probabilities.int().sum(0) - 255).abs().max() <= 2
@@ -51,6 +60,36 @@ def test_images_and_probabilities_are_augmented_together() -> None:
         assert (difference > 13).float().mean() < 0.1
         flips.add(round(float(batch.images[0, :, 0].float().mean() / 255)))
     assert flips == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((1248, 384), SIZES),
+        ((832, 480), ((448, 256), (288, 160))),
+        ((640, 480), ((384, 288), (256, 192))),
+    ],
+)
+def test_frames_keep_their_aspect(size: tuple[int, int], expected: tuple[tuple[int, int]]) -> None:
+    images = np.zeros((1, size[1], size[0], 3), np.uint8)
+    assert sizes_of(replace(halves(), images=images)) == list(expected)
+
+
+def test_frames_of_a_long_source_are_spaced_evenly() -> None:
+    chosen = chosen_frames("synthetic:street?frames=20@3:18")
+    assert list(every_nth(chosen, 15).frames) == list(range(3, 18))
+    assert list(every_nth(chosen, 4).frames) == [3, 7, 11, 15]
+
+
+def test_a_training_starts_from_weights_at_another_enlargement() -> None:
+    options = argparse.Namespace(start="masks-street", enlargement=1.0, teacher=None)
+    initial = start_of(options)
+    given, header = load_network("masks-street", "masks")
+    image = torch.rand(1, 3, 64, 96)
+    given.enlargement = 1.0
+    scores = given(image) * header.architecture["temperature"]
+    assert torch.allclose(initial.network(image), scores, atol=1e-4)
+    assert all(p.requires_grad for p in initial.network.parameters())
 
 
 def test_rare_classes_weigh_more_within_bounds() -> None:
