@@ -124,7 +124,7 @@ def photometric_error(first: Image, second: Image) -> NDArray[np.float32]:
     Returns:
         (H, W) float32, mean over the channels, 0..1.
     """
-    x, y = (image.astype(np.float32) / 255 for image in (first, second))
+    x, y = (image.astype(np.float32) / np.float32(255) for image in (first, second))
     mean_x, mean_y, xx, yy, xy = (_window_means(a) for a in (x, y, x * x, y * y, x * y))
     products, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
     similarity = (2 * products + _C1) * (2 * (xy - products) + _C2)
