@@ -113,7 +113,7 @@ class NodeServer:
         request = json.dumps({"arguments": arguments, "environment": environment}).encode()
         with self._turn, self._news:
             socket.send_fds(self._socket, [request], [stdout, stderr])
-            there = self._news.wait_for(lambda: self._started or self._gone, 60)
+            there = self._news.wait_for(lambda: self._started or self._gone, 200)
             assert there, "the node server does not answer"
             assert self._started, "the node server has ended"
             return self._started.pop()
