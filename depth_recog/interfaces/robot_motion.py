@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from depth_recog.errors import SourceError
 from depth_recog.limits import FARTHEST_M, FASTEST_M_S
-from depth_recog.method.scale.motion import LONGEST_GAP_S, OdometryBuffer
+from depth_recog.method.scale.motion import LONGEST_GAP_S, LONGEST_WAIT_S, OdometryBuffer
 
 _ODOMETRY_STD, _SPEED_STD = 0.01, 0.02
 """Standard deviation of the difference of two close positions, metres."""
@@ -30,7 +30,8 @@ _NO_FIX = -1
 class RobotMotion:
     """Fills the odometry of the scale from messages.
 
-    Several kinds may arrive: odometry counts before speeds, and speeds before GPS fixes.
+    Several kinds may arrive: odometry counts before speeds, and speeds before GPS fixes; one that
+    has been silent for `LONGEST_WAIT_S` counts no longer.
 
     Args:
         odometry: is filled.
@@ -40,7 +41,7 @@ class RobotMotion:
         self.odometry = odometry
         self.count = 0
         """Messages that were used."""
-        self._kind = len(_KINDS)
+        self._kind, self._heard_ns = len(_KINDS), 0
         self._origin: tuple[float, float] | None = None
 
     def add(self, stamp_ns: int, message: Any) -> None:
@@ -59,11 +60,14 @@ class RobotMotion:
                 f"{type(message).__name__} tells no motion: nav_msgs/Odometry, "
                 "geometry_msgs/TwistStamped or sensor_msgs/NavSatFix is needed"
             )
-        if kind > self._kind or not (_has_place, _has_speed, _has_fix)[kind](message):
+        if not (_has_place, _has_speed, _has_fix)[kind](message):
             return
-        if kind < self._kind:
+        if kind > self._kind and abs(stamp_ns - self._heard_ns) < LONGEST_WAIT_S * 1e9:
+            return
+        if kind != self._kind:
             self.odometry.clear()
             self._kind = kind
+        self._heard_ns = stamp_ns
         self.count += 1
         (self._pose, self._twist, self._fix)[kind](stamp_ns, message)
 

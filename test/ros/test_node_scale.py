@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,8 +15,11 @@ import pytest
 pytest.importorskip("rclpy")
 
 import ros_messages
+import ros_processes as rp
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import Transform, TwistStamped
+from hostile_camera import Target
+from hostile_motion import MotionFire
 from nav_msgs.msg import Odometry
 from robot import DEPTH, INFO, NODE, Robot, fleet, street
 from sensor_msgs.msg import CameraInfo, Image
@@ -31,6 +36,7 @@ WARN, OK = DiagnosticStatus.WARN, DiagnosticStatus.OK
 SPEED = 8.0
 LATEST = 60
 """Frames after which the scale must have been found; it takes 1 to 2 seconds, 10 to 20 frames."""
+ROUNDS = 3
 
 
 # tf
@@ -171,11 +177,30 @@ def test_without_tf2_msgs_the_height_must_be_set(monkeypatch: pytest.MonkeyPatch
 # The node
 
 
+def resident_mb(process: rp.Process) -> float:
+    pages = Path(f"/proc/{process.popen.pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
 def speed_message(stamp: int) -> TwistStamped:
     message = TwistStamped()
     message.header.stamp = ros_messages.stamp_of(stamp)
     message.twist.linear.x = SPEED
     return message
+
+
+def drive(robot: Robot, speeds: Any, first: int) -> tuple[int, int]:
+    """Drive on from a frame until there are metres; return the number of frames, and the stamp."""
+    for index in range(1, LATEST):
+        stamp = robot.new_stamp()
+        speeds.publish(speed_message(stamp))
+        robot.send(street(first + index), stamp=stamp)
+        robot.of(INFO, stamp)
+        if robot.heard[DEPTH]:
+            return index, stamp
+        robot.of(RELATIVE, stamp)
+        assert not robot.heard[ODOM]
+    raise AssertionError(robot.statuses["scale"])
 
 
 @pytest.mark.ros
@@ -192,18 +217,7 @@ def test_depth_is_published_when_it_is_in_metres() -> None:
         robot.send_until_heard(street(0), (RELATIVE,))
         robot.status("scale", WARN, "acquiring")
         robot.wait(lambda: speeds.get_subscription_count(), "the subscription to speed")
-        found = False
-        for index in range(1, LATEST):
-            stamp = robot.new_stamp()
-            speeds.publish(speed_message(stamp))
-            robot.send(street(index), stamp=stamp)
-            robot.of(INFO, stamp)
-            if robot.heard[DEPTH]:
-                found = True
-                break
-            robot.of(RELATIVE, stamp)
-            assert not robot.heard[ODOM]
-        assert found, robot.statuses["scale"]
+        index, stamp = drive(robot, speeds, 0)
         assert index > 8
         robot.of(DEPTH, stamp)
         robot.of(ODOM, stamp)
@@ -215,3 +229,44 @@ def test_depth_is_published_when_it_is_in_metres() -> None:
             "true",
         )
         assert robot.of_stamp(RELATIVE, stamp) is None
+
+
+HOSTILE: dict[str, dict[str, Any]] = {
+    "odometry": {"scale": "odometry"},
+    "auto": {"scale": "auto", "camera_height": 1.65},
+}
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize("mode", HOSTILE)
+def test_motion_that_no_robot_has_gives_no_metres(mode: str) -> None:
+    """Every image gets its outcome, and honest messages serve at once when it has ended."""
+    with fleet(Target) as start:
+        process, robot = start(f"lies/{mode}", HOSTILE[mode] | {"width": 0})
+        robot.advertise()
+        robot.listen({INFO: CameraInfo, DEPTH: Image, RELATIVE: Image})
+        fire = MotionFire(robot)
+        robot.wait(fire.connected, "the subscriptions to the robot's motion")
+        robot.send_until_heard(street(0), (INFO,))
+        for index in (1, 2, 3):  # the memory of pairs
+            robot.of(INFO, robot.image(index))
+        published, memory = robot.settled()["published"], resident_mb(process)
+        for index, volley in enumerate(ROUNDS * fire.volleys, start=1):
+            volley()
+            robot.of(INFO, robot.image(index))
+        counts = robot.settled()
+        assert counts["published"] - published == ROUNDS * len(fire.volleys)
+        assert not robot.wrong
+        assert robot.statuses["callbacks"].message == "no callback fails"
+        rows = robot.diagnostics
+        if mode == "odometry":
+            robot.status("scale", WARN, "odometry")
+            assert not robot.heard[DEPTH]
+        elif rows["in metres"] == "true":  # by the camera's height
+            assert 0.5 < float(rows["scale factor"]) < 2
+        assert "Warning" not in process.stderr, process.story()
+        assert resident_mb(process) - memory < 90  # its own is 50; the long names are 140
+        if mode == "odometry":
+            robot.new_stamp(5 * 10**9)
+            drive(robot, fire.publishers["speed"], index)
+        process.end()

@@ -27,7 +27,8 @@ TOPICS = {"odometry": Odometry, "speed": TwistStamped, "gps": NavSatFix}
 """Topics that tell the robot's motion, before remapping."""
 _SMALLEST_M, _LARGEST_M = 0.05, 50.0
 _SAME_M, _SAME = 0.01, 0.002
-_DEPTH = 50
+_DEPTH = 10
+"""Messages that DDS keeps for the node, with room for the longest that it has seen."""
 
 
 class ScaleInputs:

@@ -69,6 +69,18 @@ def test_odometry_counts_before_speeds_and_speeds_before_fixes() -> None:
     assert buffer.position_std < 0.1
 
 
+def test_what_is_silent_counts_no_longer() -> None:
+    """A robot whose odometry has ended still has its speed, until the odometry returns."""
+    speeds = [(0.1 * i, speed(9)) for i in range(1, 80)]
+    mixed = [(0, odometry(0)), (0.05, odometry(0.1)), *speeds]
+    buffer = filled(*mixed)
+    assert length(buffer, 4, 5) == pytest.approx(9)
+    assert buffer.at(2 * SECOND) is None
+    again = filled(*mixed, (8, odometry(5)), (8.05, speed(9)), (8.4, odometry(6)))
+    assert length(again, 8, 8.4) == pytest.approx(1)
+    assert again.at(5 * SECOND) is None
+
+
 def test_fixes_become_metres_with_the_receivers_deviation() -> None:
     """A minute of latitude is a nautical mile; one of longitude is shorter by the cosine."""
     step = 1 / 60 / 20
