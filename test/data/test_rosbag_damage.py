@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mcap.reader import make_reader
-from mcap.writer import CompressionType
+from mcap.writer import CompressionType, IndexType
 
+from depth_recog.datasets.bags import mcap_bytes
 from depth_recog.datasets.bags.mcap_file import McapFile
 from depth_recog.datasets.bags.recording import Rosbag
 from depth_recog.datasets.reader import numbered
@@ -196,6 +197,32 @@ def test_a_damaged_summary_is_not_used(whole: Forms, tmp_path: Path, caplog) -> 
     bag = Rosbag(path)
     assert bags.check_part(bag, DRIVE) == COUNT
     assert "the summary is damaged" in caplog.messages[0]
+
+
+@pytest.mark.parametrize("form", ["NONE", "ZSTD", "no chunks"])
+def test_a_long_summary_is_not_parsed_and_not_called_damaged(
+    form: str, whole: Forms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    """Every record is read in its place, and the log says why that takes long."""
+    monkeypatch.setattr(mcap_bytes, "BAG_SUMMARY_BYTES", 100)
+    bag = Rosbag(placed(tmp_path, form, whole[form]))
+    assert bags.check_part(bag, DRIVE) == COUNT
+    assert not bag.left_out
+    (line,) = set(caplog.messages)
+    assert "is longer than 100, so every record is read" in line
+
+
+def test_a_large_file_without_a_summary_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    monkeypatch.setattr(mcap_bytes, "BAG_SUMMARY_BYTES", 100)
+    nothing = dict.fromkeys(("use_statistics", "use_summary_offsets"), False)
+    nothing |= dict.fromkeys(("repeat_schemas", "repeat_channels"), False)
+    bag = Rosbag(
+        mcap(tmp_path / "a.mcap", CompressionType.LZ4, index_types=IndexType.NONE, **nothing)
+    )
+    assert bags.check_part(bag, DRIVE) == COUNT
+    assert not caplog.messages
 
 
 def test_without_crcs_nothing_is_checked(tmp_path: Path) -> None:

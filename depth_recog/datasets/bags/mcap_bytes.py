@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 import zlib
@@ -14,6 +15,7 @@ from typing import Any
 import lz4.frame
 import zstandard
 from mcap.data_stream import ReadDataStream
+from mcap.opcode import Opcode
 from mcap.records import Chunk
 
 from depth_recog.files import open_regular
@@ -73,14 +75,30 @@ def crc_fits(read: FileBytes, at: int, size: int) -> bool:
     return crc == wanted
 
 
+def summary_is_long(read: FileBytes) -> bool:
+    """Whether the summary is longer than it may be, which is logged. Raises struct.error."""
+    opcode, _, start, *_ = _FOOTER.unpack(read(read.size - _FOOTER.size, _FOOTER.size))
+    size = read.size - start if opcode == Opcode.FOOTER and start else 0
+    if size > BAG_SUMMARY_BYTES:
+        logging.getLogger(__name__).warning(
+            "%s: its summary of %d bytes is longer than %d, so every record is read: record with "
+            "larger chunks, or convert it with `ros2 bag convert`",
+            *(read.path, size, BAG_SUMMARY_BYTES),
+        )
+    return size > BAG_SUMMARY_BYTES
+
+
 def summary_is_intact(read: FileBytes) -> bool:
-    """Whether the CRC of the summary, which the footer holds, is right; zero is none."""
+    """Whether the CRC of the summary, which the footer holds, is right; zero is none.
+
+    False as well for one longer than `BAG_SUMMARY_BYTES`, which is not read.
+    """
     footer = read(read.size - _FOOTER.size, _FOOTER.size)
     _, _, start, _, wanted, _ = _FOOTER.unpack(footer)
     end = read.size - _FOOTER_TAIL_BYTES
-    if end - start > BAG_SUMMARY_BYTES:
-        return False
-    return not wanted or zlib.crc32(read(start, end - start)) == wanted
+    if start == 0 or not wanted:
+        return True
+    return end - start <= BAG_SUMMARY_BYTES and zlib.crc32(read(start, end - start)) == wanted
 
 
 def stream_of(content: bytes) -> ReadDataStream:

@@ -31,6 +31,7 @@ from depth_recog.datasets.bags.mcap_bytes import (
     decompressed,
     stream_of,
     summary_is_intact,
+    summary_is_long,
 )
 from depth_recog.datasets.bags.mcap_channels import Channels
 from depth_recog.datasets.bags.storage import DamagedError, Entry, Peek
@@ -221,6 +222,8 @@ class McapFile:
         """Reads schemas, channels and chunks from the file's end; False if it lacks some."""
         try:
             # First, as a summary of any size would be parsed.
+            if summary_is_long(self._read):
+                return False
             intact = summary_is_intact(self._read)
             if intact:
                 with os.fdopen(open_regular(self.path), "rb") as file:
