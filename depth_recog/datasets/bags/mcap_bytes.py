@@ -78,7 +78,7 @@ def crc_fits(read: FileBytes, at: int, size: int) -> bool:
 def summary_is_long(read: FileBytes) -> bool:
     """Whether the summary is longer than it may be, which is logged. Raises struct.error."""
     opcode, _, start, *_ = _FOOTER.unpack(read(read.size - _FOOTER.size, _FOOTER.size))
-    size = read.size - start if opcode == Opcode.FOOTER and start else 0
+    size = int(read.size - start) if opcode == Opcode.FOOTER and start else 0
     if size > BAG_SUMMARY_BYTES:
         logging.getLogger(__name__).warning(
             "%s: its summary of %d bytes is longer than %d, so every record is read: record with "
