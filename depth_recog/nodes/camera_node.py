@@ -78,7 +78,7 @@ _POLL_S = 0.005
 # A publisher discovers a subscriber before the subscriber discovers it; messages published in
 # between are lost.
 _GRACE_S = 0.5
-_ACKNOWLEDGE_S = 1.0
+_ACKNOWLEDGE_S = 2.5
 
 
 class CameraNode(ManagedNode):
@@ -159,8 +159,9 @@ class CameraNode(ManagedNode):
             self.failed = True
         if not self._halt.is_set():
             # Messages that a reliable subscriber has not received yet are lost with the process.
+            end = time.monotonic() + _ACKNOWLEDGE_S
             for publisher in (self._infos, self._images, self._compressed):
-                publisher.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGE_S))
+                publisher.wait_for_all_acked(Duration(seconds=max(0.0, end - time.monotonic())))
             self.get_logger().info(f"played {self.published} frames")
             request_stop()
 

@@ -82,7 +82,7 @@ def hear_all(
     assert "Traceback" not in process.stderr, process.story()
     for topic in topics:
         heard = peer.heard[topic]
-        peer.wait(lambda h=heard: len(h) >= count, f"{count} of {topic}; {process.story()}", 20)
+        peer.wait(lambda h=heard: len(h) >= count, f"{count} of {topic}; {process.story()}")
     peer.drain()
     assert {topic: len(peer.heard[topic]) for topic in topics} == dict.fromkeys(topics, count)
 
@@ -177,7 +177,7 @@ def test_a_missing_package_is_named(package: str, remedy: str) -> None:
 
 
 def test_limit_ends_a_loop(camera: Any) -> None:
-    process, peer = camera("loop", play(STREET, loop=True, limit=15, rate=200.0))
+    process, peer = camera("loop", play(STREET, loop=True, limit=15))
     hear_all(process, peer, 15)
     pixels = [ros_messages.array_of(m) for m in peer.heard["image"]]
     assert np.array_equal(pixels[0], pixels[6])
@@ -187,7 +187,7 @@ def test_limit_ends_a_loop(camera: Any) -> None:
 def test_recorded_stamps_and_clock(camera: Any) -> None:
     """Each image has its recorded stamp, and /clock shows that time before the image comes."""
     values = {"stamps": "recorded", "publish_clock": True, "use_sim_time": True}
-    process, peer = camera("recorded", play(STREET, rate=100.0, **values), listen=False)
+    process, peer = camera("recorded", play(STREET, **values), listen=False)
     ticks: list[int] = []
     peer.node.create_subscription(
         Clock, "/clock", lambda m: ticks.append(m.clock.sec * 10**9 + m.clock.nanosec), 50
@@ -203,15 +203,15 @@ def test_recorded_stamps_and_clock(camera: Any) -> None:
 
 
 def test_stamps_of_now(camera: Any) -> None:
-    process, peer = camera("now", play(STREET, rate=10.0))
+    process, peer = camera("now", play(STREET, rate=4.0))
     start = peer.node.get_clock().now().nanoseconds
     hear_all(process, peer, 6)
     end = peer.node.get_clock().now().nanoseconds
     got = stamps(peer)
     assert start < got[0]
     assert got[-1] < end
-    # 10 Hz on average, not the source's 20; the first frame may be late on a busy machine.
-    assert (got[-1] - got[0]) / 5 > 0.6 * 100e6
+    # 4 Hz on average, not the source's 20; the first frame may be late on a busy machine.
+    assert (got[-1] - got[0]) / 5 > 0.4 * 250e6
 
 
 def test_waits_for_subscribers(camera: Any, clip: Path) -> None:

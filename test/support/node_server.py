@@ -4,16 +4,19 @@
 `python node_server.py MODULE...` imports the modules once and forks a process for each request. The
 child runs its entry point at the top level of the interpreter, so it also ends as any Python
 process does.
+It ends with the server, so that interrupted tests leave no nodes behind.
 It imports rclpy itself: that starts threads, and a process with threads must not fork.
 
-The socket on standard input carries JSON: a request has the `arguments` and the `environment` of a
-process, and two file descriptors, its stdout and stderr. The answers are {"pid": ...}, and, when
-the process has ended, {"ended": pid, "status": exit status as in subprocess}.
+The socket on standard input carries JSON: a request has a `number`, the `arguments` and the
+`environment` of a process, and two file descriptors, its stdout and stderr. The answers are
+{"number": ..., "pid": ...}, and, when the process has ended, {"ended": pid, "status": exit status
+as in subprocess}.
 """
 
 from __future__ import annotations
 
 import atexit
+import ctypes
 import gc
 import importlib
 import json
@@ -27,6 +30,7 @@ import threading
 from typing import Any
 
 LARGEST = 1 << 20
+_PR_SET_PDEATHSIG = 1
 
 
 class Child:
@@ -67,7 +71,8 @@ class NodeServer:
         self._children: dict[int, Child] = {}
         self._turn = threading.Lock()
         self._news = threading.Condition()
-        self._started: list[Child] = []
+        self._started: dict[int, Child] = {}
+        self._requests = 0
         self._gone = False
         command = [sys.executable, __file__, *modules]
         self._process = subprocess.Popen(command, stdin=theirs, env=environment)
@@ -81,7 +86,7 @@ class NodeServer:
             with self._news:
                 if "pid" in message:
                     child = self._children[message["pid"]] = Child(message["pid"])
-                    self._started.append(child)
+                    self._started[message["number"]] = child
                 else:
                     self._children.pop(message["ended"]).finish(message["status"])
                 self._news.notify_all()
@@ -110,13 +115,15 @@ class NodeServer:
             stdout: file descriptor, stays open here.
             stderr: likewise.
         """
-        request = json.dumps({"arguments": arguments, "environment": environment}).encode()
         with self._turn, self._news:
-            socket.send_fds(self._socket, [request], [stdout, stderr])
-            there = self._news.wait_for(lambda: self._started or self._gone, 200)
+            # Else an answer that comes too late would be taken for that of the next request.
+            number = self._requests = self._requests + 1
+            asked = {"number": number, "arguments": arguments, "environment": environment}
+            socket.send_fds(self._socket, [json.dumps(asked).encode()], [stdout, stderr])
+            there = self._news.wait_for(lambda: number in self._started or self._gone, 250)
             assert there, "the node server does not answer"
-            assert self._started, "the node server has ended"
-            return self._started.pop()
+            assert number in self._started, "the node server has ended"
+            return self._started.pop(number)
 
 
 def serve(control: socket.socket) -> dict[str, Any]:
@@ -139,6 +146,7 @@ def serve(control: socket.socket) -> dict[str, Any]:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 signal.signal(signal.SIGINT, signal.default_int_handler)
+                ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
                 os.setsid()
                 null = os.open(os.devnull, os.O_RDONLY)
                 for target, descriptor in enumerate((null, *descriptors)):
@@ -148,7 +156,8 @@ def serve(control: socket.socket) -> dict[str, Any]:
                 return dict(json.loads(data))
             for descriptor in descriptors:
                 os.close(descriptor)
-            control.send(json.dumps({"pid": pid}).encode())
+            number = json.loads(data)["number"]
+            control.send(json.dumps({"number": number, "pid": pid}).encode())
 
 
 def reap(control: socket.socket) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -37,23 +38,26 @@ def used(name: str, expected: Callable[[policies.Used], bool], **more: Any) -> p
         for number, values in enumerate(VARIANTS[name])
     ]
     peer = Robot("policy", processes[0])
+    found: policies.Used = {}
     try:
         for number in range(len(processes)):
             service = f"/{NAMESPACE}{number}/{name}/get_state"
-            peer.wait(lambda wanted=service: _is_active(peer, wanted), f"{service}: active", 60)
+            peer.wait(lambda wanted=service: _is_active(peer, wanted), f"{service}: active")
 
-        def now() -> policies.Used:
-            return policies.merged(
+        def complete() -> bool:
+            nonlocal found
+            found = policies.merged(
                 *(
                     policies.used_by(peer.node, name, f"{NAMESPACE}{number}")
                     for number in range(len(processes))
                 )
             )
+            return expected(found)
 
-        peer.wait(lambda: expected(now()), "all endpoints", 10)
-        return now()
-    except AssertionError:
-        return now()
+        # Without it the caller sees the difference.
+        with contextlib.suppress(AssertionError):
+            peer.wait(complete, "all endpoints", 30)
+        return found
     finally:
         peer.close()
         for process in processes:

@@ -78,14 +78,14 @@ def crc_fits(read: FileBytes, at: int, size: int) -> bool:
 def summary_is_long(read: FileBytes) -> bool:
     """Whether the summary is longer than it may be, which is logged. Raises struct.error."""
     opcode, _, start, *_ = _FOOTER.unpack(read(read.size - _FOOTER.size, _FOOTER.size))
-    size = int(read.size - start) if opcode == Opcode.FOOTER and start else 0
+    size = int(read.size) - int(start) if opcode == Opcode.FOOTER and start else 0
     if size > BAG_SUMMARY_BYTES:
         logging.getLogger(__name__).warning(
             "%s: its summary of %d bytes is longer than %d, so every record is read: record with "
             "larger chunks, or convert it with `ros2 bag convert`",
             *(read.path, size, BAG_SUMMARY_BYTES),
         )
-    return size > BAG_SUMMARY_BYTES
+    return bool(size > BAG_SUMMARY_BYTES)
 
 
 def summary_is_intact(read: FileBytes) -> bool:
@@ -98,7 +98,7 @@ def summary_is_intact(read: FileBytes) -> bool:
     end = read.size - _FOOTER_TAIL_BYTES
     if start == 0 or not wanted:
         return True
-    return end - start <= BAG_SUMMARY_BYTES and zlib.crc32(read(start, end - start)) == wanted
+    return bool(end - start <= BAG_SUMMARY_BYTES and zlib.crc32(read(start, end - start)) == wanted)
 
 
 def stream_of(content: bytes) -> ReadDataStream:
