@@ -305,6 +305,7 @@ BAD_YAML = {
     "classes is a word": ("classes: road", "classes: a list"),
     "yes is no name": ("classes: [road, yes]", "classes: True"),
     "none at all": ("classes: []", "classes: 0 names"),
+    "more than a byte": (f"classes: [{', '.join(f'c{i}' for i in range(256))}]", "256 names"),
     "twice": ("classes: [car, car]", "'car' is listed twice"),
     "unknown key": ("classes: [car]\nmeen: 3", "'meen'"),
     "mean": ("classes: [car]\nmean: 3", "mean: three numbers"),
