@@ -78,6 +78,10 @@ FOUND: dict[str, tuple[str, Callable[[Path], Files]]] = {
         "motion of the robot",
         replaced("motion of the robot", "\n0.3,", "\nnan,"),
     ),
+    "a time that overflows": (
+        "motion of the robot",
+        replaced("motion of the robot", "\n0.3,", "\n1e308,"),
+    ),
     "a row beyond its header": (
         "motion of the robot",
         replaced("motion of the robot", "\n0.0,", "\n0.0,1,2,3,4,5,"),
