@@ -13,6 +13,7 @@ frames and stored with the weights.
 from __future__ import annotations
 
 import argparse
+import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -35,7 +36,7 @@ from depth_recog.training.loop.run import TrainingRun, origin
 from depth_recog.training.loop.trainer import Mean, Trainer, ValidationResult
 from depth_recog.training.result import TrainedNetwork, export, facts_of_run
 from recipes.mask_labels import SoftLabels, VotedLabels, resized_labels
-from recipes.mask_metrics import CLASSES, Agreement, confusion
+from recipes.mask_metrics import CLASSES, GROUPS, Agreement, confusion
 from recipes.start import make_parser, start
 from recipes.teacher_weights import load_teacher
 from recipes.temperature import CalibrationTally, fit_temperature
@@ -142,7 +143,7 @@ class MaskTask:
 
     @torch.inference_mode()
     def validate(self, model: nn.Module, device: torch.device) -> ValidationResult:
-        """Intersection over union with the vote, at both sizes."""
+        """Intersection over union with the vote, at both sizes; that of what moves decides."""
         figures: dict[str, float] = {}
         for which, (width, _) in enumerate(SIZES):
             table = np.zeros((CLASSES, CLASSES), np.int64)
@@ -152,7 +153,8 @@ class MaskTask:
             agreement = Agreement.of(table)
             values = {"iou": agreement.mean, "accuracy": agreement.accuracy, **agreement.by_group}
             figures |= {f"{name}_{width}": value for name, value in values.items()}
-        figures["error"] = 1 - float(np.mean([figures[f"iou_{width}"] for width, _ in SIZES]))
+        decisive = [figures[f"{group}_{width}"] for group in GROUPS for width, _ in SIZES]
+        figures["error"] = 1 - float(np.mean(decisive))
         return ValidationResult(figures, "error")
 
     def picture(self, model: nn.Module, device: torch.device) -> None:
@@ -250,16 +252,32 @@ def start_of(options: argparse.Namespace) -> InitialNetwork:
     return InitialNetwork(network, SIZES[0], False, header.architecture, header.path.stem, header)
 
 
+@torch.no_grad()
+def part_of_the_way(
+    before: RefinedDeepLab, trained: RefinedDeepLab, share: float
+) -> RefinedDeepLab:
+    """The network with each weight between two networks' weights: `share` 0 is `before`.
+
+    Source: Wortsman et al., "Robust fine-tuning of zero-shot models", 2022.
+    """
+    result = copy.deepcopy(before).to(next(trained.parameters()).device).eval()
+    for own, other in zip(result.parameters(), trained.parameters(), strict=True):
+        own.lerp_(other, share)
+    return result
+
+
 def main(arguments: list[str] | None = None) -> Path:
     """Train, fit the temperature and export; the path of the weights."""
     parser = make_parser(__doc__)
     parser.add_argument("--teacher", type=Path, required=True, help="TFLite segmentation model")
     parser.add_argument("--start", default="", help="mask weights to start from; else the teacher")
     parser.add_argument("--enlargement", type=float, default=1.5, help="of frames, in halves")
+    parser.add_argument("--share", type=float, default=1.0, help="of the way from the start")
     parser.add_argument("--most", type=int, default=40, help="frames of a source, evenly spaced")
     options = parser.parse_args(arguments)
     initial = start_of(options)
     network = cast(RefinedDeepLab, initial.network)
+    before = copy.deepcopy(network)
     run, split = start(options, DEFAULTS)
     config = run.config
     chosen = [every_nth(one, options.most) for one in split.training]
@@ -277,7 +295,7 @@ def main(arguments: list[str] | None = None) -> Path:
         trainer.resume()
     why = trainer.run()
     trainer.load_best()
-    result = trainer.average.eval()
+    result = part_of_the_way(before, cast(RefinedDeepLab, trainer.average), options.share)
     temperature = fit(result, task)
     architecture = {
         **initial.architecture,
@@ -286,6 +304,7 @@ def main(arguments: list[str] | None = None) -> Path:
     }
     facts = {
         "origin": f"started from {initial.name}; {options.teacher.name} made the pseudo-labels",
+        "share": options.share,
         "data": {"train": list(config.sources), "validation": list(config.validate_on)},
         **facts_of_run(config, origin("python -m recipes.masks"), trainer.progress, why),
         "temperature_scaling": temperature,

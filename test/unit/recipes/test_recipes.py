@@ -17,6 +17,7 @@ from training_runs import batch_of
 from depth_recog.cli.train import chosen_frames
 from depth_recog.datasets.sources import open_source
 from depth_recog.method.geometry.se3 import inverse_matrix
+from depth_recog.networks.own.deeplab import RefinedDeepLab
 from depth_recog.networks.own.files import load_network
 from depth_recog.networks.own.pose import PoseNetwork
 from depth_recog.networks.weights import read_card
@@ -26,6 +27,7 @@ from recipes.masks import (
     SIZES,
     MaskDataset,
     every_nth,
+    part_of_the_way,
     sizes_of,
     soft_cross_entropy,
     start_of,
@@ -90,6 +92,14 @@ def test_a_training_starts_from_weights_at_another_enlargement() -> None:
     scores = given(image) * header.architecture["temperature"]
     assert torch.allclose(initial.network(image), scores, atol=1e-4)
     assert all(p.requires_grad for p in initial.network.parameters())
+
+
+def test_the_result_lies_between_the_start_and_the_trained_weights() -> None:
+    before, trained = RefinedDeepLab(), RefinedDeepLab()
+    result = part_of_the_way(before, trained, 0.25).state_dict()
+    for name, weights in before.state_dict().items():
+        expected = 0.75 * weights + 0.25 * trained.state_dict()[name]
+        assert torch.allclose(result[name], expected, atol=1e-6)
 
 
 def test_rare_classes_weigh_more_within_bounds() -> None:
