@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from pathlib import Path
 
 from common import use_local_ros
 
@@ -15,6 +16,7 @@ use_local_ros()
 
 import policies
 import policy_nodes
+from deviation_weights import with_head
 
 _QUIET_S = 5.0
 
@@ -22,6 +24,8 @@ _QUIET_S = 5.0
 def main() -> None:
     for name in policy_nodes.VARIANTS:
         more = {"folder": tempfile.mkdtemp()} if name == "trainer_node" else {}
+        if name == "depth_node":
+            more = {"weights": str(with_head(Path(tempfile.mkdtemp())))}
         seen: list[tuple[float, policies.Used]] = []
 
         def quiet(used: policies.Used, seen: list[tuple[float, policies.Used]] = seen) -> bool:

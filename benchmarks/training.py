@@ -34,6 +34,7 @@ from depth_recog.method.masking import CITYSCAPES, SKY
 from depth_recog.networks.own.depth import DepthNetwork
 from depth_recog.training.config import LossWeights
 from depth_recog.training.data.batches import TripletBatch
+from depth_recog.training.data.covers import COLUMNS
 from depth_recog.training.data.points import MOST
 from depth_recog.training.depth.contact import contact_error, contact_inverse
 from depth_recog.training.depth.model import SCALES, DepthModel, Prediction
@@ -69,6 +70,7 @@ def noise(batch: int, width: int, height: int) -> TripletBatch:
         torch.eye(4).repeat(batch, 1, 1),
         torch.tensor([width / 2, height / 2, 20.0]).repeat(batch, MOST, 1),
         torch.full((batch, MOST), 1 / MOST),
+        torch.zeros(batch, COLUMNS),
     )
 
 

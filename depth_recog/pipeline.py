@@ -84,11 +84,14 @@ class ImageMaps:
         """(H, W, 3) uint8 RGB, rectified, black where the camera has seen nothing."""
         return self.filled if self.seen is None else masked_image(self.filled, ~self.seen)
 
-    def depth(self, nearest: float = NEAREST, farthest: float = FARTHEST) -> NDArray[np.float32]:
+    def depth(
+        self, nearest: float = NEAREST, farthest: float = FARTHEST, most_uncertain: float = 0.0
+    ) -> NDArray[np.float32]:
         """(H, W) float32 along the optical axis: -inf below `nearest`, +inf beyond `farthest`.
 
-        The sky is +inf too, see `limit_depth`. NaN where the camera has seen nothing. Without a
-        metric network the unit is the network's.
+        The sky is +inf too, see `limit_depth`. NaN where the camera has seen nothing, and where the
+        standard deviation is above `most_uncertain`, unless that is 0. Without a metric network the
+        unit is the network's.
         """
         frame = self.step.frame
         depth = frame.depth if self.view is None else self.view.enlarge_depth(frame.depth)
@@ -96,7 +99,33 @@ class ImageMaps:
         limited = limit_depth(depth, nearest, farthest, sky)
         if self.seen is not None:
             limited[~self.seen] = np.nan
+        deviation = self._deviation() if most_uncertain else None
+        if deviation is not None:
+            # Not `>`: a deviation that is no number is no certainty.
+            limited[~(deviation <= most_uncertain)] = np.nan
         return limited
+
+    @property
+    def deviation(self) -> NDArray[np.float32] | None:
+        """(H, W) float32, standard deviation of the log of the depth; None if the network has none.
+
+        NaN where the depth is. On the sky and beyond the range it is that of the network's depth.
+        """
+        deviation = self._deviation()
+        if deviation is None:
+            return None
+        frame = self.step.frame
+        depth = frame.depth if self.view is None else self.view.enlarge_depth(frame.depth)
+        known = depth > 0
+        if self.seen is not None:
+            known &= self.seen
+        return np.where(known, deviation, np.float32(np.nan))
+
+    def _deviation(self) -> NDArray[np.float32] | None:
+        deviation = self.step.frame.deviation
+        if deviation is None or self.view is None:
+            return deviation
+        return self.view.enlarge_depth(deviation)
 
     @property
     def labels(self) -> NDArray[np.uint8]:

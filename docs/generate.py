@@ -170,7 +170,8 @@ def files() -> str:
     meaning = meanings()["files"]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        command("run", STREET, "--out", str(out))
+        weights = str(weights_with_deviation(Path(folder)))
+        command("run", STREET, "--weights", weights, "--uncertainty", "--out", str(out))
         figures = Path(folder) / "figures.json"
         command("evaluate", str(out), "--crop", "none", "--json", str(figures))
         without = Path(folder) / "without_truth.json"
@@ -198,6 +199,17 @@ def files() -> str:
         listed = textwrap.dedent(str(module.__doc__).split("\n\n")[1])
         page += f"## {meaning['titles'][name]}\n\n```\n{listed.strip()}\n```\n\n"
     return page
+
+
+def weights_with_deviation(folder: Path) -> Path:
+    """Write the default depth weights with a blank head for the standard deviation."""
+    from depth_recog.networks.own.files import save_network
+    from depth_recog.training.initial import initial_network, with_deviation
+
+    made = with_deviation(initial_network("depth-street", "depth"))
+    path = folder / "deviation.safetensors"
+    save_network(made.network, path, "depth", made.architecture, made.size, "metres")
+    return path
 
 
 def stem(path: Path) -> str:

@@ -21,7 +21,7 @@ from depth_recog.cli.pipeline_options import add_pipeline_arguments, assembly_of
 from depth_recog.cli.scale_options import about_scale
 from depth_recog.datasets.sequence import Sequence
 from depth_recog.datasets.sources import KINDS, open_source
-from depth_recog.errors import DepthRecogError, OutputError
+from depth_recog.errors import ConfigurationError, DepthRecogError, OutputError
 from depth_recog.evaluation.run_writer import RunWriter
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.networks.backends.choice import runtimes
@@ -37,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     add_camera_arguments(parser)
     add_pipeline_arguments(parser)
+    parser.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="also write uncertainty/NAME.png: 16 bit, standard deviation of log depth in 1/10000, "
+        "0 where depth is invalid; needs depth weights that give it",
+    )
     parser.add_argument("--limit", type=integer(1), metavar="N", help="stop after N frames")
 
 
@@ -45,13 +51,18 @@ def main(options: argparse.Namespace) -> int:
     with Interrupt() as interrupt:
         sequence = open_source(options.source, assumed_lens(options))
         assembly = assembly_of(options, sequence)
+        if options.uncertainty and not assembly.depth.deviation:
+            raise ConfigurationError(
+                f"--uncertainty: the depth weights {assembly.depth.path.stem} give no standard "
+                "deviation; train the head for it (depth-recog train --set trains=deviation)"
+            )
         start = time.perf_counter()
         failure: Exception | None = None
         counts: Counter[str] = Counter()
         states: Counter[str] = Counter()
         measured = assembly.recognizer.settings.scale.measured
         guessed: Camera | None = None
-        writer = RunWriter(options.out)
+        writer = RunWriter(options.out, options.uncertainty)
         try:
             pipeline = Pipeline(assembly)
             if not sequence.live:

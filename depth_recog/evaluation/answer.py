@@ -39,6 +39,7 @@ class Answer:
             or None.
         motion: since an earlier frame; None without a partner frame.
         world_from_camera: (4, 4) float64, estimated pose in any world frame, or None.
+        deviation: (H, W) float32, standard deviation of log depth, NaN where unknown; or None.
     """
 
     depth: NDArray[np.float32]
@@ -48,6 +49,7 @@ class Answer:
     scores: NDArray[np.float32] | None = None
     motion: PairMotion | None = None
     world_from_camera: NDArray[np.float64] | None = None
+    deviation: NDArray[np.float32] | None = None
 
 
 class Answers(Protocol):

@@ -19,6 +19,7 @@ from depth_recog.evaluation.depth_tally import DepthTally, Groups, motions
 from depth_recog.evaluation.flicker import Flicker, without_movers
 from depth_recog.evaluation.gate import GateTally
 from depth_recog.evaluation.odometry import PoseTally
+from depth_recog.evaluation.uncertainty import UncertaintyTally
 from depth_recog.method.geometry.se3 import inverse_matrix, relative
 from depth_recog.method.geometry.viewport import Viewport, rectify_nearest
 
@@ -86,6 +87,7 @@ class _Collector:
         self.protocol = protocol
         self.baselines = baselines
         self.depths = {name: DepthTally(protocol) for name in (ANSWER, *baselines)}
+        self.uncertainty = UncertaintyTally(protocol)
         self.flicker = Flicker(protocol.cap)
         self.poses = PoseTally()
         self.gate = GateTally()
@@ -137,6 +139,10 @@ class _Collector:
         for name, image in {ANSWER: answer.depth, **self._flat}.items():
             self.depths[name].add(frame.name, image[judged].astype(np.float64), values, groups)
         self._keep_example(frame, depth, answer)
+        if answer.deviation is not None:
+            own = answer.depth[judged].astype(np.float64)
+            scale = self.depths[ANSWER].scales[-1]
+            self.uncertainty.add(own, values, answer.deviation[judged], scale)
         return self.depths[ANSWER].scales[-1]
 
     def _keep_example(self, frame: Frame, truth: NDArray[np.float32], answer: Answer) -> None:
@@ -243,6 +249,8 @@ def _evaluation(collector: _Collector, asked: int, answered: int) -> Evaluation:
     figures: dict[str, Any] = {"frames": {"asked": asked, "answered": answered}}
     if tally.images:
         figures["depth"] = tally.result() | {"labels": collector.labels}
+        if uncertainty := collector.uncertainty.result():
+            figures["depth"]["uncertainty"] = uncertainty
         figures["baselines"] = {
             name: {"about": baseline.about} | collector.depths[name].result()
             for name, baseline in collector.baselines.items()

@@ -69,4 +69,5 @@ def _answer(processed: ProcessedFrame, trajectory: Trajectory) -> Answer:
         maps.scores,
         motion,
         trajectory.add(step).T_first_from_frame,
+        maps.deviation,
     )

@@ -18,6 +18,7 @@ from depth_recog.datasets.side_files import read_numbers
 from depth_recog.documents import parse_json, read_json
 from depth_recog.errors import ConfigurationError, DocumentError, SourceError, WeightsError
 from depth_recog.evaluation.answer import Answer, PairMotion
+from depth_recog.evaluation.run_writer import STEPS_OF_DEVIATION, UNCERTAINTY
 from depth_recog.files import open_regular
 from depth_recog.limits import CLASSES, DOCUMENT_BYTES, LINES, NAME_CHARACTERS, SHOWN
 from depth_recog.method.masking import PresetRules
@@ -126,6 +127,7 @@ class RecordedRun:
             _read_ids(self._folder / "moving" / name, size),
             motion=self._motions.get(frame.name),
             world_from_camera=self._poses.get(frame.name),
+            deviation=_read_deviation(self._folder / UNCERTAINTY / name, size),
         )
 
     def _read_poses(self, path: Path) -> dict[str, NDArray[np.float64]]:
@@ -218,6 +220,12 @@ def _matrix(rows: Any) -> NDArray[np.float64] | None:
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
         raise ValueError("static is not 4x4 finite numbers")
     return matrix
+
+
+def _read_deviation(path: Path, size: tuple[int, int]) -> NDArray[np.float32] | None:
+    if not path.is_file():
+        return None
+    return read_depth(path, STEPS_OF_DEVIATION, size)
 
 
 def _read_ids(path: Path, size: tuple[int, int]) -> NDArray[np.uint8] | None:

@@ -5,6 +5,8 @@ depth/NAME.png     16 bit, 1/256 m, 0 where depth is invalid or out of range (KI
                    everywhere in frames before the scale was found
 mask/NAME.png      class ids
 moving/NAME.png    0 still, 1 undecided, 2 moving
+uncertainty/NAME.png   with --uncertainty: 16 bit, standard deviation of log depth in 1/10000, 0
+                   where depth is invalid
 poses.txt          T_first_from_frame, 12 numbers a line, a line for each frame
 pairs.jsonl        a JSON object for each pair of frames
 run.json           options, weights and counts, written at the end
@@ -30,6 +32,9 @@ from depth_recog.method.trajectory import Trajectory
 from depth_recog.pipeline import ProcessedFrame
 
 _STEPS_PER_METRE = 256
+STEPS_OF_DEVIATION = 10000.0
+"""Of the standard deviation of log depth, for 1."""
+UNCERTAINTY = "uncertainty"
 
 
 class RunWriter:
@@ -37,21 +42,23 @@ class RunWriter:
 
     Args:
         out: the folder; created where missing.
+        uncertainty: whether the standard deviation is written.
 
     Raises:
         OutputError: it holds an earlier run, or cannot be written.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, uncertainty: bool = False) -> None:
         self._out = out
         self._trajectory = Trajectory()
         self._known = True
+        self._uncertainty = uncertainty
         if (out / "run.json").exists() or (out / "depth").exists():
             raise OutputError(
                 f"{out}: contains an earlier run; give another folder, or remove this one"
             )
         try:
-            for folder in ("depth", "mask", "moving"):
+            for folder in ("depth", "mask", "moving", *([UNCERTAINTY] if uncertainty else [])):
                 (out / folder).mkdir(parents=True, exist_ok=True)
             self._poses: TextIO = os.fdopen(_fresh(out / "poses.txt"), "w", encoding="utf-8")
             self._pairs: TextIO = os.fdopen(_fresh(out / "pairs.jsonl"), "w", encoding="utf-8")
@@ -80,6 +87,9 @@ class RunWriter:
         self._image("depth", name, np.rint(metres * _STEPS_PER_METRE).astype(np.uint16))
         self._image("mask", name, maps.labels)
         self._image("moving", name, maps.moving)
+        if self._uncertainty and (deviation := maps.deviation) is not None:
+            steps = np.nan_to_num(deviation, nan=0.0) * STEPS_OF_DEVIATION
+            self._image(UNCERTAINTY, name, np.rint(steps).clip(0, 65535).astype(np.uint16))
         if known != self._known:
             self._trajectory, self._known = Trajectory(), known
         pose = self._trajectory.add(step).T_first_from_frame

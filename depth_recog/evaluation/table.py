@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from depth_recog.evaluation.depth_errors import METRICS
+from depth_recog.evaluation.uncertainty import DROPPED
 
 _AXES = {"by_range": "range in metres", "by_class": "class", "by_motion": "motion"}
 
@@ -16,6 +17,7 @@ def table(figures: dict[str, Any]) -> str:
     if "depth" in figures:
         parts += [_methods(figures), verdict_sentence(figures)]
         parts += [_groups(figures["depth"], axis) for axis in _AXES if axis in figures["depth"]]
+        parts.append(_uncertainty(figures["depth"].get("uncertainty")))
         parts.append(_flicker(figures["flicker"]))
     if "pose" in figures:
         parts.append(_pose(figures["pose"]))
@@ -92,6 +94,21 @@ def _groups(depth: dict[str, Any], axis: str) -> str:
     if axis == "by_class":
         rows[0][0] = f"class (labels: {depth['labels']})"
     return columns(rows)
+
+
+def _uncertainty(figures: dict[str, Any] | None) -> str:
+    if figures is None:
+        return ""
+    rows = [["standard deviation", "pixels", "within one", "abs_rel", "without the least certain"]]
+    for name, group in {"all": figures, **figures["by_range"]}.items():
+        for kind in ("unscaled", "median_scaled"):
+            part = group[kind]
+            first = name if kind == "unscaled" else "  median-scaled"
+            pixels = str(group["pixels"]) if kind == "unscaled" else ""
+            shares = number(part["abs_rel"]), number(part["abs_rel_certain"])
+            rows.append([first, pixels, f"{part['within_one_std']:.0%}", *shares])
+    note = f"{DROPPED:.0%} of the pixels are the least certain: above {figures['threshold']:.3f}"
+    return columns(rows) + f"\n(68 % should be within one; {note})"
 
 
 def _flicker(flicker: dict[str, Any]) -> str:

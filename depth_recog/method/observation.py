@@ -38,6 +38,7 @@ class Observation:
         seen: (h, w) bool, pixels that the camera has seen; None for all. The others are unlabelled.
         tracks: features with an identity; None for a frame without a stream.
         scale: that `known_depth` and `known_frozen_depth` were multiplied with.
+        known_deviation: the property `deviation`, or a function that waits for it.
     """
 
     name: str
@@ -51,11 +52,22 @@ class Observation:
     seen: NDArray[np.bool_] | None = None
     tracks: Tracks | None = None
     scale: Scale = field(default_factory=Scale)
+    known_deviation: NDArray[np.float32] | Callable[[], NDArray[np.float32] | None] | None = None
 
     @cached_property
     def depth(self) -> NDArray[np.float32]:
         """(h, w) float32 along the optical axis; metres, or the network's unit: see `scale`."""
         return _arrived(self.known_depth)
+
+    @cached_property
+    def deviation(self) -> NDArray[np.float32] | None:
+        """(h, w) float32, standard deviation of the log of `depth`; None if the network has none.
+
+        It is that of the network's depth alone: without the standard deviation of the scale, and
+        also on objects for which the gate uses contact depth.
+        """
+        known = self.known_deviation
+        return known() if callable(known) else known
 
     @cached_property
     def labels(self) -> NDArray[np.uint8]:

@@ -30,16 +30,23 @@ from depth_recog.method.pose.estimator import PoseEstimate, PoseEstimator
 from depth_recog.method.scale.motion import OdometryBuffer
 from depth_recog.method.settings import Settings, Wanted
 from depth_recog.method.stopwatch import Stopwatch
-from depth_recog.method.stream_scale import StreamScale, WaitForDepth
+from depth_recog.method.stream_scale import (
+    StreamScale,
+    WaitForDepth,
+    WaitForResult,
+    depth_of,
+    deviation_of,
+)
 from depth_recog.method.tracking import features, tracks
 from depth_recog.method.tracking.features import Followed
 from depth_recog.method.tracking.partner import PartnerBuffer
 from depth_recog.method.tracking.tracks import Tracks
 
 Image = NDArray[np.uint8]
-DepthModel = Callable[[Image, float], WaitForDepth]
+DepthModel = Callable[[Image, float], WaitForResult]
 """Starts on a (h, w, 3) uint8 RGB image with a vertical focal length in pixels, and returns a
-function that waits for its (h, w) float32 depth; it can be called again."""
+function that waits for its (h, w) float32 depth, or (2, h, w) depth and the standard deviation of
+its logarithm; it can be called again."""
 LabelModel = Callable[[Image], Callable[[], NDArray[np.uint8]]]
 """Starts on a (h, w, 3) uint8 RGB image, and returns a function that waits for its (h, w) uint8
 class ids; it can be called again."""
@@ -140,10 +147,12 @@ class Recognizer:
         picture = name, stamp_ns, image, camera
         wanted = max(wanted, self._settings.least_wanted)
         if wanted is Wanted.DEPTH:
-            depth, frozen = self._depths(image, camera)
+            depth, deviation, frozen = self._depths(image, camera)
             labels = np.full(image.shape[:2], UNLABELLED, np.uint8)
             rules, scale = self._settings.rules, self.scale.now
-            frame = Observation(*picture, depth, labels, rules, frozen, seen, scale=scale)
+            frame = Observation(
+                *picture, depth, labels, rules, frozen, seen, None, scale, deviation
+            )
             frame.wait_for_depth()
             watch.lap("depth network")
             return Step(frame, None, "no masks were requested", seconds=watch.seconds)
@@ -162,21 +171,29 @@ class Recognizer:
         # The labels are needed first. The patent's softmax is left out: it does not change which
         # class has the maximum.
         wait = self._labels(image)
-        depth, frozen = self._depths(image, camera)
+        depth, deviation, frozen = self._depths(image, camera)
 
         def labels() -> NDArray[np.uint8]:
             ids = wait()
             return ids if seen is None else np.where(seen, ids, np.uint8(UNLABELLED))
 
         picture = name, stamp_ns, image, camera
-        return Observation(*picture, depth, labels, rules, frozen, seen, scale=self.scale.now)
+        scale = self.scale.now
+        return Observation(*picture, depth, labels, rules, frozen, seen, None, scale, deviation)
 
-    def _depths(self, image: Image, camera: Camera) -> tuple[WaitForDepth, WaitForDepth | None]:
-        """Start the depth network, and the frozen one if the gate needs it."""
-        depth = self.scale.applied(self._depth(image, camera.fy))
+    def _depths(
+        self, image: Image, camera: Camera
+    ) -> tuple[WaitForDepth, Callable[[], NDArray[np.float32] | None], WaitForDepth | None]:
+        """Start the depth network, and the frozen one if the gate needs it.
+
+        Returns:
+            Functions that wait for depth, its deviation, and the frozen network's depth.
+        """
+        wait = self._depth(image, camera.fy)
+        depth, deviation = self.scale.applied(depth_of(wait)), deviation_of(wait)
         if self._frozen is None or self._settings.gate != "object":
-            return depth, None
-        return depth, self.scale.applied(self._frozen(image, camera.fy))
+            return depth, deviation, None
+        return depth, deviation, self.scale.applied(depth_of(self._frozen(image, camera.fy)))
 
     def advance(
         self, frame: Observation, pair_wanted: bool = True, watch: Stopwatch | None = None

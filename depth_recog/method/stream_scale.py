@@ -19,6 +19,29 @@ from depth_recog.method.scale.motion import OdometryBuffer
 
 WaitForDepth = Callable[[], NDArray[np.float32]]
 """Waits for a depth network's (h, w) float32 result."""
+WaitForResult = Callable[[], NDArray[np.float32]]
+"""Waits for (h, w) float32 depth; or (2, h, w), depth and the standard deviation of its log."""
+
+
+def depth_of(wait: WaitForResult) -> WaitForDepth:
+    """The depth alone, of a network that may give its standard deviation too."""
+
+    def depth() -> NDArray[np.float32]:
+        result = wait()
+        return result if result.ndim == 2 else result[0]
+
+    return depth
+
+
+def deviation_of(wait: WaitForResult) -> Callable[[], NDArray[np.float32] | None]:
+    """The standard deviation alone; None of a network that gives none."""
+
+    def deviation() -> NDArray[np.float32] | None:
+        result = wait()
+        return None if result.ndim == 2 else result[1]
+
+    return deviation
+
 
 _KEPT = 64
 _LEAST_SHARE = 0.02

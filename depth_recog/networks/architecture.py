@@ -32,6 +32,8 @@ def check_architecture(network: str, architecture: Mapping[str, Any]) -> None:
             raise ValueError(f"{shown(key)} is unknown; known: {', '.join(known)}")
         if not known[key](value):
             raise ValueError(f"{key} is {shown(value)}{_NEEDED.get(key, '')}")
+    if architecture.get("deviation") and len(architecture.get("widths", (0, 0))) < 2:
+        raise ValueError("deviation needs two widths or more")
     if network == "masks" and "design" not in architecture:
         raise ValueError(f"design is missing{_NEEDED['design']}")
 
@@ -82,6 +84,7 @@ _KNOWN: dict[str, dict[str, Callable[[Any], bool]]] = {
         "near": _positive,
         "far": _positive,
         "canonical_focal": _positive,
+        "deviation": lambda value: type(value) is bool,
     },
     "masks": {
         "design": _one_of("refined_deeplab"),

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from depth_recog.method.geometry.viewport import size_alike
 
 DepthOfTensors = Callable[[Tensor, Tensor], Tensor]
-"""(1, 3, H, W) float 0..1 and (1,) focal length in pixels -> (1, 1, H, W) depth."""
+"""(1, 3, H, W) float 0..1 and (1,) focal length in pixels -> (1, 1, H, W) depth, or (1, 2, H, W)
+depth and its standard deviation."""
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,11 @@ class Header:
     classes: tuple[str, ...] = ()
     content: bytes = field(default=b"", repr=False, compare=False)
 
+    @property
+    def deviation(self) -> bool:
+        """Whether a depth network gives the standard deviation of its log depth too."""
+        return bool(self.architecture.get("deviation", False))
+
 
 def resolve(name: str, network: str) -> Path:
     """Return the file of a shipped name or a path; "" means the shipped default.

@@ -184,6 +184,8 @@ class DepthNode(ManagedNode):
         if self._outputs is not None and assembly is not None:
             now = self.get_clock().now().to_msg()
             self._outputs.announce(assembly.masks.classes, Header(stamp=now))
+            if assembly.depth.deviation:
+                self._outputs.offer_uncertainty()
 
     # The inference thread
 

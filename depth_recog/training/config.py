@@ -66,6 +66,9 @@ class LossWeights(ConfigGroup):
     is not recorded; 0: the scale is free"""
     start: Weight = 0.0
     """mean |log ratio| to the depth of the initial weights, in images without dense true depth"""
+    deviation: Weight = 0.0
+    """negative log-likelihood of log depth errors by the head for their standard deviation, which
+    is added where it is missing; the depth is not changed by it"""
 
 
 class AugmentationConfig(ConfigGroup):
@@ -114,6 +117,9 @@ class TrainingConfig(ConfigGroup):
     """initial networks"""
     masks: str = "masks-street"
     """mask weights (or .onnx) for sources without labels"""
+    trains: Literal["all", "deviation"] = "all"
+    """deviation: trains the head for the standard deviation alone, all else is kept bit by bit;
+    the held-out frames need true depth"""
     dynamic_classes: tuple[str, ...] = DYNAMIC
     """classes of objects that could move"""
     gate: Literal["auto", "off", "all", "image", "object"] = "auto"
@@ -156,8 +162,15 @@ class TrainingConfig(ConfigGroup):
     cache: str = ""
     """folder of prepared frames; '': a folder in the run's folder"""
 
+    @property
+    def teaches_deviation(self) -> bool:
+        """Whether the head for the standard deviation is trained."""
+        return self.loss.deviation > 0 or self.trains == "deviation"
+
     def needs_pose_network(self, posed: bool) -> bool:
         """Whether a pose network is needed; `posed`: the motion of every frame is recorded."""
+        if self.trains == "deviation":
+            return False
         return self.motion == "network" or (self.motion != "points" and not posed)
 
     @field_validator("gate", mode="before")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from torch import Tensor, nn
 
-from depth_recog.errors import WeightsError
+from depth_recog.errors import ConfigurationError, WeightsError
 from depth_recog.files import user_path
 from depth_recog.networks.hf.depth import HfDepth
 from depth_recog.networks.models import is_directory
@@ -82,6 +82,29 @@ def initial_network(text: str, kind: str) -> InitialNetwork:
     if isinstance(initial.network, HfDepth):
         initial.network.freeze_unused()
     return initial
+
+
+def with_deviation(initial: InitialNetwork) -> InitialNetwork:
+    """The network with a head for the standard deviation; a blank one where it has none.
+
+    Raises:
+        ConfigurationError: it is of transformers, whose networks have no such head.
+    """
+    network = initial.network
+    if not isinstance(network, DepthNetwork):
+        raise ConfigurationError(
+            f"{initial.name}: a network of transformers has no head for the standard deviation: "
+            "leave loss.deviation and trains out"
+        )
+    if network.deviation is not None:
+        return initial
+    architecture = {**initial.architecture, "deviation": True}
+    made = DepthNetwork(**architecture)
+    made.load_state_dict(network.state_dict(), strict=False)
+    assert made.deviation is not None
+    made.deviation.blank()
+    made.eval().requires_grad_(True)
+    return initial._replace(network=made, architecture=architecture)
 
 
 def _with_encoder_of_masks(text: str) -> InitialNetwork:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from depth_recog.errors import TrainingError
 from depth_recog.method.masking import PresetRules
@@ -24,7 +24,7 @@ from depth_recog.training.data.selection import (
 from depth_recog.training.depth.initial_scale import find_scale
 from depth_recog.training.depth.model import DepthModel
 from depth_recog.training.depth.task import DepthTask, HeldOutFrames
-from depth_recog.training.initial import InitialNetwork, initial_network
+from depth_recog.training.initial import InitialNetwork, initial_network, with_deviation
 from depth_recog.training.judge.referee import referee_of
 from depth_recog.training.loop.processes import first_alone
 from depth_recog.training.loop.run import (
@@ -72,14 +72,20 @@ def train(
     """
     run = start_run(config, folder, control, resume)
     depth = initial_network(config.start.depth, "depth")
-    config = config.model_copy(update={"gate": gate_for(config.gate, depth)})
+    alone = config.trains == "deviation"
+    if config.teaches_deviation:
+        depth = with_deviation(depth)
+    # The gate says which images are compared: none, where the depth stays.
+    gate = "off" if alone else gate_for(config.gate, depth)
+    config = config.model_copy(update={"gate": gate})
     run = TrainingRun(config, run.fabric, folder, run.control)
     data = read_data_of_run(run, split, depth)
     needs_pose_network = config.needs_pose_network(data.posed)
-    unit = unit_of(config, data, depth)
+    unit = unit_of(config, data, depth) if not alone else _kept_unit(depth)
     pose = initial_network(config.start.pose, "pose") if needs_pose_network else None
     depth_network = cast(DepthNetwork | HfDepth, depth.network)
-    model = DepthModel(depth_network, cast(PoseNetwork, pose.network) if pose else None)
+    trains = "deviation" if alone else "both" if config.teaches_deviation else "depth"
+    model = DepthModel(depth_network, cast(PoseNetwork, pose.network) if pose else None, trains)
     facts = origin() | {"unit": unit.unit, "gate": config.gate, "frames": data.counts}
     first_alone(run.fabric, lambda: folder.write_manifest(data.files))
     facts = first_alone(run.fabric, lambda: folder.write_facts(facts)) or facts
@@ -95,11 +101,11 @@ def train(
         median = find_scale(depth_network, dataset, config.loss, run.fabric.device)
         run.control.say(f"initial scale: recorded motion fits best at a median of {median:.1f} m")
     referee = None
-    if not depth.blank and data.held_out_recordings:
+    if not depth.blank and data.held_out_recordings and not alone:
         rules = PresetRules(dynamic=config.dynamic_classes)
         judged, device = data.held_out_recordings, run.fabric.device
         referee = referee_of(depth_network, judged, rules, device, needs_pose_network)
-    task = DepthTask(model, config.loss, held_out, unit.unit == "metres", referee)
+    task = DepthTask(model, config.loss, held_out, unit.unit == "metres", referee, alone)
     trainer = Trainer[TripletBatch](run, task, dataset)
     if resume:
         trainer.resume()
@@ -107,13 +113,19 @@ def train(
     weights = None
     if run.fabric.is_global_zero and why != "stopped":
         trainer.load_best()
+        about: dict[str, Any] = {}
+        if config.teaches_deviation:
+            factor = task.calibrate(trainer.average, run.fabric.device)
+            run.control.say(f"standard deviation: times {factor:.3f}, by the held-out frames")
+            about = {"trains": config.trains, "deviation_calibration": round(factor, 4)}
         sizes = {one.frames.size for one in data.recordings}
-        size = sizes.pop() if len(sizes) == 1 else depth.size
+        size = sizes.pop() if len(sizes) == 1 and not alone else depth.size
         network = cast(DepthModel, trainer.average).depth
         trained = TrainedNetwork("depth", network, depth, size, unit)
         facts = {
             "origin": f"started from {depth.name}" + (f" and {pose.name}" if pose else ""),
             "data": {"train": data.counts, "validation": [f.source for f in data.held_out]},
+            **about,
             **facts_of_run(config, facts, trainer.progress, why),
         }
         weights = export(folder, config, trained, facts)
@@ -128,6 +140,11 @@ def read_data_of_run(run: TrainingRun, split: DataSplit, depth: InitialNetwork) 
         return read_data(run.config, split, depth.size, networks, run.cache, run.control)
 
     return first_alone(run.fabric, read) or read()
+
+
+def _kept_unit(initial: InitialNetwork) -> DepthUnit:
+    unit = "metres" if initial.metric else "relative"
+    return DepthUnit(unit, f"the depth is that of {initial.name}")
 
 
 def unit_of(config: TrainingConfig, data: TrainingData, initial: InitialNetwork) -> DepthUnit:

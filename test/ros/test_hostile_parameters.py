@@ -39,6 +39,7 @@ FILES = ("weights", "mask_weights", "gate_weights", "pose_weights")
 NUMBERS = {
     "depth_scale": (NAN, INF, -INF, -1.0, 1e308),
     "min_depth": (NAN, -1e-9),
+    "max_uncertainty": (NAN, -1.0, 11.0),
     "gate_threshold": (NAN, 0.0, -0.0),
     "width": (-1, 2**63 - 1, -(2**63)),
     "mask_margin": (51,),

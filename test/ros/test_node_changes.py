@@ -124,7 +124,8 @@ LIVE: dict[str, Any] = {
 def test_live_parameters_change_while_images_stream(robot: Robot) -> None:
     """Each live parameter changes between two images; each image is published or dropped."""
     files = {"weights", "gate_weights", "mask_weights", "pose_weights"}
-    assert {spec.name for spec in SPECS if spec.live} - files == set(LIVE)
+    elsewhere = {"max_uncertainty"}  # needs other weights: test_uncertainty.py
+    assert {spec.name for spec in SPECS if spec.live} - files - elsewhere == set(LIVE)
     before = robot.settled()
     sent = 0
     for name, value in LIVE.items():

@@ -13,6 +13,7 @@ from depth_recog.networks.own.files import save_network
 from depth_recog.training.config import TrainingConfig, make_config
 from depth_recog.training.data.batches import TripletBatch
 from depth_recog.training.data.cache import PseudoLabelNetworks
+from depth_recog.training.data.covers import COLUMNS
 from depth_recog.training.data.selection import pseudo_label_networks
 from depth_recog.training.initial import initial_network
 
@@ -76,6 +77,7 @@ def batch_of(frames: torch.Tensor, **known: torch.Tensor) -> TripletBatch:
         "mirror": torch.eye(4).expand(count, 4, 4),
         "points": torch.zeros(count, 1, 3),
         "weights": torch.zeros(count, 1),
+        "covers": torch.zeros(count, COLUMNS),
     }
     return TripletBatch(frames, **(values | known))
 

@@ -68,7 +68,8 @@ class GraphDepth(GraphModel):
             "image": np.ascontiguousarray(image)[None],
             "focal": np.array([focal], np.float32),
         }
-        return lane.start(lambda: run(inputs)[0, 0])
+        channel: int | slice = slice(None) if self.header.deviation else 0
+        return lane.start(lambda: run(inputs)[0, channel])
 
 
 class GraphLabels(GraphModel):

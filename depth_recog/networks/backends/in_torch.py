@@ -46,7 +46,8 @@ class TorchDepth:
 
     def _compute(self, image: Tensor, focal: float) -> Tensor:
         focals = torch.tensor([focal], dtype=image.dtype, device=image.device)
-        return self._network(image, focals)[0, 0].float()
+        answer = self._network(image, focals)[0].float()
+        return answer[0] if len(answer) == 1 else answer
 
 
 class TorchLabels:

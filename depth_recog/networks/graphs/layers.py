@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from depth_recog.networks.graphs.writer import Writer
@@ -145,8 +147,8 @@ def _v3_block(w: Writer, x: str, at: str, setting: V3Setting) -> str:
 
 def decoder(
     w: Writer, features: list[str], sizes: list[tuple[int, int]], at: str, steps: int
-) -> str:
-    """`UpsamplingDecoder`: its finest features.
+) -> list[str]:
+    """`UpsamplingDecoder`: its features, coarsest first.
 
     Args:
         w: the graph.
@@ -155,7 +157,7 @@ def decoder(
         at: name of the decoder.
         steps: number of upsampling blocks.
     """
-    x = features[-1]
+    x, outputs = features[-1], []
     skips: list[str | None] = [*reversed(features[:-1]), None]
     for step, skip in zip(range(steps), skips, strict=False):
         x = w.op("Elu", reflected(w, x, f"{at}.blocks.{step}.reduce.0"))
@@ -163,7 +165,24 @@ def decoder(
         if skip is not None:
             x = w.op("Concat", x, skip, axis=1)
         x = w.op("Elu", reflected(w, x, f"{at}.blocks.{step}.merge.0"))
-    return x
+        outputs.append(x)
+    return outputs
+
+
+def deviation(w: Writer, decoded: list[str], size: tuple[int, int], at: str) -> str:
+    """`DeviationHead`, and the exponential of its output within the range.
+
+    Args:
+        w: the graph.
+        decoded: the decoder's features, coarsest first.
+        size: (height, width) of the last of them.
+        at: name of the head.
+    """
+    fine = convolution(w, decoded[-1], f"{at}.fine", stride=2, padding=0)
+    coarse = convolution(w, decoded[-2], f"{at}.coarse")
+    x = reflected(w, w.op("Elu", w.op("Add", fine, coarse)), f"{at}.last")
+    x = w.resized(x, size, "half_pixel")
+    return w.op("Exp", w.clipped(x, *map(math.log, designs.DEVIATION_RANGE)))
 
 
 def reflected(w: Writer, x: str, name: str) -> str:

@@ -111,6 +111,7 @@ _OPERATORS: dict[str, Callable[..., Array]] = {
     "Conv": _convolution,
     "Div": np.divide,
     "Elu": _elu,
+    "Exp": np.exp,
     "Flatten": lambda x: x.reshape(len(x), -1),
     "GlobalAveragePool": lambda x: x.mean((2, 3), keepdims=True),
     "HardSigmoid": _hard_sigmoid,

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from depth_recog.networks.own.decoder import UpsamplingDecoder
+from depth_recog.networks.own.deviation import DeviationHead, limited
 from depth_recog.networks.own.edgetpu import EdgeTpuEncoder
 from depth_recog.networks.own.encoders import ENCODERS, Encoder
 
@@ -27,6 +30,7 @@ class DepthNetwork(nn.Module):
         near: smallest depth at the canonical focal length, metres.
         far: largest depth at the canonical focal length, metres.
         canonical_focal: focal length in pixels, at the network's input size.
+        deviation: whether it has a head for the standard deviation of log depth.
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class DepthNetwork(nn.Module):
         near: float = 0.5,
         far: float = 120.0,
         canonical_focal: float = 244.0,
+        deviation: bool = False,
     ) -> None:
         super().__init__()
         self.encoder: Encoder | EdgeTpuEncoder
@@ -50,6 +55,7 @@ class DepthNetwork(nn.Module):
             # About 15 m everywhere before training; a bias of 0 would mean about 2 near.
             nn.init.constant_(head.bias, -3.5)  # type: ignore[arg-type]
             nn.init.normal_(head.weight, std=0.01)  # type: ignore[arg-type]
+        self.deviation = DeviationHead(widths[-1], widths[-2]) if deviation else None
 
     def _inverse_depth(self, sigmoid: Tensor, focal: Tensor) -> Tensor:
         inverse = 1 / self.far + sigmoid * (1 / self.near - 1 / self.far)
@@ -73,6 +79,27 @@ class DepthNetwork(nn.Module):
             for head, x in zip(self.heads, maps, strict=True)
         ]
 
+    def with_log_deviation(self, image: Tensor, focal: Tensor) -> tuple[Tensor, Tensor]:
+        """Return inverse depth and the log of the deviation, to train the head for it.
+
+        No gradient reaches the rest of the network. Arguments as of `inverse_depths`.
+
+        Returns:
+            (B, 1, H, W) each: 1 / metres or up to scale, and not limited.
+        """
+        assert self.deviation is not None
+        with torch.no_grad():
+            features = self.decoder(self.encoder(image), (image.shape[2], image.shape[3]))
+            inverse = self._inverse_depth(_sigmoid(self.heads[0], features[-1]), focal)
+        return inverse, self.deviation(features)
+
+    def deviation_times(self, factor: float) -> None:
+        """Multiply the deviation that the head gives, for calibration."""
+        assert self.deviation is not None
+        bias = self.deviation.last.bias
+        assert bias is not None
+        bias.data += math.log(factor)
+
     def forward(self, image: Tensor, focal: Tensor) -> Tensor:
         """Return the depth of an image.
 
@@ -81,13 +108,17 @@ class DepthNetwork(nn.Module):
             focal: (B,) float, vertical focal length of `image`, pixels.
 
         Returns:
-            (B, 1, H, W) float, along the optical axis; metres where the weights are metric.
+            (B, 1, H, W) float, along the optical axis; metres where the weights are metric. With a
+            head for it (B, 2, H, W): the depth, then the standard deviation of its logarithm.
         """
         with torch.autocast(image.device.type, enabled=False):
             # In float32: in bfloat16 nearly all of the depth error would come from the encoder.
             encoded = self.encoder(image)
         features = self.decoder(encoded, (image.shape[2], image.shape[3]))
-        return 1 / self._inverse_depth(_sigmoid(self.heads[0], features[-1]), focal)
+        depth = 1 / self._inverse_depth(_sigmoid(self.heads[0], features[-1]), focal)
+        if self.deviation is None:
+            return depth
+        return torch.cat((depth, limited(self.deviation(features))), 1)
 
 
 def _sigmoid(head: nn.Module, x: Tensor) -> Tensor:

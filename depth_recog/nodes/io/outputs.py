@@ -44,6 +44,7 @@ POINTS = "depth/points"
 ODOM = "odom"
 STATIC_POINTS = "depth/points_static"
 RELATIVE = "depth/relative"
+UNCERTAINTY = "depth/uncertainty"
 LABELS, DYNAMIC, MOVING = "mask/labels", "mask/dynamic", "mask/moving"
 MASK_PNGS = {f"{mask}/compressed": mask for mask in (LABELS, DYNAMIC, MOVING)}
 OBJECTS = "objects"
@@ -70,6 +71,7 @@ TOPICS: dict[str, type] = {
     DEPTH: Image,
     DEPTH_INFO: CameraInfo,
     RELATIVE: Image,
+    UNCERTAINTY: Image,
     COMPRESSED: CompressedImage,
     POINTS: PointCloud2,
     STATIC_POINTS: PointCloud2,
@@ -85,7 +87,7 @@ TOPICS: dict[str, type] = {
 }
 _IN_METRES = {DEPTH, COMPRESSED, POINTS, STATIC_POINTS, ODOM, OBJECTS, DETECTIONS, TARGET, STATIC}
 """Topics whose type or name promises metres: nothing else is published on them."""
-_NEED_DEPTH = {DEPTH, DEPTH_INFO, RELATIVE, COMPRESSED, POINTS, RECTIFIED, COLOR}
+_NEED_DEPTH = {DEPTH, DEPTH_INFO, RELATIVE, UNCERTAINTY, COMPRESSED, POINTS, RECTIFIED, COLOR}
 _NEED_PAIR = {ODOM, MOVING, f"{MOVING}/compressed", STATIC_POINTS, OBJECTS, DETECTIONS}
 _NEED_PAIR |= {TARGET, STATIC, *MATRICES, OVERLAY, PROJECTION}
 
@@ -96,8 +98,8 @@ class Outputs:
     Args:
         watch: creates the publishers.
         parameters: returns the value of a parameter of the node; `depth_encoding`, `output_size`,
-            `min_depth`, `max_depth`, `points_step`, `depth_scale`, `unscaled_depth` and
-            `longest_gap` are read for every frame.
+            `min_depth`, `max_depth`, `max_uncertainty`, `points_step`, `depth_scale`,
+            `unscaled_depth` and `longest_gap` are read for every frame.
         subscribers_changed: called when a topic gains or loses a subscriber.
         broadcaster: a tf2_ros.TransformBroadcaster for the odometry; None to broadcast nothing.
 
@@ -122,6 +124,7 @@ class Outputs:
             frames = [parameters("frame_prefix") + parameters(name) for name in both]
             self._odometry = odometry.Odometry(*frames)
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+        self._as_others = qos, subscribers_changed
         self._publishers: dict[str, Publisher] = {}
         self._labels: Publisher | None = None
         self._classes: Sequence[str] = ()
@@ -134,7 +137,7 @@ class Outputs:
         """Of the camera, for P in the CameraInfo; see `CameraCalibration`."""
         try:
             for topic, kind in TOPICS.items():
-                if topic != ODOM or self._odometry is not None:
+                if topic != UNCERTAINTY and (topic != ODOM or self._odometry is not None):
                     publisher = watch.publisher(
                         kind, names.get(topic, topic), qos, subscribers_changed
                     )
@@ -167,6 +170,13 @@ class Outputs:
         if self._labels is not None and classes != self._classes:
             self._classes = classes
             self._labels.publish(detections.label_info(VISION, classes, header))
+
+    def offer_uncertainty(self) -> None:
+        """Advertise the standard deviation: the depth network gives it."""
+        if self._publishers and UNCERTAINTY not in self._publishers:
+            made = self._watch.publisher(Image, UNCERTAINTY, *self._as_others)
+            # A new dictionary: the inference thread may be reading the old one.
+            self._publishers = {**self._publishers, UNCERTAINTY: made}
 
     def wanted(self) -> set[str]:
         """Topics with a subscriber, and the odometry if enabled: it needs every image."""
@@ -220,7 +230,10 @@ class Outputs:
         }
         builders: dict[str, Callable[[], Any]] = {
             DEPTH: lambda: messages.depth_image(depth(), encoding, header),
-            RELATIVE: lambda: messages.depth_image(maps.depth(0.0, np.inf), "32FC1", header),
+            RELATIVE: lambda: messages.depth_image(
+                maps.depth(0.0, np.inf, p("max_uncertainty")), "32FC1", header
+            ),
+            UNCERTAINTY: lambda: _uncertainty(maps, header),
             DEPTH_INFO: lambda: messages.camera_info(maps.camera, header, self.baseline),
             COMPRESSED: lambda: compressed_depth(
                 depth(), encoding, p("min_depth"), p("max_depth"), header
@@ -263,7 +276,8 @@ class Outputs:
         return self._objects.message(result, header, unit, self._parameter("longest_gap"))
 
     def _depth(self, maps: ImageMaps) -> NDArray[np.float32]:
-        return maps.depth(self._parameter("min_depth"), self._parameter("max_depth"))
+        p = self._parameter
+        return maps.depth(p("min_depth"), p("max_depth"), p("max_uncertainty"))
 
 
 def _mono(mask: Callable[[], NDArray[np.uint8]], header: Header) -> Image:
@@ -273,6 +287,12 @@ def _mono(mask: Callable[[], NDArray[np.uint8]], header: Header) -> Image:
 def _png(mask: Callable[[], NDArray[np.uint8]], header: Header) -> CompressedImage:
     data = compressed_image.to_png(mask())
     return CompressedImage(header=header, format=compressed_image.MASK_FORMAT, data=data)
+
+
+def _uncertainty(maps: ImageMaps, header: Header) -> Image | None:
+    """The standard deviation of log depth; None for a network that gives none."""
+    deviation = maps.deviation
+    return None if deviation is None else messages.image(deviation, "32FC1", header)
 
 
 def _without_movers(depth: NDArray[np.float32], maps: ImageMaps) -> NDArray[np.float32]:

@@ -18,7 +18,7 @@ from depth_recog.method.scale.motion import OdometryBuffer
 from depth_recog.method.settings import Settings
 from depth_recog.networks.factory import Assembly, NetworkOptions, assemble, check_weights
 from depth_recog.nodes.runtime import memory
-from depth_recog.nodes.runtime.depth_parameters import settings_of
+from depth_recog.nodes.runtime.depth_parameters import check_uncertainty, settings_of
 from depth_recog.nodes.runtime.parameters import Names, Values
 from depth_recog.nodes.runtime.slot import LatestSlot
 from depth_recog.texts import plain
@@ -53,6 +53,7 @@ class Assembler:
 
     def configure(self, values: Values) -> None:
         """Load the networks and warm them up. Raises DepthRecogError."""
+        check_uncertainty(values)
         self._values, self._settings = values, settings_of(values, self._mount)
         current = assemble(_options(values), self._settings, odometry=self.odometry)
         current.warm_up()
@@ -81,6 +82,8 @@ class Assembler:
             return
         if names.intersection(_FROM_FILES):
             check_weights(_options(values))
+        if names.intersection(("weights", "max_uncertainty")):
+            check_uncertainty(values)
         settings_of(values)
 
     def apply(self, names: Names, values: Values) -> None:

@@ -13,8 +13,10 @@ from depth_recog.method.scale.height import CameraMount
 from depth_recog.method.settings import GATES, Settings
 from depth_recog.networks.backends.choice import BACKENDS, PRECISIONS
 from depth_recog.networks.factory import ESTIMATORS
-from depth_recog.networks.models import preset_rules
+from depth_recog.networks.models import header_of, preset_rules
+from depth_recog.networks.weights import DEFAULT
 from depth_recog.nodes.runtime.parameters import Spec, Values
+from depth_recog.texts import shown
 
 UNKNOWN_PITCH = -90.0
 _DEFAULTS = Settings()
@@ -105,6 +107,14 @@ SPECS = (
     ),
     _live("min_depth", 0.1, "Smaller depths become -inf (REP 117), metres.", 0.0, 1000.0),
     _live("max_depth", 80.0, "Larger depths become +inf (REP 117), metres.", 0.1, 1e6),
+    _live(
+        "max_uncertainty",
+        0.0,
+        "Depth with a larger standard deviation of its logarithm (depth/uncertainty) becomes NaN, "
+        "sky too; 0: never. Needs weights that give it.",
+        0.0,
+        10.0,
+    ),
     _live(
         "depth_encoding",
         "32FC1",
@@ -238,6 +248,21 @@ def settings_of(values: Values, mount: CameraMount | None = None) -> Settings:
         scale=scale_of(values, mount),
         width=values["width"],
     )
+
+
+def check_uncertainty(values: Values) -> None:
+    """Check that the depth weights give what `max_uncertainty` compares.
+
+    Raises:
+        ConfigurationError: they do not.
+        WeightsError: they cannot be read.
+    """
+    if values["max_uncertainty"] and not header_of(values["weights"], "depth").deviation:
+        raise ConfigurationError(
+            f"max_uncertainty {values['max_uncertainty']:g}: the depth weights "
+            f"{shown(values['weights'] or DEFAULT['depth'])} give no standard deviation; set it to "
+            "0, or train the head for it (depth-recog train --set trains=deviation)"
+        )
 
 
 def check(values: Values) -> None:

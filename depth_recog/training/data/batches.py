@@ -14,6 +14,7 @@ from torch import Tensor
 from depth_recog.method.masking import PresetRules, dilated
 from depth_recog.training.config import TrainingConfig
 from depth_recog.training.data.augmentation import MIRROR, Augmentation, draw_colours
+from depth_recog.training.data.covers import draw_cover, no_cover
 from depth_recog.training.data.gating import Exclusions
 from depth_recog.training.data.points import MOST, in_crop
 from depth_recog.training.data.prepared import PreparedFrames
@@ -42,6 +43,7 @@ class TripletBatch(TensorBatch):
         mirror: (B, 4, 4) float32, `MIRROR` where the sample is flipped, else identity.
         points: (B, N, 3) float32, column and row in pixels, and depth of triangulated points.
         weights: (B, N) float32 of these points, with the sum 1, or 0 where there are too few.
+        covers: (B, C) float32, how the image is covered for the deviation; see `covers`.
     """
 
     frames: Tensor
@@ -56,6 +58,7 @@ class TripletBatch(TensorBatch):
     mirror: Tensor
     points: Tensor
     weights: Tensor
+    covers: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +99,14 @@ class TripletDataset(StepDataset[TripletBatch]):
         self._rules = PresetRules(dynamic=config.dynamic_classes)
         self._augment = config.augment
         self._recorded = config.motion != "network"
+        self._covers = config.teaches_deviation
 
     def read(self, step: int, index: int, rng: np.random.Generator) -> TripletBatch:
         """A triplet with random augmentation."""
         augmentation = Augmentation.draw(rng, self._size_of(index), self._augment.zoom)
-        return self.augmented(index, augmentation, draw_colours(rng, 1, self._augment.colour)[0])
+        colours = draw_colours(rng, 1, self._augment.colour)[0]
+        cover = draw_cover(rng) if self._covers else None
+        return self.augmented(index, augmentation, colours, cover)
 
     def unchanged(self, index: int) -> TripletBatch:
         """A batch of one triplet without augmentation."""
@@ -109,7 +115,9 @@ class TripletDataset(StepDataset[TripletBatch]):
     def _size_of(self, index: int) -> tuple[int, int]:
         return self._recordings[self.index[index][0]].frames.size
 
-    def augmented(self, index: int, augmentation: Augmentation, colours: Tensor) -> TripletBatch:
+    def augmented(
+        self, index: int, augmentation: Augmentation, colours: Tensor, cover: Tensor | None = None
+    ) -> TripletBatch:
         """A triplet with a given augmentation, without batch dimension."""
         which, number = self.index[index]
         recording = self._recordings[which]
@@ -159,4 +167,5 @@ class TripletDataset(StepDataset[TripletBatch]):
             torch.from_numpy(MIRROR if augmentation.flip else np.eye(4)).float(),
             torch.from_numpy(points),
             torch.from_numpy(weights),
+            no_cover() if cover is None else cover,
         )

@@ -158,7 +158,7 @@ def read_data(
     recordings, counts = [], {}
     for one in split.training:
         size = size_of(config, one, trained_size)
-        points = rules if config.loss.points else None
+        points = rules if config.loss.points or config.teaches_deviation else None
         frames = prepare(one, size, networks, cache, control.stop, points)
         _check_motion(config, frames)
         triplets, found = choose_triplets(frames, rules, config.longest_gap)

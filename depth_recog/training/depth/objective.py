@@ -210,28 +210,39 @@ def objective(
 
 
 def point_error(log_inverse: Tensor, batch: TripletBatch) -> Tensor:
-    """(B,) weighted mean |log depth error| of the triangulated points; 0 without points.
+    """(B,) weighted mean |log depth error| of the triangulated points; 0 without points."""
+    return (point_errors(log_inverse, batch, batch.weights).abs() * batch.weights).sum(1)
+
+
+def places(batch: TripletBatch, image: Tensor) -> Tensor:
+    """(B, 1, N, 2) places of the points in images of a size, as `grid_sample` takes them."""
+    height, width = image.shape[2:]
+    size = batch.points.new_tensor([width - 1, height - 1])
+    return batch.points[:, None, :, :2] * 2 / size - 1
+
+
+def point_errors(log_inverse: Tensor, batch: TripletBatch, weights: Tensor) -> Tensor:
+    """(B, N) log depth error of the triangulated points.
 
     Where motion is not recorded the points have no scale: their median error is taken away.
 
     Args:
         log_inverse: (B, 1, H, W) log of the inverse depth.
         batch: with the points.
+        weights: (B, N) of the points, 0 for those that do not count.
     """
-    height, width = log_inverse.shape[2:]
-    size = batch.points.new_tensor([width - 1, height - 1])
-    grid = batch.points[:, None, :, :2] * 2 / size - 1
+    grid = places(batch, log_inverse)
     found = grid_sample(log_inverse, grid, padding_mode="border", align_corners=True)[:, 0, 0]
     used = batch.weights > 0
     error = found + torch.where(used, batch.points[..., 2], 1.0).log()  # (B, N)
     with torch.no_grad():
         order = error.argsort(1)
-        reached = batch.weights.gather(1, order).cumsum(1)
+        reached = weights.gather(1, order).cumsum(1)
         middle = (reached < reached[:, -1:] / 2).sum(1, keepdim=True).clamp(max=error.shape[1] - 1)
         median = error.gather(1, order.gather(1, middle))
         recorded = torch.isfinite(batch.motions).all(3).all(2).all(1)[:, None]
         median = torch.where(recorded, torch.zeros_like(median), median)
-    return ((error - median).abs() * batch.weights).sum(1)
+    return error - median
 
 
 def compare_batch(batch: TripletBatch, predicted: Prediction, weights: LossWeights) -> Comparison:

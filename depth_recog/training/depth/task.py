@@ -18,12 +18,15 @@ from depth_recog.method.gate.ground import fit_plane
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.loss.photometric import masked_mean
 from depth_recog.method.pose.refinement import robust_std
+from depth_recog.networks.own.depth import DepthNetwork
 from depth_recog.pictures import captioned, depth_colors
 from depth_recog.training.config import LossWeights
 from depth_recog.training.data.augmentation import coloured
 from depth_recog.training.data.batches import TripletBatch, TripletDataset
+from depth_recog.training.data.covers import covered
 from depth_recog.training.data.prepared import PreparedFrames
 from depth_recog.training.depth.contact import ROAD
+from depth_recog.training.depth.deviation import Calibration, Doubt, deviation_loss
 from depth_recog.training.depth.model import DepthModel, Prediction
 from depth_recog.training.depth.objective import compare_batch, objective
 from depth_recog.training.loop.trainer import Mean, ValidationResult
@@ -78,6 +81,7 @@ class DepthTask:
         held_out: frames for validation.
         metric: whether the depth is to be in metres: it is then validated without scaling.
         referee: judges where there is no truth.
+        alone: whether the head for the standard deviation is trained alone, and judged.
     """
 
     def __init__(
@@ -87,8 +91,10 @@ class DepthTask:
         held_out: HeldOutFrames,
         metric: bool,
         referee: Referee | None = None,
+        alone: bool = False,
     ) -> None:
         self.model = model
+        self._alone, self._metric = alone, metric
         self._referee = referee
         self._weights, self._held_out = weights, held_out
         self._criterion = "abs_rel" if metric else "abs_rel_median_scaled"
@@ -100,8 +106,18 @@ class DepthTask:
     def losses(self, network: nn.Module, batch: TripletBatch, mean: Mean) -> dict[str, Tensor]:
         """See `TrainingTask`."""
         image = coloured(batch.frames[:, 0].float() / 255, batch.colours)
-        terms, _ = objective(batch, predict(network, batch, image), self._weights, mean)
-        return terms._asdict()
+        if not self.model.teaches_deviation:
+            terms, _ = objective(batch, predict(network, batch, image), self._weights, mean)
+            return terms._asdict()
+        hiding, hidden = covered(image, batch.covers)
+        predicted = predict(network, batch, image, hiding)
+        assert predicted.doubt is not None
+        deviation = deviation_loss(Doubt(*predicted.doubt), batch, hidden, mean)
+        if self._alone:
+            return {"total": deviation}
+        deviation = self._weights.deviation * deviation
+        terms, _ = objective(batch, predicted, self._weights, mean)
+        return terms._asdict() | {"deviation": deviation, "total": terms.total + deviation}
 
     @torch.inference_mode()
     def validate(self, model: nn.Module, device: torch.device) -> ValidationResult:
@@ -111,10 +127,10 @@ class DepthTask:
         with its spread. The height is constant, so its changes are errors of the depth.
         """
         depth_model = cast(DepthModel, model)
-        tally = DepthTally(PROTOCOL)
+        tally, calibration = DepthTally(PROTOCOL), Calibration()
         heights = []
         for frames, index in self._held_out.frames:
-            depth = _depth(depth_model, frames, index, device)
+            depth, std = _depth(depth_model, frames, index, device)
             if frames.depths is not None:
                 truth = np.asarray(frames.depths[index])
                 use = PROTOCOL.judged(truth)
@@ -122,6 +138,9 @@ class DepthTask:
                     values = truth[use].astype(np.float64)
                     answers = depth[use].astype(np.float64)
                     tally.add(frames.names[index], answers, values, Groups(values, None, None))
+                    if std is not None:
+                        scale = 1.0 if self._metric else tally.scales[-1]
+                        calibration.add(answers * scale, values, std[use].astype(np.float64))
             camera = Camera.from_matrix(frames.intrinsics[index], *frames.size)
             road = fit_plane(depth, np.asarray(frames.labels[index]) == ROAD, camera)
             if road is not None:
@@ -136,6 +155,9 @@ class DepthTask:
                 "scale_median": result["scale"]["median"],
                 "scale_spread": result["scale"]["spread"],
             }
+        if self._alone:
+            return self._judged_deviation(figures, calibration)
+        figures |= calibration.figures
         errors = [self._photometric(depth_model, n, device) for n in self._held_out.chosen_triplets]
         compared = [error for error in errors if error is not None]
         if compared:
@@ -157,6 +179,37 @@ class DepthTask:
             return ValidationResult(figures, "photometric", opinion.worse)
         figures["triangulation"] = opinion.triangulation
         return ValidationResult(figures, "triangulation", opinion.worse)
+
+    def _judged_deviation(
+        self, figures: dict[str, float], calibration: Calibration
+    ) -> ValidationResult:
+        figures = {name: figures[name] for name in ("abs_rel",) if name in figures}
+        if not calibration.figures:
+            raise TrainingError(
+                "the standard deviation is judged by true depth, and the held-out frames have "
+                "none: name others with --validate"
+            )
+        return ValidationResult(figures | calibration.figures, "deviation")
+
+    @torch.inference_mode()
+    def calibrate(self, model: nn.Module, device: torch.device) -> float:
+        """Multiply the deviations so that 68 % of the errors in held-out frames lie within one.
+
+        Returns:
+            The factor, which is now in the bias of the head; 1 without true depth.
+        """
+        depth_model, calibration = cast(DepthModel, model), Calibration()
+        for frames, index in self._held_out.frames:
+            truth = None if frames.depths is None else np.asarray(frames.depths[index])
+            if truth is None or not (use := PROTOCOL.judged(truth)).any():
+                continue
+            depth, std = _depth(depth_model, frames, index, device)
+            assert std is not None
+            values, answers = truth[use].astype(np.float64), depth[use].astype(np.float64)
+            scale = 1.0 if self._metric else float(np.median(values) / np.median(answers))
+            calibration.add(answers * scale, values, std[use].astype(np.float64))
+        cast(DepthNetwork, depth_model.depth).deviation_times(calibration.factor)
+        return calibration.factor
 
     def _photometric(self, model: DepthModel, index: int, device: torch.device) -> float | None:
         """Without auto-masking, which depends on the network: all must use the same pixels.
@@ -195,22 +248,32 @@ class DepthTask:
         return np.concatenate(row, 1)
 
 
-def predict(network: nn.Module, batch: TripletBatch, image: Tensor | None = None) -> Prediction:
-    """The prediction for a batch; `image` replaces the frame (B, 3, H, W), 0..1."""
+def predict(
+    network: nn.Module,
+    batch: TripletBatch,
+    image: Tensor | None = None,
+    hiding: Tensor | None = None,
+) -> Prediction:
+    """The prediction for a batch; `image` replaces the frame (B, 3, H, W), 0..1.
+
+    `hiding` are the same images, some of them covered, for the deviation.
+    """
     if image is None:
         image = batch.frames[:, 0].float() / 255
     image = image.contiguous(memory_format=torch.channels_last)
     plain = batch.plain.float() / 255 if batch.plain.numel() else None
-    return Prediction(*network(image, batch.intrinsics[:, 1, 1], plain))
+    return Prediction(*network(image, batch.intrinsics[:, 1, 1], plain, hiding))
 
 
 def _depth(
     model: DepthModel, frames: PreparedFrames, index: int, device: torch.device
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Depth, and its standard deviation where the network gives it; (H, W)."""
     image = torch.from_numpy(np.array(frames.images[index])).to(device)
     focal = torch.tensor([frames.intrinsics[index][1, 1]], device=device).float()
     depth = model.depth(image.permute(2, 0, 1)[None].float() / 255, focal)
-    return np.asarray(depth[0, 0].float().cpu().numpy(), np.float32)
+    answer = np.asarray(depth[0].float().cpu().numpy(), np.float32)
+    return answer[0], answer[1] if len(answer) > 1 else None
 
 
 def evenly_spaced(count: int, most: int) -> list[int]:

@@ -123,7 +123,7 @@ class Witness:
     @torch.inference_mode()
     def _inverse(self, network: nn.Module, images: Tensor, focal: Tensor) -> Tensor:
         images = images.to(self._device).contiguous(memory_format=torch.channels_last)
-        depth: Tensor = network(images, focal.to(self._device))
+        depth: Tensor = network(images, focal.to(self._device))[:, :1]
         return (1 / depth.float()).cpu()
 
     def _on_recording(self, network: nn.Module, recording: TrainingRecording) -> Sight:

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loss of the head for the standard deviation of log depth, and its calibration.
+
+The error of log depth is taken as Laplace distributed: its tails are longer than a Gaussian's. The
+deviation is the half-width of the interval that holds 68 % of the errors, as a Gaussian's is. No
+gradient reaches the depth.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from depth_recog.method.loss.photometric import masked_mean
+from depth_recog.method.masking import SKY
+from depth_recog.training.data.batches import TripletBatch
+from depth_recog.training.depth.objective import FARTHEST_EXACT, places, point_errors
+from depth_recog.training.loop.trainer import Mean
+
+WITHIN = math.erf(math.sqrt(0.5))
+"""Share of errors within one standard deviation: 0.683."""
+
+HALF_WIDTH = -math.log(1 - WITHIN)
+"""Half-width of the interval that holds that share, in mean errors of a Laplace distribution."""
+
+COVERED = 1.0
+"""Error of log depth that a covered pixel counts as, whatever the depth there happens to be."""
+
+_LEAST = 1e-3
+_OF_A_FRAME = 4000
+"""Most pixels of a frame that calibrate: frames with dense truth must not outvote LiDAR."""
+
+
+class Doubt(NamedTuple):
+    """What the networks say of a batch of images, some of them covered.
+
+    Attributes:
+        inverse: (B, 1, H, W) inverse depth, without gradient.
+        log_std: (B, 1, H, W) log of the standard deviation of log depth.
+    """
+
+    inverse: Tensor
+    log_std: Tensor
+
+
+def negative_log_likelihood(error: Tensor, log_std: Tensor) -> Tensor:
+    """That of a Laplace distribution, up to a constant; the least value is at WITHIN's interval.
+
+    Args:
+        error: |log depth error|.
+        log_std: of the same shape.
+    """
+    return HALF_WIDTH * error * (-log_std).exp() + log_std
+
+
+def deviation_loss(doubt: Doubt, batch: TripletBatch, hidden: Tensor, mean: Mean) -> Tensor:
+    """Mean negative log-likelihood of exact depth, triangulated points, sky and covered pixels.
+
+    Each of the four counts the same, and each image in it. Depth of the sky is known to be at least
+    `FARTHEST_EXACT`. Where motion is not recorded, the median error of the points is taken away.
+
+    Args:
+        doubt: the prediction for the covered images.
+        batch: with truth, labels and points.
+        hidden: (B, 1, H, W) bool, covered pixels.
+        mean: over processes, see `objective`.
+    """
+    log_inverse, log_std = doubt.inverse.detach().log(), doubt.log_std
+    truth, seen = batch.truth, ~hidden
+    exact = torch.isfinite(truth) & (truth < FARTHEST_EXACT)
+    sky = torch.isinf(truth) | (torch.isnan(truth) & (batch.labels == SKY))
+    error = (log_inverse + torch.where(exact, truth, 1.0).log()).abs()
+    too_near = (log_inverse + math.log(FARTHEST_EXACT)).clamp(min=0)
+    error = torch.where(sky, too_near, error)
+    error = torch.where(hidden, torch.full_like(error, COVERED), error)
+    value = negative_log_likelihood(error, log_std)
+    parts = [masked_mean(value, valid) for valid in (exact & seen, sky & seen, hidden)]
+    parts.append(_of_points(log_inverse, log_std, batch, hidden))
+    counts = mean(torch.stack([(count > 0).sum() for _, count in parts]).float()).clamp(min=1e-9)
+    return (torch.stack([values.sum() for values, _ in parts]) / counts).sum()
+
+
+def _of_points(
+    log_inverse: Tensor, log_std: Tensor, batch: TripletBatch, hidden: Tensor
+) -> tuple[Tensor, Tensor]:
+    """(B,) weighted means over the points that are not covered, and (B,) their numbers."""
+    grid = places(batch, log_inverse)
+    both = torch.cat((log_std, hidden.to(log_std)), 1)
+    at, covered = grid_sample(both, grid, padding_mode="border", align_corners=True).unbind(1)
+    weights = batch.weights * (covered[:, 0] == 0)
+    weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-9)
+    error = point_errors(log_inverse, batch, weights).abs()
+    value = negative_log_likelihood(error, at[:, 0])
+    return (value * weights).sum(1), (weights > 0).sum(1)
+
+
+class Calibration:
+    """Collects errors of held-out frames in units of the deviation that was given for them."""
+
+    def __init__(self) -> None:
+        self._ratios: list[NDArray[np.float64]] = []
+        self._likelihoods: list[float] = []
+
+    def add(
+        self, depth: NDArray[np.float64], truth: NDArray[np.float64], std: NDArray[np.float64]
+    ) -> None:
+        """Add a frame: (N,) depth, true depth and standard deviation, N > 0."""
+        error = torch.from_numpy(np.abs(np.log(depth / truth)))
+        each = negative_log_likelihood(error, torch.from_numpy(std).log())
+        self._likelihoods.append(float(each.mean()))
+        ratio = (error / torch.from_numpy(std)).numpy()
+        chosen = np.linspace(0, len(ratio) - 1, min(_OF_A_FRAME, len(ratio))).astype(int)
+        self._ratios.append(ratio[chosen])
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Negative log-likelihood, and the share of errors within one deviation; {} if empty."""
+        if not self._ratios:
+            return {}
+        within = float((np.concatenate(self._ratios) < 1).mean())
+        return {"deviation": float(np.mean(self._likelihoods)), "within_one_deviation": within}
+
+    @property
+    def factor(self) -> float:
+        """What multiplies the deviations so that 68 % of the errors lie within; 1 if unknown."""
+        if not self._ratios:
+            return 1.0
+        return max(_LEAST, float(np.quantile(np.concatenate(self._ratios), WITHIN)))
