@@ -70,6 +70,4 @@ class Settings:
     @property
     def least_wanted(self) -> Wanted:
         """What must be computed of every frame, whoever wants less: the scale is measured."""
-        if self.scale.by_odometry:
-            return Wanted.PAIR
-        return Wanted.MASKS if self.scale.by_height else Wanted.DEPTH
+        return Wanted.PAIR if self.scale.measured else Wanted.DEPTH

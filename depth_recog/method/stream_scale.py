@@ -3,19 +3,25 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.method.geometry.se3 import Matrix, inverse_matrix
-from depth_recog.method.masking import GROUND
+from depth_recog.method.masking import GROUND, SKY
 from depth_recog.method.observation import Observation
-from depth_recog.method.pair import Pair, Step
+from depth_recog.method.pair import Pair, Step, correspondences_of, pose_for_gate
+from depth_recog.method.scale.agreement import Points, SeenMotion, see_motion
 from depth_recog.method.scale.estimator import ScaleEstimator, ScaleSettings
-from depth_recog.method.scale.height import GroundPlane
-from depth_recog.method.scale.measurement import Scale
+from depth_recog.method.scale.height import CameraMount, GroundPlane, network_height
+from depth_recog.method.scale.measurement import Refusal, Scale
 from depth_recog.method.scale.motion import OdometryBuffer
+from depth_recog.method.scale.road import align_road
+from depth_recog.method.tracking.tracks import at
 
 WaitForDepth = Callable[[], NDArray[np.float32]]
 """Waits for a depth network's (h, w) float32 result."""
@@ -44,6 +50,16 @@ def deviation_of(wait: WaitForResult) -> Callable[[], NDArray[np.float32] | None
 
 
 _KEPT = 64
+_COMPARED = 16
+"""Number of frames with which the newest one is compared."""
+BEST_MOTION = 0.3
+"""Motion between the frames from which the road is found, in heights of the camera by the network's
+road, which may be too high."""
+LEAST_MOTION = 0.03
+"""The least such motion that shows anything."""
+EVERY_NS = 150_000_000
+"""Least time between two measurements: more of them cost time and tell little more."""
+_LEVEL = CameraMount(1.0)
 _LEAST_SHARE = 0.02
 """Least share of the lowest third of the image that must show ground."""
 _MARGIN = 6
@@ -63,6 +79,8 @@ class StreamScale:
         self.odometry = odometry
         self._estimator = ScaleEstimator(settings, odometry)
         self._path = _Path()
+        self._seen: deque[_Seen] = deque(maxlen=_COMPARED)
+        self._measured_ns = -EVERY_NS
 
     @property
     def now(self) -> Scale:
@@ -71,7 +89,7 @@ class StreamScale:
 
     @property
     def ground(self) -> GroundPlane | None:
-        """The ground that the newest frame shows, in the network's unit; None if it shows none."""
+        """The ground as the motion up to the newest frame shows it; None if it shows none."""
         return self._estimator.ground
 
     def applied(self, wait: WaitForDepth) -> WaitForDepth:
@@ -83,21 +101,73 @@ class StreamScale:
         """Start anew: another camera."""
         self._estimator.reset()
         self._path = _Path()
+        self._seen.clear()
 
     def add(self, step: Step) -> None:
         """Learn from a frame whose depth and labels have arrived."""
         if not self.settings.measured:
             return
         frame = step.frame
+        place = self._path.add(frame, step.pair)
+        if place is None:
+            self._seen.clear()
         if self.settings.by_odometry:
-            self._estimator.moved(frame.stamp_ns, self._path.add(frame, step.pair))
-        known = frame.scale.factor
-        depth = frame.depth if known == 1 else frame.depth / np.float32(known)
-        ground = ground_below(frame) if self.settings.by_height else _NOTHING
-        self._estimator.observe(frame.stamp_ns, depth, ground, frame.camera)
+            self._estimator.moved(frame.stamp_ns, None if place is None else place[:3, 3])
+        now = _Seen(frame, self._path.latest)
+        due = not 0 <= frame.stamp_ns - self._measured_ns < EVERY_NS
+        log_path, seen = self._compared(now, step.pair) if due else (math.nan, None)
+        self._seen.append(now)
+        if seen is None:
+            return
+        self._measured_ns = frame.stamp_ns
+        self._estimator.observe(frame.stamp_ns, seen, log_path)
+
+    def _compared(self, now: _Seen, pair: Pair | None) -> tuple[float, SeenMotion | Refusal]:
+        """Length of the path since an earlier frame, in log, and what both frames show."""
+        mount = self.settings.mount or _LEVEL
+        frame = now.frame
+        height = network_height(frame.depth, ground_below(frame), frame.camera, mount)
+        if height is None or not self._seen:
+            return math.nan, Refusal("too little ground is visible")
+        height /= frame.scale.factor
+        way, earlier = self._partner(now, height)
+        if way < LEAST_MOTION * height:
+            return math.nan, Refusal("the camera moves too little")
+        first = earlier.frame
+        if pair is not None and pair.first.stamp_ns == first.stamp_ns:
+            pose = pair.static
+        else:
+            guess = inverse_matrix(now.place) @ earlier.place
+            guess[:3, 3] *= first.scale.factor
+            pose = pose_for_gate(first, frame, guess)
+        if not pose.ok or first.tracks is None or frame.tracks is None:
+            return math.nan, Refusal(f"no static pose: {pose.why or 'no features'}")
+        images, camera = (first.grey, frame.grey), first.camera
+        ground = ground_below(first)
+        road = align_road(images, ground, camera, pose, mount, height / way)
+        found = correspondences_of(first, frame).within(~first.near(_MARGIN), ~frame.near(_MARGIN))
+        points = Points(found, at(ground, found.first))
+        share = float(ground.sum()) / max(1, int((first.labels != SKY).sum()))
+        depth = first.depth / np.float32(first.scale.factor)
+        seen = see_motion(depth, camera, points, pose.T_second_from_first, road, share)
+        return math.log(max(way, 1e-9)), seen
+
+    def _partner(self, now: _Seen, height: float) -> tuple[float, _Seen]:
+        """The length of the way since the frame that is compared with the newest one, and it."""
+        here = now.place[:3, 3]
+        ways = [float(np.linalg.norm(here - seen.place[:3, 3])) for seen in self._seen]
+        chosen = len(ways) - 1
+        while chosen > 0 and ways[chosen - 1] <= BEST_MOTION * height:
+            chosen -= 1
+        return ways[chosen], self._seen[chosen]
 
 
-_NOTHING = np.zeros((0, 0), np.bool_)
+@dataclass(frozen=True)
+class _Seen:
+    """A frame with its place on the path, (4, 4) in the network's unit."""
+
+    frame: Observation
+    place: Matrix
 
 
 def ground_below(frame: Observation) -> NDArray[np.bool_]:
@@ -121,8 +191,13 @@ class _Path:
     def __init__(self) -> None:
         self._poses: dict[int, Matrix] = {}
 
-    def add(self, frame: Observation, pair: Pair | None) -> NDArray[np.float64] | None:
-        """(3,) position at the newest frame; None where the path begins anew."""
+    @property
+    def latest(self) -> Matrix:
+        """(4, 4) place of the newest frame."""
+        return next(reversed(self._poses.values()))
+
+    def add(self, frame: Observation, pair: Pair | None) -> Matrix | None:
+        """(4, 4) place of the newest frame; None where the path begins anew."""
         before = None if pair is None else self._poses.get(pair.first.stamp_ns)
         if pair is None or before is None or not pair.static.ok:
             self._poses = {frame.stamp_ns: np.eye(4)}
@@ -132,4 +207,4 @@ class _Path:
         self._poses[frame.stamp_ns] = before @ motion
         while len(self._poses) > _KEPT:
             del self._poses[next(iter(self._poses))]
-        return self._poses[frame.stamp_ns][:3, 3]
+        return self._poses[frame.stamp_ns]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -36,22 +36,25 @@ _LIMITS = {
     "mount": (0.2, 5.0),
     "pitch": (-30.0, 45.0),
     "fov": (20.0, 130.0),
+    "speed": (0.0, 40.0),
 }
 
 
 @dataclass(frozen=True)
 class Mount:
-    """How the camera is mounted, and its lens.
+    """How the camera is mounted, its lens, and how fast it is carried.
 
     Attributes:
         height: above the ground, metres.
         pitch: below the horizon, degrees.
         fov: horizontal field of view, degrees; None for KITTI's, 81 degrees.
+        speed: mean speed, metres per second; None for the scene's.
     """
 
     height: float = CAMERA_HEIGHT
     pitch: float = 0.0
     fov: float | None = None
+    speed: float | None = None
 
     def camera(self, width: int, height: int) -> Camera:
         """The intrinsics of images of this size."""
@@ -88,7 +91,7 @@ class SyntheticStreet(RecordingReader):
         width: image width, pixels.
         height: image height, pixels.
         rate_hz: frames per second.
-        mount: height and pitch of the camera, and its field of view.
+        mount: height and pitch of the camera, its field of view and its speed.
 
     Raises:
         SourceError: the scene is unknown, or a value is outside of its range.
@@ -111,6 +114,7 @@ class SyntheticStreet(RecordingReader):
             raise SourceError(f"unknown scene {scene!r}: one of {', '.join(SCENES)} is needed")
         given = {"seed": seed, "frames": frames, "width": width, "height": height, "rate": rate_hz}
         given |= {"mount": mount.height, "pitch": mount.pitch, "fov": mount.fov or 90.0}
+        given |= {"speed": mount.speed or 0.0}
         for key, value in given.items():
             low, high = _LIMITS[key]
             if not low <= value <= high:
@@ -119,6 +123,8 @@ class SyntheticStreet(RecordingReader):
         self.rate_hz = float(rate_hz)
         self.camera = mount.camera(width, height)
         self._scene, self._seed, self._frames = scene_of(scene), seed, frames
+        if mount.speed is not None:
+            self._scene = replace(self._scene, speed=mount.speed)
         phases = generator(seed, _MOTION).uniform(0.0, 2.0 * math.pi, 10)
         bend = Bend(self._scene.bend, (float(phases[8]), float(phases[9])))
         moves = tuple(float(p) for p in phases[:8])
@@ -185,7 +191,8 @@ def parse_spec(text: str) -> SyntheticStreet:
 
     Args:
         text: a scene's name, optionally with seed, frames, width, height and rate, and with the
-            camera's `mount` (height, metres), `pitch` (below the horizon) and `fov` (degrees).
+            camera's `mount` (height, metres), `pitch` (below the horizon), `fov` (degrees) and
+            `speed` (metres per second).
 
     Raises:
         SourceError: the scene or a key is unknown, or a value is no number or out of range.
@@ -211,5 +218,10 @@ def parse_spec(text: str) -> SyntheticStreet:
         width=int(given.get("width", 416)),
         height=int(given.get("height", 128)),
         rate_hz=given.get("rate", 10.0),
-        mount=Mount(given.get("mount", CAMERA_HEIGHT), given.get("pitch", 0.0), given.get("fov")),
+        mount=Mount(
+            given.get("mount", CAMERA_HEIGHT),
+            given.get("pitch", 0.0),
+            given.get("fov"),
+            given.get("speed"),
+        ),
     )

@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.errors import ConfigurationError
-from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.scale.agreement import SeenMotion
 from depth_recog.method.scale.filter import MeasurementFilter, SteadyFactor
-from depth_recog.method.scale.height import CameraMount, GroundPlane, find_ground, height_of
-from depth_recog.method.scale.measurement import Refusal, Scale, ScaleState
+from depth_recog.method.scale.height import CameraMount, GroundPlane
+from depth_recog.method.scale.measurement import Refusal, Scale, ScaleMeasurement, ScaleState
 from depth_recog.method.scale.motion import MotionComparison, OdometryBuffer
 
 SCALE_MODES = ("none", "constant", "camera_height", "odometry", "auto")
@@ -21,9 +22,14 @@ SCALE_MODES = ("none", "constant", "camera_height", "odometry", "auto")
 
 KNOWN_TILT_STD = 2.0
 """Standard deviation of a pitch that the user or tf gives, degrees: vehicles nod."""
-UNLIKE_STD = 0.3
-"""Standard deviation of the scale by height, as a share of its own logarithm: on synthetic streets
-with cameras 0.4 to 2.5 m high its error is 0.2 to 0.6 of that."""
+LARGEST_GAP = 0.3
+"""Largest difference, in log, between the network's unit on the road and elsewhere, median of
+`GAPS` frames. Beyond it no factor makes the depth metres."""
+GAPS = 30
+GAP_STD = 0.25
+"""Standard deviation of the scale by that difference, as a share of it."""
+FRAME_STD = 0.03
+"""Standard deviation of log scale of a frame besides the fit's own: bumps, and the network."""
 DISAGREEMENT = 0.08
 """Largest difference of the two sources, in log."""
 
@@ -120,6 +126,8 @@ class ScaleEstimator:
         self._motion_scale = Scale(state=ScaleState.ACQUIRING, why="no odometry yet")
         self._comparison = MotionComparison(self._odometry) if self._odometry is not None else None
         self._steady = SteadyFactor()
+        self._gaps: deque[float] = deque(maxlen=GAPS)
+        self._longer: deque[float] = deque(maxlen=GAPS)
         self.scale = self._first()
         self.ground: GroundPlane | None = None
 
@@ -132,33 +140,55 @@ class ScaleEstimator:
         return Scale(state=ScaleState.ACQUIRING, why="no frame yet")
 
     def observe(
-        self,
-        stamp_ns: int,
-        depth: NDArray[np.float32],
-        ground: NDArray[np.bool_],
-        camera: Camera,
+        self, stamp_ns: int, seen: SeenMotion | Refusal, log_path: float = math.nan
     ) -> Scale:
         """Update the scale with a frame, and return it.
 
         Args:
             stamp_ns: time of the frame, nanoseconds.
-            depth: (H, W) float32, in the network's unit.
-            ground: (H, W) bool, pixels of the surface on which the robot stands.
-            camera: intrinsics of both.
+            seen: what it and an earlier frame show of the network's unit.
+            log_path: length of the same motion in `moved`, in log; NaN if it is not known.
         """
         settings = self._settings
         if not settings.measured:
             return self.scale
+        road = seen if isinstance(seen, Refusal) else seen.road
+        self.ground = None
+        if isinstance(seen, SeenMotion):
+            if math.isfinite(seen.gap):
+                self._gaps.append(seen.gap)
+            if math.isfinite(log_path):
+                self._longer.append(seen.log_length - log_path)
+            if not isinstance(road, Refusal):
+                distance = road.height * math.exp(seen.log_length)
+                self.ground = GroundPlane(road.normal, distance)
         found = []
         if settings.by_height and settings.mount is not None:
-            plane = find_ground(depth, ground, camera, settings.mount)
-            self.ground = plane if isinstance(plane, GroundPlane) else None
-            measured = plane if isinstance(plane, Refusal) else height_of(plane, settings.mount)
-            found.append(_less_sure(self._by_height.add(stamp_ns, measured)))
+            measured: ScaleMeasurement | Refusal
+            if isinstance(road, Refusal) or self.ground is None:
+                measured = road if isinstance(road, Refusal) else Refusal("no motion")
+            else:
+                std = math.hypot(FRAME_STD, road.std)
+                log = math.log(settings.mount.height / self.ground.distance)
+                measured = ScaleMeasurement(log, std)
+            found.append(self._by_height.add(stamp_ns, measured))
         if self._comparison is not None:
             found.append(self._motion_scale)
-        self.scale = self._steady.follow(stamp_ns, _together(found))
+        self.scale = self._steady.follow(stamp_ns, self._uniform(_together(found)))
         return self.scale
+
+    def _uniform(self, scale: Scale) -> Scale:
+        """The scale, less sure or not trusted where the image has more than one unit."""
+        if not self._gaps or scale.state is not ScaleState.LOCKED:
+            return scale
+        gap = float(np.median(self._gaps))
+        if abs(gap) > LARGEST_GAP:
+            why = (
+                f"the road is {math.exp(gap):.2f} times as far as the rest in the network's depth: "
+                "no factor makes that metres; use weights that know such a camera"
+            )
+            return replace(scale, std=abs(gap), state=ScaleState.STALE, why=why)
+        return replace(scale, std=math.hypot(scale.std, GAP_STD * gap))
 
     def moved(self, stamp_ns: int, position: NDArray[np.float64] | None) -> None:
         """Compare the camera's path with the odometry.
@@ -173,17 +203,12 @@ class ScaleEstimator:
         if position is None:
             self._comparison.reset()
             return
+        longer = float(np.median(self._longer)) if self._longer else 0.0
         for then, result in self._comparison.add(stamp_ns, position):
+            if isinstance(result, ScaleMeasurement):
+                # The static pose has the unit of the points that it rests on, not the image's.
+                result = replace(result, log_scale=result.log_scale - longer)
             self._motion_scale = self._by_motion.add(then, result)
-
-
-def _less_sure(scale: Scale) -> Scale:
-    """The scale with the error of a network whose unit is far from the metre.
-
-    Then the camera is not like those that it was trained on, and its road is wrong as well.
-    """
-    far = UNLIKE_STD * abs(math.log(scale.factor))
-    return replace(scale, std=math.hypot(scale.std, far)) if scale.metric else scale
 
 
 def _together(found: list[Scale]) -> Scale:

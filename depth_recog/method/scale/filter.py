@@ -22,9 +22,9 @@ LEAST_SPAN_S = 1.0
 """Number of measurements, and the time that they span, before the scale is trusted."""
 LEAST_SHARE = 0.5
 """Share of the window's frames that must show a scale: where most refuse, the rest is chance."""
-LARGEST_SPREAD = 0.1
+LARGEST_SPREAD = 0.2
 """Largest robust standard deviation of the window's measurements, in log."""
-LARGEST_RANGE = 0.4
+LARGEST_RANGE = 0.6
 """Largest difference between their 15 % and 85 % quantiles, in log: a few agree by chance."""
 PATIENCE_S = 3.0
 """Time without any measurement after which the scale is stale."""
