@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How far from metres is depth with a measured scale?
 
-python benchmarks/scale.py [--weights NAME] [--zoom Z] [--json FILE] CASE...
+python benchmarks/scale.py [--weights NAME] [--zoom Z...] [--json FILE] [--streets] CASE...
 
 CASE is MODE:HEIGHT=SOURCE[@A:B], MODE one of camera_height, odometry, auto. Odometry is made from
 the true poses: each step is wrong by 2 %, and every tenth second the wheels slip by half. For
@@ -10,7 +10,9 @@ MODE:HEIGHT:SPEEDS=SOURCE it is integrated from the CSV file SPEEDS, a line a fr
 The true factor of a frame is the median of true over predicted depth; without true depth, of true
 over estimated distance of a pair. Errors are of the factor, against the clip's median and frame by
 frame, from 5 s on, in locked frames. False locks: locked frames that are wrong by more than 15 %.
-With --zoom the middle 1/Z of each image is used, with its intrinsics.
+With --zoom the middle 1/Z of each image is used, with its intrinsics. `truth / metres` is the median
+of true over scaled depth, to compare zooms. --streets adds synthetic streets of nine cameras that no
+constant was chosen on: slow robots, cars, and two low cameras that are too fast.
 """
 
 from __future__ import annotations
@@ -32,6 +34,11 @@ from depth_recog.networks.factory import NetworkOptions, assemble
 from depth_recog.pipeline import Pipeline, ProcessedFrame
 
 BEGIN_S, FALSE = 5.0, 0.15
+STREETS = (
+    (0.4, 5, 80, 1.5), (0.5, 15, 110, 2), (0.7, -5, 90, 2), (1.0, -10, 60, 4), (1.3, 0, 50, 8),
+    (1.65, 10, 100, 8), (2.5, 3, 70, 8), (0.4, 0, 90, 8), (0.8, 5, 90, 8),
+)  # fmt: skip
+"""Height (metres), pitch and field of view (degrees), speed (metres per second)."""
 NOISE, SLIP, EVERY_S = 0.02, 1.5, 10.0
 LEAST_STEP_M = 0.2
 CAP_M = 80.0
@@ -154,6 +161,7 @@ def summary(rows: list[tuple[Any, ...]], cost: list[float]) -> dict[str, Any]:
         "factor": of(factor, judged, 0.5),
         "median error": of(against, judged, 0.5),
         "p95 error": of(against, judged, 0.95),
+        "truth / metres": of(ratio, known, 0.5),
         "frame by frame, median": of(by_frame, known, 0.5),
         "frame by frame, p95": of(by_frame, known, 0.95),
         "false locks": round(float((against[locked] > FALSE).sum() / len(rows)), 3),
@@ -167,12 +175,20 @@ def summary(rows: list[tuple[Any, ...]], cost: list[float]) -> dict[str, Any]:
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--weights", default="", help="depth weights")
-    parser.add_argument("--zoom", type=float, default=1.0)
-    parser.add_argument("cases", nargs="+", metavar="MODE:HEIGHT=SOURCE[@A:B]")
+    parser.add_argument("--zoom", type=float, nargs="+", default=[1.0], help="of the first case")
+    parser.add_argument("--streets", action="store_true")
+    parser.add_argument("cases", nargs="*", metavar="MODE:HEIGHT=SOURCE[@A:B]")
     options = parser.parse_args()
+    chosen = [(case, 1.0) for case in options.cases]
+    if options.cases:
+        chosen[:1] = [(options.cases[0], zoom) for zoom in options.zoom]
+    for seed, (height, pitch, fov, speed) in enumerate(STREETS if options.streets else (), 701):
+        lens = f"mount={height}&pitch={pitch}&fov={fov}&speed={speed}&width=416&height=256"
+        source = f"synthetic:street?seed={seed}&frames=60&{lens}"
+        chosen.append((f"camera_height:{height}={source}", 1.0))
     rows = []
-    for case in options.cases:
-        rows.append(judge(case, options.weights, options.zoom))
+    for case, zoom in chosen:
+        rows.append(judge(case, options.weights, zoom))
         print(rows[-1], flush=True)
     report(options, rows)
 

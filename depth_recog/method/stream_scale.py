@@ -51,7 +51,8 @@ def deviation_of(wait: WaitForResult) -> Callable[[], NDArray[np.float32] | None
 
 _KEPT = 64
 _COMPARED = 16
-"""Number of frames with which the newest one is compared."""
+LONGEST_NS = 1_000_000_000
+"""Number of frames with which the newest one may be compared, and their greatest age."""
 BEST_MOTION = 0.3
 """Motion between the frames from which the road is found, in heights of the camera by the network's
 road, which may be too high."""
@@ -127,6 +128,8 @@ class StreamScale:
         mount = self.settings.mount or _LEVEL
         frame = now.frame
         height = network_height(frame.depth, ground_below(frame), frame.camera, mount)
+        while self._seen and frame.stamp_ns - self._seen[0].frame.stamp_ns > LONGEST_NS:
+            self._seen.popleft()
         if height is None or not self._seen:
             return math.nan, Refusal("too little ground is visible")
         height /= frame.scale.factor

@@ -1,75 +1,160 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth of planes, and of what is no level ground although it is labelled so."""
+"""Rendered drives over a road, and over what is no level road although the masks call it so."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 
+import cv2
 import numpy as np
+from gate_streams import Shot
+from numpy.typing import NDArray
 
 from depth_recog.method.geometry.camera import Camera
 
 CAMERA = Camera(320, 192, 200.0, 200.0, 159.5, 95.5)
 HEIGHT = 1.65
+STEP_NS = 200_000_000
+SPEED = 0.3
+"""Metres per frame."""
+ROAD, BUILDING = 0, 2
+_TEXELS = 12.0
+"""Texels per metre."""
+_FAINT = 0.005
+
+Float = NDArray[np.float64]
+Move = Callable[[int], tuple[Float, Float]]
+"""Position (3,) and rotation (3, 3), world from camera, at a frame."""
 
 
-def plane_depth(normal: np.ndarray, distance: float) -> np.ndarray:
-    """Depth of the plane normal . p = distance; inf above its horizon."""
-    v, u = np.mgrid[:192, :320]
-    x, y = CAMERA.rays(u.ravel(), v.ravel())
-    towards = (x * normal[0] + y * normal[1] + normal[2]).reshape(192, 320)
-    with np.errstate(divide="ignore"):
-        return np.where(towards > 1e-3, distance / towards, np.inf).astype(np.float32)
+@dataclass(frozen=True)
+class Surface:
+    """A plane normal . p = distance in the world (x right, y down, z ahead, camera at y = 0).
+
+    Attributes:
+        ground: whether the masks call it road.
+        x, z: the part of it that exists, metres.
+        speed: along x and z, metres per frame.
+        depth: of the plane y = depth, which the network sees instead; 0 for its own.
+        noisy: whether its texture changes with every frame.
+        contrast: of its texture.
+    """
+
+    normal: tuple[float, float, float]
+    distance: float
+    ground: bool = False
+    x: tuple[float, float] = (-math.inf, math.inf)
+    z: tuple[float, float] = (-math.inf, math.inf)
+    speed: tuple[float, float] = (0.0, 0.0)
+    depth: float = 0.0
+    noisy: bool = False
+    contrast: float = 1.0
 
 
-def tilted(pitch: float, roll: float = 0.0) -> np.ndarray:
-    """The direction to the ground of a camera pitched below the horizon and rolled, degrees."""
-    p, r = math.radians(pitch), math.radians(roll)
-    return np.array([-math.cos(p) * math.sin(r), math.cos(p) * math.cos(r), math.sin(p)])
+HOUSES = (
+    Surface((1, 0, 0), 8.0),
+    Surface((-1, 0, 0), 7.0),
+    Surface((0, 0, 1), 90.0),
+)
+DOWN, AHEAD = (0, 1, 0), (0, 0, 1)
 
 
-def road() -> np.ndarray:
-    """A level road."""
-    return plane_depth(tilted(0), HEIGHT)
+def _level(**given: object) -> Surface:
+    return Surface(DOWN, HEIGHT, ground=True, **given)  # type: ignore[arg-type]
 
 
-def hill() -> np.ndarray:
-    """The road rises by a tenth from 8 m on."""
-    rising = plane_depth(tilted(0) + [0, 0, 0.1], 2.45)
-    return np.where(road() < 8, road(), np.minimum(road(), rising))
+SCENES: dict[str, tuple[Surface, ...]] = {
+    "road": (_level(), *HOUSES),
+    "hidden road": (Surface(DOWN, HEIGHT), *HOUSES),
+    "jam": (_level(), Surface(AHEAD, 4.5, speed=(0, SPEED)), *HOUSES),
+    "hill": (
+        _level(z=(-10, 10)),
+        Surface((0, 1, 0.2), HEIGHT + 2.0, ground=True, z=(10, 99)),
+        *HOUSES,
+    ),
+    "kerb": (_level(x=(-9, 0)), Surface(DOWN, HEIGHT - 0.3, ground=True, x=(0, 9)), *HOUSES),
+    "indoors": (_level(z=(-10, 14)), Surface(AHEAD, 14.0, ground=True)),
+    "lorry": (Surface((0.1, 0, 1), 5.0, ground=True, speed=(0.1, SPEED)), *HOUSES),
+    "wall": (Surface(AHEAD, 20.0, ground=True),),
+    "wet mirror": (Surface(AHEAD, 40.0, ground=True, depth=HEIGHT), *HOUSES[:2]),
+    "rain": (_level(noisy=True), *HOUSES),
+    "bare concrete": (_level(contrast=_FAINT), *HOUSES),
+}
+"""The surfaces of each scene; the first one that a ray meets is seen."""
 
 
-def lorry() -> np.ndarray:
-    """A flat side, 5 m away, that the masks call road."""
-    return plane_depth(np.array([0.1, 0.0, 1.0]) / math.hypot(0.1, 1), 5.0)
+def ahead(i: int) -> tuple[Float, Float]:
+    """Straight on, with a little of the swaying of a real vehicle."""
+    pitch = math.radians(0.2) * math.sin(1.1 * i)
+    return np.array((0.0, 0.0, SPEED * i)), np.asarray(cv2.Rodrigues(np.array((pitch, 0, 0)))[0])
 
 
-def mirror() -> np.ndarray:
-    """A wet road whose depth is that of the mirrored houses: far everywhere beyond a few metres."""
-    return np.where(road() > 5, 2.5 * road(), road())
+def standing(i: int) -> tuple[Float, Float]:
+    return np.zeros(3), np.eye(3)
 
 
-def noise() -> np.ndarray:
-    rng = np.random.default_rng(0)
-    return np.exp(rng.uniform(0.5, 3, (192, 320))).astype(np.float32)
+def turning(i: int) -> tuple[Float, Float]:
+    """On the spot."""
+    return np.zeros(3), np.asarray(cv2.Rodrigues(np.array((0, 0.02 * i, 0)))[0])
 
 
-def wall() -> np.ndarray:
-    """A wall 3 m ahead fills the image."""
-    return np.full((192, 320), 3.0, np.float32)
+@cache
+def _texture(seed: int) -> NDArray[np.float32]:
+    rng = np.random.default_rng(seed)
+    noise = np.zeros((1024, 1024), np.float32)
+    for blur, gain in ((1.0, 14.0), (3.0, 20.0), (9.0, 20.0)):
+        layer = rng.normal(size=(1024, 1024)).astype(np.float32)
+        layer = np.asarray(cv2.GaussianBlur(np.tile(layer, (2, 2)), (0, 0), blur), np.float32)
+        layer = layer[512:1536, 512:1536]
+        noise += gain * layer / layer.std()
+    return noise
 
 
-def kerb() -> np.ndarray:
-    """Half of the ground is 15 cm higher, and has the same label."""
-    high = plane_depth(tilted(0), HEIGHT - 0.15)
-    return np.where(np.arange(320) < 160, road(), high).astype(np.float32)
+def _drawn(surface: Surface, i: int, points: Float) -> Float:
+    """(H, W) grey values of the surface at points (H, W, 3)."""
+    moved = points - (surface.speed[0] * i, 0, surface.speed[1] * i)
+    flat = int(np.argmax(np.abs(surface.normal)))
+    along, across = (moved[..., k] for k in range(3) if k != flat)
+    seed = 100 + i if surface.noisy else flat
+    u, v = ((axis * _TEXELS + 700 * (k + 1)) % 1023 for k, axis in enumerate((along, across)))
+    sampled = cv2.remap(
+        _texture(seed), u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR
+    )
+    return 120 + surface.contrast * np.asarray(sampled, np.float64)
 
 
-def room() -> np.ndarray:
-    """Indoors: the floor ends at a wall 4 m ahead, which the masks call floor."""
-    return np.minimum(road(), np.float32(4.0))
-
-
-def unknown() -> np.ndarray:
-    """A network that knows nothing."""
-    return np.full((192, 320), np.nan, np.float32)
+def shot(name: str, i: int, move: Move = ahead, first: int = 0) -> Shot:
+    """Frame i of a drive, `first` frames after another one; depth and labels are exact."""
+    place, turn = move(i)
+    v, u = np.mgrid[: CAMERA.height, : CAMERA.width].astype(np.float64)
+    x, y = CAMERA.rays(u, v)
+    rays = np.stack((x, y, np.ones_like(x)), 2) @ turn.T
+    depth, told = (np.full(x.shape, np.inf) for _ in range(2))
+    grey, labels = np.full(x.shape, 200.0), np.full(x.shape, 10, np.uint8)  # sky
+    for surface in SCENES[name]:
+        normal = np.array(surface.normal, np.float64)
+        there = surface.distance + normal @ (surface.speed[0] * i, 0, surface.speed[1] * i)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = (there - normal @ place) / (rays @ normal)
+            points = place + rays * z[..., None]
+        hit = (z > 0) & (z < depth)
+        for axis, (low, high) in ((0, surface.x), (2, surface.z)):
+            hit &= (points[..., axis] >= low) & (points[..., axis] <= high)
+        if surface.depth:
+            hit &= rays[..., 1] > 0.01
+        values = _drawn(surface, i, np.where(hit[..., None], points, 0))
+        grey[hit], depth[hit] = values[hit], z[hit]
+        labels[hit] = ROAD if surface.ground else BUILDING
+        told[hit] = surface.depth / rays[..., 1][hit] if surface.depth else z[hit]
+    rng = np.random.default_rng(i)
+    grey = np.clip(grey + rng.normal(0, 1.0, grey.shape), 0, 255)
+    image = np.repeat(np.rint(grey).astype(np.uint8)[..., None], 3, 2)
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = turn, place
+    stamp = (first + i) * STEP_NS
+    return Shot(
+        stamp, image, CAMERA, told.astype(np.float32), labels, pose, (), np.zeros(x.shape, np.bool_)
+    )

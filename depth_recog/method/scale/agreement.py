@@ -24,8 +24,9 @@ LEAST_PARALLAX = 2.5
 """Least motion of a point besides that by rotation, pixels: less does not show its depth."""
 LEAST_POINTS = 15
 LEAST_ROAD_POINTS = 5
-ROAD_SHARE = (0.2, 0.7)
-"""Least and largest weight of the road."""
+ROAD_SHARE = (0.5, 0.8)
+"""Least and largest weight of the road. Elsewhere the points are corners, many beside edges,
+where the depth of a network is worst."""
 LARGEST_EDGE = 1.15
 """Largest ratio of depths around a point: beside an edge the network's depth is that of neither
 side."""

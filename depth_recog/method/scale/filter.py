@@ -24,10 +24,14 @@ LEAST_SHARE = 0.5
 """Share of the window's frames that must show a scale: where most refuse, the rest is chance."""
 LARGEST_SPREAD = 0.2
 """Largest robust standard deviation of the window's measurements, in log."""
+LARGEST_STD = 0.08
+"""Largest standard deviation of their median, in log, for a lock: scatter needs more of them."""
 LARGEST_RANGE = 0.6
 """Largest difference between their 15 % and 85 % quantiles, in log: a few agree by chance."""
 PATIENCE_S = 3.0
-"""Time without any measurement after which the scale is stale."""
+"""Time without a measurement near the median after which the scale is stale."""
+NEAR = 0.25
+"""Largest difference of such a measurement, in log."""
 SYSTEMATIC_STD = 0.03
 """Standard deviation of log scale that more frames do not lower."""
 CORRELATED = 4
@@ -87,8 +91,7 @@ class MeasurementFilter:
             grown = self._last.std + STALE_GROWTH * (now - self._confirmed_s)
             return replace(self._last, std=grown, state=ScaleState.STALE, why=problem)
         logs = logs[known]
-        spread = _spread(logs)
-        std = math.hypot(SYSTEMATIC_STD, spread / math.sqrt(max(1.0, len(logs) / CORRELATED)))
+        spread, std = _spread(logs), _std(logs)
         why = f"{len(logs)} measurements of the {self._source} agree within {spread:.1%}"
         self._last = Scale(math.exp(float(np.median(logs))), std, ScaleState.LOCKED, why)
         self._confirmed_s = now
@@ -98,8 +101,9 @@ class MeasurementFilter:
         self, times: NDArray[np.float64], logs: NDArray[np.float64], now: float, refused: str
     ) -> str:
         """Why the measurements of the window are not to be trusted; "" where they are."""
-        if not len(times) or now - times[-1] > PATIENCE_S:
-            return refused
+        near = times[np.abs(logs - np.median(logs)) < NEAR] if len(times) else times
+        if not len(near) or now - near[-1] > PATIENCE_S:
+            return refused or f"the measurements of the {self._source} have changed"
         if len(times) < LEAST_COUNT or now - times[0] < LEAST_SPAN_S:
             return f"only {len(times)} measurements of the {self._source} so far"
         if len(times) < LEAST_SHARE * len(self._entries):
@@ -107,7 +111,15 @@ class MeasurementFilter:
         low, high = np.quantile(logs, (0.15, 0.85))
         if _spread(logs) > LARGEST_SPREAD or high - low > LARGEST_RANGE:
             return f"the measurements of the {self._source} scatter by {_spread(logs):.0%}"
+        if self._last is None and _std(logs) > LARGEST_STD:
+            return f"the {self._source} is known within {_std(logs):.0%} so far"
         return ""
+
+
+def _std(logs: NDArray[np.float64]) -> float:
+    """Standard deviation of the median."""
+    of_median = _spread(logs) / math.sqrt(max(1.0, len(logs) / CORRELATED))
+    return math.hypot(SYSTEMATIC_STD, of_median)
 
 
 def _spread(logs: NDArray[np.float64]) -> float:

@@ -43,9 +43,9 @@ LEAST_CORRELATION = 0.7
 """Of both images on the road, after alignment."""
 LARGEST_STD = 0.15
 """Largest standard deviation of the log of the height."""
-LARGEST_BEND = 0.1
-"""Largest difference, in log, between the height and that of the near, far, left or right half,
-besides its deviation."""
+LARGEST_BEND = 0.05
+"""Largest difference, in log, between the height and that of a quarter of the pixels, ordered by
+distance or from left to right, besides twice its deviation."""
 SLOPE_STD = math.radians(0.6)
 """Standard deviation of the angle between motion and road: bumps and slopes."""
 ROLL_STD = math.radians(5.0)
@@ -353,10 +353,10 @@ class _Alignment:
             return Refusal("the road has too little texture, or the camera moves too little")
         across = self._pixels.rays[:, 0] / np.maximum(self._pixels.rays @ fit.plane, 1e-3)
         for order, name in ((fit.inverse, "bends: a slope ahead"), (across, "has a step: a kerb")):
-            for half in np.array_split(np.argsort(order), 2):
-                known = float(fit.own[half].sum())
+            for part in np.array_split(np.argsort(order), 4):
+                known = float(fit.own[part].sum())
                 if known > 0:
-                    off = float(fit.pull[half].sum()) / known
+                    off = float(fit.pull[part].sum()) / known
                     if abs(off) > LARGEST_BEND + 2 / math.sqrt(known):
                         return Refusal(f"the ground {name}")
         length = float(np.linalg.norm(fit.plane))

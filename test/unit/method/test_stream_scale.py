@@ -22,7 +22,7 @@ from depth_recog.method.stream_scale import ground_below
 UNIT = 0.7
 """Metres per unit of the network in these tests."""
 HEIGHT = 1.65
-FRAMES = 24
+FRAMES = 34
 BY_HEIGHT = ScaleSettings("camera_height", mount=CameraMount(HEIGHT))
 
 

@@ -7,25 +7,28 @@ import numpy as np
 import pytest
 
 from depth_recog.errors import ConfigurationError
-from depth_recog.method.geometry.camera import Camera
+from depth_recog.method.scale.agreement import SeenMotion
 from depth_recog.method.scale.estimator import ScaleEstimator, ScaleSettings, chosen_scale
 from depth_recog.method.scale.filter import MeasurementFilter
 from depth_recog.method.scale.height import CameraMount
 from depth_recog.method.scale.measurement import Refusal, Scale, ScaleMeasurement, ScaleState
 from depth_recog.method.scale.motion import ConstantSpeed, MotionComparison, OdometryBuffer
+from depth_recog.method.scale.road import RoadPlane
 
-CAMERA = Camera(160, 96, 100.0, 100.0, 79.5, 47.5)
 STEP_NS = 10**8
 UNIT = 0.8
 """Metres per unit of the network in these tests."""
 
 
-def road(unit: float = UNIT) -> np.ndarray:
-    """Depth of a level road 1.65 m below the camera, in the network's unit."""
-    rows = (np.arange(96) - CAMERA.cy) / CAMERA.fy
-    with np.errstate(divide="ignore"):
-        column = np.where(rows > 0.02, 1.65 / rows / unit, np.inf)
-    return np.repeat(column[:, None], 160, 1).astype(np.float32)
+NO_PIXELS = np.zeros(0, np.intp)
+
+
+def seen_road(step: float, seen: bool = True, gap: float = 0.0) -> SeenMotion | Refusal:
+    """What a motion of `step` metres over a level road 1.65 m below the camera shows."""
+    if step == 0 or not seen:
+        return Refusal("the camera moves too little" if seen else "no road")
+    plane = RoadPlane(np.array((0, 1.0, 0)), 1.65 / step, 0.02, np.eye(4), NO_PIXELS, NO_PIXELS)
+    return SeenMotion(math.log(step / UNIT), gap, plane)
 
 
 def driven(
@@ -35,15 +38,21 @@ def driven(
     speed: float = 5.0,
     seen: bool = True,
     slip: float = 1.0,
+    longer: float = 1.0,
+    gap: float = 0.0,
 ) -> ScaleEstimator:
-    """Drive straight on at 10 Hz; `slip` is the wheels' distance over the true one."""
+    """Drive straight on at 10 Hz.
+
+    `slip` is the wheels' distance over the true one, `longer` that of the static poses, and `gap`
+    what the network's unit differs by on the road, in log.
+    """
     estimator = ScaleEstimator(settings, odometry)
-    depth = road()
     for i in range(frames):
         stamp, position = i * STEP_NS, np.array([0.0, 0.0, speed * i / 10])
         odometry.add(stamp, slip * position)
-        estimator.observe(stamp, depth, np.isfinite(depth) & seen, CAMERA)
-        estimator.moved(stamp, position / UNIT)
+        log_path = math.log(longer * speed / 10 / UNIT) if speed else math.nan
+        estimator.observe(stamp, seen_road(speed / 10, seen, gap), log_path)
+        estimator.moved(stamp, longer * position / UNIT)
     return estimator
 
 
@@ -69,9 +78,32 @@ def test_each_mode_finds_the_unit(settings: ScaleSettings, seen: bool) -> None:
 def test_without_odometry_the_height_is_enough() -> None:
     estimator = ScaleEstimator(ScaleSettings("auto", mount=MOUNT), OdometryBuffer())
     for i in range(40):
-        estimator.observe(i * STEP_NS, road(), np.isfinite(road()), CAMERA)
+        estimator.observe(i * STEP_NS, seen_road(0.5))
         estimator.moved(i * STEP_NS, np.zeros(3))
     assert estimator.scale.state is ScaleState.LOCKED
+
+
+@pytest.mark.parametrize("longer", [0.8, 1.25])
+def test_a_static_pose_with_another_unit_than_the_image_is_corrected(longer: float) -> None:
+    scale = driven(ScaleSettings("odometry"), OdometryBuffer(), longer=longer).scale
+    assert scale.state is ScaleState.LOCKED, scale.why
+    assert scale.factor == pytest.approx(UNIT, rel=0.01)
+    assert driven(ScaleSettings("odometry"), OdometryBuffer(), longer=longer, seen=False)
+
+
+@pytest.mark.parametrize("mode", ["odometry", "camera_height", "auto"])
+@pytest.mark.parametrize("gap", [0.2, 0.45, -0.45])
+def test_a_unit_that_differs_over_the_image_is_less_sure_or_no_metre(mode: str, gap: float) -> None:
+    mount = None if mode == "odometry" else MOUNT
+    settings = ScaleSettings(mode, mount=mount)
+    scale = driven(settings, OdometryBuffer(), gap=gap).scale
+    if gap == 0.2:
+        assert scale.state is ScaleState.LOCKED, scale.why
+        assert scale.std > driven(settings, OdometryBuffer()).scale.std
+    else:
+        assert scale.state is ScaleState.ACQUIRING
+        assert "no factor" in scale.why
+        assert not scale.metric
 
 
 def test_sources_that_disagree_are_reported_and_not_trusted() -> None:
@@ -96,7 +128,7 @@ def test_none_and_constant_do_not_look_at_the_images() -> None:
         (ScaleSettings("constant", 2.0), ScaleState.CONSTANT),
     ):
         estimator = ScaleEstimator(settings)
-        scale = estimator.observe(0, np.zeros((0, 0), np.float32), np.zeros((0, 0), bool), CAMERA)
+        scale = estimator.observe(0, Refusal("nothing was looked at"))
         assert (scale.state, scale.factor) == (state, settings.factor)
     assert not Scale().metric
 
