@@ -10,8 +10,8 @@ MODE:HEIGHT:SPEEDS=SOURCE it is integrated from the CSV file SPEEDS, a line a fr
 The true factor of a frame is the median of true over predicted depth; without true depth, of true
 over estimated distance of a pair. Errors are of the factor, against the clip's median and frame by
 frame, from 5 s on, in locked frames. False locks: locked frames that are wrong by more than 15 %.
-With --zoom the middle 1/Z of the first case's images is used, with its intrinsics; `truth / metres`,
-the median of true over scaled depth, compares zooms. --streets adds synthetic streets that no
+With --zoom the middle 1/Z of the first case's images is used, with its intrinsics; the median of
+true over scaled depth, `truth / metres`, compares zooms. --streets adds synthetic streets that no
 constant was chosen on: slow robots, cars, and two low cameras that are too fast.
 """
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.method.geometry.se3 import Matrix, inverse_matrix
-from depth_recog.method.masking import GROUND, SKY
+from depth_recog.method.masking import GROUND
 from depth_recog.method.observation import Observation
 from depth_recog.method.pair import Pair, Step, correspondences_of, pose_for_gate
 from depth_recog.method.scale.agreement import Points, SeenMotion, see_motion
@@ -150,7 +150,7 @@ class StreamScale:
         road = align_road(images, ground, camera, pose, mount, height / way)
         found = correspondences_of(first, frame).within(~first.near(_MARGIN), ~frame.near(_MARGIN))
         points = Points(found, at(ground, found.first))
-        share = float(ground.sum()) / max(1, int((first.labels != SKY).sum()))
+        share = float(ground.sum()) / max(1, int((~first.rules.sky_pixels(first.labels)).sum()))
         depth = first.depth / np.float32(first.scale.factor)
         seen = see_motion(depth, camera, points, pose.T_second_from_first, road, share)
         return math.log(max(way, 1e-9)), seen
