@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.pose.epipolar import camera_coordinates, triangulated_depth
 from depth_recog.method.pose.refinement import median
+from depth_recog.method.scale.alignment import RoadPlane
 from depth_recog.method.scale.measurement import Refusal
-from depth_recog.method.scale.road import RoadPlane
 from depth_recog.method.tracking.tracks import Correspondences, at
 
 Float = NDArray[np.float64]

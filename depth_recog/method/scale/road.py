@@ -13,8 +13,7 @@ parallax; Baker and Matthews, "Lucas-Kanade 20 years on", 2004, for the alignmen
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -22,122 +21,39 @@ from numpy.typing import NDArray
 
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.pose.estimator import PoseEstimate
-from depth_recog.method.pose.refinement import median
+from depth_recog.method.scale.alignment import (
+    LEAST_PIXELS,
+    Alignment,
+    Filtered,
+    Float,
+    Mask,
+    Pixels,
+    Prior,
+    RoadPlane,
+    level_of,
+)
 from depth_recog.method.scale.height import CameraMount
 from depth_recog.method.scale.measurement import Refusal
 
-Float = NDArray[np.float64]
-Image = NDArray[np.float32]
 Grey = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 
 NEAREST, FARTHEST = 1.2, 12.0
 """Range of the pixels used, in heights of the camera. Nearer is the robot itself; farther, a wrong
 tilt of the plane weighs more than the motion that is seen."""
-FARTHEST_MOTION = 1 / 3
-"""Largest motion between the images over the distance of a pixel."""
-LEAST_PIXELS = 100
-LEAST_SHARE = 0.4
-"""Least share of the pixels that are also in the second image."""
-LEAST_CORRELATION = 0.7
-"""Of both images on the road, after alignment."""
-LARGEST_STD = 0.15
-"""Largest standard deviation of the log of the height."""
-LARGEST_BEND = 0.05
-"""Largest difference, in log, between the height and that of a quarter of the pixels, ordered by
-distance or from left to right, besides twice its deviation."""
 SLOPE_STD = math.radians(0.6)
 """Standard deviation of the angle between motion and road: bumps and slopes."""
 ROLL_STD = math.radians(5.0)
 LARGEST_CLIMB = 2.5
 """Largest angle between the motion and the road that the mount tells, in its deviations."""
-
-_SEARCHED = np.linspace(-1.0, 1.0, 41)
-_SEARCH_PIXELS, _MOST_PIXELS = 200, 1000
-_STEPS, _SETTLED = 8, 3e-3
-_LARGEST_STEP = 0.15
 _MARGIN = 24
 """Rows above the ground that are used of the second image: a robot may go backwards."""
 _BLUR, _COARSE, _LOCAL = 0.7, 1.5, 21
 _ERODED = np.ones((5, 5), np.uint8)
-_ALIKE = 6.0
-"""Number of neighbouring pixels whose errors count as one."""
 _POSE_STD = 2.0
 """The static pose is less certain than it tells: the depth that it rests on is wrong alike at
 neighbouring points."""
 _TURN_STD, _DIRECTION_STD = math.radians(0.03), math.radians(0.5)
-
-
-@dataclass(frozen=True)
-class RoadPlane:
-    """The road as the camera's motion shows it.
-
-    Attributes:
-        normal: (3,) unit vector from the camera to the road, in the first frame.
-        height: of the camera, in lengths of its motion between the frames.
-        std: standard deviation of the log of `height`.
-        T_second_from_first: (4, 4) the motion that fits the road, with a translation of length 1.
-        rows, columns: (N,) pixels of the first frame that were used.
-    """
-
-    normal: Float
-    height: float
-    std: float
-    T_second_from_first: Float
-    rows: NDArray[np.intp]
-    columns: NDArray[np.intp]
-
-
-class _Pixels(NamedTuple):
-    rows: NDArray[np.intp]
-    columns: NDArray[np.intp]
-    rays: Float
-    """(N, 3)"""
-
-
-class _Filtered(NamedTuple):
-    """An image without its local mean: exposure and shade do not count.
-
-    Attributes:
-        stack: (H, W, 3), the image, and its slopes by u and v.
-        coarse: (H, W), blurred.
-    """
-
-    stack: Image
-    coarse: Image
-
-
-class _Prior(NamedTuple):
-    """Of the eight unknowns: precision (8, 8), expected values (8,), and axes of t (2, 3)."""
-
-    precision: Float
-    expected: Float
-    axes: Float
-
-
-class _Fit(NamedTuple):
-    """One linearisation.
-
-    Attributes:
-        information, gradient: (8, 8) and (8,).
-        own, pull: (N,) the parts of each pixel in information and gradient of the height.
-        inside: (N,) bool, pixels that count.
-        seen: (N,) the second image there.
-        plane: (3,) normal, not of length 1.
-        inverse: (N,) inverse depths in lengths of the motion.
-        R, t: the motion.
-    """
-
-    information: Float
-    gradient: Float
-    own: Float
-    pull: Float
-    inside: Mask
-    seen: Float
-    plane: Float
-    inverse: Float
-    R: Float
-    t: Float
+_MOST_PIXELS = 1000
 
 
 def align_road(
@@ -163,7 +79,7 @@ def align_road(
     if not (motion.ok and length > 0 and start > 0 and math.isfinite(start)):
         return Refusal("the motion of the camera is not known")
     down = np.asarray(mount.down) / np.linalg.norm(mount.down)
-    level, climb = _level(down, T[:3, :3], T[:3, 3] / length)
+    level, climb = level_of(down, T[:3, :3], T[:3, 3] / length)
     if abs(climb) > LARGEST_CLIMB * mount.tilt_std:
         return Refusal(f"the camera moves at {abs(climb):.0f} degrees to the ground")
     ground_rows = np.flatnonzero(ground.any(1))
@@ -173,32 +89,21 @@ def align_road(
     if len(pixels.rows) < LEAST_PIXELS:
         return Refusal("too little ground is visible near the camera")
     first, second = (_filtered(grey[top:]) for grey in images)
-    alignment = _Alignment(first, second, pixels, camera, T, _prior(motion, length, mount, climb))
+    alignment = Alignment(first, second, pixels, camera, T, _prior(motion, length, mount, climb))
     begun = alignment.search(level, -math.log(start))
     found = begun if isinstance(begun, Refusal) else alignment.solved(down, begun)
     return found if isinstance(found, Refusal) else replace(found, rows=found.rows + top)
 
 
-def _level(down: Float, R: Float, t: Float) -> tuple[Float, float]:
-    """The direction to the ground that is normal to the motion, and the motion's climb, degrees."""
-    ahead = -(R.T @ t)
-    sine = float(down @ ahead)
-    level = down - sine * ahead
-    length = float(np.linalg.norm(level))
-    if length < 1e-6:
-        return down, 90.0
-    return level / length, math.degrees(math.asin(max(-1.0, min(1.0, sine))))
-
-
-def _filtered(grey: Grey) -> _Filtered:
+def _filtered(grey: Grey) -> Filtered:
     fine = np.asarray(cv2.GaussianBlur(grey.astype(np.float32), (0, 0), _BLUR), np.float32)
     fine -= np.asarray(cv2.blur(fine, (_LOCAL, _LOCAL)), np.float32)
     by_u, by_v = (cv2.Sobel(fine, -1, dx, 1 - dx, ksize=3, scale=1 / 8) for dx in (1, 0))
     coarse = np.asarray(cv2.GaussianBlur(fine, (0, 0), _COARSE), np.float32)
-    return _Filtered(np.asarray(cv2.merge((fine, by_u, by_v)), np.float32), coarse)
+    return Filtered(np.asarray(cv2.merge((fine, by_u, by_v)), np.float32), coarse)
 
 
-def _pixels(ground: Mask, camera: Camera, level: Float) -> _Pixels:
+def _pixels(ground: Mask, camera: Camera, level: Float) -> Pixels:
     """Some of those on near ground."""
     inner = cv2.erode(ground.view(np.uint8), _ERODED, borderValue=0)
     rows, columns = np.nonzero(inner)
@@ -207,10 +112,10 @@ def _pixels(ground: Mask, camera: Camera, level: Float) -> _Pixels:
     near = near[:: max(1, -(-len(near) // _MOST_PIXELS))]
     rows, columns = rows[near], columns[near]
     rays = np.stack((*camera.rays(columns, rows), np.ones(len(rows))), 1)
-    return _Pixels(rows, columns, rays)
+    return Pixels(rows, columns, rays)
 
 
-def _prior(motion: PoseEstimate, length: float, mount: CameraMount, climb: float) -> _Prior:
+def _prior(motion: PoseEstimate, length: float, mount: CameraMount, climb: float) -> Prior:
     """What is known beforehand of tilt and motion."""
     t = motion.T_second_from_first[:3, 3] / length
     helper = (0.0, 1.0, 0.0) if abs(t[1]) < 0.9 else (1.0, 0.0, 0.0)
@@ -230,137 +135,4 @@ def _prior(motion: PoseEstimate, length: float, mount: CameraMount, climb: float
     expected = np.zeros(8)
     # The normal of the ground that the mount tells leans back by the climb.
     expected[2] = math.radians(climb) * tilt**-2 / precision[2, 2]
-    return _Prior(precision, expected, axes)
-
-
-class _Alignment:
-    """Fits the plane by Gauss-Newton steps with Cauchy's weights.
-
-    Unknown are the log of 1 / height, two tilts of the plane, a rotation and two angles of the
-    translation's direction: all that a homography has.
-    """
-
-    def __init__(
-        self,
-        first: _Filtered,
-        second: _Filtered,
-        pixels: _Pixels,
-        camera: Camera,
-        T: Float,
-        prior: _Prior,
-    ) -> None:
-        self._second, self._pixels, self._camera, self._prior = second, pixels, camera, prior
-        self._R, self._t = T[:3, :3], T[:3, 3] / np.linalg.norm(T[:3, 3])
-        self._wanted = first.stack[pixels.rows, pixels.columns].astype(np.float64)
-        self._coarse = first.coarse
-
-    def search(self, level: Float, start: float) -> float | Refusal:
-        """The log of 1 / height that fits best, on blurred images, with all else as assumed."""
-        every = max(1, len(self._pixels.rows) // _SEARCH_PIXELS)
-        pixels = self._pixels
-        rows, columns, rays = pixels.rows[::every], pixels.columns[::every], pixels.rays[::every]
-        tried = start + _SEARCHED
-        inverse = np.exp(tried)[:, None] * (rays @ level)
-        places, _ = self._projected(rays, inverse, self._R, self._t)
-        there = cv2.remap(self._second.coarse, *places, cv2.INTER_LINEAR)
-        inside = self._within(places) & (inverse < FARTHEST_MOTION)
-        here = np.where(inside, self._coarse[rows, columns], 0)
-        there = np.where(inside, there, 0)
-        norms = np.sqrt((here**2).sum(1) * (there**2).sum(1)) + 1e-9
-        alike = np.where(inside.sum(1) < LEAST_SHARE * len(rows), -1, (here * there).sum(1) / norms)
-        best = int(np.argmax(alike))
-        if alike[best] < LEAST_CORRELATION / 2:
-            return Refusal("the road does not look alike in both images")
-        return float(tried[best])
-
-    def _projected(
-        self, rays: Float, inverse: Float, R: Float, t: Float
-    ) -> tuple[tuple[Image, Image], Float]:
-        """Pixels (u, v) in the second image of rays (N, 3) with inverse depths (..., N)."""
-        points = rays @ R.T + inverse[..., None] * t
-        z = np.maximum(points[..., 2], 1e-3)
-        u = self._camera.fx * points[..., 0] / z + self._camera.cx
-        v = self._camera.fy * points[..., 1] / z + self._camera.cy
-        return (u.astype(np.float32), v.astype(np.float32)), points
-
-    def _within(self, places: tuple[Image, Image]) -> Mask:
-        u, v = places
-        return (u >= 0) & (u <= self._camera.width - 1) & (v >= 0) & (v <= self._camera.height - 1)
-
-    def solved(self, down: Float, begun: float) -> RoadPlane | Refusal:
-        """The plane next to a guess of the log of 1 / height."""
-        state = self._prior.expected.copy()
-        state[0] = begun
-        for _ in range(_STEPS):
-            fit = self._fitted(down, state)
-            if fit.inside.sum() < max(LEAST_PIXELS / 2, LEAST_SHARE * len(fit.inside)):
-                return Refusal("the camera moves too far between the images for its height")
-            information = fit.information + self._prior.precision
-            pull = self._prior.precision @ (state - self._prior.expected)
-            step = np.linalg.solve(information, fit.gradient - pull)
-            step *= min(1.0, _LARGEST_STEP / max(abs(float(step[0])), 1e-9))
-            state += step
-            if abs(float(step[0])) < _SETTLED:
-                break
-        fit = self._fitted(down, state)
-        return self._checked(fit, state)
-
-    def _fitted(self, down: Float, state: Float) -> _Fit:
-        """Residuals, weights and derivatives."""
-        camera, rays, prior = self._camera, self._pixels.rays, self._prior
-        R = cv2.Rodrigues(state[3:6])[0] @ self._R
-        t = self._t + state[6:] @ prior.axes
-        t /= np.linalg.norm(t)
-        level, _ = _level(down, R, t)
-        ahead = -(R.T @ t)
-        side = np.cross(level, ahead)
-        side /= np.linalg.norm(side)
-        plane = level + state[1] * side + state[2] * ahead
-        size = math.exp(state[0])
-        inverse: Float = size * (rays @ plane)
-        places, points = self._projected(rays, inverse, R, t)
-        seen = cv2.remap(self._second.stack, *places, cv2.INTER_LINEAR).reshape(-1, 3)
-        inside = self._within(places) & (inverse > 0) & (inverse < FARTHEST_MOTION)
-        residual = np.where(inside, self._wanted[:, 0] - seen[:, 0], 0)
-        by_u, by_v = ((seen[:, 1:] + self._wanted[:, 1:]) / 2).T
-        nearness = 1 / np.maximum(points[:, 2], 1e-3)
-        x, y = points[:, 0] * nearness, points[:, 1] * nearness
-        by_u, by_v = by_u * camera.fx * nearness, by_v * camera.fy * nearness
-        by_point = np.stack((by_u, by_v, -(by_u * x + by_v * y)), 1)
-        jacobian = np.empty((len(rays), 8))
-        along = by_point @ t
-        jacobian[:, 0] = along * inverse
-        jacobian[:, 1], jacobian[:, 2] = size * along * (rays @ side), size * along * (rays @ ahead)
-        jacobian[:, 3:6] = np.cross(rays @ R.T, by_point)
-        jacobian[:, 6:] = (by_point @ prior.axes.T) * inverse[:, None]
-        noise = max(1.4826 * median(np.abs(residual[inside])), 0.1) if inside.any() else 1.0
-        weight = inside / (1 + (residual / (2 * noise)) ** 2) / (noise**2 * _ALIKE)
-        weighted = jacobian * weight[:, None]
-        return _Fit(
-            weighted.T @ jacobian, weighted.T @ residual, weighted[:, 0] * jacobian[:, 0],
-            weighted[:, 0] * residual, inside, np.asarray(seen[:, 0], np.float64),
-            plane, inverse, R, t,
-        )  # fmt: skip
-
-    def _checked(self, fit: _Fit, state: Float) -> RoadPlane | Refusal:
-        here, there = self._wanted[fit.inside, 0], fit.seen[fit.inside]
-        norm = math.sqrt(float((here**2).sum() * (there**2).sum())) + 1e-9
-        if float((here * there).sum()) / norm < LEAST_CORRELATION:
-            return Refusal("the road does not look alike in both images")
-        covariance = np.linalg.inv(fit.information + self._prior.precision)
-        std = math.sqrt(float(covariance[0, 0]))
-        if std > LARGEST_STD:
-            return Refusal("the road has too little texture, or the camera moves too little")
-        across = self._pixels.rays[:, 0] / np.maximum(self._pixels.rays @ fit.plane, 1e-3)
-        for order, name in ((fit.inverse, "bends: a slope ahead"), (across, "has a step: a kerb")):
-            for part in np.array_split(np.argsort(order), 4):
-                known = float(fit.own[part].sum())
-                if known > 0:
-                    off = float(fit.pull[part].sum()) / known
-                    if abs(off) > LARGEST_BEND + 2 / math.sqrt(known):
-                        return Refusal(f"the ground {name}")
-        length = float(np.linalg.norm(fit.plane))
-        T = np.eye(4)
-        T[:3, :3], T[:3, 3] = fit.R, fit.t
-        rows, columns = self._pixels.rows[fit.inside], self._pixels.columns[fit.inside]
-        return RoadPlane(fit.plane / length, math.exp(-state[0]) / length, std, T, rows, columns)
+    return Prior(precision, expected, axes)

@@ -8,12 +8,12 @@ import pytest
 
 from depth_recog.errors import ConfigurationError
 from depth_recog.method.scale.agreement import SeenMotion
+from depth_recog.method.scale.alignment import RoadPlane
 from depth_recog.method.scale.estimator import ScaleEstimator, ScaleSettings, chosen_scale
 from depth_recog.method.scale.filter import MeasurementFilter
 from depth_recog.method.scale.height import CameraMount
 from depth_recog.method.scale.measurement import Refusal, Scale, ScaleMeasurement, ScaleState
 from depth_recog.method.scale.motion import ConstantSpeed, MotionComparison, OdometryBuffer
-from depth_recog.method.scale.road import RoadPlane
 
 STEP_NS = 10**8
 UNIT = 0.8
