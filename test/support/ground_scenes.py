@@ -119,10 +119,12 @@ def _drawn(surface: Surface, i: int, points: Float) -> Float:
     moved = points - (surface.speed[0] * i, 0, surface.speed[1] * i)
     flat = int(np.argmax(np.abs(surface.normal)))
     along, across = (moved[..., k] for k in range(3) if k != flat)
-    seed = 100 + i if surface.noisy else flat
-    u, v = ((axis * _TEXELS + 700 * (k + 1)) % 1023 for k, axis in enumerate((along, across)))
+    shift = 317 * i if surface.noisy else 0
+    u, v = (
+        (axis * _TEXELS + (700 + shift) * (k + 1)) % 1023 for k, axis in enumerate((along, across))
+    )
     sampled = cv2.remap(
-        _texture(seed), u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR
+        _texture(flat), u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR
     )
     return 120 + surface.contrast * np.asarray(sampled, np.float64)
 

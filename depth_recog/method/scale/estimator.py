@@ -15,7 +15,7 @@ from depth_recog.method.scale.agreement import SeenMotion
 from depth_recog.method.scale.filter import MeasurementFilter, SteadyFactor
 from depth_recog.method.scale.height import CameraMount, GroundPlane
 from depth_recog.method.scale.measurement import Refusal, Scale, ScaleMeasurement, ScaleState
-from depth_recog.method.scale.motion import MotionComparison, OdometryBuffer
+from depth_recog.method.scale.motion import NOT_YET, MotionComparison, OdometryBuffer
 
 SCALE_MODES = ("none", "constant", "camera_height", "odometry", "auto")
 """No metres; a factor; from the camera's height; from odometry; from both, which must agree."""
@@ -205,6 +205,8 @@ class ScaleEstimator:
             return
         longer = float(np.median(self._longer)) if self._longer else 0.0
         for then, result in self._comparison.add(stamp_ns, position):
+            if result is NOT_YET and self._motion_scale.metric:
+                continue  # the path began anew, which contradicts nothing
             if isinstance(result, ScaleMeasurement):
                 # The static pose has the unit of the points that it rests on, not the image's.
                 result = replace(result, log_scale=result.log_scale - longer)

@@ -38,6 +38,8 @@ LONGEST_WAIT_S = 3.0
 PAIR_STD = 0.05
 """Standard deviation of the log of a visual distance: the scale of one frame's depth."""
 
+NOT_YET = Refusal("the path is too short so far")
+
 _KEPT = 2000
 _KEPT_FRAMES, _MOST_WAITING = 2000, 300
 """Frames whose stamps hardly grow do not get old."""
@@ -205,7 +207,7 @@ class MotionComparison:
         # By time, not by the distance itself: that would select those that noise has enlarged.
         lag = max(LEAST_S, (newest.seconds - oldest.seconds) * least / farthest)
         if newest.seconds - oldest.seconds < lag:
-            return Refusal("the path is too short so far")
+            return NOT_YET
         start = next(p for p in reversed(self._places) if newest.seconds - p.seconds >= lag)
         std = self._odometry.position_std
         return _compared(there - start.position, newest.seen - start.seen, std)
