@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from depth_recog.method.scale.measurement import Refusal, Scale, ScaleMeasurement, ScaleState
 
-WINDOW_S = 10.0
+WINDOW_S = 6.0
 """Measurements older than this no longer count."""
 MOST_COUNT = 2000
 """Measurements that count, where their stamps hardly grow."""
@@ -90,6 +90,8 @@ class MeasurementFilter:
         if problem and self._last is not None:
             grown = self._last.std + STALE_GROWTH * (now - self._confirmed_s)
             return replace(self._last, std=grown, state=ScaleState.STALE, why=problem)
+        if self._last is not None and not known[-1]:
+            return self._last
         logs = logs[known]
         spread, std = _spread(logs), _std(logs)
         why = f"{len(logs)} measurements of the {self._source} agree within {spread:.1%}"
