@@ -340,7 +340,8 @@ def test_a_directory_of_transformers_in_the_place_of_the_weights(
 
     folder = depth_anything(tmp_path / "theirs")
     assert robot.set_parameters(NODE, weights=str(folder)) == (True, "")
-    robot.row("weights", "theirs")
+    # The node imports torch and transformers now.
+    robot.wait(lambda: robot.diagnostics.get("weights") == "theirs", "their weights", 200)
     robot.row("unit", "relative")
     theirs = ros_messages.array_of(robot.of(RELATIVE, robot.image()))
     assert theirs.shape == street(0).shape[:2]
