@@ -62,7 +62,7 @@ class Case:
     streams: tuple[Stream, ...]
     exams: tuple[str, ...] = OTHERS
     gate: bool = True
-    steps: int = 60
+    steps: int = 100
 
 
 class Bench:
@@ -83,7 +83,7 @@ class Bench:
             "second half": lambda: Lidar(f"{at(DRIVE)}@77:154"),
             "odometry 00": lambda: Points(at(ODOMETRY), 68),
             "clip": lambda: Points(at(CLIP), 6),
-            "poses": lambda: Poses(at(ODOMETRY), 33),
+            "poses": lambda: Poses(at(ODOMETRY), 16),
             "streets": lambda: Exact(STREETS, 30),
             "motorway": lambda: Points(f"{at(MOTORWAY)}@40:", 4),
             "campus": lambda: Points(f"{at('wild/campus_walk_han')}@60:", 6),

@@ -55,7 +55,8 @@ class Learner:
         self._model = DepthModel(cast(DepthNetwork, network), None)
         self._model.to(device=self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self._model).requires_grad_(False)
-        rates = self._settings.rate, self._settings.encoder_rate
+        settings = self._settings
+        rates = settings.rate, settings.encoder_rate, settings.epsilon
         self._optimiser = make_optimiser(self._model, self._model.encoder_parameters(), *rates)
         self.steps = 0
 

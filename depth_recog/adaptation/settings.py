@@ -41,8 +41,10 @@ class AdaptationSettings(ConfigGroup):
     """weight of the mean |log depth error| of the synthetic samples"""
     bfloat16: bool = True
     """use bfloat16 in the networks' arithmetic while learning"""
-    rate: Positive = 3e-4
+    rate: Positive = 1.5e-3
     """learning rate of the decoder"""
+    epsilon: Positive = 1e-3
+    """of Adam, as large as a typical gradient: weights about which the stream says little stay"""
     encoder_rate: Weight = 0.4
     """learning rate of the encoder, as a share of `rate`"""
     average: Share = 0.97

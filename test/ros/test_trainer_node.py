@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import resource
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -188,6 +190,43 @@ def test_a_killed_depth_node_gets_the_active_weights_again(world: World) -> None
     assert read_family(world.folder).active == active.sha256
 
 
+def test_a_full_disk_changes_nothing_until_there_is_room(world: World) -> None:
+    """No file may grow: what a write then raises is what a full disk raises, but for its number."""
+    world.trigger("resume")
+    before = world.pause()
+    trainer = world.trainer.popen.pid
+    resource.prlimit(trainer, resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+    world.trigger("resume")
+    world.until(lambda: int(world.row_of("unsaved") or 0) >= 2, "accepted weights not saved")
+    status = world.statuses[f"{TRAINER} weights"]
+    assert (status.level, "not saved" in status.message) == (DiagnosticStatus.ERROR, True), status
+    world.agree()
+    assert read_family(world.folder).active_entry.number == before
+    resource.prlimit(trainer, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    world.swapped(before)
+
+
+def test_what_happened_to_the_folder_while_no_trainer_ran(world: World) -> None:
+    """The active weights are damaged, and somebody has copied others there."""
+    world.pause()
+    world.trainer.kill()
+    family = read_family(world.folder)
+    parent = family.find(family.active_entry.parent)
+    assert parent is not None
+    foreign = world.folder / "depth-0123456789abcdef.safetensors"
+    shutil.copy(world.folder / f"{family.start.name}.safetensors", foreign)
+    path = world.folder / f"{family.active_entry.name}.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    world.of_node.clear()
+    world.trainer = world.process = world.start_trainer(judge_every=10**6)
+    world.trainer.wait_for_line(f"learns from {parent.name}")
+    world.agree()
+    assert world.row_of("active sha256") == parent.sha256
+    aside = {file.name for file in (world.folder / "aside").iterdir()}
+    assert {foreign.name, path.name} <= aside
+
+
 def test_weights_that_somebody_else_chose_are_left_alone(world: World, tmp_path: Path) -> None:
     theirs = other_weights(tmp_path / "theirs.safetensors")
     assert world.set_parameters(NODE, weights=str(theirs)) == (True, "")
@@ -221,6 +260,8 @@ def test_what_ends_the_start(tmp_path: Path) -> None:
         TRAINER,
         [
             ({"folder": str(used / "below")}, (), ("cannot be written", "name another folder")),
+            # Nobody may make a folder there, root included.
+            ({"folder": "/proc/learnt"}, (), ("cannot be written", "name another folder")),
             ({"folder": str(tmp_path), "weights": "nothing"}, (), ("no such weights file",)),
             ({"folder": str(tmp_path), "budget": 2.0}, (), ("budget",)),
             ({"folder": str(tmp_path), "depth_node": ""}, (), ("depth_node is empty",)),

@@ -15,7 +15,11 @@ WEIGHT_DECAY = 1e-3
 
 
 def make_optimiser(
-    model: nn.Module, encoder: list[nn.Parameter], rate: float, encoder_share: float
+    model: nn.Module,
+    encoder: list[nn.Parameter],
+    rate: float,
+    encoder_share: float,
+    epsilon: float = 1e-8,
 ) -> torch.optim.AdamW:
     """AdamW with a group for pretrained encoders and one for the other parameters.
 
@@ -24,11 +28,12 @@ def make_optimiser(
         encoder: those of them that are pretrained.
         rate: learning rate of the other parameters.
         encoder_share: the encoders' learning rate as a share of it.
+        epsilon: weights whose gradient is smaller than this hardly move.
     """
     pretrained = {id(p) for p in encoder}
     others = [p for p in model.parameters() if p.requires_grad and id(p) not in pretrained]
     groups = [{"params": encoder, "share": encoder_share}, {"params": others, "share": 1.0}]
-    return torch.optim.AdamW(groups, lr=rate, weight_decay=WEIGHT_DECAY)
+    return torch.optim.AdamW(groups, lr=rate, eps=epsilon, weight_decay=WEIGHT_DECAY)
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float, step: int, steps: int) -> float:

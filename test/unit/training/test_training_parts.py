@@ -75,6 +75,21 @@ def test_the_rate_rises_then_falls_and_the_encoder_has_its_share() -> None:
     assert optimiser.param_groups[0]["lr"] == pytest.approx(0.4 * rates[-1])
 
 
+def test_with_a_large_epsilon_small_gradients_move_little() -> None:
+    moved = []
+    for epsilon in (1e-8, 1e-3):
+        model = torch.nn.Linear(2, 1, bias=False)
+        before = model.weight.detach().clone()
+        optimiser = make_optimiser(model, [], 1e-3, 0.4, epsilon)
+        model.weight.grad = torch.tensor([[1e-2, 1e-5]])
+        optimiser.step()
+        moved.append((model.weight - before).abs().flatten().tolist())
+    (large, small), (still_large, nearly_still) = moved
+    assert small == pytest.approx(large, rel=0.01), "Adam divides by the gradient's size"
+    assert still_large == pytest.approx(large, rel=0.2)
+    assert nearly_still < 0.05 * still_large
+
+
 def test_the_average_moves_by_its_share() -> None:
     average, network = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
     before = average.weight.item()
