@@ -32,6 +32,10 @@ HALF_WIDTH = -math.log(1 - WITHIN)
 COVERED = 1.0
 """Error of log depth that a covered pixel counts as, whatever the depth there happens to be."""
 
+LEAST_ERROR = 0.02
+"""Smaller errors count as this: the likelihood has no bound where all errors are zero, as in the sky,
+and one wrong pixel would then outweigh a batch."""
+
 _LEAST = 1e-3
 _OF_A_FRAME = 4000
 """Most pixels of a frame that calibrate: frames with dense truth must not outvote LiDAR."""
@@ -56,7 +60,7 @@ def negative_log_likelihood(error: Tensor, log_std: Tensor) -> Tensor:
         error: |log depth error|.
         log_std: of the same shape.
     """
-    return HALF_WIDTH * error * (-log_std).exp() + log_std
+    return HALF_WIDTH * error.clamp(min=LEAST_ERROR) * (-log_std).exp() + log_std
 
 
 def deviation_loss(doubt: Doubt, batch: TripletBatch, hidden: Tensor, mean: Mean) -> Tensor:
