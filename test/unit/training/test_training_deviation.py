@@ -30,6 +30,7 @@ from depth_recog.training.data.covers import (
 from depth_recog.training.depth.deviation import (
     COVERED,
     HALF_WIDTH,
+    LEAST_ERROR,
     WITHIN,
     Calibration,
     Doubt,
@@ -90,7 +91,7 @@ def slow_loss(doubt: Doubt, batch: object, hidden: torch.Tensor, recorded: bool)
 
         def nll(error: float, s: float) -> float:
             b = s / HALF_WIDTH  # of a Laplace distribution: exp(-e / b) / 2b
-            return error / b + math.log(b) + math.log(HALF_WIDTH)
+            return max(error, LEAST_ERROR) / b + math.log(b) + math.log(HALF_WIDTH)
 
         for row in range(HEIGHT):
             for column in range(WIDTH):
@@ -160,11 +161,19 @@ def test_a_batch_without_anything_known_has_no_loss() -> None:
 def test_the_least_loss_is_where_68_percent_lie_within() -> None:
     torch.manual_seed(0)
     uniform = torch.rand(200_000, dtype=torch.float64)
-    errors = -0.1 * uniform.log()  # |Laplace| with a mean of 0.1
+    errors = -0.3 * uniform.log()  # |Laplace| with a mean of 0.3
     log_std = torch.linspace(-4, 0, 401, dtype=torch.float64)
     values = torch.stack([negative_log_likelihood(errors, s).mean() for s in log_std])
     best = float(log_std[values.argmin()].exp())
     assert float((errors < best).double().mean()) == pytest.approx(WITHIN, abs=0.005)
+
+
+def test_pixels_without_any_error_do_not_promise_more_than_can_be_known() -> None:
+    """Else one wrong pixel of the sky outweighs a batch."""
+    log_std = torch.linspace(-8, 0, 801, dtype=torch.float64)
+    none = torch.zeros((), dtype=torch.float64)
+    best = log_std[negative_log_likelihood(none, log_std).argmin()]
+    assert LEAST_ERROR < float(best.exp()) < 1.2 * LEAST_ERROR
 
 
 def test_calibration_finds_the_factor() -> None:
