@@ -33,8 +33,8 @@ COVERED = 1.0
 """Error of log depth that a covered pixel counts as, whatever the depth there happens to be."""
 
 LEAST_ERROR = 0.02
-"""Smaller errors count as this. Where all are zero, as in the sky, the likelihood has no bound, and one
-wrong pixel would outweigh a batch."""
+"""Smaller errors count as this. Where all are zero, as in the sky, the likelihood has no bound, and
+one wrong pixel would outweigh a batch."""
 
 _LEAST = 1e-3
 _OF_A_FRAME = 4000
