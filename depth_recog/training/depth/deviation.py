@@ -36,6 +36,10 @@ LEAST_ERROR = 0.02
 """Smaller errors count as this. Where all are zero, as in the sky, the likelihood has no bound, and
 one wrong pixel would outweigh a batch."""
 
+SHARES = 1.0, 0.2, 0.2, 1.0
+"""Of exact depth, sky, covered pixels and points in the loss. With equal ones a bare road, which
+looks like a cover, became as uncertain as one."""
+
 _LEAST = 1e-3
 _OF_A_FRAME = 4000
 """Most pixels of a frame that calibrate: frames with dense truth must not outvote LiDAR."""
@@ -66,8 +70,8 @@ def negative_log_likelihood(error: Tensor, log_std: Tensor) -> Tensor:
 def deviation_loss(doubt: Doubt, batch: TripletBatch, hidden: Tensor, mean: Mean) -> Tensor:
     """Mean negative log-likelihood of exact depth, triangulated points, sky and covered pixels.
 
-    Each of the four counts the same, and each image in it. Depth of the sky is known to be at least
-    `FARTHEST_EXACT`. Where motion is not recorded, the median error of the points is taken away.
+    The four count by `SHARES`, each image in them the same. Depth of the sky is known to be at
+    least `FARTHEST_EXACT`. Where motion is not recorded, the median error of the points is taken away.
 
     Args:
         doubt: the prediction for the covered images.
@@ -87,7 +91,8 @@ def deviation_loss(doubt: Doubt, batch: TripletBatch, hidden: Tensor, mean: Mean
     parts = [masked_mean(value, valid) for valid in (exact & seen, sky & seen, hidden)]
     parts.append(_of_points(log_inverse, log_std, batch, hidden))
     counts = mean(torch.stack([(count > 0).sum() for _, count in parts]).float()).clamp(min=1e-9)
-    return (torch.stack([values.sum() for values, _ in parts]) / counts).sum()
+    means = torch.stack([values.sum() for values, _ in parts]) / counts
+    return (means * means.new_tensor(SHARES)).sum()
 
 
 def _of_points(

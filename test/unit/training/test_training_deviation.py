@@ -31,6 +31,7 @@ from depth_recog.training.depth.deviation import (
     COVERED,
     HALF_WIDTH,
     LEAST_ERROR,
+    SHARES,
     WITHIN,
     Calibration,
     Doubt,
@@ -125,7 +126,7 @@ def slow_loss(doubt: Doubt, batch: object, hidden: torch.Tensor, recorded: bool)
             away = 0.0 if recorded else errors[middle]
             each = [nll(abs(e - away), s) for e, s in zip(errors, stds, strict=True)]
             groups[3].append(float(np.dot(each, shares)))
-    return sum(float(np.mean(group)) for group in groups)
+    return sum(s * float(np.mean(group)) for s, group in zip(SHARES, groups, strict=True))
 
 
 @pytest.mark.parametrize("recorded", [True, False])
