@@ -71,7 +71,7 @@ def deviation_loss(doubt: Doubt, batch: TripletBatch, hidden: Tensor, mean: Mean
     """Mean negative log-likelihood of exact depth, triangulated points, sky and covered pixels.
 
     The four count by `SHARES`, each image in them the same. Depth of the sky is known to be at
-    least `FARTHEST_EXACT`. Where motion is not recorded, the median error of the points is taken away.
+    least `FARTHEST_EXACT`. Where motion is not recorded, the points' median error is taken away.
 
     Args:
         doubt: the prediction for the covered images.
