@@ -190,6 +190,16 @@ def speed_message(stamp: int) -> TwistStamped:
     return message
 
 
+def topic_of(robot: Robot, stamp: int) -> str:
+    """Wait for the depth of an image; return the topic that has it."""
+
+    def heard() -> bool:
+        return any(robot.of_stamp(topic, stamp) for topic in (DEPTH, RELATIVE))
+
+    robot.wait(heard, f"depth of {stamp}")
+    return DEPTH if robot.of_stamp(DEPTH, stamp) else RELATIVE
+
+
 def drive(robot: Robot, speeds: Any, first: int) -> tuple[int, int]:
     """Drive on from a frame until there are metres; return the number of frames, and the stamp."""
     for index in range(1, LATEST):
@@ -197,9 +207,8 @@ def drive(robot: Robot, speeds: Any, first: int) -> tuple[int, int]:
         speeds.publish(speed_message(stamp))
         robot.send(street(first + index), stamp=stamp)
         robot.of(INFO, stamp)
-        if robot.heard[DEPTH]:
+        if topic_of(robot, stamp) == DEPTH:
             return index, stamp
-        robot.of(RELATIVE, stamp)
         assert not robot.heard[ODOM]
     raise AssertionError(robot.statuses["scale"])
 

@@ -24,7 +24,7 @@ from depth_recog.training.initial import initial_network
 from depth_recog.training.loop.run import RunControl, TrainingRunFolder, start_run
 from depth_recog.training.loop.trainer import Trainer
 
-STEPS = 48
+STEPS = 64
 RULES = PresetRules()
 
 
