@@ -19,8 +19,9 @@ from robot import HEIGHT, Robot, street
 pytestmark = pytest.mark.ros
 
 SECOND = 10**9
-LOOP = ((0, 0.0, HEIGHT), (1, 0.1, HEIGHT), (2, 9.0, HEIGHT), (3, 9.1, 96), (0, 9.2, 96))
-"""Image, seconds, rows of the image: a gap in time, another camera, and then all of it again."""
+LOOP = ((0, 0.0, HEIGHT), (1, 0.1, HEIGHT), (2, 9.0, HEIGHT), (3, 9.1, 96), (0, 9.2, HEIGHT))
+"""Image, seconds, rows of the image: a gap in time, another camera, the first one again, and then
+all of it again, with the same camera but an earlier time."""
 EXPECTED = {
     "another camera, size or calibration",
     "a gap in time",
