@@ -99,7 +99,7 @@ def see_motion(
             road = Refusal("points on the road contradict its height")
         else:
             ground = _by_road(depth, camera, road)
-    smooth = cv2.dilate(depth, _AROUND) < LARGEST_EDGE * cv2.erode(depth, _AROUND)
+    smooth = cv2.dilate(depth, _AROUND) / LARGEST_EDGE < cv2.erode(depth, _AROUND)
     d = at(depth, points.found.first).astype(np.float64)
     off = near & ~points.on_ground & at(smooth, points.found.first) & np.isfinite(d) & (d > 0)
     parts = [part for part in (ground, np.log(d[off] / z[off])) if len(part) >= LEAST_POINTS]
