@@ -180,15 +180,16 @@ def objective(
     log_inverse = fine.log()
     known = torch.isfinite(batch.truth) & (batch.truth < FARTHEST_EXACT)
     log_error = log_inverse + torch.where(known, batch.truth, 1.0).log()
-    change = (log_inverse - batch.anchor.clamp(min=FAINTEST).log()).abs()
-    kept = ~torch.isfinite(batch.truth).flatten(1).any(1).view(-1, 1, 1, 1) & (batch.anchor > 0)
     parts = [masked_mean(e, v) for e, v in zip(compared.error, compared.valid, strict=True)]
     excluded = batch.masked[:, :, 0].all(1, keepdim=True)
     target, standing = contact_inverse(fine, batch.labels, excluded)
-    parts += [masked_mean(log_error.abs(), known), edge_error(log_error, known)]
+    nothing = fine.new_zeros(len(fine)), known.new_zeros(len(fine))
+    parts += [masked_mean(log_error.abs(), known)]
+    parts += [edge_error(log_error, known) if weights.edges else nothing]
     parts += [(point_error(log_inverse, batch), (batch.weights > 0).sum(1))]
     parts += [masked_mean(contact_error(fine, target), standing)]
-    parts += [masked_mean(fine, batch.labels == SKY), masked_mean(change, kept)]
+    parts += [masked_mean(fine, batch.labels == SKY)]
+    parts += [_change(log_inverse, batch) if weights.start else nothing]
     counts = mean(torch.stack([(c > 0).sum() for _, c in parts]).float()).clamp(min=1e-9)
     means = torch.stack([values.sum() for values, _ in parts]) / counts
     zero = torch.zeros_like(means[0])
@@ -207,6 +208,13 @@ def objective(
     parts_of_total = photometric, smooth, exact, edges, points, contact, sky, start, scale
     total = torch.stack(parts_of_total).sum()
     return LossTerms(total, *parts_of_total), compared
+
+
+def _change(log_inverse: Tensor, batch: TripletBatch) -> tuple[Tensor, Tensor]:
+    """(B,) mean |log ratio| to the initial depth where no truth is dense, and (B,) its pixels."""
+    change = (log_inverse - batch.anchor.clamp(min=FAINTEST).log()).abs()
+    dense = torch.isfinite(batch.truth).flatten(1).any(1).view(-1, 1, 1, 1)
+    return masked_mean(change, ~dense & (batch.anchor > 0))
 
 
 def point_error(log_inverse: Tensor, batch: TripletBatch) -> Tensor:
