@@ -33,6 +33,16 @@ ARGUMENTS = (
         "YAML file as printed by depth-recog train --print-config; empty: the defaults",
     ),
     Argument("set", "", "keys that override the config, for example 'steps=1000 device=cuda'"),
+    Argument(
+        "scale",
+        "",
+        "where metres come from: none, camera_height, odometry, auto, or a factor; empty: none, "
+        "and with resume",
+    ),
+    Argument("camera_height", "", "height of the camera, metres"),
+    Argument("camera_pitch", "", "of the camera, degrees below the horizon, if known within 2"),
+    Argument("odometry", "", "the robot's motion: a bag's topic, or a TUM, KITTI or CSV file"),
+    Argument("speed", "", "the robot's constant speed, m/s"),
     Argument("resume", "false", "whether to continue the run in out", YES_OR_NO),
 )
 
@@ -41,8 +51,9 @@ def nodes(values: launching.Values) -> list[Any]:
     """The process to start: depth-recog train, which is no ROS node."""
     command = [sys.executable, "-m", "depth_recog.cli.main", "train"]
     command += shlex.split(values["source"])
-    for name in ("out", "config"):
-        command += [f"--{name}", values[name]] if values[name] else []
+    for name in ("out", "config", "scale", "camera_height", "camera_pitch", "odometry", "speed"):
+        # One word, since a pitch may be negative.
+        command += [f"--{name.replace('_', '-')}={values[name]}"] if values[name] else []
     for name in ("validate", "set"):
         for value in shlex.split(values[name]):
             command += [f"--{name}", value]

@@ -6,7 +6,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from depth_recog.adaptation.adapter import Adapter
@@ -14,12 +15,18 @@ from depth_recog.adaptation.lineage import Lineage
 from depth_recog.adaptation.session import Session
 from depth_recog.adaptation.settings import AdaptationSettings
 from depth_recog.adaptation.sources import live_frames
+from depth_recog.adaptation.start import lineage_in_metres, scale_of_lineage
 from depth_recog.cli.interrupt import Interrupt
 from depth_recog.cli.options import integer
+from depth_recog.cli.scale_options import add_scale_arguments, scale_of
+from depth_recog.cli.start_scale import start_scale
 from depth_recog.cli.train import chosen_frames
 from depth_recog.datasets.sources import KINDS
 from depth_recog.files import write_whole
 from depth_recog.networks.device import choose_device
+from depth_recog.networks.factory import NetworkOptions
+from depth_recog.networks.weights import DEFAULT
+from depth_recog.training.data.cache import SourceFrames
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,13 +49,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=integer(0), default=0, metavar="N", help="of what is random")
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N")
+    add_scale_arguments(parser)
 
 
 def main(options: argparse.Namespace) -> int:
     """Adapt; the accepted weights, and adapt.json, are in DIR."""
     device = choose_device(options.device)
     chosen = [chosen_frames(text) for text in options.sources]
-    with Interrupt() as interrupt, closing(Lineage(options.out, options.weights)) as lineage:
+    with Interrupt() as interrupt, ExitStack() as stack:
+        try:
+            opened = _lineage(options, chosen, lambda: interrupt.asked)
+        except KeyboardInterrupt:
+            print("interrupted before the first frame was learnt from", file=sys.stderr)
+            return 0
+        lineage = stack.enter_context(closing(opened))
         for problem in lineage.problems:
             print(problem, file=sys.stderr)
         settings = AdaptationSettings(seed=options.seed)
@@ -79,3 +93,20 @@ def main(options: argparse.Namespace) -> int:
     else:
         print(f"{options.out}: nothing was better than the start, which stays active")
     return 0
+
+
+def _lineage(
+    options: argparse.Namespace, chosen: list[SourceFrames], asked: Callable[[], bool]
+) -> Lineage:
+    """The folder's lineage; where `--scale` is given, a new one begins in metres."""
+    if options.scale == "none":
+        scale_of(options)  # refuses arguments that need a mode
+        return Lineage(options.out, options.weights)
+    scale = scale_of_lineage(options.out)
+    if scale is not None:
+        print(f"{options.out}: goes on in the metres in which it began, {scale:.3f} per unit")
+        return Lineage(options.out)
+    networks = NetworkOptions(depth=options.weights, masks=AdaptationSettings().masks)
+    scale = start_scale(options, networks, chosen, asked)
+    assert scale is not None
+    return lineage_in_metres(options.out, options.weights or DEFAULT["depth"], scale)

@@ -6,15 +6,19 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from depth_recog.cli.interrupt import Interrupt
 from depth_recog.cli.options import add_camera_arguments, part_of_source
+from depth_recog.cli.scale_options import add_scale_arguments
+from depth_recog.cli.start_scale import start_scale
 from depth_recog.datasets.assumed import AssumedLens
 from depth_recog.datasets.sequence import Recording
 from depth_recog.datasets.sources import KINDS, open_source
 from depth_recog.errors import ConfigurationError, DepthRecogError, SourceError
+from depth_recog.networks.factory import NetworkOptions
 from depth_recog.training.config import (
     TrainingConfig,
     make_config,
@@ -50,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="held-out frames; default: the end of each SOURCE",
     )
     add_camera_arguments(parser)
+    add_scale_arguments(parser)
     parser.add_argument("--resume", action="store_true", help="continue the run in DIR")
     parser.add_argument(
         "--print-config", action="store_true", help="print all keys with their values and exit"
@@ -70,14 +75,17 @@ def main(options: argparse.Namespace) -> int:
     if config.fov or config.focal:
         lens = AssumedLens(config.fov, None if config.fov else config.focal)
     new = not options.out.exists()
+    folder = TrainingRunFolder(options.out)
+    if not options.resume:
+        folder.check_new()
     try:
         with Interrupt() as interrupt:
             split = DataSplit(
                 [chosen_frames(text, lens) for text in config.sources],
                 [chosen_frames(text, lens) for text in config.validate_on],
             )
+            config = _in_metres(config, options, split, lambda: interrupt.asked)
             control = RunControl(lambda line: print(line, flush=True), lambda: interrupt.asked)
-            folder = TrainingRunFolder(options.out)
             outcome = train(config, split, folder, control, options.resume)
     except DepthRecogError:
         # Without a checkpoint the run cannot be continued: its new folder is removed.
@@ -85,7 +93,8 @@ def main(options: argparse.Namespace) -> int:
             shutil.rmtree(options.out, ignore_errors=True)
         raise
     except KeyboardInterrupt:
-        print("interrupted before the first step; continue with --resume", file=sys.stderr)
+        further = "; continue with --resume" if options.out.exists() else ""
+        print(f"interrupted before the first step{further}", file=sys.stderr)
         return 0
     if outcome.why == "stopped":
         print(
@@ -111,12 +120,26 @@ def _config(options: argparse.Namespace) -> TrainingConfig:
     return make_config(values, str(options.config or "command line"))
 
 
+def _in_metres(
+    config: TrainingConfig,
+    options: argparse.Namespace,
+    split: DataSplit,
+    asked: Callable[[], bool],
+) -> TrainingConfig:
+    """The configuration with the scale that `--scale` finds."""
+    networks = NetworkOptions(depth=config.start.depth, masks=config.masks)
+    scale = start_scale(options, networks, split.training, asked)
+    if scale is None:
+        return config
+    return config.model_copy(update={"start": config.start.model_copy(update={"scale": scale})})
+
+
 def _resumed(options: argparse.Namespace) -> TrainingConfig:
     given = options.sources or options.config or options.set or options.validate
-    if given or options.fov or options.focal:
+    if given or options.fov or options.focal or options.scale != "none":
         raise ConfigurationError(
             f"--resume uses {options.out}/config.yaml unchanged: leave SOURCE, --config, --set, "
-            "--validate, --fov and --focal out"
+            "--validate, --fov, --focal and --scale out"
         )
     return open_run(options.out)
 

@@ -39,6 +39,9 @@ class StartConfig(ConfigGroup):
     depth: str = "depth-street"
     """initial depth weights: a shipped name, a .safetensors file, a directory of transformers, or
     ImageNet's MobileNetV2 .pth"""
+    scale: Positive | None = None
+    """metres per unit of these weights' depth, which --scale finds in the recordings: the training
+    then begins in metres, and keeps them; null: the unit stays as it is"""
     pose: str = "pose-street"
     """initial pose weights (or ImageNet's MobileNetV3-small .pth); used where motion is not
     recorded"""

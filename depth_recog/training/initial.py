@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -82,6 +83,24 @@ def initial_network(text: str, kind: str) -> InitialNetwork:
     if isinstance(initial.network, HfDepth):
         initial.network.freeze_unused()
     return initial
+
+
+def in_metres(initial: InitialNetwork, scale: float) -> InitialNetwork:
+    """The network with its depth multiplied by `scale`, which makes it metres.
+
+    Raises:
+        ConfigurationError: it is of transformers, or gives no depth yet.
+    """
+    if not isinstance(initial.network, DepthNetwork) or initial.blank:
+        raise ConfigurationError(
+            f"{initial.name}: only the depth of depth_recog's own weights can be put into metres; "
+            "leave --scale and start.scale out"
+        )
+    network = copy.copy(initial.network)
+    # Depth is proportional to the focal length over the canonical one.
+    network.canonical_focal /= scale
+    architecture = {**initial.architecture, "canonical_focal": network.canonical_focal}
+    return initial._replace(network=network, architecture=architecture, metric=True)
 
 
 def with_deviation(initial: InitialNetwork) -> InitialNetwork:

@@ -24,7 +24,7 @@ from depth_recog.training.data.selection import (
 from depth_recog.training.depth.initial_scale import find_scale
 from depth_recog.training.depth.model import DepthModel
 from depth_recog.training.depth.task import DepthTask, HeldOutFrames
-from depth_recog.training.initial import InitialNetwork, initial_network, with_deviation
+from depth_recog.training.initial import InitialNetwork, in_metres, initial_network, with_deviation
 from depth_recog.training.judge.referee import referee_of
 from depth_recog.training.loop.processes import first_alone
 from depth_recog.training.loop.run import (
@@ -72,6 +72,8 @@ def train(
     """
     run = start_run(config, folder, control, resume)
     depth = initial_network(config.start.depth, "depth")
+    if config.start.scale is not None:
+        depth = in_metres(depth, config.start.scale)
     alone = config.trains == "deviation"
     if config.teaches_deviation:
         depth = with_deviation(depth)
@@ -153,6 +155,9 @@ def unit_of(config: TrainingConfig, data: TrainingData, initial: InitialNetwork)
         return DepthUnit("metres", "by the recorded motion of the camera")
     if config.loss.exact > 0 and any(one.frames.dense for one in data.recordings):
         return DepthUnit("metres", "by exact depth")
+    if config.start.scale is not None and config.loss.scale > 0:
+        times = f"{config.start.scale:.4g} times the depth of {initial.name}"
+        return DepthUnit("metres", f"{times}, a scale that was kept")
     if initial.metric and config.loss.scale > 0:
         return DepthUnit("metres", f"the scale of {initial.name} was kept, not measured")
     return DepthUnit("relative", "the training data have no metric scale")

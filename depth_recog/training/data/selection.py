@@ -81,6 +81,8 @@ def pseudo_label_networks(
     """
     scores, masks = load_model(config.masks, "masks", device)
     anchor = "blank" if initial.blank else _fingerprint(initial.network)
+    if config.start.scale is not None:
+        anchor += f" times {config.start.scale}"
     identity = f"{masks.sha256} {masks.architecture}", anchor
     rules = PresetRules(masks.classes, ())
     return PseudoLabelNetworks(scores, initial.network.to(device), device, identity, rules)

@@ -58,17 +58,24 @@ class TrainingRunFolder:
         """The checkpoint with the best validation."""
         return self.path / "checkpoints" / "best.pt"
 
+    def check_new(self) -> None:
+        """Check that there is no run yet. Raises OutputError."""
+        try:
+            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+                raise OutputError(
+                    f"{self.path}: exists already; continue it with --resume, or name another"
+                )
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be read ({error.strerror})") from error
+
     def create(self, config: TrainingConfig) -> None:
         """Make the folder.
 
         Raises:
             OutputError: the folder is not empty, or cannot be written.
         """
+        self.check_new()
         try:
-            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-                raise OutputError(
-                    f"{self.path}: exists already; continue it with --resume, or name another"
-                )
             (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written ({error.strerror})") from error

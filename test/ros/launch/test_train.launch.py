@@ -24,6 +24,7 @@ def generate_test_description():
         "source": "'synthetic:street?width=128&height=64&frames=16'",
         "out": str(OUT),
         "set": "steps=100000 validation.every=2 validation.patience=100000 batch=2 workers=0",
+        "scale": "1.25",
     }
     return launched("train.launch.py", arguments)
 
@@ -45,6 +46,9 @@ class TestAfterwards(unittest.TestCase):
     def test_it_can_go_on(self, proc_output):
         launch_testing.asserts.assertInStderr(proc_output, "continue with --resume", None)
         self.assertTrue(any((OUT / "checkpoints").iterdir()))
+
+    def test_it_began_in_metres(self):
+        self.assertIn("scale: 1.25", (OUT / "config.yaml").read_text())
 
     @classmethod
     def tearDownClass(cls):
