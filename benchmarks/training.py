@@ -71,6 +71,7 @@ def noise(batch: int, width: int, height: int) -> TripletBatch:
         torch.tensor([width / 2, height / 2, 20.0]).repeat(batch, MOST, 1),
         torch.full((batch, MOST), 1 / MOST),
         torch.zeros(batch, COLUMNS),
+        torch.zeros(batch, 0, height, width),
     )
 
 

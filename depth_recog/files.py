@@ -61,7 +61,10 @@ def read_bytes(path: Path, most: int) -> bytes:
     """
     with os.fdopen(open_regular(path), "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        data = file.read(most + 1) if size <= most else b""
+        # Not `most + 1` at once: Python allocates what it is asked for.
+        data = file.read(size + 1) if size <= most else b""
+        if len(data) > size:  # it grows
+            data += file.read(most + 1 - len(data))
     if size > most or len(data) > most:
         raise UnreadableError(0, f"it has {max(size, len(data))} bytes, more than {most}")
     return data

@@ -53,6 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE[@A:B]",
         help="held-out frames; default: the end of each SOURCE",
     )
+    parser.add_argument(
+        "--teacher",
+        metavar="DIRECTORY",
+        help="depth network that teaches where motion shows nothing",
+    )
     add_camera_arguments(parser)
     add_scale_arguments(parser)
     parser.add_argument("--resume", action="store_true", help="continue the run in DIR")
@@ -114,6 +119,8 @@ def _config(options: argparse.Namespace) -> TrainingConfig:
         values["sources"] = options.sources
     if options.validate:
         values["validate_on"] = options.validate
+    if options.teacher:
+        values["teacher"] = options.teacher
     for key in ("fov", "focal"):
         if getattr(options, key) is not None:
             values |= {"fov": None, "focal": None, key: getattr(options, key)}
@@ -136,10 +143,11 @@ def _in_metres(
 
 def _resumed(options: argparse.Namespace) -> TrainingConfig:
     given = options.sources or options.config or options.set or options.validate
-    if given or options.fov or options.focal or options.scale != "none":
+    given = given or options.teacher or options.fov or options.focal
+    if given or options.scale != "none":
         raise ConfigurationError(
             f"--resume uses {options.out}/config.yaml unchanged: leave SOURCE, --config, --set, "
-            "--validate, --fov, --focal and --scale out"
+            "--validate, --teacher, --fov, --focal and --scale out"
         )
     return open_run(options.out)
 

@@ -70,6 +70,7 @@ class Recognizer:
             trained on a moving object learns a wrong depth that explains the motion, and with it
             the gate would call the object still. None: the gate uses `depth`.
         odometry: of the robot, for the scale; filled by the caller.
+        affine: see `StreamScale`.
     """
 
     def __init__(
@@ -80,12 +81,13 @@ class Recognizer:
         settings: Settings,
         frozen: DepthModel | None = None,
         odometry: OdometryBuffer | None = None,
+        affine: bool = False,
     ) -> None:
         self._depth, self._labels, self._frozen = depth, labels, frozen
         self._estimator, self._settings = estimator, settings
         self._buffer: PartnerBuffer[Observation] = PartnerBuffer(settings.longest_gap_s)
         self._gate = self._new_gate()
-        self.scale = StreamScale(settings.scale, odometry)
+        self.scale = StreamScale(settings.scale, odometry, affine)
         """From the depth network's unit to metres."""
 
     def _new_gate(self) -> ObjectGate:
@@ -102,7 +104,8 @@ class Recognizer:
         It keeps the buffered frames, unless their content depends on the changed settings.
         """
         networks = self._depth, self._labels, estimator or self._estimator
-        other = Recognizer(*networks, settings, self._frozen, self.scale.odometry)
+        affine = self.scale.affine is not None
+        other = Recognizer(*networks, settings, self._frozen, self.scale.odometry, affine)
         other.keep_scale_of(self)
         if self._settings.seen_by == settings.seen_by:
             other._buffer = self._buffer
@@ -145,7 +148,7 @@ class Recognizer:
         """
         watch = Stopwatch()
         picture = name, stamp_ns, image, camera
-        wanted = max(wanted, self._settings.least_wanted)
+        wanted = max(wanted, self._settings.least_wanted, self.scale.least_wanted)
         if wanted is Wanted.DEPTH:
             depth, deviation, frozen = self._depths(image, camera)
             labels = np.full(image.shape[:2], UNLABELLED, np.uint8)
@@ -242,7 +245,10 @@ class Recognizer:
         self._buffer.add(frame)
         motion = _ALONE.get(self._settings.gate, Motion.UNDECIDED)
         step = Step(frame, pair, why or "", motion, watch.seconds)
-        if self._settings.scale.measured:
+        if self.scale.turned:  # the next frame has another depth than those so far
+            self._buffer.clear()
+            self._gate.reset()
+        elif self._settings.scale.measured:
             self.scale.add(step)  # for the next frame
             watch.lap("scale")
         return step
@@ -286,6 +292,8 @@ class Recognizer:
         found = correspondences_of(first, second)
         poses = PairPoses(first, second, found, self._estimator, settings.mask_margin)
         watch.lap("static pose")
+        if gate is self._gate and self._buffer.newest is not None:  # in a stream
+            self.scale.align(poses, self._buffer.newest)
         seconds = (second.stamp_ns - first.stamp_ns) / 1e9
         result = None
         if settings.gate == "object":

@@ -14,14 +14,17 @@ from numpy.typing import NDArray
 from depth_recog.method.geometry.se3 import Matrix, inverse_matrix
 from depth_recog.method.masking import GROUND
 from depth_recog.method.observation import Observation
-from depth_recog.method.pair import Pair, Step, correspondences_of, pose_for_gate
+from depth_recog.method.pair import Pair, PairPoses, Step, correspondences_of, pose_for_gate
 from depth_recog.method.scale.agreement import Points, SeenMotion, see_motion
 from depth_recog.method.scale.estimator import ScaleEstimator, ScaleSettings
+from depth_recog.method.scale.filter import AFFINE_RATE, RATE
 from depth_recog.method.scale.height import CameraMount, GroundPlane, network_height
-from depth_recog.method.scale.measurement import Refusal, Scale
+from depth_recog.method.scale.measurement import Refusal, Scale, ScaleState
 from depth_recog.method.scale.motion import OdometryBuffer
 from depth_recog.method.scale.road import align_road
-from depth_recog.method.tracking.tracks import at
+from depth_recog.method.settings import Wanted
+from depth_recog.method.stream_affine import STANDING, AffineFilter, StaticPoints, static_points
+from depth_recog.method.tracking.tracks import Correspondences, at, shared
 
 WaitForDepth = Callable[[], NDArray[np.float32]]
 """Waits for a depth network's (h, w) float32 result."""
@@ -73,12 +76,22 @@ class StreamScale:
     Args:
         settings: the sources of metres.
         odometry: filled by the caller; see `ScaleEstimator`.
+        affine: whether scale and shift of the network's inverse depth are unknown.
     """
 
-    def __init__(self, settings: ScaleSettings, odometry: OdometryBuffer | None = None) -> None:
+    def __init__(
+        self,
+        settings: ScaleSettings,
+        odometry: OdometryBuffer | None = None,
+        affine: bool = False,
+    ) -> None:
         self.settings = settings
+        self.affine = AffineFilter() if affine else None
+        """Finds scale and shift; None where the network has a unit."""
+        self._turned = False
         self.odometry = odometry
-        self._estimator = ScaleEstimator(settings, odometry)
+        rate = AFFINE_RATE if affine else RATE
+        self._estimator = ScaleEstimator(settings, odometry, rate)
         self._path = _Path()
         self._seen: deque[_Seen] = deque(maxlen=_COMPARED)
         self._measured_ns = -EVERY_NS
@@ -86,23 +99,75 @@ class StreamScale:
     @property
     def now(self) -> Scale:
         """The scale for the next frame."""
-        return self._estimator.scale
+        scale = self._estimator.scale
+        if self.affine is None or scale.state is ScaleState.NONE:
+            return scale
+        if not self.affine.settled:
+            return Scale(state=ScaleState.ACQUIRING, why=self.affine.why)
+        return scale
 
     @property
     def ground(self) -> GroundPlane | None:
         """The ground as the motion up to the newest frame shows it; None if it shows none."""
         return self._estimator.ground
 
+    @property
+    def least_wanted(self) -> Wanted:
+        """What must be computed of every frame: pairs show scale and shift."""
+        measured = self.affine is not None and self.settings.measured
+        return Wanted.PAIR if measured else Wanted.DEPTH
+
+    @property
+    def turned(self) -> bool:
+        """Whether scale and shift were found or lost in the newest frame; asked once."""
+        turned, self._turned = self._turned, False
+        return turned
+
     def applied(self, wait: WaitForDepth) -> WaitForDepth:
         """A function that waits for the depth of the next frame, and scales it."""
         factor = np.float32(self.now.factor)
+        if self.affine is not None:
+            return _AffineDepth(wait, factor, self.affine, self.affine.now is not None)
         return wait if factor == 1 else lambda: wait() * factor
+
+    def align(self, poses: PairPoses, before: Observation) -> None:
+        """Learn scale and shift from a pair; it does nothing where the network has a unit.
+
+        Before the newest frame's depth is read: it is the first to profit.
+
+        Args:
+            poses: of the pair.
+            before: the frame before its second.
+        """
+        first, second = poses.first, poses.second
+        if self.affine is None or not isinstance(second.known_depth, _AffineDepth):
+            return
+        assert first.tracks is not None
+        assert second.tracks is not None
+        one, two = shared(first.tracks.ids, second.tracks.ids)
+        pixels = first.tracks.pixels[one], second.tracks.pixels[two]
+        keep = at(~first.near(poses.margin), pixels[0]) & at(~second.near(poses.margin), pixels[1])
+        ids = first.tracks.ids[one][keep]
+        found = Correspondences(pixels[0][keep], pixels[1][keep], int(keep.sum()), ids)
+        standing = found.median_motion < STANDING * first.camera.width
+        points: StaticPoints | Refusal = Refusal(poses.static.why)
+        if poses.static.ok:
+            points = static_points(found, poses.static.T_second_from_first, first.camera)
+        raw = second.known_depth.raw()
+        self._turned = self.affine.add((first, before), second, points, raw, standing)
+        if self._turned:
+            self._estimator.reset()
+            self._path = _Path()
+            self._seen.clear()
 
     def reset(self) -> None:
         """Start anew: another camera."""
         self._estimator.reset()
         self._path = _Path()
         self._seen.clear()
+        self._turned = False
+        if self.affine is not None:
+            self.affine.reset()
 
     def add(self, step: Step) -> None:
         """Learn from a frame whose depth and labels have arrived."""
@@ -112,6 +177,8 @@ class StreamScale:
         place = self._path.add(frame, step.pair)
         if place is None:
             self._seen.clear()
+        if self.affine is not None and not self.affine.settled:
+            return
         if self.settings.by_odometry:
             self._estimator.moved(frame.stamp_ns, None if place is None else place[:3, 3])
         now = _Seen(frame, self._path.latest)
@@ -171,6 +238,23 @@ class _Seen:
 
     frame: Observation
     place: Matrix
+
+
+@dataclass(frozen=True)
+class _AffineDepth:
+    """Waits for a depth whose scale and shift are known from the stream, or not yet.
+
+    The map is read when the depth is: by then this frame's points have changed it.
+    """
+
+    raw: WaitForDepth
+    factor: np.float32
+    affine: AffineFilter
+    trusted: bool
+
+    def __call__(self) -> NDArray[np.float32]:
+        depth = self.raw()
+        return (self.affine.applied(depth) if self.trusted else depth) * self.factor
 
 
 def ground_below(frame: Observation) -> NDArray[np.bool_]:

@@ -105,7 +105,8 @@ class Assembly:
         settings, estimator = self.recognizer.settings, self.estimator
         frozen = None if self.gate_network is self.depth_network else self.gate_network
         odometry = self.recognizer.scale.odometry
-        made = Recognizer(self.depth_network, labels, estimator, settings, frozen, odometry)
+        networks = self.depth_network, labels, estimator
+        made = Recognizer(*networks, settings, frozen, odometry, self.depth.affine)
         return replace(self, recognizer=made, mask_network=labels)
 
     def with_settings(self, settings: Settings) -> Assembly:
@@ -167,7 +168,8 @@ def assemble(
         odometry: of the robot, for the scale; filled by the caller.
 
     Raises:
-        ConfigurationError: estimator, precision or backend is unknown, or does not fit.
+        ConfigurationError: estimator, precision or backend is unknown, or does not fit; or a
+            constant factor is given for a network whose scale and shift are unknown.
         DeviceError: the device, or the provider that an ONNX model asks for, is missing.
         WeightsError: a file is missing, damaged or of another network, or the preset rules are for
             other classes than the segmentation weights.
@@ -183,6 +185,7 @@ def assemble(
         kept.append((depth, depth_header))
         gate, gate_header = _network(options.gate, "depth", place, kept, width)
         _check_units(depth_header, gate_header)
+    _check_scale(depth_header, settings)
     masks, mask_header = _network(options.masks, "masks", place, kept, width, trained)
     _check_classes(mask_header, settings)
     estimator = _make_estimator(options, place, width, trained)
@@ -195,7 +198,8 @@ def assemble(
     else:
         # Where the gate's network is the depth network it runs once.
         frozen = None if gate is depth else gate
-        recognizer = Recognizer(depth, masks, estimator, settings, frozen, odometry)
+        affine = depth_header.affine
+        recognizer = Recognizer(depth, masks, estimator, settings, frozen, odometry, affine)
         if previous is not None and previous.depth_network is depth:
             recognizer.keep_scale_of(previous.recognizer)
     networks = depth, depth_header, masks, mask_header
@@ -221,6 +225,14 @@ def _check_units(depth: Header, gate: Header) -> None:
         raise WeightsError(
             f"{gate.path}: the gate weights give depth in {gate.unit}, the depth weights "
             f"{depth.path.stem} in {depth.unit}; both must have the same unit"
+        )
+
+
+def _check_scale(depth: Header, settings: Settings) -> None:
+    if depth.affine and settings.scale.mode == "constant":
+        raise ConfigurationError(
+            f"{depth.path}: the scale and the shift of its depth differ from image to image, so "
+            "that no constant factor gives metres: use scale camera_height, odometry or auto"
         )
 
 

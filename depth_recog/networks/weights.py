@@ -66,6 +66,11 @@ class Header:
         """Whether a depth network gives the standard deviation of its log depth too."""
         return bool(self.architecture.get("deviation", False))
 
+    @property
+    def affine(self) -> bool:
+        """Whether the inverse depth has an unknown scale and shift in every image."""
+        return bool(self.architecture.get("affine"))
+
 
 def resolve(name: str, network: str) -> Path:
     """Return the file of a shipped name or a path; "" means the shipped default.

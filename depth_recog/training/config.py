@@ -72,6 +72,10 @@ class LossWeights(ConfigGroup):
     deviation: Weight = 0.0
     """negative log-likelihood of log depth errors by the head for their standard deviation, which
     is added where it is missing; the depth is not changed by it"""
+    teacher: Weight = 0.2
+    """mean |log ratio| to the depth of the `teacher` where neither images nor triangulated points
+    show the depth; its scale and shift are fitted in each image, to the points, else to the depth
+    of the initial weights"""
 
 
 class AugmentationConfig(ConfigGroup):
@@ -118,6 +122,9 @@ class TrainingConfig(ConfigGroup):
     """[width, height] in training, pixels; null: as for the initial weights"""
     start: StartConfig = StartConfig()
     """initial networks"""
+    teacher: str = ""
+    """depth weights, or a directory of transformers, whose depth teaches where motion shows nothing
+    (--teacher); '': none"""
     masks: str = "masks-street"
     """mask weights (or .onnx) for sources without labels"""
     trains: Literal["all", "deviation"] = "all"

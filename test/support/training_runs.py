@@ -78,6 +78,7 @@ def batch_of(frames: torch.Tensor, **known: torch.Tensor) -> TripletBatch:
         "points": torch.zeros(count, 1, 3),
         "weights": torch.zeros(count, 1),
         "covers": torch.zeros(count, COLUMNS),
+        "teacher": torch.zeros(count, 0, *size),
     }
     return TripletBatch(frames, **(values | known))
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from depth_recog.errors import ConfigurationError
 from depth_recog.method.scale.agreement import SeenMotion
-from depth_recog.method.scale.filter import MeasurementFilter, SteadyFactor
+from depth_recog.method.scale.filter import RATE, MeasurementFilter, SteadyFactor
 from depth_recog.method.scale.height import CameraMount, GroundPlane
 from depth_recog.method.scale.measurement import Refusal, Scale, ScaleMeasurement, ScaleState
 from depth_recog.method.scale.motion import NOT_YET, MotionComparison, OdometryBuffer
@@ -112,10 +112,16 @@ class ScaleEstimator:
     Args:
         settings: the sources.
         odometry: filled by the caller; needed for the modes `odometry` and `auto`.
+        rate: largest change of the factor, in log per second.
     """
 
-    def __init__(self, settings: ScaleSettings, odometry: OdometryBuffer | None = None) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: ScaleSettings,
+        odometry: OdometryBuffer | None = None,
+        rate: float = RATE,
+    ) -> None:
+        self._settings, self._rate = settings, rate
         self._odometry = odometry if settings.by_odometry else None
         self.reset()
 
@@ -125,7 +131,7 @@ class ScaleEstimator:
         self._by_motion = MeasurementFilter("odometry")
         self._motion_scale = Scale(state=ScaleState.ACQUIRING, why="no odometry yet")
         self._comparison = MotionComparison(self._odometry) if self._odometry is not None else None
-        self._steady = SteadyFactor()
+        self._steady = SteadyFactor(self._rate)
         self._gaps: deque[float] = deque(maxlen=GAPS)
         self._longer: deque[float] = deque(maxlen=GAPS)
         self.scale = self._first()

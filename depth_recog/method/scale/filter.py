@@ -43,6 +43,8 @@ AGREEMENT = 0.1
 """Largest difference between the factor in use and the one that is measured, in log."""
 RATE = 0.01
 """Largest change of the factor in use, in log per second: depth must not jump."""
+AFFINE_RATE = 0.05
+"""The same for a network of unknown scale and shift, whose unit drifts."""
 
 _MAD_TO_STD = 1.4826
 
@@ -130,9 +132,14 @@ def _spread(logs: NDArray[np.float64]) -> float:
 
 
 class SteadyFactor:
-    """The factor in use: the first trusted one, which then follows later ones at `RATE`."""
+    """The factor in use: the first trusted one, which then follows later ones.
 
-    def __init__(self) -> None:
+    Args:
+        rate: largest change, in log per second.
+    """
+
+    def __init__(self, rate: float = RATE) -> None:
+        self._rate = rate
         self._log: float | None = None
         self._seconds = 0.0
 
@@ -147,7 +154,7 @@ class SteadyFactor:
         difference = 0.0
         if target.state is ScaleState.LOCKED:
             difference = math.log(target.factor) - self._log
-            step = RATE * passed
+            step = self._rate * passed
             self._log += min(max(difference, -step), step)
         used = replace(target, factor=math.exp(self._log))
         if abs(difference) > AGREEMENT:

@@ -2,7 +2,8 @@
 """A depth network of Hugging Face's transformers, with the interface of `DepthNetwork`.
 
 Some models give disparity d up to scale and shift. Their depth here is 1 / (s (d + EPSILON)), with
-s = 1 until training finds another value: without a unit, and wrong by the unknown shift.
+s = 1 until training finds another value: without a unit, and wrong by the unknown shift, which
+`method.stream_affine` finds.
 """
 
 from __future__ import annotations
@@ -68,15 +69,20 @@ class HfDepth(nn.Module):
             return cast(Tensor, answer)
         return interpolate(answer, size=size, mode="bilinear", align_corners=False)
 
-    def _inverse(self, image: Tensor) -> Tensor:
+    def _inverse(self, image: Tensor, focal: Tensor) -> Tensor:
         answer = self._answer(image)
         if self._facts.disparity:
             return self.log_scale.exp() * (answer.clamp(min=0) + EPSILON)
-        return 1 / answer.clamp(min=NEAREST)
+        inverse = 1 / answer.clamp(min=NEAREST)
+        if not self._facts.focal:
+            return inverse
+        # What looks as large through a longer lens is farther away.
+        assumed = self._facts.focal * image.shape[2]
+        return inverse * (assumed / focal).view(-1, 1, 1, 1)
 
     def inverse_depths(self, image: Tensor, focal: Tensor) -> list[Tensor]:
         """Return inverse depth at strides 1, 2 and 4, see `DepthNetwork.inverse_depths`."""
-        inverse = self._inverse(image)
+        inverse = self._inverse(image, focal)
         return [inverse, avg_pool2d(inverse, 2), avg_pool2d(inverse, 4)]
 
     def forward(self, image: Tensor, focal: Tensor) -> Tensor:
@@ -84,12 +90,13 @@ class HfDepth(nn.Module):
 
         Args:
             image: (B, 3, H, W) float, 0..1, RGB; of any size.
-            focal: (B,) float; not used by these models.
+            focal: (B,) float, vertical focal length in pixels; used where the focal length is known
+                that the model assumes.
 
         Returns:
             (B, 1, H, W) float: metres, or without a unit (see the module).
         """
-        return 1 / self._inverse(image)
+        return 1 / self._inverse(image, focal)
 
     @property
     def scaled(self) -> bool:
@@ -125,7 +132,10 @@ class HfDepth(nn.Module):
         """
         scale = float(self.log_scale.exp()) if self._facts.disparity else 1.0
         model = cast(Any, self.model)
-        setattr(model.config, OURS, {"size": list(size), "unit": unit, "scale": scale})
+        ours = {"size": list(size), "unit": unit, "scale": scale}
+        if self._facts.focal:
+            ours["focal"] = self._facts.focal
+        setattr(model.config, OURS, ours)
         model.save_pretrained(folder, safe_serialization=True)
         plain = {"image_mean": list(self._facts.mean), "image_std": list(self._facts.std)}
         text = json.dumps(plain | {"do_rescale": True, "do_normalize": True}, indent=2)

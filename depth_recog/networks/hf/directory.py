@@ -43,7 +43,8 @@ def read_directory(name: str) -> Header:
     expected = read_card(card).get("sha256") if _is_ours(card) else None
     if expected is not None:
         check_digest(folder, digest, card, str(expected))
-    architecture = {"transformers": facts.model_type, "disparity": facts.disparity}
+    kind = {"disparity": facts.disparity, "affine": facts.affine}
+    architecture = {"transformers": facts.model_type, **kind}
     return Header(folder, "depth", architecture, facts.size, facts.unit, digest)
 
 

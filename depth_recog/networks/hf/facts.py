@@ -21,7 +21,7 @@ from depth_recog.texts import shown
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
 OURS = "depth_recog"
-"""Key of config.json under which our training stores size, unit and scale."""
+"""Key of config.json with what is ours: size, unit, scale (by training), focal (by the user)."""
 
 MODELS = ("depth_anything", "glpn")
 """Without DPT: transformers feeds it with squares only."""
@@ -38,6 +38,10 @@ class ModelFacts:
         size: (width, height) of its training images, pixels.
         unit: "metres" or "relative".
         scale: factor on the inverse depth; 1 until training finds another.
+        affine: whether that disparity's scale and shift differ from image to image: until our
+            training has made a depth of it.
+        focal: vertical focal length that a metric model assumes, as a share of its input's height;
+            0 where it is not known.
         multiple: of which input width and height must be multiples, pixels.
         mean: subtracted from red, green and blue in 0..1.
         std: then divided by.
@@ -48,6 +52,8 @@ class ModelFacts:
     size: tuple[int, int]
     unit: str
     scale: float
+    affine: bool
+    focal: float
     multiple: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -143,5 +149,9 @@ def _facts(
         raise ValueError("scale or image_mean")
     if not all(1e-6 < value < 1e6 for value in std):
         raise ValueError("image_std")
+    focal = float(ours.get("focal", 0.0))
+    if focal and not (metric and 0.05 < focal < 50):
+        raise ValueError(f"focal {focal}: a metric model's focal length in heights of its input")
     size = check_size([int(width), int(height)])
-    return ModelFacts(model_type, not metric, size, unit, scale, multiple, mean, std)
+    affine = not metric and "unit" not in ours
+    return ModelFacts(model_type, not metric, size, unit, scale, affine, focal, multiple, mean, std)

@@ -18,6 +18,7 @@ from depth_recog.training.data.covers import draw_cover, no_cover
 from depth_recog.training.data.gating import Exclusions
 from depth_recog.training.data.points import MOST, in_crop
 from depth_recog.training.data.prepared import PreparedFrames
+from depth_recog.training.data.teacher import teacher_depth
 from depth_recog.training.data.triplets import Triplet
 from depth_recog.training.loop.batches import StepDataset, TensorBatch, collate
 
@@ -44,6 +45,8 @@ class TripletBatch(TensorBatch):
         points: (B, N, 3) float32, column and row in pixels, and depth of triangulated points.
         weights: (B, N) float32 of these points, with the sum 1, or 0 where there are too few.
         covers: (B, C) float32, how the image is covered for the deviation; see `covers`.
+        teacher: (B, 1, H, W) float32, inverse depth by the teacher, 0 where it is not known;
+            (B, 0, H, W) without a teacher.
     """
 
     frames: Tensor
@@ -59,6 +62,7 @@ class TripletBatch(TensorBatch):
     points: Tensor
     weights: Tensor
     covers: Tensor
+    teacher: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +158,12 @@ class TripletDataset(StepDataset[TripletBatch]):
         if recording.points is not None:
             known = recording.points[number]
         points, weights = in_crop(known, augmentation)
+        taught = np.zeros((0, *images[0].shape[:2]), np.float32)
+        if frames.teachers is not None:
+            whole = teacher_depth(frames, triplet.index, known)
+            if recording.seen is not None:
+                whole = np.where(recording.seen, whole, np.float32(0))
+            taught = augmentation.apply(whole, cv2.INTER_NEAREST)[None]
         return TripletBatch(
             torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2)),
             torch.from_numpy(masked),
@@ -168,4 +178,5 @@ class TripletDataset(StepDataset[TripletBatch]):
             torch.from_numpy(points),
             torch.from_numpy(weights),
             no_cover() if cover is None else cover,
+            torch.from_numpy(taught),
         )

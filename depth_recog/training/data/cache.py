@@ -33,6 +33,7 @@ from depth_recog.method.geometry.viewport import Viewport
 from depth_recog.method.masking import UNLABELLED, PresetRules
 from depth_recog.networks.models_in_torch import ScoreModel
 from depth_recog.networks.own.tensors import image_tensor
+from depth_recog.networks.sized import DepthOfTensors
 from depth_recog.training.data.points import PointFinder
 from depth_recog.training.data.prepared import META, FrameWriter, PreparedFrames, open_prepared
 
@@ -93,6 +94,7 @@ class PseudoLabelNetworks:
         anchor: the depth network of the initial weights.
         identity: identifies both networks.
         rules: maps the classes of the segmentation network to train ids.
+        teacher: a depth network whose answers are stored too; None for none.
     """
 
     scores: ScoreModel
@@ -100,6 +102,7 @@ class PseudoLabelNetworks:
     device: torch.device
     identity: tuple[str, ...]
     rules: PresetRules = field(default_factory=PresetRules)
+    teacher: DepthOfTensors | None = None
 
     @torch.inference_mode()
     def annotate(
@@ -115,7 +118,14 @@ class PseudoLabelNetworks:
             found = self.rules.train_ids(ids)
         focal = torch.tensor([view.network.fy], device=self.device).float()
         inverse = (1 / self.anchor(tensor, focal).float())[0, 0].cpu().numpy()
-        return {"labels": np.asarray(found, np.uint8), "anchors": np.asarray(inverse, np.float16)}
+        made: dict[str, NDArray[Any]] = {
+            "labels": np.asarray(found, np.uint8),
+            "anchors": np.asarray(inverse, np.float16),
+        }
+        if self.teacher is not None:
+            taught = (1 / self.teacher(tensor, focal).float())[0, 0].cpu().numpy()
+            made["teachers"] = np.asarray(taught, np.float32)
+        return made
 
 
 def prepare(

@@ -16,7 +16,7 @@ from depth_recog.errors import DocumentError, SourceError
 from depth_recog.method.geometry.se3 import relative
 
 META = "meta.json"
-OPTIONAL = ("depths", "anchors", "probabilities", "points")
+OPTIONAL = ("depths", "anchors", "probabilities", "points", "teachers")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class PreparedFrames:
         probabilities: (N, h, w, 19) uint8, class probabilities in 255ths; None where not stored.
         points: (N, P, 3) float32, column and row in pixels, and depth of triangulated points; None
             where not stored. See `points.table`.
+        teachers: (N, H, W) float32, inverse depth by the teacher, in its own scale and shift; None
+            without one.
     """
 
     source: str
@@ -54,6 +56,7 @@ class PreparedFrames:
     anchors: NDArray[np.float16] | None = None
     probabilities: NDArray[np.uint8] | None = None
     points: NDArray[np.float32] | None = None
+    teachers: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.images)

@@ -15,6 +15,7 @@ from depth_recog.errors import ConfigurationError, TrainingError
 from depth_recog.method.geometry.viewport import network_size
 from depth_recog.method.masking import PresetRules
 from depth_recog.networks.models_in_torch import load_model
+from depth_recog.networks.sized import SizedDepth
 from depth_recog.training.config import TrainingConfig
 from depth_recog.training.data.batches import TrainingRecording
 from depth_recog.training.data.cache import (
@@ -83,9 +84,15 @@ def pseudo_label_networks(
     anchor = "blank" if initial.blank else _fingerprint(initial.network)
     if config.start.scale is not None:
         anchor += f" times {config.start.scale}"
-    identity = f"{masks.sha256} {masks.architecture}", anchor
+    identity: tuple[str, ...] = f"{masks.sha256} {masks.architecture}", anchor
     rules = PresetRules(masks.classes, ())
-    return PseudoLabelNetworks(scores, initial.network.to(device), device, identity, rules)
+    teacher = None
+    if config.teacher:
+        model, header = load_model(config.teacher, "depth", device)
+        teacher = SizedDepth(model, header.size)
+        identity = *identity, f"teacher {header.sha256}"
+    network = initial.network.to(device)
+    return PseudoLabelNetworks(scores, network, device, identity, rules, teacher)
 
 
 def _fingerprint(network: nn.Module) -> str:

@@ -25,6 +25,7 @@ from depth_recog.training.config import LossWeights
 from depth_recog.training.data.batches import TripletBatch
 from depth_recog.training.depth.contact import ROAD, contact_error, contact_inverse
 from depth_recog.training.depth.model import Prediction
+from depth_recog.training.depth.pseudo_labels import start_error, teacher_error
 from depth_recog.training.loop.trainer import Mean
 
 SCALE_WEIGHTS = (1.0, 0.5)
@@ -33,8 +34,6 @@ LEAST_ROAD = 0.03
 
 FARTHEST_EXACT = 80.0
 """Metres: exact depth beyond this is not trained on; validation ignores it as well."""
-FAINTEST = 1e-4
-"""Least inverse depth of the initial weights, 1/m, whose logarithm is taken."""
 _BORDER = 1e-3
 
 
@@ -79,6 +78,7 @@ class LossTerms(NamedTuple):
     contact: Tensor
     sky: Tensor
     start: Tensor
+    teacher: Tensor
     scale: Tensor
 
 
@@ -189,7 +189,9 @@ def objective(
     parts += [(point_error(log_inverse, batch), (batch.weights > 0).sum(1))]
     parts += [masked_mean(contact_error(fine, target), standing)]
     parts += [masked_mean(fine, batch.labels == SKY)]
-    parts += [_change(log_inverse, batch) if weights.start else nothing]
+    parts += [start_error(log_inverse, batch) if weights.start else nothing]
+    taught = weights.teacher and batch.teacher.shape[1]
+    parts += [teacher_error(log_inverse, batch, compared.valid[0]) if taught else nothing]
     counts = mean(torch.stack([(c > 0).sum() for _, c in parts]).float()).clamp(min=1e-9)
     means = torch.stack([values.sum() for values, _ in parts]) / counts
     zero = torch.zeros_like(means[0])
@@ -200,21 +202,14 @@ def objective(
         smooth = smooth + weight * gradient_error(inverse, edges)
     smooth = weights.smoothness * smooth
     factors = weights.exact, weights.edges, weights.points, weights.contact
-    shares = means.new_tensor([*factors, weights.sky, weights.start])
-    exact, edges, points, contact, sky, start = (shares * means[-len(shares) :]).unbind()
+    shares = means.new_tensor([*factors, weights.sky, weights.start, weights.teacher])
+    exact, edges, points, contact, sky, start, teacher = (shares * means[-len(shares) :]).unbind()
     scale = zero
     if weights.scale:
         scale = weights.scale * scale_ratio(fine, batch).log().square().mean()
-    parts_of_total = photometric, smooth, exact, edges, points, contact, sky, start, scale
+    parts_of_total = photometric, smooth, exact, edges, points, contact, sky, start, teacher, scale
     total = torch.stack(parts_of_total).sum()
     return LossTerms(total, *parts_of_total), compared
-
-
-def _change(log_inverse: Tensor, batch: TripletBatch) -> tuple[Tensor, Tensor]:
-    """(B,) mean |log ratio| to the initial depth where no truth is dense, and (B,) its pixels."""
-    change = (log_inverse - batch.anchor.clamp(min=FAINTEST).log()).abs()
-    dense = torch.isfinite(batch.truth).flatten(1).any(1).view(-1, 1, 1, 1)
-    return masked_mean(change, ~dense & (batch.anchor > 0))
 
 
 def point_error(log_inverse: Tensor, batch: TripletBatch) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 
 pytest.importorskip("transformers", reason="pip install '.[hf]'")
 
+from camera_files import write_camera_yaml
 from commands import fails
 from hf_models import MEAN, STD, depth_anything, glpn
 from refusals import assert_refused
@@ -22,8 +23,12 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForDepthEstimation
 
 from depth_recog.cli.main import main
-from depth_recog.errors import WeightsError
-from depth_recog.networks.factory import NetworkOptions, check_weights
+from depth_recog.datasets.sources import open_source
+from depth_recog.errors import ConfigurationError, WeightsError
+from depth_recog.method.scale.estimator import ScaleSettings
+from depth_recog.method.settings import Settings
+from depth_recog.networks.factory import NetworkOptions, assemble, check_weights
+from depth_recog.networks.hf.depth import HfDepth
 from depth_recog.networks.models import header_of
 from depth_recog.networks.models_in_torch import load_model
 from depth_recog.networks.precision import in_precision
@@ -86,6 +91,29 @@ def test_a_metric_model_says_metres(tmp_path: Path) -> None:
         depth = network(image, FOCAL)
     torch.testing.assert_close(depth, by_transformers(folder, normalised(image)))
     assert depth.max() <= 20
+
+
+def test_the_focal_length_that_a_metric_model_assumes_is_undone(tmp_path: Path) -> None:
+    """What a lens of twice the focal length shows as large is twice as far away."""
+    folder = depth_anything(tmp_path / "m", depth_estimation_type="metric", max_depth=20)
+    image = picture()
+    with torch.no_grad():
+        plain = load_model(str(folder), "depth")[0](image, FOCAL)
+    edit_config(folder, depth_recog={"focal": 1.5})
+    network, header = load_model(str(folder), "depth")
+    assert header.unit == "metres"
+    assumed = 1.5 * SIZE[0]
+    both = torch.tensor([assumed, 2 * assumed])
+    with torch.no_grad():
+        depth = network(image.expand(2, -1, -1, -1), both)
+        inverse = network.inverse_depths(image, both[1:])[0]
+    torch.testing.assert_close(depth[:1], plain, rtol=1e-4, atol=0)
+    torch.testing.assert_close(depth[1:], 2 * plain, rtol=1e-4, atol=0)
+    torch.testing.assert_close(inverse, 0.5 / plain, rtol=1e-4, atol=0)
+    network.save(tmp_path / "again", (448, 224), "metres")
+    assert (
+        json.loads((tmp_path / "again" / "config.json").read_text())["depth_recog"]["focal"] == 1.5
+    )
 
 
 def test_a_model_without_normalisation(tmp_path: Path) -> None:
@@ -179,6 +207,7 @@ DAMAGE = {
     "dpt": (lambda f: edit_config(f, model_type="dpt"), ["'dpt'", KNOWN]),
     "bert": (lambda f: edit_config(f, model_type="bert"), ["'bert'", KNOWN]),
     "no type": (lambda f: edit_config(f, model_type=None), ["None", KNOWN]),
+    "focal": (lambda f: edit_config(f, depth_recog={"focal": 2.0}), ["focal 2.0"]),
     "mean": (lambda f: write_preprocessor(f, image_mean="grey"), ["incomplete"]),
     "size": (lambda f: write_preprocessor(f, image_mean=[0.5] * 3, size={}), ["incomplete"]),
     "tensor missing": (lambda f: edit_tensors(f, **{HEAD: None}), [f"{HEAD} is missing"]),
@@ -257,6 +286,56 @@ def test_run_without_a_network(relative: Path, tmp_path: Path) -> None:
     depth = cv2.imread(str(tmp_path / "out" / "depth" / "0000000001.png"), cv2.IMREAD_UNCHANGED)
     assert depth.shape == (64, 208)
     assert (depth > 0).any()
+
+
+def test_scale_and_shift_are_found_from_motion_and_the_camera_height(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that is exactly affine in inverse depth gives metres, and none at standstill."""
+    width, height = 416, 128
+    write_preprocessor(
+        copy, image_mean=MEAN, image_std=STD, size={"width": width, "height": height}
+    )
+    moving = f"synthetic:street?seed=5&frames=40&rate=5&width={width}&height={height}"
+    street = open_source(moving)
+    known = {street[i].image.tobytes(): street.truth(i).depth for i in range(len(street))}
+
+    def answer(self: HfDepth, image: torch.Tensor) -> torch.Tensor:
+        pixels = (image[0].permute(1, 2, 0) * 255).round().byte().numpy().tobytes()
+        return torch.from_numpy(3 / known[pixels] + 0.15)[None, None].float()
+
+    monkeypatch.setattr(HfDepth, "_answer", answer)
+    out = tmp_path / "out"
+    metres = ["--scale", "camera_height", "--camera-height", "1.65", "--device", "cpu"]
+    network = ["--weights", str(copy), *metres, "--gate", "off"]
+    assert main(["run", moving, *network, "--out", str(out)]) == 0
+    report = json.loads((out / "run.json").read_text())
+    assert report["scale"]["state"] == "locked", report["scale"]
+    for number in (0, 20, 39):
+        name = out / "depth" / f"{number:010d}.png"
+        depth = cv2.imread(str(name), cv2.IMREAD_UNCHANGED) / 256
+        truth = street.truth(number).depth
+        use = (depth > 0) & (truth < 40)
+        ratios = depth[use] / truth[use]
+        assert abs(np.median(ratios) - 1) < 0.1, "an exact network without shift gets within 0.04"
+        assert np.quantile(np.abs(ratios / np.median(ratios) - 1), 0.9) < 0.08, "it is bent"
+    (tmp_path / "still").mkdir()
+    for number in range(12):
+        image = street[0].image[..., ::-1]
+        cv2.imwrite(str(tmp_path / "still" / f"{number:03d}.png"), image)
+    write_camera_yaml(tmp_path / "still" / "camera.yaml", street[0].camera)
+    assert main(["run", str(tmp_path / "still"), *network, "--out", str(tmp_path / "none")]) == 0
+    report = json.loads((tmp_path / "none" / "run.json").read_text())
+    assert report["scale"]["state"] == "acquiring"
+    assert "scale and shift" in report["scale"]["why"]
+    for name in (tmp_path / "none" / "depth").iterdir():
+        assert not cv2.imread(str(name), cv2.IMREAD_UNCHANGED).any(), "nothing is called metres"
+
+
+def test_a_constant_factor_is_refused_where_the_shift_is_unknown(relative: Path) -> None:
+    settings = Settings(scale=ScaleSettings("constant", 2.0))
+    with pytest.raises(ConfigurationError, match="use scale camera_height, odometry or auto"):
+        assemble(NetworkOptions(depth=str(relative), device="cpu"), settings)
 
 
 def test_without_transformers(relative: Path, tmp_path: Path) -> None:
