@@ -41,13 +41,14 @@ from depth_recog.evaluation.motion import MOVING, PARKED, motion_of
 from depth_recog.method.gate.by_image import Motion
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import CITYSCAPES
+from depth_recog.method.networks import Networks
 from depth_recog.method.observation import Observation
 from depth_recog.method.pose.pnp import PnpEstimator
 from depth_recog.method.recognizer import Recognizer
 from depth_recog.method.settings import GATES, Settings
 from depth_recog.networks.backends.choice import PRECISIONS
 from depth_recog.networks.factory import Assembly, NetworkOptions, assemble
-from depth_recog.pipeline import ProcessedFrame
+from depth_recog.processed import ProcessedFrame
 
 VARIANTS = ("network", "boxes", "lidar", "exact", "reversed", "without-movers")
 VEHICLES = ("Car", "Van", "Truck", "Tram")
@@ -150,7 +151,7 @@ def gate_only(gate: str, assembly: Assembly) -> Recognizer:
     def unused(*_: Any) -> Any:
         raise AssertionError("the networks have run before")
 
-    return Recognizer(unused, unused, PnpEstimator(), Settings(gate=gate))
+    return Recognizer(Networks(unused, unused), PnpEstimator(), Settings(gate=gate))
 
 
 def judge(

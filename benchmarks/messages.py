@@ -28,7 +28,8 @@ from depth_recog.networks.factory import NetworkOptions, assemble
 from depth_recog.nodes.io import messages
 from depth_recog.nodes.io.compressed_depth import compressed_depth
 from depth_recog.nodes.io.points import cloud
-from depth_recog.pipeline import Pipeline, ProcessedFrame
+from depth_recog.pipeline import Pipeline
+from depth_recog.processed import ProcessedFrame
 
 NEAREST, FARTHEST = 0.1, 80.0
 

@@ -13,7 +13,8 @@ from depth_recog.datasets.sequence import Recording, Truth
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.observation import Observation
 from depth_recog.networks.factory import Assembly
-from depth_recog.pipeline import Pipeline, PreparedImage
+from depth_recog.pipeline import Pipeline
+from depth_recog.processed import PreparedImage
 
 
 @dataclass(frozen=True)

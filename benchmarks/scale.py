@@ -31,7 +31,8 @@ from depth_recog.method.scale.measurement import ScaleState
 from depth_recog.method.scale.motion import OdometryBuffer
 from depth_recog.method.settings import Settings
 from depth_recog.networks.factory import NetworkOptions, assemble
-from depth_recog.pipeline import Pipeline, ProcessedFrame
+from depth_recog.pipeline import Pipeline
+from depth_recog.processed import ProcessedFrame
 
 BEGIN_S, FALSE = 5.0, 0.15
 STREETS = (

@@ -23,6 +23,7 @@ from depth_recog.adaptation.settings import AdaptationSettings
 from depth_recog.adaptation.stream import BlockBuilder
 from depth_recog.errors import WeightsError
 from depth_recog.method.masking import PresetRules
+from depth_recog.method.networks import Networks
 from depth_recog.method.pose.pnp import PnpEstimator
 from depth_recog.method.recognizer import Recognizer
 from depth_recog.method.settings import Settings
@@ -98,8 +99,10 @@ class Adapter:
         rules = PresetRules(masks.classes, self.settings.dynamic_classes)
         gate = Settings(rules, "object", longest_gap_s=self.settings.longest_gap)
         place = Place(TORCH, Device(self._device.type, self._device.index), "float32")
-        networks = TorchDepth(self._frozen, self.start.size, place), TorchLabels(scores, place)
-        recognizer = Recognizer(*networks, PnpEstimator(), gate)
+        networks = Networks(
+            TorchDepth(self._frozen, self.start.size, place), TorchLabels(scores, place)
+        )
+        recognizer = Recognizer(networks, PnpEstimator(), gate)
         settings = self.settings
         self._stream = BlockBuilder(
             recognizer, settings.block, settings.longest_gap, settings.loss.points > 0

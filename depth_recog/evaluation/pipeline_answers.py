@@ -12,7 +12,8 @@ from depth_recog.datasets.sequence import Frame
 from depth_recog.evaluation.answer import Answer, PairMotion
 from depth_recog.method.trajectory import Trajectory
 from depth_recog.networks.factory import Assembly
-from depth_recog.pipeline import Pipeline, ProcessedFrame
+from depth_recog.pipeline import Pipeline
+from depth_recog.processed import ProcessedFrame
 
 
 class PipelineAnswers:

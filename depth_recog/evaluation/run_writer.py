@@ -29,7 +29,7 @@ from depth_recog.files import beside, create, write_whole
 from depth_recog.interfaces.regions import record
 from depth_recog.method.pair import Pair
 from depth_recog.method.trajectory import Trajectory
-from depth_recog.pipeline import ProcessedFrame
+from depth_recog.processed import ProcessedFrame
 
 _STEPS_PER_METRE = 256
 STEPS_OF_DEVIATION = 10000.0

@@ -20,36 +20,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_recog.method.gate.by_image import Motion
-from depth_recog.method.gate.by_object import GAPS_S, ObjectGate, Past
-from depth_recog.method.geometry import se3
+from depth_recog.method.gate.by_object import ObjectGate
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import UNLABELLED
+from depth_recog.method.networks import Image, Networks, WaitForDepth, depth_of, deviation_of
 from depth_recog.method.observation import Observation
-from depth_recog.method.pair import Pair, PairPoses, Step, correspondences_of, pose_for_gate
-from depth_recog.method.pose.estimator import PoseEstimate, PoseEstimator
+from depth_recog.method.pair import Pair, PairPoses, Step, correspondences_of
+from depth_recog.method.past import past_of
+from depth_recog.method.pose.estimator import PoseEstimator
 from depth_recog.method.scale.motion import OdometryBuffer
 from depth_recog.method.settings import Settings, Wanted
 from depth_recog.method.stopwatch import Stopwatch
-from depth_recog.method.stream_scale import (
-    StreamScale,
-    WaitForDepth,
-    WaitForResult,
-    depth_of,
-    deviation_of,
-)
+from depth_recog.method.stream_scale import StreamScale
 from depth_recog.method.tracking import features, tracks
 from depth_recog.method.tracking.features import Followed
 from depth_recog.method.tracking.partner import PartnerBuffer
 from depth_recog.method.tracking.tracks import Tracks
-
-Image = NDArray[np.uint8]
-DepthModel = Callable[[Image, float], WaitForResult]
-"""Starts on a (h, w, 3) uint8 RGB image with a vertical focal length in pixels, and returns a
-function that waits for its (h, w) float32 depth, or (2, h, w) depth and the standard deviation of
-its logarithm; it can be called again."""
-LabelModel = Callable[[Image], Callable[[], NDArray[np.uint8]]]
-"""Starts on a (h, w, 3) uint8 RGB image, and returns a function that waits for its (h, w) uint8
-class ids; it can be called again."""
 
 _ALONE = {"off": Motion.STILL, "all": Motion.MOVING}
 
@@ -62,32 +48,23 @@ class Recognizer:
     """Computes depth, masks, poses and decisions from frames.
 
     Args:
-        depth: the depth network.
-        labels: the segmentation network.
+        networks: of depth and labels.
         estimator: of static, dynamic and target pose.
         settings: what the user chose.
-        frozen: a depth network for the object gate alone, not trained meanwhile: one that is being
-            trained on a moving object learns a wrong depth that explains the motion, and with it
-            the gate would call the object still. None: the gate uses `depth`.
         odometry: of the robot, for the scale; filled by the caller.
-        affine: see `StreamScale`.
     """
 
     def __init__(
         self,
-        depth: DepthModel,
-        labels: LabelModel,
+        networks: Networks,
         estimator: PoseEstimator,
         settings: Settings,
-        frozen: DepthModel | None = None,
         odometry: OdometryBuffer | None = None,
-        affine: bool = False,
     ) -> None:
-        self._depth, self._labels, self._frozen = depth, labels, frozen
-        self._estimator, self._settings = estimator, settings
+        self._networks, self._estimator, self._settings = networks, estimator, settings
         self._buffer: PartnerBuffer[Observation] = PartnerBuffer(settings.longest_gap_s)
         self._gate = self._new_gate()
-        self.scale = StreamScale(settings.scale, odometry, affine)
+        self.scale = StreamScale(settings.scale, odometry, networks.affine)
         """From the depth network's unit to metres."""
 
     def _new_gate(self) -> ObjectGate:
@@ -103,9 +80,8 @@ class Recognizer:
 
         It keeps the buffered frames, unless their content depends on the changed settings.
         """
-        networks = self._depth, self._labels, estimator or self._estimator
-        affine = self.scale.affine is not None
-        other = Recognizer(*networks, settings, self._frozen, self.scale.odometry, affine)
+        estimator = estimator or self._estimator
+        other = Recognizer(self._networks, estimator, settings, self.scale.odometry)
         other.keep_scale_of(self)
         if self._settings.seen_by == settings.seen_by:
             other._buffer = self._buffer
@@ -173,7 +149,7 @@ class Recognizer:
         rules = self._settings.rules
         # The labels are needed first. The patent's softmax is left out: it does not change which
         # class has the maximum.
-        wait = self._labels(image)
+        wait = self._networks.labels(image)
         depth, deviation, frozen = self._depths(image, camera)
 
         def labels() -> NDArray[np.uint8]:
@@ -192,11 +168,12 @@ class Recognizer:
         Returns:
             Functions that wait for depth, its deviation, and the frozen network's depth.
         """
-        wait = self._depth(image, camera.fy)
+        wait = self._networks.depth(image, camera.fy)
         depth, deviation = self.scale.applied(depth_of(wait)), deviation_of(wait)
-        if self._frozen is None or self._settings.gate != "object":
+        frozen = self._networks.frozen
+        if frozen is None or self._settings.gate != "object":
             return depth, deviation, None
-        return depth, deviation, self.scale.applied(depth_of(self._frozen(image, camera.fy)))
+        return depth, deviation, self.scale.applied(depth_of(frozen(image, camera.fy)))
 
     def advance(
         self, frame: Observation, pair_wanted: bool = True, watch: Stopwatch | None = None
@@ -297,7 +274,8 @@ class Recognizer:
         seconds = (second.stamp_ns - first.stamp_ns) / 1e9
         result = None
         if settings.gate == "object":
-            past = self._past(first, second, poses.static)
+            fits = self._estimator.name == "pnp" and self._networks.frozen is None
+            past = past_of(self._buffer, first, second, poses.static, fits)
             watch.lap("static pose")
             second.wait_for_depth()
             watch.lap("depth network")
@@ -313,23 +291,3 @@ class Recognizer:
                 thresholds = np.full((4, 4), np.inf)
         watch.lap("gate")
         return Pair(first, second, found, poses, thresholds, decision, result)
-
-    def _past(self, partner: Observation, frame: Observation, static: PoseEstimate) -> list[Past]:
-        """Return the frames that the object gate compares the newest one with, and their poses."""
-        fits = self._estimator.name == "pnp" and self._frozen is None
-        seconds = (frame.stamp_ns - partner.stamp_ns) / 1e9
-        chosen = {partner.stamp_ns: partner}
-        for gap in GAPS_S:
-            earlier = self._buffer.before(frame.stamp_ns, gap) or partner
-            chosen.setdefault(earlier.stamp_ns, earlier)
-        past = []
-        motion = se3.log_twist(static.T_second_from_first) / seconds if static.ok else None
-        for stamp_ns, earlier in sorted(chosen.items(), reverse=True):
-            if earlier is partner and fits:
-                past.append(Past(earlier, static))
-            elif earlier.tracks is not None:
-                guess = None
-                if motion is not None:
-                    guess = se3.exp_twist(motion * ((frame.stamp_ns - stamp_ns) / 1e9))
-                past.append(Past(earlier, pose_for_gate(earlier, frame, guess)))
-        return past

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from depth_recog.method.geometry.se3 import Matrix, inverse_matrix
 from depth_recog.method.masking import GROUND
+from depth_recog.method.networks import WaitForDepth
 from depth_recog.method.observation import Observation
 from depth_recog.method.pair import Pair, PairPoses, Step, correspondences_of, pose_for_gate
 from depth_recog.method.scale.agreement import Points, SeenMotion, see_motion
@@ -25,32 +25,6 @@ from depth_recog.method.scale.road import align_road
 from depth_recog.method.settings import Wanted
 from depth_recog.method.stream_affine import STANDING, AffineFilter, StaticPoints, static_points
 from depth_recog.method.tracking.tracks import Correspondences, at, shared
-
-WaitForDepth = Callable[[], NDArray[np.float32]]
-"""Waits for a depth network's (h, w) float32 result."""
-WaitForResult = Callable[[], NDArray[np.float32]]
-"""Waits for (h, w) float32 depth; or (2, h, w), depth and the standard deviation of its log."""
-
-
-def depth_of(wait: WaitForResult) -> WaitForDepth:
-    """The depth alone, of a network that may give its standard deviation too."""
-
-    def depth() -> NDArray[np.float32]:
-        result = wait()
-        return result if result.ndim == 2 else result[0]
-
-    return depth
-
-
-def deviation_of(wait: WaitForResult) -> Callable[[], NDArray[np.float32] | None]:
-    """The standard deviation alone; None of a network that gives none."""
-
-    def deviation() -> NDArray[np.float32] | None:
-        result = wait()
-        return None if result.ndim == 2 else result[1]
-
-    return deviation
-
 
 _KEPT = 64
 _COMPARED = 16

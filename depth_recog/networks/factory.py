@@ -11,11 +11,12 @@ import numpy as np
 from depth_recog.errors import ConfigurationError, WeightsError
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.geometry.viewport import Viewport, network_size, size_alike
+from depth_recog.method.networks import DepthModel, LabelModel, Networks
 from depth_recog.method.pose.epipolar import EpipolarEstimator
 from depth_recog.method.pose.estimator import PoseEstimator
 from depth_recog.method.pose.network import NetworkEstimator
 from depth_recog.method.pose.pnp import PnpEstimator
-from depth_recog.method.recognizer import DepthModel, LabelModel, Recognizer
+from depth_recog.method.recognizer import Recognizer
 from depth_recog.method.scale.measurement import Scale, ScaleState
 from depth_recog.method.scale.motion import OdometryBuffer
 from depth_recog.method.settings import Settings
@@ -105,8 +106,8 @@ class Assembly:
         settings, estimator = self.recognizer.settings, self.estimator
         frozen = None if self.gate_network is self.depth_network else self.gate_network
         odometry = self.recognizer.scale.odometry
-        networks = self.depth_network, labels, estimator
-        made = Recognizer(*networks, settings, frozen, odometry, self.depth.affine)
+        networks = Networks(self.depth_network, labels, frozen, self.depth.affine)
+        made = Recognizer(networks, estimator, settings, odometry)
         return replace(self, recognizer=made, mask_network=labels)
 
     def with_settings(self, settings: Settings) -> Assembly:
@@ -198,12 +199,12 @@ def assemble(
     else:
         # Where the gate's network is the depth network it runs once.
         frozen = None if gate is depth else gate
-        affine = depth_header.affine
-        recognizer = Recognizer(depth, masks, estimator, settings, frozen, odometry, affine)
+        networks = Networks(depth, masks, frozen, depth_header.affine)
+        recognizer = Recognizer(networks, estimator, settings, odometry)
         if previous is not None and previous.depth_network is depth:
             recognizer.keep_scale_of(previous.recognizer)
-    networks = depth, depth_header, masks, mask_header
-    return Assembly(recognizer, *networks, estimator, place, gate, gate_header)
+    loaded = depth, depth_header, masks, mask_header
+    return Assembly(recognizer, *loaded, estimator, place, gate, gate_header)
 
 
 def check_weights(options: NetworkOptions) -> None:

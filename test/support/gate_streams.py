@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from depth_recog.datasets.boxes import Box
 from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.interfaces.regions import record
+from depth_recog.method import networks
 from depth_recog.method.gate.by_image import Motion, Thresholds
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.geometry.se3 import relative
+from depth_recog.method.networks import Image
 from depth_recog.method.observation import Observation
 from depth_recog.method.pair import Pair, Step
 from depth_recog.method.pose.pnp import PnpEstimator
-from depth_recog.method.recognizer import Image, Recognizer
+from depth_recog.method.recognizer import Recognizer
 from depth_recog.method.settings import Settings, Wanted
 
 Depth = NDArray[np.float32]
@@ -125,11 +127,13 @@ class Stream:
     ) -> None:
         self.networks = Networks(frozen)
         self.recognizer = Recognizer(
-            self.networks.depth,
-            self.networks.labels,
+            networks.Networks(
+                self.networks.depth,
+                self.networks.labels,
+                None if frozen is None else self.networks.frozen,
+            ),
             PnpEstimator() if estimator is None else estimator,
             Settings(**given),
-            None if frozen is None else self.networks.frozen,
         )
 
     def step(self, shot: Shot, wanted: Wanted = Wanted.PAIR) -> Step:

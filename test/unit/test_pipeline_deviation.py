@@ -15,10 +15,10 @@ from depth_recog.cli.main import main
 from depth_recog.evaluation.run_writer import RunWriter
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.geometry.viewport import Viewport
+from depth_recog.method.networks import depth_of, deviation_of
 from depth_recog.method.observation import Observation
 from depth_recog.method.pair import Step
-from depth_recog.method.stream_scale import depth_of, deviation_of
-from depth_recog.pipeline import PreparedImage, ProcessedFrame
+from depth_recog.processed import PreparedImage, ProcessedFrame
 
 CAMERA = Camera(128, 64, 100.0, 100.0, 64.0, 32.0)
 SMALL = (64, 32)

@@ -14,11 +14,12 @@ from depth_recog.datasets.sequence import Frame
 from depth_recog.evaluation.placebos.placebos import Mask, Placebo, Placebos
 from depth_recog.method.gate.by_image import Motion, absolute_difference
 from depth_recog.method.masking import PresetRules
+from depth_recog.method.networks import Image, LabelModel
 from depth_recog.method.pair import Pair, pose_pair
-from depth_recog.method.recognizer import Image, LabelModel
 from depth_recog.method.tracking.partner import LEAST_MOTION
 from depth_recog.networks.factory import Assembly
-from depth_recog.pipeline import Pipeline, PreparedImage
+from depth_recog.pipeline import Pipeline
+from depth_recog.processed import PreparedImage
 
 WARM_UP_S = 0.3
 """A placebo is sampled from this age on, when the gate has accumulated some evidence."""

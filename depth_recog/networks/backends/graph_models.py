@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.method.recognizer import Image
+from depth_recog.method.networks import Image
 from depth_recog.networks.backends import lane
 from depth_recog.networks.backends.checked import checked
 from depth_recog.networks.backends.choice import ONNXRUNTIME, Place

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from depth_recog.method.recognizer import Image
+from depth_recog.method.networks import Image
 from depth_recog.networks.backends import lane
 from depth_recog.networks.backends.choice import Place
 from depth_recog.networks.models_in_torch import Model, model_of

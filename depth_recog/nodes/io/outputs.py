@@ -34,7 +34,7 @@ from depth_recog.nodes.io.points import cloud
 from depth_recog.nodes.io.seam import vision_messages
 from depth_recog.nodes.runtime.qos import QosWatch
 from depth_recog.pictures import depth_colors, outline, outlined_regions
-from depth_recog.pipeline import ImageMaps, ProcessedFrame
+from depth_recog.processed import ImageMaps, ProcessedFrame
 
 DEPTH = "depth/image_rect"
 RECTIFIED = "image_rect"

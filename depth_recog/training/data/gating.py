@@ -19,6 +19,7 @@ from depth_recog.errors import ConfigurationError
 from depth_recog.method.gate.by_image import Motion
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import PresetRules
+from depth_recog.method.networks import Networks
 from depth_recog.method.observation import Observation
 from depth_recog.method.pose.pnp import PnpEstimator
 from depth_recog.method.recognizer import Recognizer
@@ -112,7 +113,7 @@ def _recognizer(settings: Settings, networks: PseudoLabelNetworks) -> Recognizer
     def unused(*_: object) -> NoReturn:
         raise AssertionError("depth and labels are known already")
 
-    return Recognizer(unused, unused, PnpEstimator(), settings)
+    return Recognizer(Networks(unused, unused), PnpEstimator(), settings)
 
 
 def gate_for(wanted: str, initial: InitialNetwork) -> str:
