@@ -30,6 +30,9 @@ GAP_STD = 0.25
 """Standard deviation of the scale by that difference, as a share of it."""
 FRAME_STD = 0.03
 """Standard deviation of log scale of a frame besides the fit's own: bumps, and the network."""
+HEIGHT_SPAN_S = 4.0
+"""Time that measurements of the camera's height span before the first lock: where the road bends,
+their errors persist for some seconds."""
 DISAGREEMENT = 0.08
 """Largest difference of the two sources, in log."""
 
@@ -127,7 +130,7 @@ class ScaleEstimator:
 
     def reset(self) -> None:
         """Start anew: another camera, or other weights."""
-        self._by_height = MeasurementFilter("camera's height")
+        self._by_height = MeasurementFilter("camera's height", HEIGHT_SPAN_S)
         self._by_motion = MeasurementFilter("odometry")
         self._motion_scale = Scale(state=ScaleState.ACQUIRING, why="no odometry yet")
         self._comparison = MotionComparison(self._odometry) if self._odometry is not None else None

@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 from depth_recog.method.scale.measurement import Refusal, Scale, ScaleMeasurement, ScaleState
 
-WINDOW_S = 6.0
+WINDOW_S = 8.0
 """Measurements older than this no longer count."""
+HALF_LIFE_S = 2.5
+"""Age at which a measurement counts half: the unit of a network drifts."""
 MOST_COUNT = 2000
 """Measurements that count, where their stamps hardly grow."""
 LEAST_COUNT = 12
 LEAST_SPAN_S = 1.0
-"""Number of measurements, and the time that they span, before the scale is trusted."""
+"""Number of measurements, and the time that they span, before the scale is trusted. A source whose
+errors persist for longer has a longer span."""
 LEAST_SHARE = 0.5
 """Share of the window's frames that must show a scale: where most refuse, the rest is chance."""
 LARGEST_SPREAD = 0.2
@@ -45,6 +48,8 @@ RATE = 0.01
 """Largest change of the factor in use, in log per second: depth must not jump."""
 AFFINE_RATE = 0.05
 """The same for a network of unknown scale and shift, whose unit drifts."""
+YOUNG_RATE, YOUNG_S = 0.04, 10.0
+"""The same for some seconds after the first lock, which rests on few measurements."""
 
 _MAD_TO_STD = 1.4826
 
@@ -60,10 +65,11 @@ class MeasurementFilter:
 
     Args:
         source: what measures, for the reasons in `Scale.why`.
+        least_span_s: see `LEAST_SPAN_S`.
     """
 
-    def __init__(self, source: str) -> None:
-        self._source = source
+    def __init__(self, source: str, least_span_s: float = LEAST_SPAN_S) -> None:
+        self._source, self._least_span_s = source, least_span_s
         self._entries: deque[_Entry] = deque(maxlen=MOST_COUNT)
         self._last: Scale | None = None
         self._confirmed_s = 0.0
@@ -94,10 +100,11 @@ class MeasurementFilter:
             return replace(self._last, std=grown, state=ScaleState.STALE, why=problem)
         if self._last is not None and not known[-1]:
             return self._last
-        logs = logs[known]
-        spread, std = _spread(logs), _std(logs)
+        logs, weights = logs[known], 0.5 ** ((now - times[known]) / HALF_LIFE_S)
+        spread = _spread(logs)
+        std = _std(logs, float(weights.sum() ** 2 / (weights**2).sum()))
         why = f"{len(logs)} measurements of the {self._source} agree within {spread:.1%}"
-        self._last = Scale(math.exp(float(np.median(logs))), std, ScaleState.LOCKED, why)
+        self._last = Scale(math.exp(_middle(logs, weights)), std, ScaleState.LOCKED, why)
         self._confirmed_s = now
         return self._last
 
@@ -108,21 +115,28 @@ class MeasurementFilter:
         near = times[np.abs(logs - np.median(logs)) < NEAR] if len(times) else times
         if not len(near) or now - near[-1] > PATIENCE_S:
             return refused or f"the measurements of the {self._source} have changed"
-        if len(times) < LEAST_COUNT or now - times[0] < LEAST_SPAN_S:
+        if len(times) < LEAST_COUNT or now - times[0] < self._least_span_s:
             return f"only {len(times)} measurements of the {self._source} so far"
         if len(times) < LEAST_SHARE * len(self._entries):
             return refused or f"few frames show the {self._source}"
         low, high = np.quantile(logs, (0.15, 0.85))
         if _spread(logs) > LARGEST_SPREAD or high - low > LARGEST_RANGE:
             return f"the measurements of the {self._source} scatter by {_spread(logs):.0%}"
-        if self._last is None and _std(logs) > LARGEST_STD:
-            return f"the {self._source} is known within {_std(logs):.0%} so far"
+        if self._last is None and (std := _std(logs, len(logs))) > LARGEST_STD:
+            return f"the {self._source} is known within {std:.0%} so far"
         return ""
 
 
-def _std(logs: NDArray[np.float64]) -> float:
-    """Standard deviation of the median."""
-    of_median = _spread(logs) / math.sqrt(max(1.0, len(logs) / CORRELATED))
+def _middle(logs: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Weighted median."""
+    order = np.argsort(logs)
+    reached = np.cumsum(weights[order])
+    return float(logs[order[np.searchsorted(reached, reached[-1] / 2)]])
+
+
+def _std(logs: NDArray[np.float64], count: float) -> float:
+    """Standard deviation of the median of so many measurements."""
+    of_median = _spread(logs) / math.sqrt(max(1.0, count / CORRELATED))
     return math.hypot(SYSTEMATIC_STD, of_median)
 
 
@@ -141,7 +155,7 @@ class SteadyFactor:
     def __init__(self, rate: float = RATE) -> None:
         self._rate = rate
         self._log: float | None = None
-        self._seconds = 0.0
+        self._seconds = self._age_s = 0.0
 
     def follow(self, stamp_ns: int, target: Scale) -> Scale:
         """The scale to use at a time, given the one that is measured."""
@@ -150,11 +164,14 @@ class SteadyFactor:
             return target if target.state is ScaleState.ACQUIRING else _not_yet(target)
         if self._log is None:
             self._log = math.log(target.factor)
+            self._seconds = now
         passed, self._seconds = max(0.0, now - self._seconds), now
+        self._age_s += passed
         difference = 0.0
         if target.state is ScaleState.LOCKED:
             difference = math.log(target.factor) - self._log
-            step = self._rate * passed
+            rate = max(self._rate, YOUNG_RATE) if self._age_s < YOUNG_S else self._rate
+            step = rate * passed
             self._log += min(max(difference, -step), step)
         used = replace(target, factor=math.exp(self._log))
         if abs(difference) > AGREEMENT:

@@ -47,7 +47,7 @@ LARGEST_CLIMB = 2.5
 """Largest angle between the motion and the road that the mount tells, in its deviations."""
 _MARGIN = 24
 """Rows above the ground that are used of the second image: a robot may go backwards."""
-_BLUR, _COARSE, _LOCAL = 0.7, 1.5, 21
+_BLUR, _COARSE, _LOCAL = 0.7, 1.5, 7
 _ERODED = np.ones((5, 5), np.uint8)
 _POSE_STD = 2.0
 """The static pose is less certain than it tells: the depth that it rests on is wrong alike at

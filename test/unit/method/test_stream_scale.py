@@ -22,15 +22,17 @@ from depth_recog.method.stream_scale import ground_below
 UNIT = 0.7
 """Metres per unit of the network in these tests."""
 HEIGHT = 1.65
-FRAMES = 34
+FRAMES = 26
 BY_HEIGHT = ScaleSettings("camera_height", mount=CameraMount(HEIGHT))
 
 
 @cache
 def clip() -> tuple[Shot, ...]:
-    """A drive whose depth has another unit."""
-    given = shots("parked", 20, FRAMES)
-    return tuple(replace(shot, depth=shot.depth / np.float32(UNIT)) for shot in given)
+    """A drive whose depth has another unit, at half the speed."""
+    return tuple(
+        replace(shot, stamp_ns=2 * shot.stamp_ns, depth=shot.depth / np.float32(UNIT))
+        for shot in shots("parked", 20, FRAMES)
+    )
 
 
 def played(settings: ScaleSettings, wanted: Wanted = Wanted.PAIR) -> tuple[Stream, list[Step]]:
@@ -128,4 +130,4 @@ def test_no_source_of_metres_costs_nothing_and_changes_nothing() -> None:
         assert step.frame.scale.state is ScaleState.NONE
         assert "scale" not in step.seconds
     assert stream.networks.scored == 0
-    assert clip()[1].stamp_ns - clip()[0].stamp_ns == STEP
+    assert clip()[1].stamp_ns - clip()[0].stamp_ns == 2 * STEP

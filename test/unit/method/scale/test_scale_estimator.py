@@ -9,7 +9,12 @@ import pytest
 from depth_recog.errors import ConfigurationError
 from depth_recog.method.scale.agreement import SeenMotion
 from depth_recog.method.scale.alignment import RoadPlane
-from depth_recog.method.scale.estimator import ScaleEstimator, ScaleSettings, chosen_scale
+from depth_recog.method.scale.estimator import (
+    HEIGHT_SPAN_S,
+    ScaleEstimator,
+    ScaleSettings,
+    chosen_scale,
+)
 from depth_recog.method.scale.filter import MeasurementFilter
 from depth_recog.method.scale.height import CameraMount
 from depth_recog.method.scale.measurement import Refusal, Scale, ScaleMeasurement, ScaleState
@@ -77,9 +82,12 @@ def test_each_mode_finds_the_unit(settings: ScaleSettings, seen: bool) -> None:
 
 def test_without_odometry_the_height_is_enough() -> None:
     estimator = ScaleEstimator(ScaleSettings("auto", mount=MOUNT), OdometryBuffer())
-    for i in range(40):
-        estimator.observe(i * STEP_NS, seen_road(0.5))
+    states = []
+    for i in range(50):
+        states.append(estimator.observe(i * STEP_NS, seen_road(0.5)).state)
         estimator.moved(i * STEP_NS, np.zeros(3))
+    # A road that bends for a moment must not decide alone.
+    assert states.index(ScaleState.LOCKED) * STEP_NS == HEIGHT_SPAN_S * 1e9
     assert estimator.scale.state is ScaleState.LOCKED
 
 

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from depth_recog.method.scale.filter import RATE, MeasurementFilter, SteadyFactor
+from depth_recog.method.scale.filter import (
+    RATE,
+    YOUNG_RATE,
+    YOUNG_S,
+    MeasurementFilter,
+    SteadyFactor,
+)
 from depth_recog.method.scale.measurement import Refusal, Scale, ScaleMeasurement, ScaleState
 
 RATE_HZ = 10
@@ -65,20 +71,28 @@ def test_without_measurements_the_factor_is_kept_but_stale() -> None:
     assert scales[60].state is ScaleState.LOCKED  # for a moment only
     assert scales[-1].state is ScaleState.STALE
     assert scales[-1].metric
-    assert scales[-1].factor == pytest.approx(scales[39].factor)
+    assert scales[-1].factor == pytest.approx(scales[60].factor)
     assert scales[-1].std > 2 * scales[39].std
     assert "hidden" in scales[-1].why
 
 
 def test_another_scale_is_approached_slowly_and_stale_until_then() -> None:
-    scales = fed([*shown(1.0, 40), *shown(1.5, 600)])
-    steps = np.abs(np.diff(np.log([s.factor for s in scales[20:]])))
+    scales = fed([*shown(1.0, 140), *shown(1.5, 600)])
+    steps = np.abs(np.diff(np.log([s.factor for s in scales[140:]])))
     assert steps.max() <= RATE / RATE_HZ * 1.001
-    middle = scales[40 + 150]
+    middle = scales[140 + 150]
     assert middle.state is ScaleState.STALE
     assert "times the one in use" in middle.why
     assert scales[-1].state is ScaleState.LOCKED
     assert scales[-1].factor == pytest.approx(1.5, rel=0.02)
+
+
+def test_a_first_lock_is_corrected_quickly_and_later_ones_slowly() -> None:
+    drift = [ScaleMeasurement(0.02 * i / RATE_HZ, 0.03) for i in range(60)]
+    logs = np.log([s.factor for s in fed(drift) if s.metric])
+    assert np.diff(logs).max() > 1.9 * RATE / RATE_HZ
+    # The newest measurements count most: half of the lag of a plain median.
+    assert drift[-1].log_scale - logs[-1] < 0.06
 
 
 def test_a_clock_that_goes_back_does_not_stop_it() -> None:
@@ -106,7 +120,7 @@ def test_whatever_comes_the_factor_never_jumps(
     results: list[ScaleMeasurement | Refusal], gaps: list[int]
 ) -> None:
     measured, steady = MeasurementFilter("test"), SteadyFactor()
-    stamp, before = 0, None
+    stamp, age, before = 0, 0.0, None
     for result, gap in zip(results, gaps, strict=False):
         stamp += gap * STEP_NS
         scale = steady.follow(stamp, measured.add(stamp, result))
@@ -114,6 +128,8 @@ def test_whatever_comes_the_factor_never_jumps(
         assert scale.factor > 0
         if before is not None and before.metric:
             assert scale.metric
-            allowed = RATE * max(0, gap) / RATE_HZ + 1e-9
+            age += max(0, gap) / RATE_HZ
+            rate = YOUNG_RATE if age < YOUNG_S else RATE
+            allowed = rate * max(0, gap) / RATE_HZ + 1e-9
             assert abs(math.log(scale.factor / before.factor)) <= allowed
         before = scale
