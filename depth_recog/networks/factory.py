@@ -10,7 +10,7 @@ import numpy as np
 
 from depth_recog.errors import ConfigurationError, WeightsError
 from depth_recog.method.geometry.camera import Camera
-from depth_recog.method.geometry.viewport import Viewport, network_size, size_alike
+from depth_recog.method.geometry.viewport import network_size, size_alike
 from depth_recog.method.networks import DepthModel, LabelModel, Networks
 from depth_recog.method.pose.epipolar import EpipolarEstimator
 from depth_recog.method.pose.estimator import PoseEstimator
@@ -141,15 +141,18 @@ class Assembly:
         return [network for network in networks if hasattr(network, "prepare")]
 
     def warm_up(self, times: int = 2) -> None:
-        """Run the networks on a blank image, so that the first frame is not delayed."""
-        width, height = self.depth.size
-        camera = Camera(width, height, width, width, width / 2, height / 2)
-        view = Viewport.of(camera, self.network_size(camera))
-        blank = np.full((view.network.height, view.network.width, 3), 127, np.uint8)
-        for _ in range(times):
-            seen = self.recognizer.observe("warm-up", 0, blank, view.network)
-            seen.wait_for_labels()
-            seen.wait_for_depth()
+        """Run the networks on a blank image, so that the first frame is not delayed.
+
+        The image has each size that the depth network is ready for, else that of the weights.
+        """
+        own = size_alike(*self.depth.size, self.depth.size)
+        for width, height in getattr(self.depth_network, "sizes", None) or [own]:
+            camera = Camera(width, height, width, width, width / 2, height / 2)
+            blank = np.full((height, width, 3), 127, np.uint8)
+            for _ in range(times):
+                seen = self.recognizer.observe("warm-up", 0, blank, camera)
+                seen.wait_for_labels()
+                seen.wait_for_depth()
 
 
 def assemble(

@@ -34,6 +34,7 @@ class GraphModel:
         self.header = header
         self._runtime = runtime
         self._runs: OrderedDict[Size, Run] = OrderedDict()
+        self._guessed: set[Size] = set()
         self._lock = threading.Lock()
 
     @property
@@ -41,8 +42,18 @@ class GraphModel:
         """(width, height) in pixels of the images that it is ready for."""
         return list(self._runs)
 
-    def prepare(self, sizes: Sequence[Size]) -> None:
-        """Get ready for images of these sizes."""
+    def prepare(self, sizes: Sequence[Size], guessed: bool = False) -> None:
+        """Get ready for images of these sizes.
+
+        Args:
+            sizes: (width, height), pixels.
+            guessed: no camera has told them: the next call without it drops the others of them,
+                because a graph takes up to 40 MB.
+        """
+        with self._lock:
+            for size in () if guessed else self._guessed.difference(sizes):
+                self._runs.pop(size, None)
+            self._guessed = set(sizes) if guessed else set()
         for size in sizes:
             self._run_for(size)
 
@@ -111,7 +122,7 @@ def load(
         WeightsError: its weights cannot be used, or the runtime computes something else.
     """
     model: GraphDepth | GraphLabels | GraphPose = _MODELS[header.network](header, runtime_of(place))
-    model.prepare(sizes)
+    model.prepare(sizes, guessed=True)
     return model
 
 

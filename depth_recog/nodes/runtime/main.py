@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from depth_recog import environment
 from depth_recog.errors import DepthRecogError, describe
+from depth_recog.nodes.runtime import memory
 
 if TYPE_CHECKING:
     from rclpy.executors import Executor
@@ -68,6 +69,7 @@ def run(name: str, load: Callable[[], Callable[[], ManagedNode]]) -> int:
     for number in _SIGNALS:
         signal.signal(number, _on_signal)
     environment.prepare()
+    memory.use_one_arena()
     try:
         import rclpy
     except ImportError as error:
