@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -20,7 +21,7 @@ from depth_recog.errors import ConfigurationError, DeviceError, WeightsError
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.settings import Settings
 from depth_recog.networks import factory
-from depth_recog.networks.backends import checked, choice, graph_cache, in_openvino
+from depth_recog.networks.backends import checked, choice, graph_cache, graph_models, in_openvino
 from depth_recog.networks.factory import Assembly, NetworkOptions
 from depth_recog.networks.graphs import networks, reference
 from depth_recog.networks.own.depth import DepthNetwork
@@ -244,3 +245,43 @@ def test_openvino_sends_nothing_over_the_network(tmp_path: Path) -> None:
     new_user = {**os.environ, "HOME": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=new_user)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_graph_for_a_size_that_no_camera_has_is_let_go() -> None:
+    """Weights are loaded for the size of their training; a camera may have another one."""
+    compiled: list[tuple[int, int]] = []
+    header = header_of("depth-street", "depth")
+    runtime = SimpleNamespace()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            graph_models, "checked", lambda header, size, runtime: compiled.append(size) or size
+        )
+        model = graph_models.GraphModel(header, runtime)
+        model.prepare([(416, 128)], guessed=True)
+        model.prepare([(256, 192)])
+        assert model.sizes == [(256, 192)]
+        # A second camera does not take the first one's graph away.
+        model.prepare([(320, 160)])
+        model.prepare([(256, 192)])
+        assert sorted(model.sizes) == [(256, 192), (320, 160)]
+        right = graph_models.GraphModel(header, runtime)
+        right.prepare([(416, 128)], guessed=True)
+        right.prepare([(416, 128)])
+        right.prepare([(256, 192)])
+        assert sorted(right.sizes) == [(256, 192), (416, 128)], "a camera had the guessed size"
+    assert compiled == [(416, 128), (256, 192), (320, 160), (416, 128), (256, 192)]
+
+
+@pytest.mark.parametrize("backend", GRAPHS)
+def test_swapped_networks_warm_up_at_the_size_in_use(backend: str, tmp_path: Path) -> None:
+    """They get no graph for the size of their training, which no camera has."""
+    first = made(backend)
+    first.prepare(SIZES[1])
+    other = tmp_path / "other.safetensors"
+    network, header = load_network("", "depth")
+    save_network(network, other, "depth", header.architecture, header.size, "relative")
+    options = NetworkOptions(str(other), device="cpu", precision="float32", backend=backend)
+    second = factory.assemble(options, SETTINGS, previous=first)
+    assert second.depth_network is not first.depth_network
+    second.warm_up()
+    assert second.depth_network.sizes == second.mask_network.sizes == [SIZES[1]]
