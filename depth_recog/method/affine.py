@@ -45,7 +45,8 @@ class Affine(NamedTuple):
 
     def depth(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
         """(h, w) float32 depth of the network's; never infinite, NaN where the network's is."""
-        inverse = self.scale / depth + self.shift
+        with np.errstate(divide="ignore"):
+            inverse = self.scale / depth + self.shift
         nearest = max(float(np.fmax.reduce(inverse, axis=None)), _FAINTEST)
         return np.asarray(1 / np.maximum(inverse, nearest / _FARTHEST), np.float32)
 

@@ -11,26 +11,17 @@ factor, which `scale` finds from the camera's height or the odometry.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_recog.method.affine import (
-    LEAST_POINTS,
-    SURE,
-    Affine,
-    fit_affine,
-    log_ratio,
-)
-from depth_recog.method.geometry.camera import Camera
-from depth_recog.method.geometry.se3 import Matrix
+from depth_recog.method.affine import LEAST_POINTS, Affine, fit_affine, log_ratio
 from depth_recog.method.observation import Observation
-from depth_recog.method.pose.epipolar import camera_coordinates
 from depth_recog.method.pose.refinement import median
 from depth_recog.method.scale.measurement import Refusal
-from depth_recog.method.tracking.tracks import Correspondences, at, shared
+from depth_recog.method.static_points import StaticPoints
+from depth_recog.method.tracking.tracks import at, shared
 
 Float = NDArray[np.float64]
 
@@ -44,87 +35,19 @@ trusted."""
 WINDOW_S = 0.3
 """Time in which the weight of older points falls to 1 / e, seconds."""
 PATIENCE_S = 0.7
-"""Time after which scale and shift are forgotten if no frame confirms them while the image changes,
-seconds: the network's may have changed."""
+"""Time after which scale and shift are forgotten if no frame confirms them, seconds: the network's
+may have changed."""
 SETTLING_S = 1.5
 """Time after which the unit no longer changes with the first maps, seconds."""
 STANDING = 1 / 800
-"""Median motion in the image, as a share of its width, of a camera at rest: its image stays the
-same, and with it the network's answer."""
+"""Median motion in the image, as a share of its width, of a camera at rest."""
+SAME = 0.05
+"""Median change of the network's log depth up to which the map still holds at rest. What passes by
+can change the answer everywhere."""
 
-_PIXEL_NOISE = 0.25
-_LARGEST_RESIDUAL = 1.5
-_LEAST_EPIPOLE = 1 / 40
 _LARGEST_EDGE = 0.05
 """Largest difference of a pixel's inverse depth from the mean about it, as a share of the range."""
-_LEAST_Z = 0.1
-
-
-class StaticPoints(NamedTuple):
-    """Triangulated static points of two frames; inverse depths in 1 / baselines.
-
-    Attributes:
-        first, second: (N, 2) float32 pixels in either frame.
-        first_inverse, second_inverse: (N,) float64; noise can make those of far points negative.
-        std: (N,) float64, standard deviation of either.
-        ids: (N,) of the tracks.
-    """
-
-    first: NDArray[np.float32]
-    second: NDArray[np.float32]
-    first_inverse: Float
-    second_inverse: Float
-    std: Float
-    ids: NDArray[np.intp]
-
-    def where(self, keep: NDArray[np.bool_]) -> StaticPoints:
-        """The points that an (N,) bool array keeps."""
-        first, second = self.first[keep], self.second[keep]
-        inverses = self.first_inverse[keep], self.second_inverse[keep]
-        return StaticPoints(first, second, *inverses, self.std[keep], self.ids[keep])
-
-    @property
-    def sure(self) -> NDArray[np.bool_]:
-        """(N,) bool, points whose parallax is well above the noise."""
-        return np.asarray(self.first_inverse > SURE * self.std)
-
-
-def static_points(
-    found: Correspondences, T_second_from_first: Matrix, camera: Camera
-) -> StaticPoints | Refusal:
-    """Triangulate correspondences on static pixels with the camera's motion.
-
-    A point (u, v, 1) / w of the second camera with inverse depth w in the first is R x + w t, so
-    u (R x + w t)_z = (R x + w t)_x, and the same for v: linear in w. The noise of w is nearly the
-    same for near and far points, so far ones need not be left out, which would bias the rest.
-
-    Args:
-        found: the correspondences; `rows` are the ids of the tracks.
-        T_second_from_first: (4, 4); the length of its translation is not used.
-        camera: intrinsics of both frames.
-    """
-    t = T_second_from_first[:3, 3]
-    length = float(np.linalg.norm(t))
-    if not (length > 0 and math.isfinite(length)):
-        return Refusal("the camera does not move")
-    t = t / length
-    turned = camera_coordinates(found.first, camera) @ T_second_from_first[:3, :3].T
-    seen = camera_coordinates(found.second, camera)[:, :2]
-    focal = np.array((camera.fx, camera.fy))
-    by_inverse = (seen * t[2] - t[:2]) * focal  # (N, 2), pixels
-    offset = (turned[:, :2] - seen * turned[:, 2:]) * focal
-    lever = np.maximum(np.linalg.norm(by_inverse, axis=1), 1e-6)
-    inverse = (by_inverse * offset).sum(1) / lever**2
-    z = turned[:, 2] + inverse * t[2]  # of the second camera's depth, over that of the first
-    across = np.linalg.norm(offset - inverse[:, None] * by_inverse, axis=1)
-    std = _PIXEL_NOISE * np.abs(z) / lever
-    good = (z > _LEAST_Z) & (across < _LARGEST_RESIDUAL) & (inverse > -SURE * std)
-    good &= lever > _LEAST_EPIPOLE * camera.width * abs(t[2])
-    every = StaticPoints(found.first, found.second, inverse, inverse / z, std, found.rows)
-    points = every.where(good)
-    if points.sure.sum() < LEAST_POINTS:
-        return Refusal("the camera moves too little to measure scale and shift of the depth")
-    return points
+_STEP = 8
 
 
 def _smooth(inverses: NDArray[np.float32], pixels: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -132,7 +55,8 @@ def _smooth(inverses: NDArray[np.float32], pixels: NDArray[np.float32]) -> NDArr
 
     A corner there moves with what is in front; the depth at its pixel may be that behind.
     """
-    rough = cv2.dilate(np.abs(cv2.blur(inverses, (5, 5)) - inverses), np.ones((5, 5)))
+    with np.errstate(invalid="ignore"):
+        rough = cv2.dilate(np.abs(cv2.blur(inverses, (5, 5)) - inverses), np.ones((5, 5)))
     values = at(inverses, pixels)
     values = values[np.isfinite(values)]
     if not len(values):
@@ -187,6 +111,7 @@ class AffineFilter:
         self.why = "scale and shift of the depth: no motion seen yet"
         self._left = np.zeros((2, 2))
         self._right = np.zeros(2)
+        self._learned: NDArray[np.float32] | None = None
         self._agreeing = 0
         self._newest_s = self._confirmed_s = self._trusted_s = 0.0
 
@@ -210,13 +135,14 @@ class AffineFilter:
             second: I2, whose depth is not read.
             static: triangulated points of I1 and I2.
             raw: (h, w) float32, the network's depth of I2.
-            standing: whether the image hardly changes, see `STANDING`.
+            standing: whether the camera is at rest, see `STANDING`.
 
         Returns:
             Whether the map became trusted, or ceased to be.
         """
         was, seconds = self.now, second.stamp_ns / 1e9
-        if standing or seconds < self._newest_s:  # or the recording begins again
+        again = seconds < self._newest_s  # the recording begins anew
+        if again or (standing and self._holds_for(raw)):
             self._confirmed_s = seconds
         passed, self._newest_s = abs(seconds - self._newest_s), seconds
         if isinstance(static, Refusal):
@@ -247,7 +173,8 @@ class AffineFilter:
         passed: float,
     ) -> str:
         """Add the points of a pair; why it cannot be used, "" if it was."""
-        inverses = np.asarray(1 / raw, np.float32)
+        with np.errstate(divide="ignore"):
+            inverses = np.asarray(1 / raw, np.float32)
         inverse = at(inverses, static.second).astype(np.float64)
         smooth = _smooth(inverses, static.second) & np.isfinite(inverse)
         inverse, points = inverse[smooth], static.where(smooth)
@@ -274,7 +201,18 @@ class AffineFilter:
             found = shape.inverse(inverse[sure])
             unit = math.exp(-median(log_ratio(found, wanted[sure])))
             self.now = self._last = Affine(shape.scale * unit, shape.shift * unit)
+        self._learned = raw[::_STEP, ::_STEP].copy()
         return ""
+
+    def _holds_for(self, raw: NDArray[np.float32]) -> bool:
+        """Whether the network's answer is still that of the last frame that was learned from."""
+        sample = raw[::_STEP, ::_STEP]
+        if self._learned is None or self._learned.shape != sample.shape:
+            return False
+        with np.errstate(divide="ignore", invalid="ignore"):
+            changes = np.abs(np.log(sample / self._learned))
+        changes = changes[np.isfinite(changes)]
+        return bool(len(changes) and np.median(changes) < SAME)
 
     def _solved(self) -> Affine:
         return Affine(*(float(v) for v in np.linalg.solve(self._left, self._right)))

@@ -23,7 +23,8 @@ from depth_recog.method.scale.measurement import Refusal, Scale, ScaleState
 from depth_recog.method.scale.motion import OdometryBuffer
 from depth_recog.method.scale.road import align_road
 from depth_recog.method.settings import Wanted
-from depth_recog.method.stream_affine import STANDING, AffineFilter, StaticPoints, static_points
+from depth_recog.method.static_points import StaticPoints, static_points
+from depth_recog.method.stream_affine import STANDING, AffineFilter
 from depth_recog.method.tracking.tracks import Correspondences, at, shared
 
 _KEPT = 64
@@ -88,8 +89,7 @@ class StreamScale:
     @property
     def least_wanted(self) -> Wanted:
         """What must be computed of every frame: pairs show scale and shift."""
-        measured = self.affine is not None and self.settings.measured
-        return Wanted.PAIR if measured else Wanted.DEPTH
+        return Wanted.DEPTH if self.affine is None else Wanted.PAIR
 
     @property
     def turned(self) -> bool:

@@ -189,7 +189,7 @@ def assemble(
         kept.append((depth, depth_header))
         gate, gate_header = _network(options.gate, "depth", place, kept, width)
         _check_units(depth_header, gate_header)
-    _check_scale(depth_header, settings)
+    check_scale(depth_header, settings)
     masks, mask_header = _network(options.masks, "masks", place, kept, width, trained)
     _check_classes(mask_header, settings)
     estimator = _make_estimator(options, place, width, trained)
@@ -225,6 +225,12 @@ def check_weights(options: NetworkOptions) -> None:
 
 
 def _check_units(depth: Header, gate: Header) -> None:
+    if gate != depth and (gate.affine or depth.affine):
+        one = gate if gate.affine else depth
+        raise WeightsError(
+            f"{one.path}: scale and shift of its depth are its own, and differ from image to "
+            "image: use the same weights for depth and gate"
+        )
     if gate.unit != depth.unit:
         raise WeightsError(
             f"{gate.path}: the gate weights give depth in {gate.unit}, the depth weights "
@@ -232,7 +238,12 @@ def _check_units(depth: Header, gate: Header) -> None:
         )
 
 
-def _check_scale(depth: Header, settings: Settings) -> None:
+def check_scale(depth: Header, settings: Settings) -> None:
+    """Check that the settings can make metres of the depth of weights.
+
+    Raises:
+        ConfigurationError: they cannot.
+    """
     if depth.affine and settings.scale.mode == "constant":
         raise ConfigurationError(
             f"{depth.path}: the scale and the shift of its depth differ from image to image, so "

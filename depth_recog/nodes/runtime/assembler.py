@@ -16,7 +16,14 @@ from depth_recog.limits import SHOWN
 from depth_recog.method.scale.height import CameraMount
 from depth_recog.method.scale.motion import OdometryBuffer
 from depth_recog.method.settings import Settings
-from depth_recog.networks.factory import Assembly, NetworkOptions, assemble, check_weights
+from depth_recog.networks.factory import (
+    Assembly,
+    NetworkOptions,
+    assemble,
+    check_scale,
+    check_weights,
+)
+from depth_recog.networks.models import header_of
 from depth_recog.nodes.runtime import memory
 from depth_recog.nodes.runtime.depth_parameters import check_uncertainty, settings_of
 from depth_recog.nodes.runtime.parameters import Names, Values
@@ -84,7 +91,9 @@ class Assembler:
             check_weights(_options(values))
         if names.intersection(("weights", "max_uncertainty")):
             check_uncertainty(values)
-        settings_of(values)
+        settings = settings_of(values)
+        if names.intersection(("weights", "scale", "depth_scale")):
+            check_scale(header_of(values["weights"], "depth"), settings)
 
     def apply(self, names: Names, values: Values) -> None:
         """Use changed parameters, which `check` has accepted; arguments as for `check`."""

@@ -8,7 +8,8 @@ from depth_recog.method.affine import Affine, AffineFit, fit_affine
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.observation import Observation
 from depth_recog.method.scale.measurement import Refusal
-from depth_recog.method.stream_affine import AffineFilter, StaticPoints, static_points
+from depth_recog.method.static_points import StaticPoints, static_points
+from depth_recog.method.stream_affine import AffineFilter
 from depth_recog.method.tracking.tracks import Correspondences, Tracks
 
 CAMERA = Camera(416, 128, 240.0, 240.0, 208.0, 50.0)
@@ -78,6 +79,15 @@ class Drive:
         return self._pixels[seen], np.clip(second + noise, 0, (415, 127))[seen]
 
 
+def driven() -> Drive:
+    """After 30 frames."""
+    drive = Drive()
+    for _ in range(30):
+        drive.step()
+    assert drive.filter.now is not None
+    return drive
+
+
 def test_a_drive_shows_scale_and_shift_and_the_unit_stays() -> None:
     drive = Drive()
     errors = [drive.step() for _ in range(90)]
@@ -102,22 +112,37 @@ def test_a_camera_at_rest_shows_nothing() -> None:
     np.testing.assert_allclose(error, INVERSE / network(39).inverse(INVERSE), rtol=1e-5)
 
 
-def test_a_stop_keeps_what_is_known() -> None:
-    drive = Drive()
-    for _ in range(30):
-        drive.step()
+@pytest.mark.parametrize(("change", "kept"), [(1.0, True), (1.02, True), (1.2, False)])
+def test_a_stop_keeps_what_is_known_as_long_as_the_answer_stays(change: float, kept: bool) -> None:
+    drive = driven()
     known = drive.filter.now
-    drive._number = 30
-    for _ in range(40):
-        drive.step(0.0)
-    assert drive.filter.now == known
+    for _ in range(10):
+        drive.step(0.0, answer=change * network(29).inverse(INVERSE))
+    assert drive.filter.now == (known if kept else None)
+    assert drive.filter.settled == kept
+
+
+def test_nan_of_the_network_stays_where_it_is() -> None:
+    """Neither the map nor other pixels suffer, and an image without any answer changes nothing."""
+    drive = driven()
+    answer = network(30).inverse(INVERSE)
+    hole = np.zeros(INVERSE.shape, bool)
+    hole[60:, 100:140] = True
+    error = drive.step(answer=np.where(hole, np.nan, answer))
+    assert np.array_equal(np.isnan(error), hole)
+    near = ~hole & (INVERSE > 1 / 25)
+    assert np.abs(error[near] / np.median(error[near]) - 1).max() < 0.05
+    before = drive.filter.now
+    for nothing in (np.nan, np.inf):
+        drive.step(answer=np.full(INVERSE.shape, nothing))
+        assert drive.filter.now == before
+    for _ in range(2):  # the first has no depth before it
+        drive.step()
+    assert drive.filter.now not in (None, before)
 
 
 def test_what_no_frame_confirms_is_forgotten() -> None:
-    drive = Drive()
-    for _ in range(30):
-        drive.step()
-    assert drive.filter.now is not None
+    drive = driven()
     noise = np.random.default_rng(0).uniform(0.1, 1, INVERSE.shape)
     for _ in range(4):
         drive.step(answer=noise)

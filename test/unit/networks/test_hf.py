@@ -15,6 +15,7 @@ import torch
 
 pytest.importorskip("transformers", reason="pip install '.[hf]'")
 
+import affine_network
 from camera_files import write_camera_yaml
 from commands import fails
 from hf_models import MEAN, STD, depth_anything, glpn
@@ -23,7 +24,6 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForDepthEstimation
 
 from depth_recog.cli.main import main
-from depth_recog.datasets.sources import open_source
 from depth_recog.errors import ConfigurationError, WeightsError
 from depth_recog.method.scale.estimator import ScaleSettings
 from depth_recog.method.settings import Settings
@@ -289,41 +289,32 @@ def test_run_without_a_network(relative: Path, tmp_path: Path) -> None:
 
 
 def test_scale_and_shift_are_found_from_motion_and_the_camera_height(
-    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A network that is exactly affine in inverse depth gives metres, and none at standstill."""
-    width, height = 416, 128
-    write_preprocessor(
-        copy, image_mean=MEAN, image_std=STD, size={"width": width, "height": height}
-    )
-    moving = f"synthetic:street?seed=5&frames=40&rate=5&width={width}&height={height}"
-    street = open_source(moving)
-    known = {street[i].image.tobytes(): street.truth(i).depth for i in range(len(street))}
-
-    def answer(self: HfDepth, image: torch.Tensor) -> torch.Tensor:
-        pixels = (image[0].permute(1, 2, 0) * 255).round().byte().numpy().tobytes()
-        return torch.from_numpy(3 / known[pixels] + 0.15)[None, None].float()
-
-    monkeypatch.setattr(HfDepth, "_answer", answer)
+    copy = affine_network.directory(tmp_path / "affine")
+    answer = affine_network.Answer(copy)
+    monkeypatch.setattr(HfDepth, "_answer", lambda self, image: answer(image))
     out = tmp_path / "out"
     metres = ["--scale", "camera_height", "--camera-height", "1.65", "--device", "cpu"]
     network = ["--weights", str(copy), *metres, "--gate", "off"]
-    assert main(["run", moving, *network, "--out", str(out)]) == 0
+    assert main(["run", affine_network.SOURCE, *network, "--out", str(out)]) == 0
     report = json.loads((out / "run.json").read_text())
     assert report["scale"]["state"] == "locked", report["scale"]
-    for number in (0, 20, 39):
+    for number in (0, 15, 31):
         name = out / "depth" / f"{number:010d}.png"
         depth = cv2.imread(str(name), cv2.IMREAD_UNCHANGED) / 256
-        truth = street.truth(number).depth
+        truth = affine_network.frames()[number][1]
         use = (depth > 0) & (truth < 40)
         ratios = depth[use] / truth[use]
         assert abs(np.median(ratios) - 1) < 0.1, "an exact network without shift gets within 0.04"
         assert np.quantile(np.abs(ratios / np.median(ratios) - 1), 0.9) < 0.08, "it is bent"
     (tmp_path / "still").mkdir()
-    for number in range(12):
-        image = street[0].image[..., ::-1]
+    first = affine_network.frames()[0][0]
+    for number in range(5):
+        image = first.image[..., ::-1]
         cv2.imwrite(str(tmp_path / "still" / f"{number:03d}.png"), image)
-    write_camera_yaml(tmp_path / "still" / "camera.yaml", street[0].camera)
+    write_camera_yaml(tmp_path / "still" / "camera.yaml", first.camera)
     assert main(["run", str(tmp_path / "still"), *network, "--out", str(tmp_path / "none")]) == 0
     report = json.loads((tmp_path / "none" / "run.json").read_text())
     assert report["scale"]["state"] == "acquiring"
@@ -336,6 +327,17 @@ def test_a_constant_factor_is_refused_where_the_shift_is_unknown(relative: Path)
     settings = Settings(scale=ScaleSettings("constant", 2.0))
     with pytest.raises(ConfigurationError, match="use scale camera_height, odometry or auto"):
         assemble(NetworkOptions(depth=str(relative), device="cpu"), settings)
+
+
+def test_a_gate_network_with_a_scale_and_shift_of_its_own_is_refused(
+    relative: Path, tmp_path: Path
+) -> None:
+    other = str(depth_anything(tmp_path / "other", max_depth=2))
+    ours = str(relative)
+    for options in (NetworkOptions(depth=ours, gate=other), NetworkOptions(depth="", gate=ours)):
+        with pytest.raises(WeightsError, match="use the same weights for depth and gate"):
+            check_weights(options)
+    check_weights(NetworkOptions(depth=ours, gate=ours))
 
 
 def test_without_transformers(relative: Path, tmp_path: Path) -> None:

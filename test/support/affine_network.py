@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A Depth Anything whose answer is computed: exactly affine in the inverse depth of a street."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hf_models import MEAN, STD, depth_anything
+from numpy.typing import NDArray
+
+from depth_recog.datasets.sequence import Frame
+from depth_recog.datasets.street import SyntheticStreet
+from depth_recog.networks.hf.depth import HfDepth
+
+SIZE = WIDTH, HEIGHT = 416, 128
+RATE, FRAMES, SEED = 5, 32, 5
+SOURCE = f"synthetic:street?seed={SEED}&frames={FRAMES}&rate={RATE}&width={WIDTH}&height={HEIGHT}"
+CAMERA_HEIGHT = 1.65
+_STEP, _KNOWN = 4, "known.npz"
+
+
+@cache
+def frames() -> list[tuple[Frame, NDArray[np.float32]]]:
+    """The frames of `SOURCE`, and their depth in metres."""
+    street = SyntheticStreet(seed=SEED, frames=FRAMES, rate_hz=RATE, width=WIDTH, height=HEIGHT)
+    return [(street[i], street.truth(i).depth) for i in range(FRAMES)]
+
+
+def directory(folder: Path) -> Path:
+    """Save a small model of the real class, which takes the street's images as they are."""
+    made = depth_anything(folder)
+    values = {"image_mean": MEAN, "image_std": STD, "size": {"width": WIDTH, "height": HEIGHT}}
+    (made / "preprocessor_config.json").write_text(json.dumps(values))
+    images = [_small(frame.image) for frame, _ in frames()]
+    np.savez(made / _KNOWN, images=images, depths=[depth for _, depth in frames()])
+    return made
+
+
+def _small(image: NDArray[Any]) -> NDArray[np.float32]:
+    return image[::_STEP, ::_STEP].astype(np.float32)
+
+
+class Answer:
+    """In the place of `HfDepth._answer`: recognises the frame, and answers from the truth."""
+
+    def __init__(self, folder: Path) -> None:
+        with np.load(folder / _KNOWN) as known:
+            self._images, self._depths = known["images"], known["depths"]
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        pixels = (image[0].permute(1, 2, 0) * 255).numpy()
+        differences = np.abs(self._images - _small(pixels)).mean((1, 2, 3))
+        depth = self._depths[int(differences.argmin())]
+        return torch.from_numpy(3 / depth + 0.15)[None, None].float()
+
+
+def install(folder: str) -> None:
+    """Every Depth Anything of this process answers as the one in a folder."""
+    answer = Answer(Path(folder))
+    HfDepth._answer = lambda self, image: answer(image)  # type: ignore[method-assign]
