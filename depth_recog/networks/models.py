@@ -15,6 +15,7 @@ from depth_recog.method.masking import DYNAMIC, PresetRules
 from depth_recog.networks import weights
 from depth_recog.networks.family import is_lineage
 from depth_recog.networks.hf import directory
+from depth_recog.networks.hf.hub import folder_of
 from depth_recog.networks.onnx.description import Description, read_description
 from depth_recog.networks.onnx.session import need_onnxruntime
 from depth_recog.networks.weights import Header
@@ -26,7 +27,7 @@ def header_of(name: str, network: str) -> Header:
 
     Args:
         name: shipped name, or path of a weights file; for masks also of an ONNX model, for depth
-            also of a directory of transformers; "" for the default.
+            also of a directory of transformers, or its name on the hub; "" for the default.
         network: "depth", "masks" or "pose".
 
     Raises:
@@ -78,7 +79,7 @@ def preset_rules(dynamic_classes: list[str], mask_weights: str = "") -> PresetRu
 def is_directory(name: str, network: str) -> bool:
     """Whether a name is a directory of transformers, and no shipped name and no lineage."""
     shipped = os.path.isfile(weights.SHIPPED / f"{name}.safetensors")
-    folder = user_path(name)
+    folder = folder_of(name)
     return (
         network == "depth"
         and bool(name)

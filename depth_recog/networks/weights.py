@@ -29,6 +29,7 @@ from depth_recog.limits import (
 from depth_recog.method.masking import CITYSCAPES
 from depth_recog.networks.architecture import check_architecture, check_size
 from depth_recog.networks.family import active_weights, is_lineage
+from depth_recog.networks.hf.hub import how_to_get
 from depth_recog.texts import plain, shown
 
 FORMAT = "depth_recog/1"
@@ -91,8 +92,10 @@ def resolve(name: str, network: str) -> Path:
     if is_lineage(path):
         return active_weights(path)
     names = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.safetensors")))
+    hint = how_to_get(name) if network == "depth" else ""
     raise WeightsError(
         f"{plain(name, SHOWN)}: no such weights file; shipped with the package: {names}"
+        + (f"; {hint}" if hint else "")
     )
 
 

@@ -125,7 +125,9 @@ def train(
         network = cast(DepthModel, trainer.average).depth
         trained = TrainedNetwork("depth", network, depth, size, unit)
         facts = {
-            "origin": f"started from {depth.name}" + (f" and {pose.name}" if pose else ""),
+            "origin": f"started from {depth.name}"
+            + (f" and {pose.name}" if pose else "")
+            + (f", taught by {Path(config.teacher).name}" if config.teacher else ""),
             "data": {"train": data.counts, "validation": [f.source for f in data.held_out]},
             **about,
             **facts_of_run(config, facts, trainer.progress, why),

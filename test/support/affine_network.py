@@ -13,7 +13,7 @@ import torch
 from hf_models import MEAN, STD, depth_anything
 from numpy.typing import NDArray
 
-from depth_recog.datasets.sequence import Frame
+from depth_recog.datasets.sequence import Frame, Sequence
 from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.networks.hf.depth import HfDepth
 
@@ -46,11 +46,27 @@ def _small(image: NDArray[Any]) -> NDArray[np.float32]:
 
 
 class Answer:
-    """In the place of `HfDepth._answer`: recognises the frame, and answers from the truth."""
+    """In the place of `HfDepth._answer`: recognises the frame, and answers from the truth.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        images: (N, h, w, 3), every `_STEP`th pixel of the frames.
+        depths: (N, H, W) true depth.
+    """
+
+    def __init__(self, images: NDArray[np.float32], depths: NDArray[np.float32]) -> None:
+        self._images, self._depths = images, depths
+
+    @classmethod
+    def of(cls, folder: Path) -> Answer:
+        """That of a `directory`."""
         with np.load(folder / _KNOWN) as known:
-            self._images, self._depths = known["images"], known["depths"]
+            return cls(known["images"], known["depths"])
+
+    @classmethod
+    def to(cls, sequence: Sequence, count: int) -> Answer:
+        """To the first frames of a recording with true depth."""
+        images = np.stack([_small(sequence[i].image) for i in range(count)])
+        return cls(images, np.stack([sequence.truth(i).depth for i in range(count)]))
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         pixels = (image[0].permute(1, 2, 0) * 255).numpy()
@@ -61,5 +77,5 @@ class Answer:
 
 def install(folder: str) -> None:
     """Every Depth Anything of this process answers as the one in a folder."""
-    answer = Answer(Path(folder))
+    answer = Answer.of(Path(folder))
     HfDepth._answer = lambda self, image: answer(image)  # type: ignore[method-assign]

@@ -15,9 +15,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from depth_recog.errors import WeightsError
-from depth_recog.files import read_bytes, user_path
+from depth_recog.files import read_bytes
 from depth_recog.limits import DIRECTORY_BYTES, DOCUMENT_BYTES
 from depth_recog.networks.hf.facts import CONFIG, PREPROCESSOR, read_facts
+from depth_recog.networks.hf.hub import folder_of
 from depth_recog.networks.weights import Header, check_digest, file_sha256, read_card
 
 CARD = "README.md"
@@ -33,7 +34,7 @@ def read_directory(name: str) -> Header:
         WeightsError: it is no such directory, its model is not supported, or transformers is
             missing.
     """
-    folder = user_path(name).absolute()
+    folder = folder_of(name).absolute()
     facts = read_facts(folder)
     if find_spec("transformers") is None:
         raise WeightsError(f"{folder}: models of transformers need pip install 'depth-recog[hf]'")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from depth_recog.errors import ConfigurationError, TrainingError
+from depth_recog.errors import ConfigurationError, TrainingError, WeightsError
 from depth_recog.method.geometry.viewport import network_size
 from depth_recog.method.masking import PresetRules
 from depth_recog.networks.models_in_torch import load_model
@@ -88,7 +88,10 @@ def pseudo_label_networks(
     rules = PresetRules(masks.classes, ())
     teacher = None
     if config.teacher:
-        model, header = load_model(config.teacher, "depth", device)
+        try:
+            model, header = load_model(config.teacher, "depth", device)
+        except WeightsError as error:
+            raise WeightsError(f"teacher: {error}") from error
         teacher = SizedDepth(model, header.size)
         identity = *identity, f"teacher {header.sha256}"
     network = initial.network.to(device)

@@ -293,7 +293,7 @@ def test_scale_and_shift_are_found_from_motion_and_the_camera_height(
 ) -> None:
     """A network that is exactly affine in inverse depth gives metres, and none at standstill."""
     copy = affine_network.directory(tmp_path / "affine")
-    answer = affine_network.Answer(copy)
+    answer = affine_network.Answer.of(copy)
     monkeypatch.setattr(HfDepth, "_answer", lambda self, image: answer(image))
     out = tmp_path / "out"
     metres = ["--scale", "camera_height", "--camera-height", "1.65", "--device", "cpu"]
@@ -338,6 +338,30 @@ def test_a_gate_network_with_a_scale_and_shift_of_its_own_is_refused(
         with pytest.raises(WeightsError, match="use the same weights for depth and gate"):
             check_weights(options)
     check_weights(NetworkOptions(depth=ours, gate=ours))
+
+
+COMMIT = "5" * 40
+
+
+def test_a_name_on_the_hub_stands_for_what_was_downloaded(
+    relative: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    name = "somebody/Depth-Anything-V9-Tiny-hf"
+    for missing in (name, f"{name}@v1"):
+        with pytest.raises(WeightsError, match="hf download somebody/Depth-Anything-V9-Tiny-hf"):
+            header_of(missing, "depth")
+    cached = tmp_path / "models--somebody--Depth-Anything-V9-Tiny-hf"
+    shutil.copytree(relative, cached / "snapshots" / COMMIT)
+    for revision in ("main", "v1"):
+        (cached / "refs").mkdir(exist_ok=True)
+        (cached / "refs" / revision).write_text(COMMIT)
+    ours = header_of(str(relative), "depth").sha256
+    for known in (name, f"{name}@v1", f"{name}@{COMMIT}"):
+        assert load_model(known, "depth")[1].sha256 == ours
+    for unknown in (f"{name}@v2", f"{name}@{'6' * 40}", "some body/x", "../x", "a/b/c"):
+        with pytest.raises(WeightsError):
+            header_of(unknown, "depth")
 
 
 def test_without_transformers(relative: Path, tmp_path: Path) -> None:
