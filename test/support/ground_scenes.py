@@ -66,6 +66,25 @@ def _level(**given: object) -> Surface:
     return Surface(DOWN, HEIGHT, ground=True, **given)  # type: ignore[arg-type]
 
 
+def _raised(by: float, left: float, right: float = 9.0) -> Surface:
+    """A surface beside the road, which the masks call road too."""
+    return Surface(DOWN, HEIGHT - by, ground=True, x=(left, right))
+
+
+BESIDE: dict[str, tuple[Surface, ...]] = {
+    "low kerb": (_raised(0.15, 1), _level(), *HOUSES),
+    "high kerb": (_raised(0.45, 1), _level(), *HOUSES),
+    "kerbs on both sides": (_raised(0.3, -9, -1.5), _raised(0.3, 1.5), _level(), *HOUSES),
+    "median strip": (_raised(0.3, -2.5, -1), _level(), *HOUSES),
+    "ramp of a drive": (
+        Surface((0.1, 1, 0), HEIGHT + 0.05, ground=True, x=(0.5, 9)),
+        _level(),
+        *HOUSES,
+    ),
+    "robot on a pavement": (_level(x=(-1.6, 1.6)), _raised(-0.3, -9), *HOUSES),
+    "narrow pavement": (_level(x=(-1, 1)), _raised(-0.3, -9), *HOUSES),
+}
+"""Ground that is even where the robot drives, and not beside it."""
 SCENES: dict[str, tuple[Surface, ...]] = {
     "road": (_level(), *HOUSES),
     "hidden road": (Surface(DOWN, HEIGHT), *HOUSES),
@@ -75,7 +94,7 @@ SCENES: dict[str, tuple[Surface, ...]] = {
         Surface((0, 1, 0.2), HEIGHT + 2.0, ground=True, z=(10, 99)),
         *HOUSES,
     ),
-    "kerb": (_level(x=(-9, 0)), Surface(DOWN, HEIGHT - 0.15, ground=True, x=(0, 9)), *HOUSES),
+    "kerb": (_level(x=(-9, 0)), _raised(0.3, 0), *HOUSES),
     "platform": (_level(x=(-9, 0)), Surface(DOWN, HEIGHT - 0.6, ground=True, x=(0, 9)), *HOUSES),
     "indoors": (_level(z=(-10, 14)), Surface(AHEAD, 14.0, ground=True)),
     "lorry": (Surface((0.1, 0, 1), 5.0, ground=True, speed=(0.1, SPEED)), *HOUSES),
@@ -137,7 +156,7 @@ def shot(name: str, i: int, move: Move = ahead, first: int = 0) -> Shot:
     rays = np.stack((x, y, np.ones_like(x)), 2) @ turn.T
     depth, told = (np.full(x.shape, np.inf) for _ in range(2))
     grey, labels = np.full(x.shape, 200.0), np.full(x.shape, 10, np.uint8)  # sky
-    for surface in SCENES[name]:
+    for surface in (SCENES | BESIDE)[name]:
         normal = np.array(surface.normal, np.float64)
         there = surface.distance + normal @ (surface.speed[0] * i, 0, surface.speed[1] * i)
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.pose.epipolar import camera_coordinates, triangulated_depth
 from depth_recog.method.pose.refinement import median
-from depth_recog.method.scale.alignment import RoadPlane
+from depth_recog.method.scale.alignment import LANE, RoadPlane
 from depth_recog.method.scale.measurement import Refusal
 from depth_recog.method.tracking.tracks import Correspondences, at
 
@@ -94,7 +94,9 @@ def see_motion(
         near = (np.hypot(*shift.T) > LEAST_PARALLAX) & (z > 0)
     ground = np.zeros(0)
     if isinstance(road, RoadPlane):
-        below = near & points.on_ground
+        ahead = T[:3, :3].T @ T[:3, 3]
+        beside = np.abs(one @ np.cross(road.normal, ahead)) > LANE * (one @ road.normal)
+        below = near & points.on_ground & ~beside
         if contradicted(z[below] * (one[below] @ road.normal), road):
             road = Refusal("points on the road contradict its height")
         else:

@@ -22,6 +22,9 @@ Float = NDArray[np.float64]
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
+LANE = 1.0
+"""Half of the width of the ground that is used, in heights of the camera: beside the robot's way
+may be a kerb that the masks call road, or the shadow of somebody who moves."""
 FARTHEST_MOTION = 1 / 3
 """Largest motion between the images over the distance of a pixel."""
 LEAST_PIXELS = 100
@@ -29,18 +32,18 @@ LEAST_SHARE = 0.4
 """Least share of the pixels that are also in the second image."""
 LEAST_CORRELATION = 0.7
 """Of both images on the road, after alignment."""
-LEAST_CONTRAST = 2.0
+LEAST_CONTRAST = 1.0
 """Standard deviation of the road's grey values, of 255: less is the camera's noise."""
 LARGEST_STD = 0.15
 """Largest standard deviation of the log of the height."""
-LARGEST_BEND = 0.05
-"""Largest difference, in log, between the height and that of a quarter of the pixels, ordered by
-distance or from left to right, besides twice its deviation."""
-LARGEST_STEP = 0.06
-"""Largest difference between two neighbouring quarters, besides 1.5 times its deviation."""
+LARGEST_BEND, LARGEST_STEP = (0.12, 2.0), (0.08, 1.5)
+"""Largest difference, in log, between the heights of two parts of the pixels, ordered by distance
+and from left to right, besides so many times its deviation."""
 _SEARCHED = np.linspace(-1.0, 1.0, 41)
 _SEARCH_PIXELS = 200
 _PARTS = 4
+_STEPPED = np.array([(0, 0, 0, 1), (0, 0, 1, 1), (0, 1, 1, 1), (0, 1, 1, 0)], np.float64)
+"""Quarters that may lie higher or lower than the others: one side, or the middle."""
 _STEPS, _SETTLED = 8, 3e-3
 _LARGEST_STEP = 0.15
 _ALIKE = 6.0
@@ -100,7 +103,8 @@ class _Fit(NamedTuple):
 
     Attributes:
         information, gradient: (8, 8) and (8,).
-        own, pull: (N,) the parts of each pixel in information and gradient of the height.
+        own: (N, 8) the part of each pixel in the information's row of the height.
+        pull: (N,) its part in the gradient of the height.
         inside: (N,) bool, pixels that count.
         seen: (N,) the second image there.
         plane: (3,) normal, not of length 1.
@@ -235,7 +239,7 @@ class Alignment:
         weight = inside / (1 + (residual / (2 * noise)) ** 2) / (noise**2 * _ALIKE)
         weighted = jacobian * weight[:, None]
         return _Fit(
-            weighted.T @ jacobian, weighted.T @ residual, weighted[:, 0] * jacobian[:, 0],
+            weighted.T @ jacobian, weighted.T @ residual, weighted[:, :1] * jacobian,
             weighted[:, 0] * residual, inside, np.asarray(seen[:, 0], np.float64),
             plane, inverse, R, t,
         )  # fmt: skip
@@ -251,7 +255,7 @@ class Alignment:
         std = math.sqrt(float(covariance[0, 0]))
         if std > LARGEST_STD:
             return Refusal("the road has too little texture, or the camera moves too little")
-        if uneven := self._uneven(fit):
+        if uneven := self._uneven(fit, covariance):
             return Refusal(uneven)
         length = float(np.linalg.norm(fit.plane))
         T = np.eye(4)
@@ -259,16 +263,23 @@ class Alignment:
         rows, columns = self._pixels.rows[fit.inside], self._pixels.columns[fit.inside]
         return RoadPlane(fit.plane / length, math.exp(-state[0]) / length, std, T, rows, columns)
 
-    def _uneven(self, fit: _Fit) -> str:
-        """Why the ground is no plane: parts of it show another height; "" where none does."""
+    def _uneven(self, fit: _Fit, covariance: Float) -> str:
+        """Why the ground is no plane: parts of it show another height; "" where none does.
+
+        A part's own height is found beside all other unknowns: a tilt hides half of a step.
+        """
         across = self._pixels.rays[:, 0] / np.maximum(self._pixels.rays @ fit.plane, 1e-3)
-        for order, name in ((fit.inverse, "bends: a slope ahead"), (across, "has a step: a kerb")):
+        orders = (
+            (fit.inverse, LARGEST_BEND, "bends: a slope ahead"),
+            (across, LARGEST_STEP, "has a step: a kerb"),
+        )
+        for order, (most, deviations), name in orders:
             parts = np.array_split(np.argsort(order), _PARTS)
-            known = np.array([max(float(fit.own[part].sum()), 1e-9) for part in parts])
-            off = np.array([float(fit.pull[part].sum()) for part in parts]) / known
-            steps, variance = np.diff(off), 1 / known
-            step_std = np.sqrt(variance[1:] + variance[:-1])
-            bent = np.abs(off) > LARGEST_BEND + 2 * np.sqrt(variance)
-            if bent.any() or (np.abs(steps) > LARGEST_STEP + 1.5 * step_std).any():
-                return f"the ground {name}"
+            own = np.array([fit.own[part].sum(0) for part in parts])
+            pull = np.array([float(fit.pull[part].sum()) for part in parts])
+            for chosen in _STEPPED:
+                row, slope = chosen @ own, float(chosen @ pull)
+                known = max(float(row[0] - row @ covariance @ row), 1e-9)
+                if abs(slope / known) > most + deviations / math.sqrt(known):
+                    return f"the ground {name}"
         return ""

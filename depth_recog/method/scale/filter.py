@@ -24,7 +24,8 @@ LEAST_SPAN_S = 1.0
 """Number of measurements, and the time that they span, before the scale is trusted. A source whose
 errors persist for longer has a longer span."""
 LEAST_SHARE = 0.5
-"""Share of the window's frames that must show a scale: where most refuse, the rest is chance."""
+"""Share of the window's frames that must show a scale, the newest of which count most: where most
+refuse, the rest is chance."""
 LARGEST_SPREAD = 0.2
 """Largest robust standard deviation of the window's measurements, in log."""
 LARGEST_STD = 0.08
@@ -92,7 +93,10 @@ class MeasurementFilter:
         refused = "" if isinstance(result, ScaleMeasurement) else result.why
         times, logs = (np.array(column) for column in zip(*self._entries, strict=True))
         known = np.isfinite(logs)
-        problem = self._problem(times[known], logs[known], now, refused)
+        weights = 0.5 ** ((now - times) / HALF_LIFE_S)
+        share = float(weights[known].sum() / weights.sum())
+        times, logs, weights = times[known], logs[known], weights[known]
+        problem = self._problem(times, logs, share, refused)
         if problem and self._last is None:
             return Scale(state=ScaleState.ACQUIRING, why=problem)
         if problem and self._last is not None:
@@ -100,7 +104,6 @@ class MeasurementFilter:
             return replace(self._last, std=grown, state=ScaleState.STALE, why=problem)
         if self._last is not None and not known[-1]:
             return self._last
-        logs, weights = logs[known], 0.5 ** ((now - times[known]) / HALF_LIFE_S)
         spread = _spread(logs)
         std = _std(logs, float(weights.sum() ** 2 / (weights**2).sum()))
         why = f"{len(logs)} measurements of the {self._source} agree within {spread:.1%}"
@@ -109,15 +112,16 @@ class MeasurementFilter:
         return self._last
 
     def _problem(
-        self, times: NDArray[np.float64], logs: NDArray[np.float64], now: float, refused: str
+        self, times: NDArray[np.float64], logs: NDArray[np.float64], share: float, refused: str
     ) -> str:
         """Why the measurements of the window are not to be trusted; "" where they are."""
+        now = self._entries[-1].seconds
         near = times[np.abs(logs - np.median(logs)) < NEAR] if len(times) else times
         if not len(near) or now - near[-1] > PATIENCE_S:
             return refused or f"the measurements of the {self._source} have changed"
         if len(times) < LEAST_COUNT or now - times[0] < self._least_span_s:
             return f"only {len(times)} measurements of the {self._source} so far"
-        if len(times) < LEAST_SHARE * len(self._entries):
+        if share < LEAST_SHARE:
             return refused or f"few frames show the {self._source}"
         low, high = np.quantile(logs, (0.15, 0.85))
         if _spread(logs) > LARGEST_SPREAD or high - low > LARGEST_RANGE:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from gate_streams import Shot
-from ground_scenes import CAMERA, HEIGHT, Float, shot
+from ground_scenes import BESIDE, CAMERA, HEIGHT, Float, shot
 
 from depth_recog.method.geometry.se3 import relative
 from depth_recog.method.pose.estimator import PoseEstimate
@@ -23,13 +23,19 @@ from depth_recog.method.tracking.tracks import Correspondences
 MOUNT = CameraMount(HEIGHT)
 
 
-def pair(pitch: float, roll: float, step: float, name: str = "road") -> tuple[Shot, Shot]:
+PLACES = range(5)
+"""Parts of the road: the texture of one shows the height within 3 % (a standard deviation)."""
+
+
+def pair(
+    pitch: float, roll: float, step: float, name: str = "road", place: int = 0
+) -> tuple[Shot, Shot]:
     """Two frames of a camera pitched below the horizon and rolled, degrees, `step` metres apart."""
 
     def move(i: int) -> tuple[Float, Float]:
         by_pitch = cv2.Rodrigues(np.array((-math.radians(pitch), 0, 0)))[0]
         by_roll = cv2.Rodrigues(np.array((0, 0, math.radians(roll))))[0]
-        return np.array((0.0, 0.0, step * i)), np.asarray(by_pitch @ by_roll)
+        return np.array((0.0, 0.0, 3 * place + step * i)), np.asarray(by_pitch @ by_roll)
 
     return shot(name, 0, move), shot(name, 1, move)
 
@@ -59,20 +65,27 @@ def found(
 def test_the_height_pitch_and_roll_are_those_of_the_camera(
     pitch: float, roll: float, step: float, start: float
 ) -> None:
-    plane = found(pair(pitch, roll, step), start)
-    assert isinstance(plane, RoadPlane), plane
-    assert plane.height * abs(step) == pytest.approx(HEIGHT, rel=0.03)
-    ground = GroundPlane(plane.normal, plane.height)
-    assert math.degrees(ground.pitch) == pytest.approx(pitch, abs=1.0)
-    assert math.degrees(ground.roll) == pytest.approx(-roll, abs=1.0)
-    assert plane.std < 0.06
+    heights = []
+    for place in PLACES:
+        plane = found(pair(pitch, roll, step, place=place), start)
+        if isinstance(plane, Refusal):
+            continue
+        heights.append(plane.height * abs(step))
+        assert abs(math.log(heights[-1] / HEIGHT)) < 3 * plane.std
+        ground = GroundPlane(plane.normal, plane.height)
+        assert math.degrees(ground.pitch) == pytest.approx(pitch, abs=1.0)
+        assert math.degrees(ground.roll) == pytest.approx(-roll, abs=1.0)
+        assert plane.std < 0.06
+    assert len(heights) >= len(PLACES) - 1
+    assert np.mean(heights) == pytest.approx(HEIGHT, rel=0.04)
 
 
 def test_a_pose_that_is_a_little_wrong_is_mended() -> None:
-    plane = found(pair(3, 0, 0.4), wrong=(0.05, 0.7))
-    assert isinstance(plane, RoadPlane), plane
-    assert plane.height * 0.4 == pytest.approx(HEIGHT, rel=0.05)
-    assert abs(math.log(plane.height * 0.4 / HEIGHT)) < 3 * plane.std
+    planes = [found(pair(3, 0, 0.4, place=place), wrong=(0.05, 0.7)) for place in PLACES]
+    for plane in planes:
+        assert isinstance(plane, RoadPlane), plane
+        assert abs(math.log(plane.height * 0.4 / HEIGHT)) < 3 * plane.std
+    assert np.mean([plane.height for plane in planes]) * 0.4 == pytest.approx(HEIGHT, rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +103,24 @@ def test_what_is_no_road_is_refused_with_a_reason(name: str, step: float, why: s
     plane = found(pair(0, 0, step, name))
     assert isinstance(plane, Refusal), plane
     assert any(part in plane.why for part in why.split("|")), plane.why
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_the_road_is_measured_where_the_robot_drives(name: str) -> None:
+    for pitch in (0, 5):
+        plane = found(pair(pitch, 0, 0.4, name))
+        if isinstance(plane, Refusal):
+            assert name == "narrow pavement"
+            assert "step" in plane.why
+        else:
+            assert plane.height * 0.4 == pytest.approx(HEIGHT, rel=0.04)
+
+
+@pytest.mark.parametrize("pitch", [0, 5, 10])
+def test_a_step_in_the_middle_of_the_way_is_refused(pitch: float) -> None:
+    plane = found(pair(pitch, 0, 0.4, "kerb"))
+    assert isinstance(plane, Refusal)
+    assert "step" in plane.why
 
 
 def test_a_known_pitch_is_used_and_a_motion_away_from_the_ground_is_refused() -> None:

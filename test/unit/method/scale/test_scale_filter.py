@@ -68,7 +68,7 @@ def test_a_few_lucky_frames_are_not_trusted() -> None:
 def test_without_measurements_the_factor_is_kept_but_stale() -> None:
     scales = fed([*shown(0.7, 40), *NOTHING * 200])
     assert scales[39].state is ScaleState.LOCKED
-    assert scales[60].state is ScaleState.LOCKED  # for a moment only
+    assert scales[55].state is ScaleState.LOCKED  # for a moment only
     assert scales[-1].state is ScaleState.STALE
     assert scales[-1].metric
     assert scales[-1].factor == pytest.approx(scales[60].factor)
