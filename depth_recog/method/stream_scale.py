@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,7 +169,7 @@ class StreamScale:
         """Length of the path since an earlier frame, in log, and what both frames show."""
         mount = self.settings.mount or _LEVEL
         frame = now.frame
-        height = network_height(frame.depth, ground_below(frame), frame.camera, mount)
+        height = network_height(frame.depth, now.ground, frame.camera, mount)
         while self._seen and frame.stamp_ns - self._seen[0].frame.stamp_ns > LONGEST_NS:
             self._seen.popleft()
         if height is None or not self._seen:
@@ -187,7 +188,7 @@ class StreamScale:
         if not pose.ok or first.tracks is None or frame.tracks is None:
             return math.nan, Refusal(f"no static pose: {pose.why or 'no features'}")
         images, camera = (first.grey, frame.grey), first.camera
-        ground = ground_below(first)
+        ground = earlier.ground
         road = align_road(images, ground, camera, pose, mount, height / way)
         found = correspondences_of(first, frame).within(~first.near(_MARGIN), ~frame.near(_MARGIN))
         points = Points(found, at(ground, found.first))
@@ -199,11 +200,12 @@ class StreamScale:
     def _partner(self, now: _Seen, height: float) -> tuple[float, _Seen]:
         """The length of the way since the frame that is compared with the newest one, and it."""
         here = now.place[:3, 3]
-        ways = [float(np.linalg.norm(here - seen.place[:3, 3])) for seen in self._seen]
+        places = np.array([seen.place[:3, 3] for seen in self._seen])
+        ways = np.sqrt(((here - places) ** 2).sum(1))
         chosen = len(ways) - 1
         while chosen > 0 and ways[chosen - 1] <= BEST_MOTION * height:
             chosen -= 1
-        return ways[chosen], self._seen[chosen]
+        return float(ways[chosen]), self._seen[chosen]
 
 
 @dataclass(frozen=True)
@@ -212,6 +214,11 @@ class _Seen:
 
     frame: Observation
     place: Matrix
+
+    @cached_property
+    def ground(self) -> NDArray[np.bool_]:
+        """(h, w) bool, see `ground_below`."""
+        return ground_below(self.frame)
 
 
 @dataclass(frozen=True)

@@ -233,7 +233,9 @@ class Alignment:
         along = by_point @ t
         jacobian[:, 0] = along * inverse
         jacobian[:, 1], jacobian[:, 2] = size * along * (rays @ side), size * along * (rays @ ahead)
-        jacobian[:, 3:6] = np.cross(rays @ R.T, by_point)
+        a, b = (rays @ R.T).T, by_point.T
+        for axis, (i, j) in enumerate(((1, 2), (2, 0), (0, 1))):
+            jacobian[:, 3 + axis] = a[i] * b[j] - a[j] * b[i]
         jacobian[:, 6:] = (by_point @ prior.axes.T) * inverse[:, None]
         noise = max(1.4826 * median(np.abs(residual[inside])), 0.1) if inside.any() else 1.0
         weight = inside / (1 + (residual / (2 * noise)) ** 2) / (noise**2 * _ALIKE)

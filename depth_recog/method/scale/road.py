@@ -49,18 +49,18 @@ ROLL_STD = math.radians(5.0)
 LARGEST_CLIMB = 2.5
 """Largest angle between the motion and the road that the mount tells, in its deviations."""
 _MARGIN = 24
-"""Rows above the ground that are used of the second image: a robot may go backwards."""
+"""Pixels around the ground that are used of the second image: a robot may go backwards."""
 _BLUR, _COARSE = 0.7, 1.5
 _LOCAL = (7, 7)
-"""Size of the mean that is subtracted, pixels. Beside a row, what is above is farther away than what
-is below is nearer: by 7 rows the road looks 2 % lower, by 21 rows 5 %. A mean over columns alone
-does not do that, but then kerbs are not found."""
+"""Size of the mean that is subtracted, pixels. With 7 rows the road looks 2 % lower, with 21 rows
+5 %; with one row it does not, but then kerbs are not found."""
 _ERODED = np.ones((5, 5), np.uint8)
 _POSE_STD = 2.0
 """The static pose is less certain than it tells: the depth that it rests on is wrong alike at
 neighbouring points."""
 _TURN_STD, _DIRECTION_STD = math.radians(0.03), math.radians(0.5)
-_MOST_PIXELS = 1000
+_MOST_PIXELS, _DENSE = 1000, 6000
+"""Pixels that are used, and those of the ground of which every second in both directions is."""
 
 
 def align_road(
@@ -89,18 +89,24 @@ def align_road(
     level, climb = level_of(down, T[:3, :3], T[:3, 3] / length)
     if abs(climb) > LARGEST_CLIMB * mount.tilt_std:
         return Refusal(f"the camera moves at {abs(climb):.0f} degrees to the ground")
-    ground_rows = np.flatnonzero(ground.any(1))
-    top = max(0, int(ground_rows[0]) - _MARGIN) if len(ground_rows) else 0
-    camera = camera.cropped(0, top, camera.width, camera.height - top)
     ahead = -(T[:3, :3].T @ T[:3, 3]) / length
-    pixels = _pixels(np.ascontiguousarray(ground[top:]), camera, level, np.cross(level, ahead))
+    pixels = _pixels(ground, camera, level, np.cross(level, ahead))
     if len(pixels.rows) < LEAST_PIXELS:
         return Refusal("too little ground is visible near the camera")
-    first, second = (_filtered(grey[top:]) for grey in images)
-    alignment = Alignment(first, second, pixels, camera, T, _prior(motion, length, mount, climb))
+    # Only the part of both images around these pixels is filtered.
+    left, right = int(pixels.columns.min()), int(pixels.columns.max())
+    margin = _MARGIN + (right - left) // 6
+    x, top = max(0, left - margin), max(0, int(pixels.rows[0]) - _MARGIN)
+    window = camera.cropped(x, top, min(camera.width, right + margin) - x, camera.height - top)
+    part = slice(top, None), slice(x, x + window.width)
+    first, second = (_filtered(grey[part]) for grey in images)
+    moved = Pixels(pixels.rows - top, pixels.columns - x, pixels.rays)
+    alignment = Alignment(first, second, moved, window, T, _prior(motion, length, mount, climb))
     begun = alignment.search(level, -math.log(start))
     found = begun if isinstance(begun, Refusal) else alignment.solved(down, begun)
-    return found if isinstance(found, Refusal) else replace(found, rows=found.rows + top)
+    if isinstance(found, Refusal):
+        return found
+    return replace(found, rows=found.rows + top, columns=found.columns + x)
 
 
 def _filtered(grey: Grey) -> Filtered:
@@ -114,12 +120,13 @@ def _filtered(grey: Grey) -> Filtered:
 def _pixels(ground: Mask, camera: Camera, level: Float, side: Float) -> Pixels:
     """Some of those on near ground, where the robot drives if there are enough."""
     inner = cv2.erode(ground.view(np.uint8), _ERODED, borderValue=0)
-    rows, columns = np.nonzero(inner)
+    every = 1 if cv2.countNonZero(inner) < _DENSE else 2
+    rows, columns = (every * axis for axis in np.nonzero(inner[::every, ::every]))
     nearness = np.stack((*camera.rays(columns, rows), np.ones(len(rows)))).T @ level
     near = np.flatnonzero((nearness > 1 / FARTHEST) & (nearness < 1 / NEAREST))
     rays = np.stack((*camera.rays(columns[near], rows[near]), np.ones(len(near))), 1)
     beside = np.abs(rays @ side) > LANE * nearness[near]
-    if len(near) - beside.sum() > LEAST_LANE:
+    if every**2 * (len(near) - beside.sum()) > LEAST_LANE:
         near = near[~beside]
     near = near[:: max(1, -(-len(near) // _MOST_PIXELS))]
     rows, columns = rows[near], columns[near]
