@@ -253,7 +253,7 @@ class Alignment:
             return Refusal("the road has too little texture")
         if float((here * there).sum()) / norm < LEAST_CORRELATION:
             return Refusal("the road does not look alike in both images")
-        covariance = np.linalg.inv(fit.information + self._prior.precision)
+        covariance = np.asarray(np.linalg.inv(fit.information + self._prior.precision), np.float64)
         std = math.sqrt(float(covariance[0, 0]))
         if std > LARGEST_STD:
             return Refusal("the road has too little texture, or the camera moves too little")

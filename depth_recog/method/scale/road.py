@@ -59,8 +59,7 @@ _POSE_STD = 2.0
 """The static pose is less certain than it tells: the depth that it rests on is wrong alike at
 neighbouring points."""
 _TURN_STD, _DIRECTION_STD = math.radians(0.03), math.radians(0.5)
-_MOST_PIXELS, _DENSE = 1000, 6000
-"""Pixels that are used, and those of the ground of which every second in both directions is."""
+_MOST_PIXELS = 1000
 
 
 def align_road(
@@ -120,13 +119,12 @@ def _filtered(grey: Grey) -> Filtered:
 def _pixels(ground: Mask, camera: Camera, level: Float, side: Float) -> Pixels:
     """Some of those on near ground, where the robot drives if there are enough."""
     inner = cv2.erode(ground.view(np.uint8), _ERODED, borderValue=0)
-    every = 1 if cv2.countNonZero(inner) < _DENSE else 2
-    rows, columns = (every * axis for axis in np.nonzero(inner[::every, ::every]))
+    rows, columns = np.nonzero(inner)
     nearness = np.stack((*camera.rays(columns, rows), np.ones(len(rows)))).T @ level
     near = np.flatnonzero((nearness > 1 / FARTHEST) & (nearness < 1 / NEAREST))
     rays = np.stack((*camera.rays(columns[near], rows[near]), np.ones(len(near))), 1)
     beside = np.abs(rays @ side) > LANE * nearness[near]
-    if every**2 * (len(near) - beside.sum()) > LEAST_LANE:
+    if len(near) - beside.sum() > LEAST_LANE:
         near = near[~beside]
     near = near[:: max(1, -(-len(near) // _MOST_PIXELS))]
     rows, columns = rows[near], columns[near]
