@@ -81,9 +81,9 @@ class Bench:
         make: dict[str, Callable[[], Exam]] = {
             "first half": lambda: Lidar(f"{at(DRIVE)}@0:77"),
             "second half": lambda: Lidar(f"{at(DRIVE)}@77:154"),
-            "odometry 00": lambda: Points(at(ODOMETRY), 68),
+            "odometry 00": lambda: Points(at(ODOMETRY), 34),
             "clip": lambda: Points(at(CLIP), 6),
-            "poses": lambda: Poses(at(ODOMETRY), 16),
+            "poses": lambda: Poses(at(ODOMETRY), 8),
             "streets": lambda: Exact(STREETS, 30),
             "motorway": lambda: Points(f"{at(MOTORWAY)}@40:", 4),
             "campus": lambda: Points(f"{at('wild/campus_walk_han')}@60:", 6),

@@ -49,9 +49,11 @@ class AdaptationSettings(ConfigGroup):
     """learning rate of the encoder, as a share of `rate`"""
     average: Share = 0.97
     """weight of the old value in the running average of the weights"""
-    loss: LossWeights = LossWeights(scale=0.0, points=0.0)
-    """weights of the parts of the loss; with points more is learnt, and more forgotten"""
-    augment: AugmentationConfig = AugmentationConfig()
-    """random changes of the images"""
+    loss: LossWeights = LossWeights(scale=0.0, points=0.0, start=0.1)
+    """weights of the parts of the loss; with points more is learnt and more forgotten, without
+    `start` as much is learnt and more forgotten"""
+    augment: AugmentationConfig = AugmentationConfig(zoom=1.0)
+    """random changes of the images; with zoom as much is learnt, and static poses on other drives
+    get worse"""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """seed of everything that is drawn at random"""
