@@ -61,8 +61,7 @@ def shrunk(frame: Any) -> tuple[Viewport, NDArray[np.uint8], NDArray[np.uint8]]:
 
 @dataclass
 class Lidar:
-    """abs_rel against LiDAR on every second frame, each scaled to its median; moving and parked
-    objects apart."""
+    """abs_rel against LiDAR on every second frame, scaled to its median; objects apart."""
 
     source: str
     frames: list[Any] = field(default_factory=list)
@@ -135,8 +134,10 @@ class Points:
 
 @dataclass
 class Poses:
-    """Errors of the static pose, translation in percent of its length: medians, and a mean, which
-    varies less between seeds than the median of so few pairs."""
+    """Errors of the static pose: medians, and the mean of the translation, which varies less.
+
+    Translation is in percent of its length.
+    """
 
     source: str
     step: int
