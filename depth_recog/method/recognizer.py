@@ -31,7 +31,7 @@ from depth_recog.method.pose.estimator import PoseEstimator
 from depth_recog.method.scale.motion import OdometryBuffer
 from depth_recog.method.settings import Settings, Wanted
 from depth_recog.method.stopwatch import Stopwatch
-from depth_recog.method.stream_scale import StreamScale
+from depth_recog.method.stream_scale import ALIGN_GAP_S, StreamScale
 from depth_recog.method.tracking import features, tracks
 from depth_recog.method.tracking.features import Followed
 from depth_recog.method.tracking.partner import PartnerBuffer
@@ -269,8 +269,11 @@ class Recognizer:
         found = correspondences_of(first, second)
         poses = PairPoses(first, second, found, self._estimator, settings.mask_margin)
         watch.lap("static pose")
-        if gate is self._gate and self._buffer.newest is not None:  # in a stream
-            self.scale.align(poses, self._buffer.newest)
+        newest = self._buffer.newest
+        if gate is self._gate and newest is not None:  # in a stream
+            distant = self._buffer.before(second.stamp_ns, ALIGN_GAP_S) or first
+            earlier = [frame for frame in (distant, first) if frame.tracks is not None]
+            self.scale.align(earlier, second, newest, settings.mask_margin)
         seconds = (second.stamp_ns - first.stamp_ns) / 1e9
         result = None
         if settings.gate == "object":

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from depth_recog.method.affine import LEAST_POINTS, SURE
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.geometry.se3 import Matrix
-from depth_recog.method.pose.epipolar import camera_coordinates
+from depth_recog.method.pose.epipolar import Unsolved, camera_coordinates, essential_motion
 from depth_recog.method.scale.measurement import Refusal
 from depth_recog.method.tracking.tracks import Correspondences
 
@@ -53,10 +53,24 @@ class StaticPoints(NamedTuple):
         return np.asarray(self.first_inverse > SURE * self.std)
 
 
-def static_points(
+def static_points(found: Correspondences, camera: Camera) -> StaticPoints | Refusal:
+    """Triangulate correspondences on static pixels, with the motion that they show themselves.
+
+    Args:
+        found: the correspondences; `rows` are the ids of the tracks.
+        camera: intrinsics of both frames.
+    """
+    first, second = (camera_coordinates(p, camera) for p in (found.first, found.second))
+    motion = essential_motion(first, second, camera)
+    if isinstance(motion, Unsolved):
+        return Refusal(f"no motion of the camera: {motion.why}")
+    return triangulated(found, motion[0], camera)
+
+
+def triangulated(
     found: Correspondences, T_second_from_first: Matrix, camera: Camera
 ) -> StaticPoints | Refusal:
-    """Triangulate correspondences on static pixels with the camera's motion.
+    """Triangulate correspondences with a given motion.
 
     A point (u, v, 1) / w of the second camera with inverse depth w in the first is R x + w t, so
     u (R x + w t)_z = (R x + w t)_x, and the same for v: linear in w. The noise of w is nearly the

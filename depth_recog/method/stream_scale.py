@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +16,7 @@ from depth_recog.method.geometry.se3 import Matrix, inverse_matrix
 from depth_recog.method.masking import GROUND
 from depth_recog.method.networks import WaitForDepth
 from depth_recog.method.observation import Observation
-from depth_recog.method.pair import Pair, PairPoses, Step, correspondences_of, pose_for_gate
+from depth_recog.method.pair import Pair, Step, correspondences_of, pose_for_gate
 from depth_recog.method.scale.agreement import Points, SeenMotion, see_motion
 from depth_recog.method.scale.estimator import ScaleEstimator, ScaleSettings
 from depth_recog.method.scale.filter import AFFINE_RATE, RATE
@@ -24,10 +25,14 @@ from depth_recog.method.scale.measurement import Refusal, Scale, ScaleState
 from depth_recog.method.scale.motion import OdometryBuffer
 from depth_recog.method.scale.road import align_road
 from depth_recog.method.settings import Wanted
-from depth_recog.method.static_points import StaticPoints, static_points
+from depth_recog.method.static_points import static_points
 from depth_recog.method.stream_affine import STANDING, AffineFilter
 from depth_recog.method.tracking.tracks import Correspondences, at, shared
 
+ALIGN_GAP_S = 0.5
+"""Time between the frames that show scale and shift, seconds: the unit drifts with each step."""
+ENOUGH = 80
+"""Static correspondences of such frames; with fewer a nearer frame is taken."""
 _KEPT = 64
 _COMPARED = 16
 LONGEST_NS = 1_000_000_000
@@ -105,29 +110,29 @@ class StreamScale:
             return _AffineDepth(wait, factor, self.affine, self.affine.now is not None)
         return wait if factor == 1 else lambda: wait() * factor
 
-    def align(self, poses: PairPoses, before: Observation) -> None:
-        """Learn scale and shift from a pair; it does nothing where the network has a unit.
+    def align(
+        self, earlier: Sequence[Observation], second: Observation, before: Observation, margin: int
+    ) -> None:
+        """Learn scale and shift of a frame; it does nothing where the network has a unit.
 
-        Before the newest frame's depth is read: it is the first to profit.
+        Before the newest frame's depth is read: it is the first to profit. The motion is that of
+        the correspondences alone: one from depth would hide that the depth is bent.
 
         Args:
-            poses: of the pair.
-            before: the frame before its second.
+            earlier: frames to compare it with, the best first; those with few common points are
+                passed over.
+            second: the newest frame.
+            before: the frame before it.
+            margin: pixels by which the dynamic mask is grown.
         """
-        first, second = poses.first, poses.second
         if self.affine is None or not isinstance(second.known_depth, _AffineDepth):
             return
-        assert first.tracks is not None
-        assert second.tracks is not None
-        one, two = shared(first.tracks.ids, second.tracks.ids)
-        pixels = first.tracks.pixels[one], second.tracks.pixels[two]
-        keep = at(~first.near(poses.margin), pixels[0]) & at(~second.near(poses.margin), pixels[1])
-        ids = first.tracks.ids[one][keep]
-        found = Correspondences(pixels[0][keep], pixels[1][keep], int(keep.sum()), ids)
+        for first in earlier:
+            found = _static_correspondences(first, second, margin)
+            if len(found.first) >= ENOUGH:
+                break
         standing = found.median_motion < STANDING * first.camera.width
-        points: StaticPoints | Refusal = Refusal(poses.static.why)
-        if poses.static.ok:
-            points = static_points(found, poses.static.T_second_from_first, first.camera)
+        points = static_points(found, first.camera)
         raw = second.known_depth.raw()
         self._turned = self.affine.add((first, before), second, points, raw, standing)
         if self._turned:
@@ -219,6 +224,19 @@ class _Seen:
     def ground(self) -> NDArray[np.bool_]:
         """(h, w) bool, see `ground_below`."""
         return ground_below(self.frame)
+
+
+def _static_correspondences(
+    first: Observation, second: Observation, margin: int
+) -> Correspondences:
+    """Correspondences of static pixels; `rows` are the ids of the tracks."""
+    assert first.tracks is not None
+    assert second.tracks is not None
+    one, two = shared(first.tracks.ids, second.tracks.ids)
+    pixels = first.tracks.pixels[one], second.tracks.pixels[two]
+    keep = at(~first.near(margin), pixels[0]) & at(~second.near(margin), pixels[1])
+    ids = first.tracks.ids[one][keep]
+    return Correspondences(pixels[0][keep], pixels[1][keep], int(keep.sum()), ids)
 
 
 @dataclass(frozen=True)

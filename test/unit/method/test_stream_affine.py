@@ -8,7 +8,7 @@ from depth_recog.method.affine import Affine, AffineFit, fit_affine
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.observation import Observation
 from depth_recog.method.scale.measurement import Refusal
-from depth_recog.method.static_points import StaticPoints, static_points
+from depth_recog.method.static_points import StaticPoints, triangulated
 from depth_recog.method.stream_affine import AffineFilter
 from depth_recog.method.tracking.tracks import Correspondences, Tracks
 
@@ -64,7 +64,7 @@ class Drive:
         frame = Observation(str(number), stamp, image, CAMERA, depth, labels, tracks=tracks)
         if self._before is not None:
             found = Correspondences(*(p.astype(np.float32) for p in (first, second)), 300, ids)
-            static = static_points(found, T, CAMERA)
+            static = triangulated(found, T, CAMERA)
             before = self._before
             self.filter.add((before, before), frame, static, raw, standing=metres == 0)
         self._before = frame
@@ -186,7 +186,7 @@ def test_far_points_are_not_biased() -> None:
     T[2, 3] = -STEP_M
     first, second = drive._moved(STEP_M)
     pixels = (p.astype(np.float32) for p in (first, second))
-    points = static_points(Correspondences(*pixels, 300, np.arange(len(first))), T, CAMERA)
+    points = triangulated(Correspondences(*pixels, 300, np.arange(len(first))), T, CAMERA)
     assert isinstance(points, StaticPoints)
     true = corridor(*points.first.T) * STEP_M
     far = true < np.quantile(true, 0.3)
