@@ -19,7 +19,6 @@ from depth_recog.method.observation import Observation
 from depth_recog.method.pair import Pair, Step, correspondences_of, pose_for_gate
 from depth_recog.method.scale.agreement import Points, SeenMotion, see_motion
 from depth_recog.method.scale.estimator import ScaleEstimator, ScaleSettings
-from depth_recog.method.scale.filter import AFFINE_RATE, RATE
 from depth_recog.method.scale.height import CameraMount, GroundPlane, network_height
 from depth_recog.method.scale.measurement import Refusal, Scale, ScaleState
 from depth_recog.method.scale.motion import OdometryBuffer
@@ -71,8 +70,7 @@ class StreamScale:
         """Finds scale and shift; None where the network has a unit."""
         self._turned = False
         self.odometry = odometry
-        rate = AFFINE_RATE if affine else RATE
-        self._estimator = ScaleEstimator(settings, odometry, rate)
+        self._estimator = ScaleEstimator(settings, odometry, affine)
         self._path = _Path()
         self._seen: deque[_Seen] = deque(maxlen=_COMPARED)
         self._measured_ns = -EVERY_NS

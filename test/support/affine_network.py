@@ -18,7 +18,7 @@ from depth_recog.datasets.street import SyntheticStreet
 from depth_recog.networks.hf.depth import HfDepth
 
 SIZE = WIDTH, HEIGHT = 416, 128
-RATE, FRAMES, SEED = 5, 32, 5
+RATE, FRAMES, SEED = 5, 42, 3
 SOURCE = f"synthetic:street?seed={SEED}&frames={FRAMES}&rate={RATE}&width={WIDTH}&height={HEIGHT}"
 CAMERA_HEIGHT = 1.65
 _STEP, _KNOWN = 4, "known.npz"

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from depth_recog.errors import ConfigurationError
 from depth_recog.method.scale.agreement import SeenMotion
-from depth_recog.method.scale.filter import RATE, MeasurementFilter, SteadyFactor
+from depth_recog.method.scale.filter import (
+    AFFINE_HALF_LIFE_S,
+    AFFINE_RATE,
+    HALF_LIFE_S,
+    LEAST_SPAN_S,
+    RATE,
+    MeasurementFilter,
+    SteadyFactor,
+)
 from depth_recog.method.scale.height import CameraMount, GroundPlane
 from depth_recog.method.scale.measurement import Refusal, Scale, ScaleMeasurement, ScaleState
 from depth_recog.method.scale.motion import NOT_YET, MotionComparison, OdometryBuffer
@@ -115,26 +123,27 @@ class ScaleEstimator:
     Args:
         settings: the sources.
         odometry: filled by the caller; needed for the modes `odometry` and `auto`.
-        rate: largest change of the factor, in log per second.
+        affine: whether the unit is handed on from frame to frame, and so drifts.
     """
 
     def __init__(
         self,
         settings: ScaleSettings,
         odometry: OdometryBuffer | None = None,
-        rate: float = RATE,
+        affine: bool = False,
     ) -> None:
-        self._settings, self._rate = settings, rate
+        self._settings, self._affine = settings, affine
         self._odometry = odometry if settings.by_odometry else None
         self.reset()
 
     def reset(self) -> None:
         """Start anew: another camera, or other weights."""
-        self._by_height = MeasurementFilter("camera's height", HEIGHT_SPAN_S)
-        self._by_motion = MeasurementFilter("odometry")
+        half_life = AFFINE_HALF_LIFE_S if self._affine else HALF_LIFE_S
+        self._by_height = MeasurementFilter("camera's height", HEIGHT_SPAN_S, half_life)
+        self._by_motion = MeasurementFilter("odometry", LEAST_SPAN_S, half_life)
         self._motion_scale = Scale(state=ScaleState.ACQUIRING, why="no odometry yet")
         self._comparison = MotionComparison(self._odometry) if self._odometry is not None else None
-        self._steady = SteadyFactor(self._rate)
+        self._steady = SteadyFactor(AFFINE_RATE if self._affine else RATE)
         self._gaps: deque[float] = deque(maxlen=GAPS)
         self._longer: deque[float] = deque(maxlen=GAPS)
         self.scale = self._first()

@@ -17,6 +17,8 @@ WINDOW_S = 8.0
 """Measurements older than this no longer count."""
 HALF_LIFE_S = 2.5
 """Age at which a measurement counts half: the unit of a network drifts."""
+AFFINE_HALF_LIFE_S = 1.0
+"""The same where the unit is handed on from frame to frame: it drifts by some per cent a second."""
 MOST_COUNT = 2000
 """Measurements that count, where their stamps hardly grow."""
 LEAST_COUNT = 12
@@ -47,8 +49,8 @@ AGREEMENT = 0.1
 """Largest difference between the factor in use and the one that is measured, in log."""
 RATE = 0.01
 """Largest change of the factor in use, in log per second: depth must not jump."""
-AFFINE_RATE = 0.05
-"""The same for a network of unknown scale and shift, whose unit drifts."""
+AFFINE_RATE = 0.1
+"""The same for a network of unknown scale and shift, whose unit is handed on."""
 YOUNG_RATE, YOUNG_S = 0.04, 10.0
 """The same for some seconds after the first lock, which rests on few measurements."""
 
@@ -67,10 +69,16 @@ class MeasurementFilter:
     Args:
         source: what measures, for the reasons in `Scale.why`.
         least_span_s: see `LEAST_SPAN_S`.
+        half_life_s: see `HALF_LIFE_S`.
     """
 
-    def __init__(self, source: str, least_span_s: float = LEAST_SPAN_S) -> None:
-        self._source, self._least_span_s = source, least_span_s
+    def __init__(
+        self,
+        source: str,
+        least_span_s: float = LEAST_SPAN_S,
+        half_life_s: float = HALF_LIFE_S,
+    ) -> None:
+        self._source, self._least_span_s, self._half_life_s = source, least_span_s, half_life_s
         self._entries: deque[_Entry] = deque(maxlen=MOST_COUNT)
         self._last: Scale | None = None
         self._confirmed_s = 0.0
@@ -93,7 +101,7 @@ class MeasurementFilter:
         refused = "" if isinstance(result, ScaleMeasurement) else result.why
         times, logs = (np.array(column) for column in zip(*self._entries, strict=True))
         known = np.isfinite(logs)
-        weights = 0.5 ** ((now - times) / HALF_LIFE_S)
+        weights = 0.5 ** ((now - times) / self._half_life_s)
         share = float(weights[known].sum() / weights.sum())
         times, logs, weights = times[known], logs[known], weights[known]
         problem = self._problem(times, logs, share, refused)
