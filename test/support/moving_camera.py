@@ -26,6 +26,7 @@ class Trip:
         step: translation between them, metres.
         movers: share of the points that move on their own.
         noise: standard deviation of a point, pixels.
+        circle: whether the camera drives on a circle and looks along it.
     """
 
     fov: float = 80.0
@@ -35,6 +36,7 @@ class Trip:
     step: float = 1.2
     movers: float = 0.0
     noise: float = 0.25
+    circle: bool = False
 
     @property
     def focal(self) -> float:
@@ -50,8 +52,12 @@ class Trip:
         reach = 1.2 * z * SIZE[0] / 2 / self.focal
         points = np.stack((rng.uniform(-reach, reach), rng.uniform(-6, 1.6, len(z)), z), 1)
         yaw, pitch, roll = np.radians(rng.normal(0, (self.turn, self.turn / 8, self.turn / 8)))
+        way = np.array((0.15 * rng.normal(), 0, 1))
+        if self.circle:
+            pitch = roll = 0.0
+            way = np.array((-math.sin(yaw / 2), 0, math.cos(yaw / 2)))
         rotation = _turned(pitch, yaw, roll)
-        moved = (points - [0.15 * rng.normal() * self.step, 0, self.step]) @ rotation.T
+        moved = (points - self.step * way) @ rotation.T
         moving = rng.random(len(points)) < self.movers
         moved[moving] += rng.normal(0, 0.6, (moving.sum(), 3))
         first, second = self._seen(points), self._seen(moved)

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The focal length that fits the motion in many pairs of frames, or why none can be told."""
+"""The focal length that fits the motion in many pairs of frames, or why none can be told.
+
+Two views whose optical axes meet at the same distance from both say nothing of it (Sturm, "On focal
+length calibration from two views", 2001): so do all pairs of a camera that looks along a circle on
+which it drives. A camera before the rear axle, or one that is pitched, does not.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +20,11 @@ from depth_recog.method.self_calibration.pairs import PointPair
 MOST_STD = 0.02
 """Largest standard deviation of log focal length that is still told."""
 LEAST_PAIRS = 12
-MOST_PAIRS = 100
+MOST_PAIRS, MOST_TURNING = 240, 100
+TURNING = 0.5
+"""Least rotation of a pair that is used, as a share of the largest ones. Straight pairs say nothing
+of the focal length, but a small systematic error of their points looks like a distortion, and with
+it changes the focal length by several percent."""
 FIELDS_OF_VIEW = (35, 50, 65, 80, 95, 110, 125)
 """Where the search begins, degrees: it has several minima."""
 CENTRE_STD = 0.025
@@ -35,7 +44,7 @@ _BLOCKS = 5
 _NOISE_PX = 0.4
 _LEAST_NOISE_PX = 0.1
 _LARGEST_STEP = 0.15
-_TRIED = 2
+_TRIED, _FEW = 2, 40
 _OUTLIER = 4.0
 """Points farther from their lines, in noise, are left out: they move, or were mistaken."""
 
@@ -81,6 +90,11 @@ class _Fit:
     lens: Float
     cost: float
 
+    def of(self, kept: NDArray[np.intp]) -> _Fit:
+        """The same for some of the pairs; the cost is not known."""
+        poses = Poses(self.poses.rotations[kept], self.poses.directions[kept])
+        return _Fit(poses, self.lens.copy(), math.inf)
+
 
 def estimate_focal(pairs: list[PointPair], size: tuple[int, int]) -> FocalEstimate | NotShown:
     """Estimate the lens.
@@ -94,12 +108,17 @@ def estimate_focal(pairs: list[PointPair], size: tuple[int, int]) -> FocalEstima
             f"only {len(pairs)} pairs of frames with enough motion: the recording is too short, or "
             "the camera hardly moves"
         )
-    if len(pairs) > MOST_PAIRS:
-        pairs = [pairs[i] for i in np.linspace(0, len(pairs) - 1, MOST_PAIRS).round().astype(int)]
-    errors = EpipolarErrors(pairs, size)
+    errors = EpipolarErrors([pairs[i] for i in _evenly(len(pairs), MOST_PAIRS)], size)
+    few = _Solver(errors.subset(_evenly(len(errors.known), _FEW)), _NOISE_PX)
+    costs = {fov: few.start(fov).cost for fov in FIELDS_OF_VIEW}
+    whole = _Solver(errors, _NOISE_PX)
+    starts = [whole.start(fov) for fov in sorted(costs, key=lambda fov: costs[fov])[:_TRIED]]
+    angles = min(starts, key=lambda fit: fit.cost).poses.angles
+    turn = float(np.quantile(angles, 0.9))
+    turning = _turning(angles)
+    errors = errors.subset(turning)
     solver = _Solver(errors, _NOISE_PX)
-    starts = [solver.start(fov) for fov in FIELDS_OF_VIEW]
-    fits = [solver.solved(start) for start in sorted(starts, key=lambda f: f.cost)[:_TRIED]]
+    fits = [solver.solved(start.of(turning)) for start in starts]
     best = min(fits, key=lambda fit: fit.cost)
     spread = np.abs(errors.distances(best.poses, best.lens))
     noise = max(_LEAST_NOISE_PX, 1.4826 * float(np.median(spread[errors.known])))
@@ -114,11 +133,22 @@ def estimate_focal(pairs: list[PointPair], size: tuple[int, int]) -> FocalEstima
     stds = solver.deviations(best)
     std = math.hypot(max(float(stds[0]), _by_blocks(errors, best, solver)), _FLOOR_STD)
     focal, k1 = math.exp(best.lens[0]), float(best.lens[1]) if seen else 0.0
-    turn = float(np.quantile(best.poses.angles, 0.9))
     parallax = float(np.median(errors.parallax(best.poses, best.lens))) * 640 / size[0]
     if std > MOST_STD or turn < LEAST_TURN or parallax < LEAST_PARALLAX:
         return NotShown(_reason(turn, parallax, noise * 640 / size[0], std), focal, std)
-    return FocalEstimate(focal, std, k1, float(stds[1]), len(pairs), noise)
+    return FocalEstimate(focal, std, k1, float(stds[1]), len(turning), noise)
+
+
+def _evenly(count: int, most: int) -> NDArray[np.intp]:
+    """Indices of at most so many of `count`."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(np.intp)
+
+
+def _turning(angles: Float) -> NDArray[np.intp]:
+    """Indices of the pairs with much rotation, in order; `LEAST_PAIRS` at least."""
+    order = np.argsort(-angles)
+    enough = int((angles > TURNING * np.quantile(angles, 0.95)).sum())
+    return np.sort(order[: max(LEAST_PAIRS, min(enough, MOST_TURNING))])
 
 
 def _reason(turn: float, parallax: float, noise: float, std: float) -> str:
@@ -131,7 +161,10 @@ def _reason(turn: float, parallax: float, noise: float, std: float) -> str:
             f"the images do not fit one rigid scene ({noise:.1f} pixels off): things move, or the "
             "shutter rolls"
         )
-    return f"the curves are too few or too weak: the deviation would be {std:.0%}"
+    return (
+        f"the curves are too few or too weak: the deviation would be {std:.0%}; a circle shows "
+        "nothing to a camera that looks along it: vary the curves, or pitch the camera"
+    )
 
 
 def _by_blocks(errors: EpipolarErrors, best: _Fit, like: _Solver) -> float:
@@ -141,9 +174,8 @@ def _by_blocks(errors: EpipolarErrors, best: _Fit, like: _Solver) -> float:
     found = []
     for block in blocks:
         kept = np.setdiff1d(np.arange(count), block)
-        poses = Poses(best.poses.rotations[kept], best.poses.directions[kept])
         solver = _Solver(errors.subset(kept), like.noise, like.k1_std)
-        found.append(solver.solved(_Fit(poses, best.lens.copy(), math.inf), 8).lens[0])
+        found.append(solver.solved(best.of(kept), 8).lens[0])
     logs = np.array(found)
     return float(np.sqrt((_BLOCKS - 1) / _BLOCKS * ((logs - logs.mean()) ** 2).sum()))
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from depth_recog.method.tracking.features import find_features
 from depth_recog.method.tracking.tracks import Grey, Points, as_bright_as, optical_flow
 
-ENOUGH_MOTION = 0.05
+ENOUGH_MOTION = 0.1
 """Median motion at which a pair is complete, as a share of the image's width."""
 LEAST_MOTION = 0.012
-LONGEST = 15
+LONGEST = 25
 """Most frames between the two of a pair."""
 LEAST_POINTS = 80
 _TOLERANCE = 0.4
