@@ -40,7 +40,7 @@ LEAST_TURN = math.radians(1.0)
 LEAST_PARALLAX = 1.5
 """Median of the pairs' parallax, pixels at 640; less is a pure rotation."""
 _FLOOR_STD = 0.004
-_BLOCKS = 5
+_BLOCKS = 10
 _NOISE_PX = 0.4
 _LEAST_NOISE_PX = 0.1
 _LARGEST_STEP = 0.15
@@ -168,7 +168,7 @@ def _reason(turn: float, parallax: float, noise: float, std: float) -> str:
 
 
 def _by_blocks(errors: EpipolarErrors, best: _Fit, like: _Solver) -> float:
-    """Standard deviation by leaving out each fifth of the recording (jackknife)."""
+    """Standard deviation by leaving out each tenth of the recording (jackknife)."""
     count = len(errors.known)
     blocks = np.array_split(np.arange(count), _BLOCKS)
     found = []
