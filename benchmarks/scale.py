@@ -10,7 +10,8 @@ MODE:HEIGHT:SPEEDS=SOURCE it is integrated from the CSV file SPEEDS, a line a fr
 The true factor of a frame is the median of true over predicted depth; without true depth, of true
 over estimated distance of a pair. Errors are of the factor, against the clip's median and frame by
 frame, from 5 s on, in locked frames. False locks: locked frames that are wrong by more than 15 %.
-`ms` is the processor's time per frame, without that of the networks.
+`ms` is the processor's time per frame, without that of the networks. Without truth the SPEEDS are
+it: the way of the last second over that of the images.
 With --zoom the middle 1/Z of the first case's images is used, with its intrinsics; the median of
 true over scaled depth, `truth / metres`, compares zooms. --streets adds synthetic streets that no
 constant was chosen on: slow robots, cars, and two low cameras that are too fast.
@@ -119,6 +120,28 @@ def timed(scale: StreamScale) -> list[float]:
     return cost
 
 
+class Ways:
+    """The way by odometry over that of the path, in the network's unit, of the last second."""
+
+    def __init__(self, scale: StreamScale) -> None:
+        self._scale = scale
+        self._places: list[tuple[int, np.ndarray]] = []
+
+    def ratio(self, stamp_ns: int) -> float:
+        """At a frame; NaN where the path began anew less than a second before."""
+        path, odometry = self._scale._path, self._scale.odometry
+        if len(path._poses) <= 1:
+            self._places.clear()
+        self._places.append((stamp_ns, path.latest[:3, 3].copy()))
+        while len(self._places) > 1 and stamp_ns - self._places[1][0] >= 10**9:
+            del self._places[0]
+        begin, place = self._places[0]
+        there, now = odometry.at(begin), odometry.at(stamp_ns)
+        if stamp_ns - begin < 10**9 or there is None or now is None:
+            return np.nan
+        return float(np.linalg.norm(now - there) / np.linalg.norm(path.latest[:3, 3] - place))
+
+
 def judge(case: str, weights: str, zoom: float) -> dict[str, Any]:
     """One row of the table."""
     head, _, source = case.partition("=")
@@ -130,6 +153,7 @@ def judge(case: str, weights: str, zoom: float) -> dict[str, Any]:
     settings = Settings(scale=ScaleSettings(mode, mount=mount))
     pipeline = Pipeline(assemble(NetworkOptions(depth=weights), settings, odometry=odometry))
     rows, poses, begin, cost = [], {}, None, timed(pipeline._assembly.recognizer.scale)
+    ways = Ways(pipeline._assembly.recognizer.scale)
     for index in frames:
         truth = sequence.truth(index)
         frame, depth = zoomed(sequence[index], truth.depth, zoom)
@@ -147,6 +171,8 @@ def judge(case: str, weights: str, zoom: float) -> dict[str, Any]:
                 seen = inverse_matrix(pair.static.T_second_from_first)[:3, 3]
                 if way > LEAST_STEP_M:
                     ratio = way / float(np.linalg.norm(seen))
+        if truth.world_from_camera is None and odometry is not None:
+            ratio = ways.ratio(frame.stamp_ns) / scale.factor
         seconds = (frame.stamp_ns - begin) / 1e9
         height_now = np.nan
         if (ground := pipeline._assembly.recognizer.scale.ground) is not None:
