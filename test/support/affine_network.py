@@ -14,12 +14,15 @@ from hf_models import MEAN, STD, depth_anything
 from numpy.typing import NDArray
 
 from depth_recog.datasets.sequence import Frame, Sequence
-from depth_recog.datasets.street import SyntheticStreet
+from depth_recog.datasets.sources import open_source
 from depth_recog.networks.hf.depth import HfDepth
 
 SIZE = WIDTH, HEIGHT = 416, 128
-RATE, FRAMES, SEED = 5, 42, 3
-SOURCE = f"synthetic:street?seed={SEED}&frames={FRAMES}&rate={RATE}&width={WIDTH}&height={HEIGHT}"
+RATE, SPEED, FRAMES, SEED = 3, 4.0, 30, 1
+SOURCE = (
+    f"synthetic:street?seed={SEED}&frames={FRAMES}&width={WIDTH}&height={HEIGHT}"
+    f"&rate={RATE}&speed={SPEED}"
+)
 CAMERA_HEIGHT = 1.65
 _STEP, _KNOWN = 4, "known.npz"
 
@@ -27,7 +30,7 @@ _STEP, _KNOWN = 4, "known.npz"
 @cache
 def frames() -> list[tuple[Frame, NDArray[np.float32]]]:
     """The frames of `SOURCE`, and their depth in metres."""
-    street = SyntheticStreet(seed=SEED, frames=FRAMES, rate_hz=RATE, width=WIDTH, height=HEIGHT)
+    street = open_source(SOURCE)
     return [(street[i], street.truth(i).depth) for i in range(FRAMES)]
 
 
