@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from depth_recog.method.affine import Affine, AffineFit, fit_affine
+from depth_recog.method.geometry import se3
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.observation import Observation
 from depth_recog.method.scale.measurement import Refusal
-from depth_recog.method.static_points import StaticPoints, triangulated
+from depth_recog.method.static_points import StaticPoints, static_points, triangulated
 from depth_recog.method.stream_affine import AffineFilter
 from depth_recog.method.tracking.tracks import Correspondences, Tracks
 
@@ -192,3 +193,23 @@ def test_far_points_are_not_biased() -> None:
     far = true < np.quantile(true, 0.3)
     error = (points.first_inverse - true)[far] / points.std[far]
     assert abs(error.mean()) < 0.3
+
+
+def test_the_motion_is_found_from_the_points_alone() -> None:
+    """A camera at rest, and one that only turns, show none."""
+    drive = Drive(noise=0.1)
+    first, second = drive._moved(STEP_M)
+    ids = np.arange(len(first))
+    found = Correspondences(*(p.astype(np.float32) for p in (first, second)), len(ids), ids)
+    points = static_points(found, CAMERA)
+    assert isinstance(points, StaticPoints)
+    true = corridor(*points.first.T) * STEP_M
+    error = (points.first_inverse - true)[points.sure] / true[points.sure]
+    assert abs(np.median(error)) < 0.02
+    rays = np.stack((*CAMERA.rays(*first.T), np.ones(len(ids))))
+    turned = se3.exp_twist(np.array((0.003, 0.02, 0, 0, 0, 0)))[:3, :3] @ rays
+    aside = (turned[:2] / turned[2]).T * (CAMERA.fx, CAMERA.fy) + (CAMERA.cx, CAMERA.cy)
+    noise = np.random.default_rng(0).normal(0, 0.1, first.shape)
+    for same in (first + noise, aside + noise):
+        pixels = (p.astype(np.float32) for p in (first, same))
+        assert isinstance(static_points(Correspondences(*pixels, len(ids), ids), CAMERA), Refusal)
