@@ -32,8 +32,6 @@ def check_architecture(network: str, architecture: Mapping[str, Any]) -> None:
             raise ValueError(f"{shown(key)} is unknown; known: {', '.join(known)}")
         if not known[key](value):
             raise ValueError(f"{key} is {shown(value)}{_NEEDED.get(key, '')}")
-    if architecture.get("deviation") and len(architecture.get("widths", (0, 0))) < 2:
-        raise ValueError("deviation needs two widths or more")
     if network == "masks" and "design" not in architecture:
         raise ValueError(f"design is missing{_NEEDED['design']}")
 

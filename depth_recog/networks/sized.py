@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from depth_recog.method.geometry.viewport import size_alike
 
 DepthOfTensors = Callable[[Tensor, Tensor], Tensor]
-"""(1, 3, H, W) float 0..1 and (1,) focal length in pixels -> (1, 1, H, W) depth, or (1, 2, H, W)
-depth and its standard deviation."""
+"""(1, 3, H, W) float 0..1 and (1,) focal length in pixels -> (1, 1, H, W) depth."""
 
 
 @dataclass(frozen=True)

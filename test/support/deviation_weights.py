@@ -10,7 +10,7 @@ from depth_recog.networks.own.files import load_network, save_network
 from depth_recog.training.initial import initial_network, with_deviation
 
 
-def with_head(folder: Path, spread: float = 0.05) -> Path:
+def with_head(folder: Path, spread: float = 0.4) -> Path:
     """Write the shipped depth weights with a head whose deviation differs from pixel to pixel.
 
     Args:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from depth_recog.networks.graphs.writer import Writer
@@ -167,22 +165,6 @@ def decoder(
         x = w.op("Elu", reflected(w, x, f"{at}.blocks.{step}.merge.0"))
         outputs.append(x)
     return outputs
-
-
-def deviation(w: Writer, decoded: list[str], size: tuple[int, int], at: str) -> str:
-    """`DeviationHead`, and the exponential of its output within the range.
-
-    Args:
-        w: the graph.
-        decoded: the decoder's features, coarsest first.
-        size: (height, width) of the last of them.
-        at: name of the head.
-    """
-    fine = convolution(w, decoded[-1], f"{at}.fine", stride=2, padding=0)
-    coarse = convolution(w, decoded[-2], f"{at}.coarse")
-    x = reflected(w, w.op("Elu", w.op("Add", fine, coarse)), f"{at}.last")
-    x = w.resized(x, size, "half_pixel")
-    return w.op("Exp", w.clipped(x, *map(math.log, designs.DEVIATION_RANGE)))
 
 
 def reflected(w: Writer, x: str, name: str) -> str:

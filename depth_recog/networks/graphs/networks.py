@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The depth, segmentation and pose networks as graphs, from uint8 images to what the method takes.
 
-depth   image (1, H, W, 3) uint8, focal (1,) pixels -> depth (1, 1, H, W) float32; with a head for
-        it (1, 2, H, W): the depth, then the standard deviation of its logarithm
+depth   image (1, H, W, 3) uint8, focal (1,) pixels -> depth (1, 1, H, W) float32
 masks   image (1, H, W, 3) uint8                    -> labels (1, 1, H, W) uint8
 pose    first, second (1, H, W, 3) uint8            -> vector (1, 6) float32
 """
@@ -54,13 +53,9 @@ def depth(
     x = w.op("Add", x, w.constant(1 / far))
     focal = w.op("Mul", focal, w.constant(1 / architecture.get("canonical_focal", 244.0)))
     x = w.op("Div", focal, x)
-    channels = 1
-    if architecture.get("deviation", False):
-        deviation = layers.deviation(w, decoded, (own_height, own_width), "deviation")
-        x, channels = w.op("Concat", x, deviation, axis=1), 2
     if (own_width, own_height) != size:
         x = w.resized(x, (height, width), "half_pixel")
-    w.output(x, "depth", np.float32, (1, channels, height, width))
+    w.output(x, "depth", np.float32, (1, 1, height, width))
 
 
 def masks(

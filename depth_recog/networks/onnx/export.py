@@ -41,7 +41,6 @@ FOCALS = (200.0, 721.5)
 
 _INPUTS = {"depth": ("image", "focal"), "masks": ("image",)}
 _OUTPUTS = {"depth": ["depth"], "masks": ["scores"]}
-_WITH_DEVIATION = ["depth", "deviation"]
 
 
 @dataclass(frozen=True)
@@ -51,25 +50,12 @@ class Parity:
     Attributes:
         size: (width, height) of the images, pixels.
         answers: number of compared outputs; a depth network has one for each focal length.
-        relative: largest difference, as a share of the depth, of its standard deviation, or of the
-            image's largest score.
+        relative: largest difference, as a share of the depth, or of the image's largest score.
     """
 
     size: tuple[int, int]
     answers: int
     relative: float
-
-
-class _TwoOutputs(nn.Module):
-    """A depth network with its deviation as a second output in place of a second channel."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor, focal: Tensor) -> tuple[Tensor, Tensor]:
-        both = self.network(image, focal)
-        return both[:, :1], both[:, 1:]
 
 
 def check_size(size: tuple[int, int] | None) -> None:
@@ -180,9 +166,6 @@ def _write_graph(
 ) -> None:
     names = _INPUTS[header.network]
     example: tuple[Tensor, ...] = (torch.zeros(1, 3, size[1], size[0]), torch.ones(1))
-    outputs = _OUTPUTS[header.network]
-    if header.deviation:
-        network, outputs = _TwoOutputs(network), _WITH_DEVIATION
     shapes: dict[str, Any] | None = None
     if dynamic:
         rows = STRIDE * torch.export.Dim("rows", min=2)
@@ -198,7 +181,7 @@ def _write_graph(
                 network,
                 example[: len(names)],
                 input_names=list(names),
-                output_names=outputs,
+                output_names=_OUTPUTS[header.network],
                 opset_version=OPSET,
                 dynamo=True,
                 dynamic_shapes=shapes,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from depth_recog.networks.own.decoder import UpsamplingDecoder
-from depth_recog.networks.own.deviation import DeviationHead, limited
+from depth_recog.networks.own.deviation import DeviationHead
 from depth_recog.networks.own.edgetpu import EdgeTpuEncoder
 from depth_recog.networks.own.encoders import ENCODERS, Encoder
 
@@ -30,7 +30,8 @@ class DepthNetwork(nn.Module):
         near: smallest depth at the canonical focal length, metres.
         far: largest depth at the canonical focal length, metres.
         canonical_focal: focal length in pixels, at the network's input size.
-        deviation: whether it has a head for the standard deviation of log depth.
+        deviation: whether it has a head for the standard deviation of log depth, which `forward`
+            does not compute.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class DepthNetwork(nn.Module):
             # About 15 m everywhere before training; a bias of 0 would mean about 2 near.
             nn.init.constant_(head.bias, -3.5)  # type: ignore[arg-type]
             nn.init.normal_(head.weight, std=0.01)  # type: ignore[arg-type]
-        self.deviation = DeviationHead(widths[-1], widths[-2]) if deviation else None
+        self.deviation = DeviationHead() if deviation else None
 
     def _inverse_depth(self, sigmoid: Tensor, focal: Tensor) -> Tensor:
         inverse = 1 / self.far + sigmoid * (1 / self.near - 1 / self.far)
@@ -91,14 +92,12 @@ class DepthNetwork(nn.Module):
         with torch.no_grad():
             features = self.decoder(self.encoder(image), (image.shape[2], image.shape[3]))
             inverse = self._inverse_depth(_sigmoid(self.heads[0], features[-1]), focal)
-        return inverse, self.deviation(features)
+        return inverse, self.deviation(image, 1 / inverse)
 
     def deviation_times(self, factor: float) -> None:
         """Multiply the deviation that the head gives, for calibration."""
         assert self.deviation is not None
-        bias = self.deviation.last.bias
-        assert bias is not None
-        bias.data += math.log(factor)
+        self.deviation.last.bias.data += math.log(factor)
 
     def forward(self, image: Tensor, focal: Tensor) -> Tensor:
         """Return the depth of an image.
@@ -108,17 +107,13 @@ class DepthNetwork(nn.Module):
             focal: (B,) float, vertical focal length of `image`, pixels.
 
         Returns:
-            (B, 1, H, W) float, along the optical axis; metres where the weights are metric. With a
-            head for it (B, 2, H, W): the depth, then the standard deviation of its logarithm.
+            (B, 1, H, W) float, along the optical axis; metres where the weights are metric.
         """
         with torch.autocast(image.device.type, enabled=False):
             # In float32: in bfloat16 nearly all of the depth error would come from the encoder.
             encoded = self.encoder(image)
         features = self.decoder(encoded, (image.shape[2], image.shape[3]))
-        depth = 1 / self._inverse_depth(_sigmoid(self.heads[0], features[-1]), focal)
-        if self.deviation is None:
-            return depth
-        return torch.cat((depth, limited(self.deviation(features))), 1)
+        return 1 / self._inverse_depth(_sigmoid(self.heads[0], features[-1]), focal)
 
 
 def _sigmoid(head: nn.Module, x: Tensor) -> Tensor:

@@ -100,6 +100,3 @@ MOBILENET_V3_EPS = 1e-3
 POSE_UNIT = (0.02, 0.02, 0.02, 1.0, 1.0, 1.0)
 """Rotation (radians) and translation (metres) for an output of 1: about the largest in a tenth of a
 second on a road, so that all six numbers are learnt equally fast."""
-
-DEVIATION_RANGE = (0.005, 3.0)
-"""Least and largest standard deviation of log depth that the depth network gives."""

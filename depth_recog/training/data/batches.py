@@ -37,7 +37,8 @@ class TripletBatch(TensorBatch):
         labels: (B, 1, H, W) uint8, train ids of the frame.
         intrinsics: (B, 3, 3) float32, pixels.
         motions: (B, 2, 4, 4) float32, T_neighbour_from_frame in metres; NaN where not recorded.
-        truth: (B, 1, H, W) float32, depth in metres, NaN where unknown.
+        truth: (B, 1, H, W) float32, depth in metres, NaN where unknown; sparse only where the
+            deviation alone is trained.
         anchor: (B, 1, H, W) float32, inverse depth of the frame by the initial weights.
         colours: (B, 4) float32, factors for `coloured`.
         plain: (B, 3, 3, H, W) uint8, `frames` before zoom and flip; empty where not needed.
@@ -104,6 +105,7 @@ class TripletDataset(StepDataset[TripletBatch]):
         self._augment = config.augment
         self._recorded = config.motion != "network"
         self._covers = config.teaches_deviation
+        self._depth_stays = config.trains == "deviation"
 
     def read(self, step: int, index: int, rng: np.random.Generator) -> TripletBatch:
         """A triplet with random augmentation."""
@@ -148,7 +150,8 @@ class TripletDataset(StepDataset[TripletBatch]):
             recorded = [frames.motion(triplet.index, n) for n in indices[1:]]
             motions = np.stack([augmentation.motion(motion) for motion in recorded])
         truth = np.full(images[0].shape[:2], np.nan, np.float32)
-        if frames.dense and frames.depths is not None:
+        # Sparse truth (LiDAR) tells the errors of a depth that stays; it does not teach the depth.
+        if (frames.dense or self._depth_stays) and frames.depths is not None:
             truth = augmentation.apply(np.array(frames.depths[triplet.index]), cv2.INTER_NEAREST)
         anchor = augmentation.apply(frames.anchor(triplet.index), cv2.INTER_LINEAR)
         plain = np.zeros((0,), np.uint8)

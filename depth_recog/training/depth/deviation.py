@@ -71,7 +71,9 @@ def deviation_loss(doubt: Doubt, batch: TripletBatch, hidden: Tensor, mean: Mean
     """Mean negative log-likelihood of exact depth, triangulated points, sky and covered pixels.
 
     The four count by `SHARES`, each image in them the same. Depth of the sky is known to be at
-    least `FARTHEST_EXACT`. Where motion is not recorded, the points' median error is taken away.
+    least `FARTHEST_EXACT`. An image's median error is taken away, of points only where motion is
+    not recorded: a wrong factor of the whole image belongs to the scale, which has a deviation of
+    its own, and cues of a pixel cannot tell it.
 
     Args:
         doubt: the prediction for the covered images.
@@ -83,7 +85,9 @@ def deviation_loss(doubt: Doubt, batch: TripletBatch, hidden: Tensor, mean: Mean
     truth, seen = batch.truth, ~hidden
     exact = torch.isfinite(truth) & (truth < FARTHEST_EXACT)
     sky = torch.isinf(truth) | (torch.isnan(truth) & (batch.labels == SKY))
-    error = (log_inverse + torch.where(exact, truth, 1.0).log()).abs()
+    error = log_inverse + torch.where(exact, truth, 1.0).log()
+    middle = torch.where(exact & seen, error, torch.nan).flatten(1).nanmedian(1).values
+    error = (error - middle.nan_to_num()[:, None, None, None]).abs()
     too_near = (log_inverse + math.log(FARTHEST_EXACT)).clamp(min=0)
     error = torch.where(sky, too_near, error)
     error = torch.where(hidden, torch.full_like(error, COVERED), error)
@@ -113,31 +117,33 @@ class Calibration:
     """Collects errors of held-out frames in units of the deviation that was given for them."""
 
     def __init__(self) -> None:
-        self._ratios: list[NDArray[np.float64]] = []
-        self._likelihoods: list[float] = []
+        self._errors: list[NDArray[np.float64]] = []
+        self._stds: list[NDArray[np.float64]] = []
 
     def add(
         self, depth: NDArray[np.float64], truth: NDArray[np.float64], std: NDArray[np.float64]
     ) -> None:
         """Add a frame: (N,) depth, true depth and standard deviation, N > 0."""
-        error = torch.from_numpy(np.abs(np.log(depth / truth)))
-        each = negative_log_likelihood(error, torch.from_numpy(std).log())
-        self._likelihoods.append(float(each.mean()))
-        ratio = (error / torch.from_numpy(std)).numpy()
-        chosen = np.linspace(0, len(ratio) - 1, min(_OF_A_FRAME, len(ratio))).astype(int)
-        self._ratios.append(ratio[chosen])
+        chosen = np.linspace(0, len(std) - 1, min(_OF_A_FRAME, len(std))).astype(int)
+        self._errors.append(np.abs(np.log(depth / truth))[chosen])
+        self._stds.append(std[chosen])
 
     @property
     def figures(self) -> dict[str, float]:
-        """Negative log-likelihood, and the share of errors within one deviation; {} if empty."""
-        if not self._ratios:
+        """Negative log-likelihood after the calibration, share within one before; {} if empty."""
+        if not self._errors:
             return {}
-        within = float((np.concatenate(self._ratios) < 1).mean())
-        return {"deviation": float(np.mean(self._likelihoods)), "within_one_deviation": within}
+        stds = [torch.from_numpy(std * self.factor).log() for std in self._stds]
+        pairs = zip(map(torch.from_numpy, self._errors), stds, strict=True)
+        likelihoods = [float(negative_log_likelihood(*pair).mean()) for pair in pairs]
+        within = float((self._ratios < 1).mean())
+        return {"deviation": float(np.mean(likelihoods)), "within_one_deviation": within}
 
     @property
     def factor(self) -> float:
         """What multiplies the deviations so that 68 % of the errors lie within; 1 if unknown."""
-        if not self._ratios:
-            return 1.0
-        return max(_LEAST, float(np.quantile(np.concatenate(self._ratios), WITHIN)))
+        return max(_LEAST, float(np.quantile(self._ratios, WITHIN))) if self._errors else 1.0
+
+    @property
+    def _ratios(self) -> NDArray[np.float64]:
+        return np.concatenate(self._errors) / np.concatenate(self._stds)

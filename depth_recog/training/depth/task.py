@@ -139,8 +139,8 @@ class DepthTask:
                     answers = depth[use].astype(np.float64)
                     tally.add(frames.names[index], answers, values, Groups(values, None, None))
                     if std is not None:
-                        scale = 1.0 if self._metric else tally.scales[-1]
-                        calibration.add(answers * scale, values, std[use].astype(np.float64))
+                        scaled = answers * tally.scales[-1]
+                        calibration.add(scaled, values, std[use].astype(np.float64))
             camera = Camera.from_matrix(frames.intrinsics[index], *frames.size)
             road = fit_plane(depth, np.asarray(frames.labels[index]) == ROAD, camera)
             if road is not None:
@@ -206,7 +206,7 @@ class DepthTask:
             depth, std = _depth(depth_model, frames, index, device)
             assert std is not None
             values, answers = truth[use].astype(np.float64), depth[use].astype(np.float64)
-            scale = 1.0 if self._metric else float(np.median(values) / np.median(answers))
+            scale = float(np.median(values) / np.median(answers))
             calibration.add(answers * scale, values, std[use].astype(np.float64))
         cast(DepthNetwork, depth_model.depth).deviation_times(calibration.factor)
         return calibration.factor
@@ -272,8 +272,11 @@ def _depth(
     image = torch.from_numpy(np.array(frames.images[index])).to(device)
     focal = torch.tensor([frames.intrinsics[index][1, 1]], device=device).float()
     depth = model.depth(image.permute(2, 0, 1)[None].float() / 255, focal)
-    answer = np.asarray(depth[0].float().cpu().numpy(), np.float32)
-    return answer[0], answer[1] if len(answer) > 1 else None
+    answer = np.asarray(depth[0, 0].float().cpu().numpy(), np.float32)
+    head = getattr(model.depth, "deviation", None)
+    if head is None:
+        return answer, None
+    return answer, head.in_numpy(frames.size)(np.asarray(frames.images[index]), answer)
 
 
 def evenly_spaced(count: int, most: int) -> list[int]:

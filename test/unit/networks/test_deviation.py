@@ -20,11 +20,12 @@ from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.settings import Settings, Wanted
 from depth_recog.networks import factory
 from depth_recog.networks.architecture import check_architecture
-from depth_recog.networks.backends import checked, choice
+from depth_recog.networks.backends import choice
+from depth_recog.networks.deviation import DEVIATION_RANGE, cues
 from depth_recog.networks.factory import Assembly, NetworkOptions
 from depth_recog.networks.graphs import reference
 from depth_recog.networks.own.depth import DepthNetwork
-from depth_recog.networks.own.designs import DEVIATION_RANGE
+from depth_recog.networks.own.deviation import DeviationHead
 from depth_recog.networks.own.files import load_network
 from depth_recog.networks.weights import header_of
 
@@ -97,53 +98,90 @@ def test_bfloat16(backend: str, weights: Path, picture: np.ndarray, expected: np
         assert reference.relative_difference(ours, theirs) < most
 
 
-def test_a_graph_equals_torch_at_the_size_of_the_training(weights: Path) -> None:
-    header = header_of(str(weights), "depth")
-    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
-    graph = checked.networks.describe(
-        "depth", load_file(weights), (96, 64), (96, 64), header.architecture
-    )
-    values = reference.evaluate(graph, {"image": image[None], "focal": np.float32([200])})
-    network, _ = load_network(str(weights), "depth")
-    tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+def slow_cues(image: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """`cues`, cell by cell and pixel by pixel."""
+    height, width = depth.shape
+    log_depth = np.log(np.clip(depth.astype(float), 0.1, 1000))
+    grey = np.round(image @ np.array([0.299, 0.587, 0.114]))
+
+    def at(x: np.ndarray, row: int, column: int) -> float:
+        return float(x[np.clip(row, 0, x.shape[0] - 1), np.clip(column, 0, x.shape[1] - 1)])
+
+    def around(x: np.ndarray, row: int, column: int) -> float:
+        near = [at(x, row + r, column + c) for r in (-1, 0, 1) for c in (-1, 0, 1)]
+        return float(np.mean(near))
+
+    def each(function: Any, shape: tuple[int, int]) -> np.ndarray:
+        return np.array([[function(r, c) for c in range(shape[1])] for r in range(shape[0])])
+
+    def cells(x: np.ndarray) -> np.ndarray:
+        return x.reshape(height // 4, 4, width // 4, 4).mean((1, 3))
+
+    def change(row: int, column: int) -> float:
+        here = log_depth[row, column]
+        right = abs(at(log_depth, row, column + 1) - here)
+        return right + abs(at(log_depth, row + 1, column) - here)
+
+    whole, small = (height, width), (height // 4, width // 4)
+    edges = cells(each(change, whole))
+    fine = cells(each(lambda r, c: abs(grey[r, c] - np.round(around(grey, r, c))), whole))
+    bright = cells(grey)
+    coarse = each(lambda r, c: abs(bright[r, c] - around(bright, r, c)), small)
+    logs = [edges, each(lambda r, c: around(edges, r, c), small)]
+    logs += [fine / 255, each(lambda r, c: around(coarse, r, c), small) / 255]
+    deep = cells(log_depth) - 2.5
+    last = bright / 127.5 - 1
+    return np.stack([deep, deep**2 - 0.5, *(np.log(x + 0.01) + 3 for x in logs), last])
+
+
+def test_cues_are_those_of_a_loop_over_pixels() -> None:
+    dice = np.random.default_rng(0)
+    image = cv2.GaussianBlur(dice.integers(0, 256, (32, 64, 3), np.uint8), (0, 0), 2)
+    depth = cv2.GaussianBlur(dice.random((32, 64), np.float32), (0, 0), 3) * 60 + 1
+    # The grey levels of OpenCV are rounded a little differently.
+    np.testing.assert_allclose(cues(image, depth), slow_cues(image, depth), atol=0.03)
+
+
+def test_the_module_that_learns_computes_what_inference_does(picture: np.ndarray) -> None:
+    head, dice = DeviationHead(), np.random.default_rng(1)
+    depth = (cv2.GaussianBlur(dice.random(SIZE[::-1], np.float32), (0, 0), 4) * 60 + 1).astype("f4")
+    image = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
-        wanted = network(tensor, torch.tensor([200.0])).numpy()
-    assert wanted.shape == (1, 2, 64, 96)
-    np.testing.assert_allclose(values["depth"], wanted, rtol=1e-3)
+        wanted = head(image, torch.from_numpy(depth)[None, None])[0, 0].exp().numpy()
+    got = head.in_numpy(SIZE)(picture, depth)
+    assert got.std() > 0.02
+    np.testing.assert_allclose(got, np.clip(wanted, *DEVIATION_RANGE), rtol=1e-3)
 
 
-def test_a_runtime_whose_deviation_alone_is_wrong_is_refused(
-    weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if len(BACKENDS) < 2:
-        pytest.skip("needs openvino or onnxruntime")
-    evaluate = reference.evaluate
+def test_the_deviation_does_not_depend_on_the_size_of_the_image() -> None:
+    """Frames that are processed at a larger size than that of the training have larger edges."""
+    image = SyntheticStreet(seed=0)[0].image
+    truth = SyntheticStreet(seed=0).truth(0).depth
+    depth = np.where(np.isfinite(truth), truth, 80).astype(np.float32)
+    head = DeviationHead()
+    torch.manual_seed(3)
+    torch.nn.init.normal_(head.last.weight)
+    known = head.in_numpy((320, 96))
+    found = [
+        known(cv2.resize(image, size), cv2.resize(depth, size))
+        for size in ((320, 96), (640, 192), (1280, 384))
+    ]
+    for one in found[1:]:
+        again = cv2.resize(one, found[0].shape[::-1], interpolation=cv2.INTER_AREA)
+        assert np.median(np.abs(np.log(again / found[0]))) < 0.15
 
-    def wrong(*given: Any) -> Any:
-        values = evaluate(*given)
-        values["depth"][:, 1:] *= 1.1
-        return values
 
-    monkeypatch.setattr(reference, "evaluate", wrong)
-    monkeypatch.setattr(checked.graph_cache, "read", lambda key: None)
-    with pytest.raises(WeightsError, match="differs from NumPy"):
-        made(next(b for b in BACKENDS if b != "torch"), str(weights))
-
-
-def test_the_deviation_keeps_within_its_range() -> None:
-    network = DepthNetwork("edgetpu", (96, 64, 48, 24), deviation=True).eval()
-    image, focal = torch.rand(1, 3, 64, 64), torch.tensor([100.0])
-    with torch.inference_mode():
-        for bias, limit in ((-50.0, DEVIATION_RANGE[0]), (50.0, DEVIATION_RANGE[1])):
-            network.deviation.last.bias.fill_(bias)
-            std = network(image, focal)[:, 1]
-            torch.testing.assert_close(std, torch.full_like(std, limit))
+def test_the_deviation_keeps_within_its_range(picture: np.ndarray) -> None:
+    depth = np.full(SIZE[::-1], 10, np.float32)
+    head = DeviationHead()
+    for bias, limit in ((-50.0, DEVIATION_RANGE[0]), (50.0, DEVIATION_RANGE[1])):
+        torch.nn.init.constant_(head.last.bias, bias)
+        np.testing.assert_allclose(head.in_numpy(SIZE)(picture, depth), limit, rtol=1e-6)
 
 
 def test_no_gradient_of_the_deviation_reaches_the_depth() -> None:
     network = DepthNetwork("edgetpu", (96, 64, 48, 24), deviation=True).eval()
     image, focal = torch.rand(1, 3, 64, 64), torch.tensor([100.0])
-    network(image, focal)[:, 1].sum().backward()
     network.with_log_deviation(image, focal)[1].sum().backward()
     given = [n for n, p in network.named_parameters() if p.grad is not None and p.grad.any()]
     touched = {name.split(".")[0] for name in given}
@@ -172,11 +210,9 @@ def test_a_file_says_whether_the_head_is_there(weights: Path, tmp_path: Path) ->
             made(backend, str(path))
     with pytest.raises(ValueError, match="deviation is 1"):
         check_architecture("depth", {"deviation": 1})
-    with pytest.raises(ValueError, match="two widths"):
-        check_architecture("depth", {"deviation": True, "widths": [24]})
 
 
-def test_export_has_two_outputs(weights: Path, tmp_path: Path) -> None:
+def test_an_exported_graph_gives_the_depth_alone(weights: Path, tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     from depth_recog.networks.onnx.export import export_onnx
@@ -186,11 +222,4 @@ def test_export_has_two_outputs(weights: Path, tmp_path: Path) -> None:
     (parity,) = export_onnx(header_of(str(weights), "depth"), out, (64, 64), [image])
     assert parity.relative < 1e-3
     session = runtime.InferenceSession(str(out))
-    assert [one.name for one in session.get_outputs()] == ["depth", "deviation"]
-    given = {"image": image.transpose(2, 0, 1)[None] / np.float32(255), "focal": np.float32([90])}
-    depth, deviation = session.run(None, given)
-    network, _ = load_network(str(weights), "depth")
-    with torch.inference_mode():
-        wanted = network(*(torch.from_numpy(v) for v in given.values())).numpy()
-    np.testing.assert_allclose(depth, wanted[:, :1], rtol=1e-3)
-    np.testing.assert_allclose(deviation, wanted[:, 1:], rtol=1e-3)
+    assert [one.name for one in session.get_outputs()] == ["depth"]

@@ -240,7 +240,8 @@ def train(start: Path, out: Path, *more: str) -> int:
 @pytest.fixture(scope="module")
 def alone(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("alone") / "run"
-    assert train(start, out, "trains=deviation") == 0
+    more = "steps=80", "rate=0.03", "validation.every=20"
+    assert train(start, out, "trains=deviation", *more) == 0
     return out / "run.safetensors"
 
 
