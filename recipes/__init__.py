@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How mask and pose weights are trained, with the data and the loop of `depth_recog.training`.
+"""How mask, pose and deviation weights are trained, with data and loop of `depth_recog.training`.
 
 masks.py            trains a segmentation network on pseudo-labels
 mask_labels.py      what they learn: the pseudo-labels of a frame, or recorded labels
 pose.py             trains a pose network on recorded motion
+deviation.py        fits the standard deviation of a depth network's errors
 start.py            their command line, and the start of a run
 soft_teacher.py     the pseudo-label network, without quantisation: class probabilities
 teacher.py          the same network as published (TFLite): labels

@@ -53,8 +53,13 @@ class DeviationHead(nn.Module):
         seen = np.stack([cues(image, depth) for image, depth in pairs])
         x = torch.from_numpy(seen).to(depths.device).permute(0, 2, 3, 1)
         with torch.autocast(depths.device.type, enabled=False):
-            x = self.last(elu(self.first(x))).permute(0, 3, 1, 2)
+            x = self.log_std(x).permute(0, 3, 1, 2)
             return interpolate(x, size=depths.shape[2:], mode="bilinear", align_corners=False)
+
+    def log_std(self, seen: Tensor) -> Tensor:
+        """(..., 1) log of the standard deviation for (..., CUES) cues."""
+        result: Tensor = self.last(elu(self.first(seen)))
+        return result
 
     def in_numpy(self, trained: tuple[int, int]) -> Deviation:
         """The same as inference computes it; `trained` is (width, height), pixels."""
