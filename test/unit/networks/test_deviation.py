@@ -223,3 +223,22 @@ def test_an_exported_graph_gives_the_depth_alone(weights: Path, tmp_path: Path) 
     assert parity.relative < 1e-3
     session = runtime.InferenceSession(str(out))
     assert [one.name for one in session.get_outputs()] == ["depth"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_shipped_weights_are_uncertain_where_an_image_shows_nothing(backend: str) -> None:
+    model = made(backend, "depth-street").depth_network
+    image = cv2.resize(SyntheticStreet(seed=0)[0].image, (416, 128), interpolation=cv2.INTER_AREA)
+
+    def typical(picture: np.ndarray) -> float:
+        return float(np.median(model(np.asarray(picture, np.uint8), 240.0)()[1]))
+
+    street = typical(image)
+    assert 0.03 < street < 0.3
+    noise = np.random.default_rng(0).integers(0, 256, image.shape)
+    for nothing in (np.zeros_like(image), np.full_like(image, 255), noise, image // 90):
+        assert typical(nothing) > 2 * street
+    half = image.copy()
+    half[:, :200] = 0
+    deviation = model(half, 240.0)()[1]
+    assert np.median(deviation[:, :180]) > 2 * np.median(deviation[:, 220:])

@@ -22,7 +22,7 @@ from depth_recog.networks.own.files import load_network
 from depth_recog.networks.own.pose import PoseNetwork
 from depth_recog.networks.weights import read_card
 from depth_recog.training.data.prepared import PreparedFrames
-from recipes import masks, pose
+from recipes import deviation, masks, pose
 from recipes.masks import (
     SIZES,
     MaskDataset,
@@ -191,3 +191,41 @@ def test_masks_are_trained_calibrated_and_exported(tmp_path: Path) -> None:
     frame = open_source(drive)[60].image
     image = torch.from_numpy(np.ascontiguousarray(frame[:352, :1216])).permute(2, 0, 1)[None] / 255
     assert (network(image.float()).argmax(1)[0, 320:, 500:700] == 0).float().mean() > 0.9, "road"
+
+
+def test_the_deviation_is_fitted_to_errors_and_covers(tmp_path: Path) -> None:
+    """Through the recipe's command; the depth stays, and both kinds of street teach it."""
+    street = "synthetic:street?seed=3&frames=10&width=128&height=64"
+    held_out = "synthetic:street?seed=4&frames=4&width=128&height=64"
+    settings = ("steps=300", "size=[128, 64]", f"cache={tmp_path / 'data'}", "device=cpu")
+    words = [word for setting in settings for word in ("--set", setting)]
+    path = deviation.main([street, "--validate", held_out, "--out", str(tmp_path / "run"), *words])
+    before, _ = load_network("depth-street", "depth")
+    after, header = load_network(str(path), "depth")
+    assert header.deviation
+    for name, value in before.state_dict().items():
+        assert name.startswith("deviation.") or torch.equal(value, after.state_dict()[name]), name
+    card = read_card(path.with_suffix(".md"))
+    assert card["deviation_calibration"] > 0
+    known = after.deviation.in_numpy((128, 64))
+    image = open_source(street)[0].image
+    depth = np.full((64, 128), 10, np.float32)
+    assert np.median(known(np.zeros_like(image), depth)) > 1.5 * np.median(known(image, depth))
+
+
+def test_errors_are_those_of_the_recording_without_the_factor_of_an_image() -> None:
+    frames = halves()
+    truth = np.full((2, 64, 192), 10, np.float32)
+    anchors = np.full((2, 64, 192), 1 / 12, np.float16)
+    anchors[:, :, 128:] = 1 / 20
+    frames = replace(frames, dense=True, depths=truth, anchors=anchors)
+    (errors,) = deviation.errors_of(frames, np.random.default_rng(0))
+    assert errors.kind == "exact"
+    assert errors.cues.shape == (len(errors.errors), 7)
+    # 12 m is the median, and the rest is wrong by log(20 / 12).
+    assert sorted(set(errors.errors.round(2).tolist())) == pytest.approx([0, 0.51], abs=0.01)
+    points = np.zeros((2, 100, 3), np.float32)
+    points[:, :, 0], points[:, :, 2] = 20, 10
+    points[:, 60:] = np.nan
+    frames = replace(frames, dense=False, depths=None, points=points)
+    assert not deviation.errors_of(frames, np.random.default_rng(0)), "too few points"
