@@ -226,6 +226,6 @@ def test_errors_are_those_of_the_recording_without_the_factor_of_an_image() -> N
     assert sorted(set(errors.errors.round(2).tolist())) == pytest.approx([0, 0.51], abs=0.01)
     points = np.zeros((2, 100, 3), np.float32)
     points[:, :, 0], points[:, :, 2] = 20, 10
-    points[:, 60:] = np.nan
+    points[:, 40:] = np.nan
     frames = replace(frames, dense=False, depths=None, points=points)
     assert not deviation.errors_of(frames, np.random.default_rng(0)), "too few points"
