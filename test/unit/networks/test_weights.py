@@ -101,7 +101,7 @@ def test_forward_of_what_was_loaded() -> None:
     width, height = header.size
     with torch.inference_mode():
         depth = module(torch.rand(1, 3, height, width), torch.tensor([240.0]))
-    assert depth.shape == (1, 2 if header.deviation else 1, height, width)
+    assert depth.shape == (1, 1, height, width)
     assert (depth > 0).all()
 
 

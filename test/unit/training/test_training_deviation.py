@@ -94,6 +94,18 @@ def slow_loss(doubt: Doubt, batch: object, hidden: torch.Tensor, recorded: bool)
             b = s / HALF_WIDTH  # of a Laplace distribution: exp(-e / b) / 2b
             return max(error, LEAST_ERROR) / b + math.log(b) + math.log(HALF_WIDTH)
 
+        known = [
+            math.log(t / d)
+            for d, t, h in zip(
+                depth.ravel(),
+                batch.truth[n].numpy().ravel(),
+                hidden[n].numpy().ravel(),
+                strict=True,
+            )
+            if t < 80 and not h
+        ]
+        # Of an even number the lower one of the middle two, as torch has it.
+        middle_of_image = sorted(known)[(len(known) - 1) // 2] if known else 0.0
         for row in range(HEIGHT):
             for column in range(WIDTH):
                 d, s = depth[row, column], std[row, column]
@@ -106,7 +118,7 @@ def slow_loss(doubt: Doubt, batch: object, hidden: torch.Tensor, recorded: bool)
                 elif sky:
                     parts[1].append(nll(max(0.0, math.log(80 / d)), s))
                 elif math.isfinite(t) and t < 80:
-                    parts[0].append(nll(abs(math.log(d / t)), s))
+                    parts[0].append(nll(abs(math.log(t / d) - middle_of_image), s))
         for group, values in zip(groups, parts, strict=False):
             if values:
                 group.append(float(np.mean(values)))
