@@ -20,6 +20,7 @@ from depth_recog.limits import DOCUMENT_BYTES, SHOWN
 from depth_recog.networks.device import choose_device
 from depth_recog.networks.family import is_lineage, read_family
 from depth_recog.networks.hf.directory import CARD
+from depth_recog.networks.hf.hub import folder_of
 from depth_recog.networks.models import header_of
 from depth_recog.networks.models_in_torch import load_model
 from depth_recog.networks.weights import SHIPPED, Header, read_card, read_header, resolve
@@ -90,7 +91,7 @@ def _shipped() -> list[Path]:
 def _path(name: str) -> Path:
     if not name:
         raise WeightsError("empty name; depth-recog weights list shows the shipped weights")
-    folder = user_path(name)
+    folder = folder_of(name)
     of_transformers = folder.is_dir() and not is_lineage(folder)
     return folder if of_transformers else resolve(name, "depth")
 

@@ -344,7 +344,10 @@ COMMIT = "5" * 40
 
 
 def test_a_name_on_the_hub_stands_for_what_was_downloaded(
-    relative: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    relative: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     name = "somebody/Depth-Anything-V9-Tiny-hf"
@@ -359,6 +362,8 @@ def test_a_name_on_the_hub_stands_for_what_was_downloaded(
     ours = header_of(str(relative), "depth").sha256
     for known in (name, f"{name}@v1", f"{name}@{COMMIT}"):
         assert load_model(known, "depth")[1].sha256 == ours
+    assert main(["weights", "verify", name]) == 1
+    assert f"{COMMIT}/README.md: no such card" in capsys.readouterr().err
     for unknown in (f"{name}@v2", f"{name}@{'6' * 40}", "some body/x", "../x", "a/b/c"):
         with pytest.raises(WeightsError):
             header_of(unknown, "depth")
