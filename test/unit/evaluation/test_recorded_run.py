@@ -28,7 +28,7 @@ def room(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def run(room: Path, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("run") / "out"
-    assert main(["run", str(room), "--out", str(out), "--device", "cpu"]) == 0
+    assert main(["run", str(room), "--out", str(out), "--device", "cpu", "--uncertainty"]) == 0
     return out
 
 
