@@ -212,22 +212,8 @@ def test_a_file_says_whether_the_head_is_there(weights: Path, tmp_path: Path) ->
         check_architecture("depth", {"deviation": 1})
 
 
-def test_an_exported_graph_gives_the_depth_alone(weights: Path, tmp_path: Path) -> None:
-    runtime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
-    from depth_recog.networks.onnx.export import export_onnx
-
-    out = tmp_path / "depth.onnx"
-    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    (parity,) = export_onnx(header_of(str(weights), "depth"), out, (64, 64), [image])
-    assert parity.relative < 1e-3
-    session = runtime.InferenceSession(str(out))
-    assert [one.name for one in session.get_outputs()] == ["depth"]
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_the_shipped_weights_are_uncertain_where_an_image_shows_nothing(backend: str) -> None:
-    model = made(backend, "depth-street").depth_network
+def test_the_shipped_weights_are_uncertain_where_an_image_shows_nothing() -> None:
+    model = made(BACKENDS[-1], "depth-street").depth_network
     image = cv2.resize(SyntheticStreet(seed=0)[0].image, (416, 128), interpolation=cv2.INTER_AREA)
 
     def typical(picture: np.ndarray) -> float:
