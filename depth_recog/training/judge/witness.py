@@ -160,7 +160,7 @@ class Witness:
         """What is expected of the sky, and of objects that may move."""
         sight.finite &= bool(torch.isfinite(inverse).all() and (inverse > 0).all())
         key = id(recording), index
-        ids = np.asarray(recording.frames.labels[index])
+        ids = np.array(recording.frames.labels[index])  # a copy: they are read-only
         may_move = self._rules.dynamic_pixels(ids)
         if recording.still is not None:
             may_move &= ~recording.still[index]
