@@ -28,7 +28,12 @@ class Interrupt:
         self.asked = True
 
     def __exit__(self, *details: object) -> None:
-        """Restore the former handlers."""
+        """Restore the former handlers, unless a signal came.
+
+        The command ends then: a second signal could only print a traceback, of a destructor.
+        """
+        if self.asked:
+            return
         for number, handler in self._old.items():
             signal.signal(number, handler)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from depth_recog import environment
+from depth_recog.cli.interrupt import Interrupt
 from depth_recog.cli.main import main
 from depth_recog.cli.options import integer, real
 from depth_recog.nodes.runtime.children import node_command
@@ -140,3 +141,19 @@ def test_a_missing_extra_is_named(verb: str, module: str, extra: str) -> None:
     assert done.returncode == 1
     assert f"pip install 'depth-recog[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_signal_after_the_first_does_not_disturb_the_end_of_a_command() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with Interrupt() as interrupt:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert interrupt.asked
+        os.kill(os.getpid(), signal.SIGINT)  # would raise KeyboardInterrupt
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    with Interrupt():
+        pass
+    assert {n: signal.getsignal(n) for n in before} == before, "nothing came: as before"
