@@ -20,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from depth_recog.evaluation.depth_errors import Protocol
 from depth_recog.method.masking import SKY
 from depth_recog.networks.deviation import STRIDE, cues
 from depth_recog.networks.own.depth import DepthNetwork
@@ -33,6 +32,7 @@ from depth_recog.training.depth.deviation import (
     negative_log_likelihood,
 )
 from depth_recog.training.depth.objective import FARTHEST_EXACT
+from depth_recog.training.depth.task import PROTOCOL
 from depth_recog.training.initial import initial_network, with_deviation
 from depth_recog.training.loop.run import origin
 from depth_recog.training.result import DepthUnit, TrainedNetwork, export
@@ -55,7 +55,6 @@ COVERS = 150
 _OF_A_FRAME = {"lidar": 1500, "exact": 1500, "sky": 200, "covered": 300}
 _OF_A_STEP = 256
 _FEWEST = 50
-_PROTOCOL = Protocol("garg", FARTHEST_EXACT)
 
 Numbers = NDArray[np.float32]
 
@@ -89,7 +88,7 @@ def errors_of(frames: PreparedFrames, dice: np.random.Generator) -> list[Errors]
         if frames.depths is not None:
             truth = np.asarray(frames.depths[index])
             use = np.isfinite(truth) & (truth < FARTHEST_EXACT)
-            use &= True if frames.dense else _PROTOCOL.judged(truth)
+            use &= True if frames.dense else PROTOCOL.judged(truth)
             rows, columns = np.nonzero(use)
             errors = np.log(depth[use] / truth[use])
         elif frames.points is not None:
@@ -164,13 +163,12 @@ def calibration_of(head: DeviationHead, held_out: list[PreparedFrames]) -> Calib
         for index in range(len(frames) if frames.depths is not None else 0):
             assert frames.depths is not None
             truth = np.asarray(frames.depths[index])
-            use = _PROTOCOL.judged(truth)
+            use = PROTOCOL.judged(truth)
             if not use.any():
                 continue
             depth = 1 / np.maximum(frames.anchor(index), 1e-4)
-            std = known(np.ascontiguousarray(frames.images[index]), depth)[use].astype(np.float64)
-            scaled = depth[use] * np.median(truth[use]) / np.median(depth[use])
-            calibration.add(scaled.astype(np.float64), truth[use].astype(np.float64), std)
+            std = known(np.asarray(frames.images[index]), depth)
+            calibration.add_image(depth, truth, std, use)
     return calibration
 
 

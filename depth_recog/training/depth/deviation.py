@@ -128,12 +128,31 @@ class Calibration:
         self._errors.append(np.abs(np.log(depth / truth))[chosen])
         self._stds.append(std[chosen])
 
+    def add_image(
+        self,
+        depth: NDArray[np.float32],
+        truth: NDArray[np.float32],
+        std: NDArray[np.float32],
+        use: NDArray[np.bool_],
+    ) -> None:
+        """Add the pixels of an image, with its depth scaled to the median of the truth.
+
+        Args:
+            depth: (H, W).
+            truth: (H, W), true depth.
+            std: (H, W), standard deviation of log depth.
+            use: (H, W) bool, the pixels; one at least.
+        """
+        answers, values, stds = (x[use].astype(np.float64) for x in (depth, truth, std))
+        self.add(answers * float(np.median(values) / np.median(answers)), values, stds)
+
     @property
     def figures(self) -> dict[str, float]:
         """Negative log-likelihood after the calibration, share within one before; {} if empty."""
         if not self._errors:
             return {}
-        stds = [torch.from_numpy(std * self.factor).log() for std in self._stds]
+        factor = self.factor
+        stds = [torch.from_numpy(std * factor).log() for std in self._stds]
         pairs = zip(map(torch.from_numpy, self._errors), stds, strict=True)
         likelihoods = [float(negative_log_likelihood(*pair).mean()) for pair in pairs]
         within = float((self._ratios < 1).mean())

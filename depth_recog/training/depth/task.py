@@ -139,8 +139,7 @@ class DepthTask:
                     answers = depth[use].astype(np.float64)
                     tally.add(frames.names[index], answers, values, Groups(values, None, None))
                     if std is not None:
-                        scaled = answers * tally.scales[-1]
-                        calibration.add(scaled, values, std[use].astype(np.float64))
+                        calibration.add_image(depth, truth, std, use)
             camera = Camera.from_matrix(frames.intrinsics[index], *frames.size)
             road = fit_plane(depth, np.asarray(frames.labels[index]) == ROAD, camera)
             if road is not None:
@@ -205,9 +204,7 @@ class DepthTask:
                 continue
             depth, std = _depth(depth_model, frames, index, device)
             assert std is not None
-            values, answers = truth[use].astype(np.float64), depth[use].astype(np.float64)
-            scale = float(np.median(values) / np.median(answers))
-            calibration.add(answers * scale, values, std[use].astype(np.float64))
+            calibration.add_image(depth, truth, std, use)
         cast(DepthNetwork, depth_model.depth).deviation_times(calibration.factor)
         return calibration.factor
 
