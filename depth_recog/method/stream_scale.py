@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -26,7 +26,7 @@ from depth_recog.method.scale.road import align_road
 from depth_recog.method.settings import Wanted
 from depth_recog.method.static_points import static_points
 from depth_recog.method.stream_affine import STANDING, AffineFilter
-from depth_recog.method.tracking.tracks import Correspondences, at, shared
+from depth_recog.method.tracking.tracks import Correspondences, at
 
 ALIGN_GAP_S = 0.5
 """Time between the frames that show scale and shift, seconds: the unit drifts with each step."""
@@ -134,18 +134,20 @@ class StreamScale:
         raw = second.known_depth.raw()
         self._turned = self.affine.add((first, before), second, points, raw, standing)
         if self._turned:
-            self._estimator.reset()
-            self._path = _Path()
-            self._seen.clear()
+            self._forget()
 
     def reset(self) -> None:
         """Start anew: another camera."""
-        self._estimator.reset()
-        self._path = _Path()
-        self._seen.clear()
+        self._forget()
         self._turned = False
         if self.affine is not None:
             self.affine.reset()
+
+    def _forget(self) -> None:
+        """Forget what was measured in a unit that is no more."""
+        self._estimator.reset()
+        self._path = _Path()
+        self._seen.clear()
 
     def add(self, step: Step) -> None:
         """Learn from a frame whose depth and labels have arrived."""
@@ -229,12 +231,8 @@ def _static_correspondences(
 ) -> Correspondences:
     """Correspondences of static pixels; `rows` are the ids of the tracks."""
     assert first.tracks is not None
-    assert second.tracks is not None
-    one, two = shared(first.tracks.ids, second.tracks.ids)
-    pixels = first.tracks.pixels[one], second.tracks.pixels[two]
-    keep = at(~first.near(margin), pixels[0]) & at(~second.near(margin), pixels[1])
-    ids = first.tracks.ids[one][keep]
-    return Correspondences(pixels[0][keep], pixels[1][keep], int(keep.sum()), ids)
+    found = correspondences_of(first, second).within(~first.near(margin), ~second.near(margin))
+    return replace(found, rows=first.tracks.ids[found.rows])
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,8 @@ class Correspondences:
         """
         tried = at(keep_first, self.first)
         kept = tried & at(keep_second, self.second)
-        return Correspondences(self.first[kept], self.second[kept], int(tried.sum()))
+        rows = self.rows[kept] if len(self.rows) else self.rows
+        return Correspondences(self.first[kept], self.second[kept], int(tried.sum()), rows)
 
     @property
     def median_motion(self) -> float:
@@ -120,7 +121,7 @@ def shared(
 def correspondences(first: Tracks, second: Tracks) -> Correspondences:
     """Return the correspondences between two frames of one stream."""
     one, two = shared(first.ids, second.ids)
-    return Correspondences(first.pixels[one], second.pixels[two], len(first))
+    return Correspondences(first.pixels[one], second.pixels[two], len(first), one)
 
 
 def optical_flow(
