@@ -90,8 +90,7 @@ class DepthNetwork(nn.Module):
         """
         assert self.deviation is not None
         with torch.no_grad():
-            features = self.decoder(self.encoder(image), (image.shape[2], image.shape[3]))
-            inverse = self._inverse_depth(_sigmoid(self.heads[0], features[-1]), focal)
+            inverse = self.inverse_depths(image, focal)[0]
         return inverse, self.deviation(image, 1 / inverse)
 
     def deviation_times(self, factor: float) -> None:
