@@ -23,7 +23,7 @@ from depth_recog.method.gate.by_image import Motion
 from depth_recog.method.gate.by_object import ObjectGate
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.masking import UNLABELLED
-from depth_recog.method.networks import Image, Networks, WaitForDepth, depth_of, deviation_of
+from depth_recog.method.networks import Image, Networks, WaitForDepth
 from depth_recog.method.observation import Observation
 from depth_recog.method.pair import Pair, PairPoses, Step, correspondences_of
 from depth_recog.method.past import past_of
@@ -52,6 +52,9 @@ class Recognizer:
         estimator: of static, dynamic and target pose.
         settings: what the user chose.
         odometry: of the robot, for the scale; filled by the caller.
+
+    Attributes:
+        networks: as given.
     """
 
     def __init__(
@@ -61,7 +64,7 @@ class Recognizer:
         settings: Settings,
         odometry: OdometryBuffer | None = None,
     ) -> None:
-        self._networks, self._estimator, self._settings = networks, estimator, settings
+        self.networks, self._estimator, self._settings = networks, estimator, settings
         self._buffer: PartnerBuffer[Observation] = PartnerBuffer(settings.longest_gap_s)
         self._gate = self._new_gate()
         self.scale = StreamScale(settings.scale, odometry, networks.affine)
@@ -81,7 +84,7 @@ class Recognizer:
         It keeps the buffered frames, unless their content depends on the changed settings.
         """
         estimator = estimator or self._estimator
-        other = Recognizer(self._networks, estimator, settings, self.scale.odometry)
+        other = Recognizer(self.networks, estimator, settings, self.scale.odometry)
         other.keep_scale_of(self)
         if self._settings.seen_by == settings.seen_by:
             other._buffer = self._buffer
@@ -149,7 +152,7 @@ class Recognizer:
         rules = self._settings.rules
         # The labels are needed first. The patent's softmax is left out: it does not change which
         # class has the maximum.
-        wait = self._networks.labels(image)
+        wait = self.networks.labels(image)
         depth, deviation, frozen = self._depths(image, camera)
 
         def labels() -> NDArray[np.uint8]:
@@ -162,18 +165,20 @@ class Recognizer:
 
     def _depths(
         self, image: Image, camera: Camera
-    ) -> tuple[WaitForDepth, Callable[[], NDArray[np.float32] | None], WaitForDepth | None]:
+    ) -> tuple[WaitForDepth, Callable[[], NDArray[np.float32]] | None, WaitForDepth | None]:
         """Start the depth network, and the frozen one if the gate needs it.
 
         Returns:
-            Functions that wait for depth, its deviation, and the frozen network's depth.
+            Functions that wait for depth, its deviation (None if the network has none), and the
+            frozen network's depth.
         """
-        wait = self._networks.depth(image, camera.fy)
-        depth, deviation = self.scale.applied(depth_of(wait)), deviation_of(wait)
-        frozen = self._networks.frozen
+        wait, compute = self.networks.depth(image, camera.fy), self.networks.deviation
+        depth = self.scale.applied(wait)
+        deviation = None if compute is None else lambda: compute(image, wait())
+        frozen = self.networks.frozen
         if frozen is None or self._settings.gate != "object":
             return depth, deviation, None
-        return depth, deviation, self.scale.applied(depth_of(frozen(image, camera.fy)))
+        return depth, deviation, self.scale.applied(frozen(image, camera.fy))
 
     def advance(
         self, frame: Observation, pair_wanted: bool = True, watch: Stopwatch | None = None
@@ -277,7 +282,7 @@ class Recognizer:
         seconds = (second.stamp_ns - first.stamp_ns) / 1e9
         result = None
         if settings.gate == "object":
-            fits = self._estimator.name == "pnp" and self._networks.frozen is None
+            fits = self._estimator.name == "pnp" and self.networks.frozen is None
             past = past_of(self._buffer, first, second, poses.static, fits)
             watch.lap("static pose")
             second.wait_for_depth()

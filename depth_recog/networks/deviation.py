@@ -8,7 +8,7 @@ on the depth network's features did, and run in NumPy and OpenCV with any backen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -137,24 +137,3 @@ def deviation_of_weights(header: Header) -> Deviation | None:
                 f"{shape}; restore the file"
             )
     return Deviation({name: v for name, v in found.items() if v is not None}, header.size)
-
-
-def with_deviation(
-    wait: Callable[[], Map], deviation: Deviation | None, image: NDArray[np.uint8]
-) -> Callable[[], Map]:
-    """Join the deviation to a depth that is waited for, in the thread that waits for it.
-
-    Returns:
-        A function that waits for (2, H, W), depth and its deviation; or `wait` itself without one.
-    """
-    if deviation is None:
-        return wait
-    known: list[Map] = []
-
-    def both() -> Map:
-        if not known:
-            depth = wait()
-            known.append(np.stack((depth, deviation(image, depth))))
-        return known[0]
-
-    return both

@@ -22,6 +22,7 @@ from depth_recog.method.scale.motion import OdometryBuffer
 from depth_recog.method.settings import Settings
 from depth_recog.networks.backends.choice import Place, choose
 from depth_recog.networks.backends.load import backend_of, load
+from depth_recog.networks.deviation import deviation_of_weights
 from depth_recog.networks.device import Device
 from depth_recog.networks.models import header_of
 from depth_recog.networks.weights import Header
@@ -104,9 +105,8 @@ class Assembly:
     def with_mask_network(self, labels: LabelModel) -> Assembly:
         """The same networks and settings in a new recognizer, with labels from another model."""
         settings, estimator = self.recognizer.settings, self.estimator
-        frozen = None if self.gate_network is self.depth_network else self.gate_network
         odometry = self.recognizer.scale.odometry
-        networks = Networks(self.depth_network, labels, frozen, self.depth.affine)
+        networks = self.recognizer.networks._replace(labels=labels)
         made = Recognizer(networks, estimator, settings, odometry)
         return replace(self, recognizer=made, mask_network=labels)
 
@@ -202,7 +202,8 @@ def assemble(
     else:
         # Where the gate's network is the depth network it runs once.
         frozen = None if gate is depth else gate
-        networks = Networks(depth, masks, frozen, depth_header.affine)
+        deviation = deviation_of_weights(depth_header)
+        networks = Networks(depth, masks, frozen, depth_header.affine, deviation)
         recognizer = Recognizer(networks, estimator, settings, odometry)
         if previous is not None and previous.depth_network is depth:
             recognizer.keep_scale_of(previous.recognizer)

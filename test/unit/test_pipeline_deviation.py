@@ -15,9 +15,13 @@ from depth_recog.cli.main import main
 from depth_recog.evaluation.run_writer import RunWriter
 from depth_recog.method.geometry.camera import Camera
 from depth_recog.method.geometry.viewport import Viewport
-from depth_recog.method.networks import depth_of, deviation_of
+from depth_recog.method.networks import Networks
 from depth_recog.method.observation import Observation
 from depth_recog.method.pair import Step
+from depth_recog.method.pose.pnp import PnpEstimator
+from depth_recog.method.recognizer import Recognizer
+from depth_recog.method.scale.estimator import ScaleSettings
+from depth_recog.method.settings import Settings
 from depth_recog.processed import PreparedImage, ProcessedFrame
 
 CAMERA = Camera(128, 64, 100.0, 100.0, 64.0, 32.0)
@@ -96,12 +100,30 @@ def test_a_network_without_it_has_none_and_limits_nothing(depth) -> None:
     np.testing.assert_array_equal(maps.depth(most_uncertain=0.1), maps.depth())
 
 
-def test_result_with_one_map_and_with_two() -> None:
-    both = np.stack((np.full((2, 3), 5, np.float32), np.full((2, 3), 0.1, np.float32)))
-    np.testing.assert_array_equal(depth_of(lambda: both)(), both[0])
-    np.testing.assert_array_equal(deviation_of(lambda: both)(), both[1])
-    assert depth_of(lambda: both[0])() is not None
-    assert deviation_of(lambda: both[0])() is None
+def test_it_is_computed_of_the_networks_depth_and_only_if_somebody_asks() -> None:
+    five, asked = np.full(SMALL[::-1], 5, np.float32), []
+
+    def deviation(image: NDArray[np.uint8], depth: NDArray[np.float32]) -> NDArray[np.float32]:
+        asked.append(image)
+        np.testing.assert_array_equal(depth, five, "not the scaled depth")
+        return np.full_like(depth, 0.1)
+
+    image = np.zeros((*SMALL[::-1], 3), np.uint8)
+    labels = np.zeros(SMALL[::-1], np.uint8)
+    networks = Networks(lambda *_: lambda: five, lambda _: lambda: labels)
+    settings = Settings(scale=ScaleSettings("constant", 2.0))
+    frames = [
+        Recognizer(which, PnpEstimator(), settings).observe("0", 0, image, CAMERA)
+        for which in (networks, networks._replace(deviation=deviation))
+    ]
+    for frame in frames:
+        np.testing.assert_array_equal(frame.depth, 2 * five)
+    assert not asked
+    assert frames[0].deviation is None
+    np.testing.assert_array_equal(frames[1].deviation, np.full_like(five, 0.1))
+    assert frames[1].deviation is not None
+    assert len(asked) == 1
+    assert asked[0] is image
 
 
 def test_run_writes_it_as_png(depth, deviation, tmp_path: Path) -> None:

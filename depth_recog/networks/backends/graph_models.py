@@ -16,7 +16,6 @@ from depth_recog.networks.backends import lane
 from depth_recog.networks.backends.checked import checked
 from depth_recog.networks.backends.choice import ONNXRUNTIME, Place
 from depth_recog.networks.backends.runtime import Inputs, Run, Runtime
-from depth_recog.networks.deviation import deviation_of_weights, with_deviation
 from depth_recog.networks.weights import Header
 
 Size = tuple[int, int]
@@ -73,10 +72,6 @@ class GraphModel:
 class GraphDepth(GraphModel):
     """A `DepthModel`."""
 
-    def __init__(self, header: Header, runtime: Runtime) -> None:
-        super().__init__(header, runtime)
-        self._deviation = deviation_of_weights(header)
-
     def __call__(self, image: Image, focal: float) -> Callable[[], NDArray[np.float32]]:
         """See `DepthModel`."""
         run = self._of(image)
@@ -84,7 +79,7 @@ class GraphDepth(GraphModel):
             "image": np.ascontiguousarray(image)[None],
             "focal": np.array([focal], np.float32),
         }
-        return with_deviation(lane.start(lambda: run(inputs)[0, 0]), self._deviation, image)
+        return lane.start(lambda: run(inputs)[0, 0])
 
 
 class GraphLabels(GraphModel):

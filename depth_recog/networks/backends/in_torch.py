@@ -18,7 +18,6 @@ from torch import Tensor
 from depth_recog.method.networks import Image
 from depth_recog.networks.backends import lane
 from depth_recog.networks.backends.choice import Place
-from depth_recog.networks.deviation import Deviation, deviation_of_weights, with_deviation
 from depth_recog.networks.models_in_torch import Model, model_of
 from depth_recog.networks.own.tensors import image_tensor
 from depth_recog.networks.precision import in_precision
@@ -35,22 +34,15 @@ class TorchDepth:
         module: the network, as it was loaded.
     """
 
-    def __init__(
-        self,
-        module: Model,
-        size: tuple[int, int],
-        place: Place,
-        deviation: Deviation | None = None,
-    ) -> None:
+    def __init__(self, module: Model, size: tuple[int, int], place: Place) -> None:
         self.module = module
-        self._deviation = deviation
         device = torch.device(str(place.device))
         self._network = SizedDepth(in_precision(module, place.precision, device), size)
         self._runner = _Runner(self._compute, place)
 
     def __call__(self, image: Image, focal: float) -> Callable[[], Result]:
         """See `DepthModel`."""
-        return with_deviation(self._runner.start(image, focal), self._deviation, image)
+        return self._runner.start(image, focal)
 
     def _compute(self, image: Tensor, focal: float) -> Tensor:
         focals = torch.tensor([focal], dtype=image.dtype, device=image.device)
@@ -106,7 +98,7 @@ def load(header: Header, place: Place) -> TorchDepth | TorchLabels | TorchPose:
         torch.set_num_threads(place.threads)
     module = model_of(header, torch.device(str(place.device)))
     if header.network == "depth":
-        return TorchDepth(module, header.size, place, deviation_of_weights(header))
+        return TorchDepth(module, header.size, place)
     if header.network == "masks":
         return TorchLabels(module, place)
     return TorchPose(module, place)

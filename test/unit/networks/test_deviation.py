@@ -57,10 +57,17 @@ def made(backend: str, depth: str, precision: str = "float32") -> Assembly:
     return factory.assemble(options, Settings(width=SIZE[0]))
 
 
+def both(assembly: Assembly, picture: np.ndarray) -> np.ndarray:
+    """(2, h, w) depth and its standard deviation."""
+    frame = assembly.recognizer.step("0", 0, picture, CAMERA, Wanted.DEPTH).frame
+    assert frame.deviation is not None
+    return np.stack((frame.depth, frame.deviation))
+
+
 @pytest.fixture(scope="module")
 def expected(weights: Path, picture: np.ndarray) -> np.ndarray:
     """(2, h, w) by torch."""
-    return made("torch", str(weights)).depth_network(picture, CAMERA.fy)()
+    return both(made("torch", str(weights)), picture)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -86,14 +93,14 @@ def test_the_head_does_not_change_the_depth(
     assert not plain.depth.deviation
     frame = plain.recognizer.step("0", 0, picture, CAMERA, Wanted.DEPTH).frame
     assert frame.deviation is None
-    both = made(backend, str(weights)).depth_network(picture, CAMERA.fy)()
-    np.testing.assert_allclose(both[0], frame.depth, rtol=1e-6)
+    with_it = both(made(backend, str(weights)), picture)
+    np.testing.assert_allclose(with_it[0], frame.depth, rtol=1e-6)
 
 
 @pytest.mark.skipif("openvino" not in BACKENDS, reason="needs openvino")
 @pytest.mark.parametrize("backend", ["openvino", "torch"])
 def test_bfloat16(backend: str, weights: Path, picture: np.ndarray, expected: np.ndarray) -> None:
-    got = made(backend, str(weights), "bfloat16").depth_network(picture, CAMERA.fy)()
+    got = both(made(backend, str(weights), "bfloat16"), picture)
     for ours, theirs, most in zip(got, expected, (0.01, 0.02), strict=True):
         assert reference.relative_difference(ours, theirs) < most
 
@@ -213,11 +220,18 @@ def test_a_file_says_whether_the_head_is_there(weights: Path, tmp_path: Path) ->
 
 
 def test_the_shipped_weights_are_uncertain_where_an_image_shows_nothing() -> None:
-    model = made(BACKENDS[-1], "depth-street").depth_network
+    recognizer = made(BACKENDS[-1], "depth-street").recognizer
+    camera = Camera(416, 128, 240.0, 240.0, 208.0, 64.0)
+
+    def deviation_of(picture: np.ndarray) -> np.ndarray:
+        seen = recognizer.observe("0", 0, np.asarray(picture, np.uint8), camera).deviation
+        assert seen is not None
+        return seen
+
     image = cv2.resize(SyntheticStreet(seed=0)[0].image, (416, 128), interpolation=cv2.INTER_AREA)
 
     def typical(picture: np.ndarray) -> float:
-        return float(np.median(model(np.asarray(picture, np.uint8), 240.0)()[1]))
+        return float(np.median(deviation_of(picture)))
 
     street = typical(image)
     assert 0.03 < street < 0.3
@@ -226,5 +240,5 @@ def test_the_shipped_weights_are_uncertain_where_an_image_shows_nothing() -> Non
         assert typical(nothing) > 2 * street
     half = image.copy()
     half[:, :200] = 0
-    deviation = model(half, 240.0)()[1]
+    deviation = deviation_of(half)
     assert np.median(deviation[:, :180]) > 2 * np.median(deviation[:, 220:])
