@@ -39,7 +39,7 @@ def played(settings: ScaleSettings, wanted: Wanted = Wanted.PAIR) -> tuple[Strea
     stream = Stream(scale=settings)
     odometry = OdometryBuffer()
     old = stream.recognizer
-    stream.recognizer = Recognizer(old._networks, old._estimator, old.settings, odometry)
+    stream.recognizer = Recognizer(old.networks, old._estimator, old.settings, odometry)
     for shot in clip():
         odometry.add(shot.stamp_ns, shot.world_from_camera[:3, 3])
     return stream, [stream.step(shot, wanted) for shot in clip()]
